@@ -1,0 +1,1 @@
+"""The command line: one table, verb -> `module:function`. It is the map of the house."""

@@ -1,0 +1,90 @@
+"""Entry point of `guerdon`. Only the module of the verb that was asked for is imported."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+from guerdon import __version__
+from guerdon.errors import GuerdonError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "quickstart": ("guerdon.cli.quickstart:quickstart", "train, evaluate, score and explain in one go; writes report.html"),
+    "data info": ("guerdon.cli.data:info", "what a data file holds: kinds, subsets, lengths, ties"),
+    "data check": ("guerdon.cli.data:check", "every bad row, with file and line"),
+    "data split": ("guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row"),
+    "data convert": ("guerdon.cli.data:convert", "any known layout into Guerdon's own"),
+    "train": ("guerdon.cli.train:train", "a reward model from comparisons, ratings, rankings or references"),
+    "evaluate": ("guerdon.cli.evaluate:evaluate", "agreement with people, beside trivial baselines, with intervals"),
+    "score": ("guerdon.cli.score:score", "give every response its reward"),
+}
+"""Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
+
+
+def usage() -> str:
+    """The text of `guerdon --help`."""
+    width = max(len(verb) for verb in VERBS)
+    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    return "\n".join(
+        [
+            f"guerdon {__version__}: a reward-model workbench for language models",
+            "",
+            "usage: guerdon VERB [options]      guerdon VERB --help for the options of one verb",
+            "",
+            *lines,
+            "",
+            "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`.",
+        ]
+    )
+
+
+def find_verb(args: list[str]) -> tuple[str, list[str]] | None:
+    """The verb that the arguments begin with (one or two words), and what is left."""
+    for words in (2, 1):
+        verb = " ".join(args[:words])
+        if len(args) >= words and verb in VERBS:
+            return verb, args[words:]
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb. Returns the exit status: 0 done, 2 what the user can put right, 130 interrupted."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if args[0] == "--version":
+        print(f"guerdon {__version__}")
+        return 0
+    found = find_verb(args)
+    if found is None:
+        family = [verb for verb in VERBS if verb.split()[0] == args[0]]
+        hint = f"one of: {', '.join(family)}" if family else "see `guerdon --help`"
+        print(f"guerdon: unknown verb {' '.join(args[:2])!r}; {hint}", file=sys.stderr)
+        return 2
+    verb, rest = found
+    return _run(verb, rest)
+
+
+def _run(verb: str, args: list[str]) -> int:
+    import tyro
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    module, function = VERBS[verb][0].split(":")
+    try:
+        tyro.cli(getattr(importlib.import_module(module), function), args=args, prog=f"guerdon {verb}")
+    except GuerdonError as error:
+        print(f"guerdon {verb}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"guerdon {verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

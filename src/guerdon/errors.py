@@ -1,0 +1,36 @@
+"""One exception class per boundary. The command line prints the message and exits with 2; anything else is a bug."""
+
+from __future__ import annotations
+
+
+class GuerdonError(Exception):
+    """What the user can put right. The message says what is wrong, what was found, and how to fix it."""
+
+
+class DataError(GuerdonError):
+    """Rows that cannot be used; the message names file and line."""
+
+
+class ConfigError(GuerdonError):
+    """Options that do not fit together; all faults at once."""
+
+
+class ModelError(GuerdonError):
+    """A model that cannot be found, read or used as a reward model."""
+
+
+class ContractError(ModelError):
+    """A saved reward model whose score contract is missing, broken, or does not fit its weights."""
+
+
+class OutputError(GuerdonError):
+    """A result that cannot be written (disk full, folder read-only, path in use)."""
+
+
+class MissingExtraError(GuerdonError):
+    """A feature whose optional dependency is not installed; the message gives the pip command."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f'{feature} needs the package "{package}", which is not installed. Fix: pip install "guerdon[{extra}]"'
+        )

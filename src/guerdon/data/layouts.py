@@ -1,0 +1,267 @@
+"""The layouts that people publish judgements in: one function each, from the columns of a record to rows.
+
+Each function takes the columns that it reads out of `Fields`. Its `DataError`s name the column; the caller adds file
+and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from guerdon.data.values import Fields, answer, chat_prompt, items, mapping, number, prompt, response, structured, text
+from guerdon.errors import DataError
+from guerdon.types import AnyRow, Comparison, Message, Prompt, Ranking, Rating, Reference, prompt_text
+
+PROMPTS = ("prompt", "instruction", "input", "question", "query", "context", "conversations")
+"""Names of the prompt column; the first that is there counts (`input` beside `instruction` is added to it, Alpaca)."""
+RESPONSES = ("response", "completion", "output", "answer")
+HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+SCORE_PAIRS = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"),
+    ("chosen-rating", "rejected-rating"),
+)
+RESPONSE_PAIRS = tuple(
+    (f"{word}{joint}{first}", f"{word}{joint}{second}")
+    for word in ("response", "answer", "output", "completion", "text", "conversation")
+    for joint in ("_", "", "-")
+    for first, second in (("1", "2"), ("a", "b"))
+)
+STRENGTHS = ("preference_strength", "overall_preference")
+VERDICTS = ("preference", "winner", "comparison", "pairwise", "choice", "selected", "preferred")
+_SIDE = re.compile(
+    r"(?:response|answer|model|output|completion|option|text)?[\s_-]*(?:(1|a|left|first)|(2|b|right|second))"
+)
+_TIES = frozenset(("tie", "tie (bothbad)", "equal", "same", "both", "neither", "draw", "similar", "no preference"))
+
+
+def take_prompt(fields: Fields) -> Prompt:
+    """The prompt of a record, under whichever of the usual names it stands."""
+    name, value = fields.first(*PROMPTS)
+    if name == "instruction" and isinstance(addition := fields.take("input"), str) and addition.strip():
+        value = f"{value}\n\n{addition}"
+    return prompt(value, name)
+
+
+def pair(
+    fields: Fields, asked: Prompt, first: str, second: str, *, preference: float, margin: float | None = None
+) -> Comparison:
+    """A comparison with the preferred response as chosen.
+
+    Args:
+        fields: the record, for what every row has.
+        asked: the prompt.
+        first: one response.
+        second: the other response.
+        preference: P(first preferred), in [0, 1]; below 0.5 the two change places.
+        margin: by how much the preferred one is better, >= 0.
+    """
+    if not 0.0 <= preference <= 1.0:
+        raise DataError(f"the preference is {preference:g}; it must lie between 0 and 1")
+    if margin is not None and margin < 0:
+        raise DataError(
+            f"the margin is {margin:g}; it must not be negative (the rejected response would be the better)"
+        )
+    if first.strip() == second.strip():
+        raise DataError("chosen and rejected are the same text; there is nothing to prefer")
+    if preference < 0.5:
+        first, second, preference = second, first, 1.0 - preference
+    base = fields.base()
+    return Comparison(prompt=asked, chosen=first, rejected=second, preference=preference, margin=margin, **base)
+
+
+def comparison(fields: Fields) -> list[AnyRow]:
+    """`[prompt], chosen, rejected`: Guerdon, TRL (implicit prompt too), OpenRLHF, UltraFeedback binarized, HH."""
+    asked, chosen, rejected = _two_answers(fields, "chosen", "rejected")
+    margin = fields.optional_number("margin")
+    preference = _soft_preference(fields)
+    for better, worse in SCORE_PAIRS:
+        if margin is None and better in fields and worse in fields:
+            margin = fields.number(better) - fields.number(worse)
+            if margin < 0:
+                raise DataError(f"{better} is less than {worse} by {-margin:g}; are the columns swapped?")
+            preference = 0.5 if margin == 0 and preference == 1.0 else preference
+    return [pair(fields, asked, chosen, rejected, preference=preference, margin=margin)]
+
+
+def _soft_preference(fields: Fields) -> float:
+    """P(chosen preferred) from `votes` [for chosen, for rejected, for neither], else from `preference`, else 1."""
+    preference = fields.optional_number("preference")
+    votes = fields.take("votes")
+    if votes is None or votes == "":
+        return 1.0 if preference is None else preference
+    raw = items(votes, "votes")
+    counts = [number(count, "votes") for count in raw]
+    if len(counts) not in (2, 3) or min(counts) < 0 or sum(counts) <= 0:
+        raise DataError(f"column 'votes' must be [for chosen, for rejected, for neither], got {str(raw)[:80]}")
+    share = (counts[0] + (counts[2] / 2 if len(counts) == 3 else 0.0)) / sum(counts)
+    # The votes are kept beside the row, so they follow the two responses where these change places.
+    fields.put("votes", raw if share >= 0.5 else [raw[1], raw[0], *raw[2:]])
+    return share
+
+
+def _two_answers(fields: Fields, first: str, second: str) -> tuple[Prompt, str, str]:
+    """The prompt and the two answers, whether the answers come alone or at the end of the whole dialogue."""
+    before, a = answer(fields.first(first)[1], first)
+    before_second, b = answer(fields.first(second)[1], second)
+    if before != before_second:
+        raise DataError(f"{first} and {second} differ before their last turn, so they do not answer the same prompt")
+    has_prompt = any(name in fields for name in PROMPTS)
+    if not before and not has_prompt:
+        raise DataError(f"there is no prompt: no column 'prompt', and {first} and {second} are not dialogues")
+    if not before:
+        return take_prompt(fields), a, b
+    if has_prompt:
+        _check_repeats(take_prompt(fields), before)
+    return chat_prompt(before, first), a, b
+
+
+def _check_repeats(asked: Prompt, before: tuple[Message, ...]) -> None:
+    """Where a prompt column stands beside whole dialogues, the dialogue counts; the column must be a part of it."""
+    stated, said = prompt_text(asked).strip(), [message.content.strip() for message in before]
+    if stated not in said and not any(turn in stated for turn in said):
+        raise DataError("the prompt column and the turns before the answer have nothing in common")
+
+
+def rating(fields: Fields) -> list[AnyRow]:
+    """`prompt, response, score` and / or `scores` {attribute: value}."""
+    asked, said = take_prompt(fields), _take_response(fields)
+    scores = {"score": fields.number("score")} if "score" in fields else {}
+    for name, value in (mapping(fields.take("scores"), "scores") if "scores" in fields else {}).items():
+        if value is not None:
+            scores[str(name)] = number(value, f"scores.{name}")
+    if not scores:
+        raise DataError("column 'scores' names no attribute")
+    return [Rating(prompt=asked, response=said, scores=scores, **fields.base())]
+
+
+def helpsteer(fields: Fields) -> list[AnyRow]:
+    """HelpSteer 1 and 2: `prompt, response` and up to five attributes from 0 to 4."""
+    asked, said = take_prompt(fields), _take_response(fields)
+    scores = {name: fields.number(name) for name in HELPSTEER if name in fields}
+    return [Rating(prompt=asked, response=said, scores=scores, **fields.base())]
+
+
+def unpaired(fields: Fields) -> list[AnyRow]:
+    """TRL and OpenRLHF unpaired preference: `prompt, completion, label`, label true or false."""
+    asked, said = take_prompt(fields), _take_response(fields)
+    return [Rating(prompt=asked, response=said, scores={"score": fields.number("label")}, **fields.base())]
+
+
+def _take_response(fields: Fields) -> str:
+    name, value = fields.first(*RESPONSES)
+    return response(value, name)
+
+
+def ranking(fields: Fields) -> list[AnyRow]:
+    """`prompt, responses, scores`, and Argilla's distilled `instruction, generations, ratings`."""
+    asked = take_prompt(fields)
+    name, responses = fields.first("responses", "generations", "completions")
+    score_name, scores = fields.first("scores", "ratings", "rating")
+    return [ranked(fields, asked, items(responses, name), items(scores, score_name), name)]
+
+
+def ranked(fields: Fields, asked: Prompt, responses: Sequence[Any], scores: Sequence[Any], name: str) -> Ranking:
+    """A ranking of raw responses by raw scores, both checked."""
+    if len(responses) != len(scores):
+        raise DataError(f"column {name!r} has {len(responses)} responses but {len(scores)} scores")
+    if len(responses) < 2:
+        raise DataError(
+            f"column {name!r} has {len(responses)} response{'s' * (not responses)}; a ranking needs two or more"
+        )
+    said = tuple(response(value, f"{name}[{at}]") for at, value in enumerate(responses))
+    values = tuple(number(value, f"the score of {name}[{at}]") for at, value in enumerate(scores))
+    return Ranking(prompt=asked, responses=said, scores=values, **fields.base())
+
+
+def ultrafeedback(fields: Fields) -> list[AnyRow]:
+    """UltraFeedback raw: `instruction, completions` [{response, overall_score | fine-grained_score | annotations}]."""
+    asked = take_prompt(fields)
+    completions = [mapping(value, "completions") for value in items(fields.take("completions"), "completions")]
+    said = [completion.get("response") for completion in completions]
+    scores = [_ultrafeedback_score(completion, at) for at, completion in enumerate(completions)]
+    return [ranked(fields, asked, said, scores, "completions")]
+
+
+def _ultrafeedback_score(completion: dict[str, Any], at: int) -> float:
+    for name in ("overall_score", "fine-grained_score", "score"):
+        if completion.get(name) is not None:
+            return number(completion[name], f"completions[{at}].{name}")
+    annotations = completion.get("annotations")
+    aspects = annotations.values() if isinstance(annotations, dict) else ()
+    ratings = [aspect.get("Rating") for aspect in aspects if isinstance(aspect, dict)]
+    values = [number(value, f"completions[{at}] Rating") for value in ratings if value not in (None, "N/A")]
+    if not values:
+        raise DataError(f"completions[{at}] has no overall_score and no rated annotation")
+    return sum(values) / len(values)
+
+
+def reference(fields: Fields) -> list[AnyRow]:
+    """`prompt, reference, [generated]`: a good answer, and texts that it should beat."""
+    asked = take_prompt(fields)
+    generated = structured(fields.take("generated"))
+    if generated is None or generated == "":
+        generated = []
+    texts = generated if isinstance(generated, list) else [generated]
+    return [_reference(fields, asked, tuple(response(said, f"generated[{at}]") for at, said in enumerate(texts)))]
+
+
+def answered(fields: Fields) -> list[AnyRow]:
+    """A prompt with its good answer under another name: OpenRLHF `input, label`; HumanEval and MBPP solutions."""
+    asked = take_prompt(fields)
+    name, value = fields.first("canonical_solution", "code", "label")
+    fields.put("reference", text(value, name) if not isinstance(value, int | float) else str(value))
+    return [_reference(fields, asked, ())]
+
+
+def _reference(fields: Fields, asked: Prompt, generated: tuple[str, ...]) -> Reference:
+    base = fields.base()
+    if not base["reference"]:
+        raise DataError("column 'reference' is empty")
+    if any(said.strip() == base["reference"].strip() for said in generated):
+        raise DataError("reference and a generated text are the same; there is nothing to prefer")
+    return Reference(prompt=asked, generated=generated, **base)
+
+
+def two_responses(fields: Fields) -> list[AnyRow]:
+    """Two responses and a verdict: arenas, AlpacaEval, HelpSteer 2 and 3 (-3 first much better ... 3 second)."""
+    names = next(names for names in RESPONSE_PAIRS if names[0] in fields and names[1] in fields)
+    asked, first, second = _two_answers(fields, *names)
+    strength = next((name for name in STRENGTHS if name in fields), None)
+    if strength is None:
+        verdict = next(name for name in VERDICTS if name in fields)
+        return [pair(fields, asked, first, second, preference=verdict_share(fields.take(verdict), verdict, names))]
+    value = fields.number(strength)
+    preference = 0.5 if value == 0 else float(value < 0)
+    return [pair(fields, asked, first, second, preference=preference, margin=abs(value))]
+
+
+def verdict_share(value: object, name: str, sides: tuple[str, str]) -> float:
+    """The share of a verdict that goes to the first of two responses: 1, 0, or 0.5 for a tie.
+
+    Args:
+        value: what an annotator chose: `left`, `a`, `1`, `response_1`, the column's name, `tie` ..., or a list of one.
+        name: the column it stands in, for the message.
+        sides: the names of the two response columns.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        value = value.get("selected") or value.get("choices") or value.get("value")
+        return verdict_share(value, name, sides)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    token = str(value).strip().lower()
+    if token in (sides[0].lower(), sides[1].lower()):
+        return float(token == sides[0].lower())
+    if token in _TIES:
+        return 0.5
+    match = _SIDE.fullmatch(token)
+    if match is None:
+        raise DataError(
+            f"column {name!r} holds the verdict {str(value)[:40]!r}; known: left/right, a/b, 1/2, tie, {sides}"
+        )
+    return float(match[1] is not None)

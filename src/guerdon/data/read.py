@@ -1,0 +1,154 @@
+"""Rows from a source: `iter_rows` streams rows and faults, `load_rows` gives a list or one error with the faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from guerdon.data.files import iter_records
+from guerdon.data.formats import LayoutError, known_layouts, read_record
+from guerdon.errors import ConfigError, DataError
+from guerdon.types import AnyRow, prompt_text
+
+STARTER = "starter"
+"""The source that names the starter set."""
+SHOWN_FAULTS = 20
+
+
+def iter_rows(source: str, *, group: str | None = None, group_regex: str | None = None) -> Iterator[AnyRow | DataError]:
+    """Streams the rows of a source; a row that cannot be used is a `DataError` in its place.
+
+    Args:
+        source: a file, `-`, a hub name (see `guerdon.data.files.iter_records`), or `starter`.
+        group: a column whose value becomes each row's `group`: what a split must not tear apart.
+        group_regex: a regular expression; its first capture group in that value (the whole match if it has none) is
+            the group. Example: group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
+
+    Yields:
+        Rows in the order of the source, faults whose message begins with `file:line`.
+
+    Raises:
+        DataError: the source as a whole cannot be read.
+        ConfigError: the regular expression is broken or comes without `group`.
+    """
+    grouping = Grouping(group, group_regex)
+    if source == STARTER:
+        from guerdon.data.starter import starter_rows
+
+        yield from (grouping.regroup(row, dict(row.extra)) for row in starter_rows())
+        return
+    for origin, record in iter_records(source):
+        if isinstance(record, DataError):
+            yield record
+            continue
+        try:
+            rows = [grouping.regroup(row, record) for row in read_record(record, origin)]
+        except DataError as error:
+            yield type(error)(f"{origin}: {error}")
+        else:
+            yield from rows
+
+
+def load_rows(source: str, *, group: str | None = None, group_regex: str | None = None) -> list[AnyRow]:
+    """All rows of a source.
+
+    Args:
+        source: as for `iter_rows`.
+        group: as for `iter_rows`.
+        group_regex: as for `iter_rows`.
+
+    Returns:
+        At least one row, in the order of the source.
+
+    Raises:
+        DataError: a row is faulty (the message lists the first 20 with file and line, and the total), or there is none.
+        ConfigError: as for `iter_rows`.
+    """
+    rows: list[AnyRow] = []
+    faults = Faults()
+    for row in iter_rows(source, group=group, group_regex=group_regex):
+        if isinstance(row, DataError):
+            faults.add(row)
+        else:
+            rows.append(row)
+    faults.raise_if_any(source, len(rows))
+    return rows
+
+
+class Faults:
+    """The faults of a source as they come: all are counted, the first are kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[DataError] = []
+
+    def add(self, fault: DataError) -> None:
+        """Counts one more fault."""
+        self.count += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append(fault)
+
+    def raise_if_any(self, source: str, good: int) -> None:
+        """Raises one `DataError` for all faults, or for a source that has no row at all.
+
+        Args:
+            source: what was read.
+            good: how many rows of it can be used.
+        """
+        if self.count:
+            raise DataError(self.message(source, good))
+        if not good:
+            raise DataError(f"{source}: there is no row in it")
+
+    def message(self, source: str, good: int) -> str:
+        """The faults in one text, with the known layouts where some row had none of them."""
+        several = f"; the first {SHOWN_FAULTS}" if self.count > SHOWN_FAULTS else ""
+        lines = [f"{source}: {self.count} of {good + self.count} rows cannot be used{several}:"]
+        lines += [f"  {fault}" for fault in self.first]
+        if any(isinstance(fault, LayoutError) for fault in self.first):
+            lines += ["Known layouts, by the columns they need (a|b: either):", known_layouts()]
+        lines.append("Put them right, or keep the other rows: guerdon data convert DATA NEW.jsonl --skip-faulty")
+        return "\n".join(lines)
+
+
+class Grouping:
+    """Sets the group of rows from a column, if asked to."""
+
+    def __init__(self, column: str | None, regex: str | None) -> None:
+        if regex is not None and column is None:
+            raise ConfigError("a group regex needs the group column it applies to (--group COLUMN)")
+        try:
+            self._regex = None if regex is None else re.compile(regex)
+        except re.error as error:
+            raise ConfigError(f"the group regex {regex!r} is not a regular expression: {error}") from error
+        self._column = column
+
+    def regroup(self, row: AnyRow, record: Mapping[str, Any]) -> AnyRow:
+        """The row with its group set from its record.
+
+        Raises:
+            DataError: the column is not there or empty, or the expression matches nothing in it.
+        """
+        if self._column is None:
+            return row
+        return dataclasses.replace(row, group=self._group(self._value(row, record)))
+
+    def _value(self, row: AnyRow, record: Mapping[str, Any]) -> str:
+        if self._column == "prompt":
+            return prompt_text(row.prompt)
+        value = record.get(str(self._column), getattr(row, str(self._column), None))
+        if isinstance(value, dict | list | tuple) or value is None or value == "":
+            found = ", ".join(map(str, record)) or "none"
+            raise DataError(f"the group column {self._column!r} has no single value here; columns found: {found}")
+        return str(value)
+
+    def _group(self, value: str) -> str:
+        if self._regex is None:
+            return value
+        match = self._regex.search(value)
+        group = match[1 if self._regex.groups else 0] if match else None
+        if not group:
+            raise DataError(f"the group regex {self._regex.pattern!r} finds nothing in {value[:80]!r}")
+        return str(group)

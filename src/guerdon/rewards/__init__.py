@@ -1,0 +1,1 @@
+"""What gives a reward: trained transformers and ensembles of them, rules, baselines."""

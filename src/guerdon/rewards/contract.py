@@ -1,0 +1,130 @@
+"""The score contract: everything that a score depends on besides the weights, in one readable file beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from guerdon.errors import ContractError
+from guerdon.files import atomic_write
+
+FILE_NAME = "guerdon.json"
+FORMAT = 1
+"""Rises when a reader of the older format would give other scores."""
+
+Rendering = Literal["pair", "chat", "plain"]
+Pooling = Literal["native", "first", "mean", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreContract:
+    """How text becomes a score. Saved with the model, checked when it is loaded."""
+
+    architecture: str
+    """Class name in Transformers, e.g. `BertForSequenceClassification`."""
+    rendering: Rendering
+    """`pair`: prompt and response as the two segments of an encoder; `chat`: the tokenizer's chat template with the
+    response as the assistant's turn; `plain`: prompt, blank line, response."""
+    pooling: Pooling
+    """Where the score is read: `native` the model's own classification path, `first` token, `mean` of all tokens, or
+    the `last` token, found from the sequence's own length and never by looking for the padding id."""
+    max_length: int
+    """Tokens a sequence may have; the prompt is cut from its left to fit."""
+    ends_with_eos: bool
+    """Append EOS where the rendered text does not end with it."""
+    pad_token_id: int
+    padding_side: Literal["right", "left"] = "right"
+    truncation_side: Literal["left"] = "left"
+    chat_template_sha256: str = ""
+    """Of the tokenizer's chat template, where `rendering` is `chat`."""
+    attributes: tuple[str, ...] = ("score",)
+    """The name of each output of the head."""
+    weights: tuple[float, ...] = (1.0,)
+    """score = sum_k weights[k] * attribute[k]."""
+    shift: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    """attribute[k] = shift[k] + scale[k] * logit[k]: ratings come back in the units of the data."""
+    mean: float = 0.0
+    std: float = 1.0
+    """Of `score` over the training responses, for whoever wants to standardise it."""
+    temperature: float = 1.0
+    """P(a preferred to b) = sigmoid((score_a - score_b) / temperature)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights and the arithmetic; the head is always float32."""
+    base: str = ""
+    """Where the weights are those of a LoRA adapter: the model it sits on."""
+    backbone: str = ""
+    """What training started from."""
+    head_sha256: str = ""
+    """Of the head's weights, so that a re-initialised head cannot pass for the trained one."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Fingerprint of the training data: source, rows, sha256."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages that the model was made with."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} has {len(getattr(self, name))} values for {len(self.attributes)} attributes"
+            for name in ("weights", "shift", "scale")
+            if len(getattr(self, name)) != len(self.attributes)
+        ]
+        if not self.attributes or len(set(self.attributes)) != len(self.attributes):
+            faults.append(f"attributes must be one or more distinct names, got {list(self.attributes)}")
+        if self.max_length < 4:
+            faults.append(f"max_length must be at least 4, got {self.max_length}")
+        if not self.temperature > 0:
+            faults.append(f"temperature must be above 0, got {self.temperature}")
+        if faults:
+            raise ContractError("score contract: " + "; ".join(faults))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises ContractError for a missing or unknown field."""
+        known = {f.name: f for f in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ContractError(f"score contract: unknown field(s) {unknown}; made by a newer version of guerdon?")
+        try:
+            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        except TypeError as error:
+            raise ContractError(f"score contract: {error}") from error
+
+
+def text_sha256(text: str | None) -> str:
+    """Hex digest of a text; empty for none."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+def write_card(folder: Path, kind: str, content: dict[str, Any]) -> None:
+    """Writes `guerdon.json`. It goes last: a folder that has one is complete."""
+    card = {"format": FORMAT, "kind": kind, **content}
+    with atomic_write(folder / FILE_NAME) as file:
+        json.dump(card, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Reads `guerdon.json`.
+
+    Raises:
+        ContractError: it is missing, is not JSON, or is of a format this version cannot read.
+    """
+    path = folder / FILE_NAME
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ContractError(f"{folder} has no {FILE_NAME}: not a reward model that guerdon saved") from None
+    except (ValueError, OSError) as error:
+        raise ContractError(f"{path} cannot be read: {error}. Restore it from a backup or train again") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        got = card.get("format") if isinstance(card, dict) else type(card).__name__
+        raise ContractError(f"{path} has format {got!r}, this version reads format {FORMAT}: upgrade guerdon")
+    return card
+
+
+def contract_dict(contract: ScoreContract) -> dict[str, Any]:
+    """The contract as JSON-ready values."""
+    return asdict(contract)

@@ -1,0 +1,84 @@
+"""Several reward models as one, with their disagreement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from guerdon.errors import ConfigError
+from guerdon.files import staged
+from guerdon.metrics import sigmoid
+from guerdon.rewards.contract import write_card
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.types import Prompt
+
+
+class Ensemble:
+    """Scores with the members' mean less `k` standard deviations. A `Scorer` and a `Comparer`.
+
+    Bradley-Terry leaves each member's shift, and in practice its scale, arbitrary, so that raw scores of different
+    members do not compare. Each is standardised with the mean and deviation over its training responses (kept in its
+    contract) and put on the members' average scale. The conservative score mean - k std is from Coste et al. 2023
+    (arXiv:2310.02743), who use 4-5 members.
+    """
+
+    def __init__(self, members: Sequence[TransformerReward], *, k: float = 0.0) -> None:
+        """Joins members; `k` >= 0 says how conservative `score` is (0: the mean)."""
+        if len(members) < 2:
+            raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
+        if k < 0:
+            raise ConfigError(f"k must be 0 or more, got {k}: a negative k rewards disagreement")
+        self.members = list(members)
+        self.k = k
+
+    def member_scores(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
+        """Every member's score on the common scale, float32, shape (members, n)."""
+        means = np.array([member.contract.mean for member in self.members])
+        stds = np.array([member.contract.std for member in self.members])
+        raw = np.stack([member.score(prompts, responses) for member in self.members])
+        standard = (raw - means[:, None]) / stds[:, None]
+        return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
+
+    def mean_std(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The members' mean and (population) standard deviation, each float32, shape (n,)."""
+        scores = self.member_scores(prompts, responses)
+        return scores.mean(axis=0), scores.std(axis=0)
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """mean - k std over the members, float32, shape (n,). `references` are not read."""
+        mean, std = self.mean_std(prompts, responses)
+        return mean - np.float32(self.k) * std
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        a: Sequence[str],
+        b: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """The members' mean P(a preferred to b), float32, shape (n,)."""
+        scores = self.member_scores([*prompts, *prompts], [*a, *b])
+        return np.asarray(sigmoid(scores[:, : len(a)] - scores[:, len(a) :]).mean(axis=0), dtype=np.float32)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the members to `member-0`, `member-1` ... and `guerdon.json`."""
+        folder = Path(folder)
+        names = [f"member-{index}" for index in range(len(self.members))]
+        for name, member in zip(names, self.members, strict=True):
+            member.save(folder / name)
+        save_ensemble_card(folder, names, self.k)
+
+
+def save_ensemble_card(folder: Path, members: Sequence[str], k: float) -> None:
+    """Says that a folder's subfolders are the members of an ensemble."""
+    with staged(folder) as stage:
+        write_card(stage, "ensemble", {"members": list(members), "k": k})

@@ -1,0 +1,166 @@
+"""Loading and saving with Transformers and PEFT, with their quirks and their noise in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+
+from guerdon.errors import ContractError, ModelError
+from guerdon.rewards.net import HEAD_NAMES, head_names, unread_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from guerdon.rewards.transformer import Lora
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the load report of Transformers: we check what was loaded and say it ourselves."""
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    bar = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bar:
+            hf_logging.enable_progress_bar()
+
+
+def load_classifier(
+    path: str,
+    attributes: Sequence[str] | None,
+    dtype: Literal["float32", "bfloat16"],
+    trust_remote_code: bool,
+    *,
+    new_head: bool,
+) -> PreTrainedModel:
+    """Loads a sequence classifier.
+
+    Args:
+        path: folder or hub name.
+        attributes: names of the head's outputs; None takes what the checkpoint has.
+        dtype: of the weights.
+        trust_remote_code: run code that comes with the model.
+        new_head: the checkpoint is a backbone, whose head is made new. Otherwise every weight must be there.
+
+    Raises:
+        ModelError: not found, or not a model that Transformers can classify with.
+        ContractError: weights are missing and `new_head` is False.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    labels: dict[str, Any] = {}
+    if attributes is not None:
+        labels = {
+            "num_labels": len(attributes),
+            "id2label": dict(enumerate(attributes)),
+            "label2id": {name: index for index, name in enumerate(attributes)},
+        }
+    try:
+        with _quiet():
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                path,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,  # a model is never unpickled
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
+                **labels,
+            )
+    except Exception as error:
+        raise ModelError(f"cannot load {path!r} as a sequence classifier: {_first_line(error)}") from error
+    missing = unread_weights(info)
+    expected = (*(f"{name}." for name in HEAD_NAMES), "pre_classifier.", "head.", "pooler.")
+    if not new_head and missing:
+        raise ContractError(
+            f"{path} is not a whole reward model: {len(missing)} weight(s) are missing or of the wrong shape "
+            f"({', '.join(missing[:4])}); scores would come from random numbers. Fix: train it first (guerdon train)"
+        )
+    if new_head and (lost := [name for name in missing if not any(part in f"{name}" for part in expected)]):
+        raise ModelError(f"{path} lacks {len(lost)} weight(s) of the backbone itself ({', '.join(lost[:4])})")
+    config = model.config.get_text_config()
+    if config.pad_token_id is None:
+        eos = config.eos_token_id
+        config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+    return cast("PreTrainedModel", model)
+
+
+def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """Loads a tokenizer. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        raise ModelError(f"cannot load the tokenizer of {path!r}: {_first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"the tokenizer of {path!r} gives no offsets (not a fast tokenizer); convert it first")
+    return cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
+    """Wraps a model so that adapters on its linear layers, and its whole head, are trained."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        modules_to_save=head_names(model),
+    )
+    return get_peft_model(model, config)
+
+
+def load_adapter(base: PreTrainedModel, folder: Path, name: str = "default") -> torch.nn.Module:
+    """Puts a saved adapter on its base; on a model that carries adapters already, beside them.
+
+    Raises:
+        ContractError: the adapter's file lacks the head, which PEFT would leave re-initialised.
+    """
+    from peft import PeftModel
+    from safetensors import safe_open
+
+    path = folder / "adapter_model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = list(file.keys())
+    except Exception as error:
+        raise ContractError(f"{path} cannot be read: {_first_line(error)}") from error
+    if not any(f".{head}." in key for key in keys for head in HEAD_NAMES):
+        raise ContractError(f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them")
+    with _quiet():
+        if isinstance(base, PeftModel):
+            base.load_adapter(str(folder), adapter_name=name)
+            return base
+        return PeftModel.from_pretrained(base, str(folder), adapter_name=name)
+
+
+def merged(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy with LoRA folded into the weights, head included; the model itself stays as it is."""
+    return cast("torch.nn.Module", copy.deepcopy(model).merge_and_unload())  # type: ignore[operator]
+
+
+def save_model(model: torch.nn.Module, folder: Path) -> None:
+    """Writes weights and config in HF layout, or PEFT's for an adapter."""
+    with _quiet():
+        model.save_pretrained(folder)  # type: ignore[operator]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.split())[:300]

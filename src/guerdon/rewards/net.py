@@ -1,0 +1,177 @@
+"""The network: an HF sequence classifier whose pooled position Guerdon finds itself."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from guerdon.errors import ModelError
+from guerdon.rewards.contract import Pooling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+HEAD_NAMES = ("score", "classifier")
+"""What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
+
+
+class RewardNet(nn.Module):
+    """Batches of tokens to logits, for encoders and decoders, padded or with shared prefixes.
+
+    `model` is an `AutoModelForSequenceClassification`, or a PEFT model around one.
+    """
+
+    def __init__(self, model: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.model = model
+        self.pooling = pooling
+        if pooling != "native":
+            _head(self.classifier).float()
+            pooler = getattr(_backbone(self.classifier), "pooler", None)
+            if pooler is not None:
+                pooler.requires_grad_(False)  # not on the path: DDP would wait for its gradient for ever
+
+    @property
+    def classifier(self) -> PreTrainedModel:
+        """The Transformers model itself, adapters in place."""
+        get_base_model = getattr(self.model, "get_base_model", None)
+        return cast("PreTrainedModel", get_base_model() if get_base_model else self.model)
+
+    @property
+    def _no_split_modules(self) -> Any:
+        """Which layers FSDP must keep whole; accelerate asks the outermost module."""
+        return self.classifier._no_split_modules
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """What `transformers.Trainer` calls for `gradient_checkpointing=True`."""
+        self.classifier.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        row: Tensor,
+        column: Tensor,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Scores every sequence of a `guerdon.batches.Batch`.
+
+        Returns:
+            Logits, float32, shape (n, attributes), in the order of `row` and `column`.
+        """
+        given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
+        extra = {name: value for name, value in given.items() if value is not None}
+        if self.pooling == "native":
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
+            return cast("Tensor", logits[row].float())
+        if self.pooling == "last":
+            extra["use_cache"] = False  # encoders do not know the word
+        backbone = _backbone(self.classifier)
+        hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
+        pooled = self._pool(hidden, attention_mask, row, column).float()
+        with torch.autocast(pooled.device.type, enabled=False):  # bf16 here would tie close scores
+            return _apply_head(self.classifier, pooled)
+
+    def _pool(self, hidden: Tensor, attention_mask: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        if self.pooling == "last":
+            return hidden[row, column]
+        if self.pooling == "first":
+            return hidden[row, attention_mask.int().argmax(dim=1)[row]]
+        weight = attention_mask.to(hidden.dtype).unsqueeze(2)
+        return ((hidden * weight).sum(dim=1) / weight.sum(dim=1))[row]
+
+
+def head_names(model: PreTrainedModel) -> list[str]:
+    """Names of the head's submodules on this model; empty if it has none that we know."""
+    return [name for name in HEAD_NAMES if isinstance(getattr(model, name, None), nn.Module)]
+
+
+def _head(model: PreTrainedModel) -> nn.Module:
+    names = head_names(model)
+    if not names:
+        raise ModelError(
+            f"{type(model).__name__} has no head that guerdon knows ({' or '.join(HEAD_NAMES)}): "
+            "use --pooling native, or another backbone"
+        )
+    return cast("nn.Module", getattr(model, names[0]))
+
+
+def _backbone(model: PreTrainedModel) -> nn.Module:
+    return cast("nn.Module", getattr(model, model.base_model_prefix))
+
+
+def _apply_head(model: PreTrainedModel, pooled: Tensor) -> Tensor:
+    """Logits (n, k) from pooled states (n, hidden)."""
+    head = _head(model)
+    dropout = getattr(model, "dropout", None)
+    if isinstance(dropout, nn.Dropout):
+        pooled = dropout(pooled)
+    # RoBERTa-like heads are small networks that take the whole sequence and read its first position.
+    takes_sequence = not isinstance(_active(head), nn.Linear)
+    return cast("Tensor", head(pooled.unsqueeze(1) if takes_sequence else pooled))
+
+
+def _active(module: nn.Module) -> nn.Module:
+    """The module itself, or the trained copy that PEFT keeps of it (`modules_to_save`)."""
+    copies = getattr(module, "modules_to_save", None)
+    if isinstance(copies, nn.ModuleDict):
+        return copies[module.active_adapter]  # type: ignore[index]
+    return module
+
+
+def head_sha256(model: PreTrainedModel) -> str:
+    """Hex digest of the head's weights in float32, whatever adapter holds them."""
+    digest = hashlib.sha256()
+    for name in head_names(model):
+        for key, value in sorted(_active(getattr(model, name)).state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_decoder(model: PreTrainedModel) -> bool:
+    """Whether this is a causal model whose head reads the last token (`score` in Transformers)."""
+    return isinstance(getattr(model, "score", None), nn.Module)
+
+
+def shares_prefixes(model: PreTrainedModel) -> bool:
+    """Whether the shared layout is exact for this model.
+
+    Transformers takes a 4-D mask as it is and so drops sliding windows silently; recurrent layers and ALiBi do not
+    read positions or masks at all. Only full causal attention with `position_ids` qualifies.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "alibi"))
+    if getattr(config, "use_sliding_window", True) is False:  # Qwen2 states a window and switches it off
+        windowed = False
+    return (
+        is_decoder(model)
+        and kinds == {"full_attention"}
+        and not windowed
+        and model.config._attn_implementation in ("sdpa", "eager")
+        and "position_ids" in inspect.signature(_backbone(model).forward).parameters
+    )
+
+
+def window(model: PreTrainedModel, tokenizer_limit: int) -> int:
+    """The most tokens the model reads."""
+    config = model.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer_limit
+    embeddings = getattr(getattr(_backbone(model), "embeddings", None), "position_embeddings", None)
+    if embeddings is not None and embeddings.padding_idx is not None:
+        positions -= embeddings.padding_idx + 1  # RoBERTa counts positions from padding_idx + 1
+    return int(min(positions, tokenizer_limit))
+
+
+def unread_weights(info: dict[str, Any]) -> list[str]:
+    """Parameters that a checkpoint did not fill, from Transformers' `output_loading_info`."""
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info.get("mismatched_keys", ())]
+    return sorted({*info.get("missing_keys", ()), *mismatched})
+
+

@@ -1,0 +1,389 @@
+"""R(x) as a transformer: an HF sequence classifier under a score contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+
+from guerdon import batches
+from guerdon.batches import Batch, Tokens
+from guerdon.errors import ConfigError, ContractError, ModelError
+from guerdon.files import staged
+from guerdon.metrics import sigmoid
+from guerdon.models import resolve
+from guerdon.rewards import hub
+from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, read_card, text_sha256, write_card
+from guerdon.rewards.encode import Encoded, Encoder, Overlong
+from guerdon.rewards.net import RewardNet, head_names, head_sha256, is_decoder, shares_prefixes, window
+from guerdon.types import Prompt, prompt_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+DEFAULT_MAX_LENGTH = 2048
+"""Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on every linear layer (Hu et al. 2021, arXiv:2106.09685)."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+
+
+class TransformerReward:
+    """A reward model on Hugging Face Transformers. A `Scorer` and a `Comparer`.
+
+    Example:
+        >>> model = TransformerReward.load("runs/helpful")
+        >>> model.score(["Capital of France?"], ["Paris."])
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        contract: ScoreContract,
+        *,
+        overlong: Overlong = "cut-prompt",
+        adapter: str | None = None,
+    ) -> None:
+        """Joins the parts; `create` and `load` make them.
+
+        Args:
+            model: an `AutoModelForSequenceClassification`, or a PEFT model around one.
+            tokenizer: its tokenizer.
+            contract: how text becomes a score.
+            overlong: what to do with texts over `contract.max_length`.
+            adapter: which of several PEFT adapters on one backbone this reward model is.
+        """
+        self.net = RewardNet(model, contract.pooling)
+        self.tokenizer = tokenizer
+        self.contract = contract
+        self.encoder = Encoder(tokenizer, contract, overlong)
+        self.shares = shares_prefixes(self.net.classifier)
+        """Whether responses to one prompt are computed in one row; exact where it is on."""
+        self.tokens_per_batch = 4096 if torch.cuda.is_available() else 2048
+        """Padded size of a scoring batch."""
+        self.on_progress: Callable[[int], None] = _ignore
+        """Called with the number of texts scored since the last call."""
+        self.adapter = adapter
+        """Which of several adapters on one backbone this is; None where there is no other."""
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str,
+        *,
+        attributes: Sequence[str] = ("score",),
+        pooling: Pooling | None = None,
+        max_length: int | None = None,
+        lora: Lora | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        overlong: Overlong = "cut-prompt",
+        seed: int = 0,
+        trust_remote_code: bool = False,
+    ) -> Self:
+        """Makes an untrained reward model from a language model or encoder.
+
+        Args:
+            backbone: `minilm`, `smollm2`, a folder, or a hub name.
+            attributes: names of the head's outputs.
+            pooling: None takes `last` for decoders and `mean` for encoders.
+            max_length: None takes what the model reads, at most 2048.
+            lora: train adapters instead of all weights.
+            dtype: of the weights.
+            overlong: what to do with texts over `max_length`.
+            seed: of the new head and adapters.
+            trust_remote_code: run code that comes with the model; only for models you trust.
+
+        Raises:
+            ModelError: the backbone cannot be loaded.
+            ConfigError: `pooling` or `max_length` does not fit it.
+        """
+        torch.manual_seed(seed)
+        path = resolve(backbone)
+        model = hub.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
+        tokenizer = hub.load_tokenizer(path, trust_remote_code)
+        contract = infer_contract(model, tokenizer, pooling=pooling, max_length=max_length)
+        contract = dataclasses.replace(
+            contract,
+            attributes=tuple(attributes),
+            weights=(1 / len(attributes),) * len(attributes),
+            shift=(0.0,) * len(attributes),
+            scale=(1.0,) * len(attributes),
+            dtype=dtype,
+            backbone=backbone,
+            base=backbone if lora else "",
+        )
+        return cls(hub.add_lora(model, lora) if lora else model, tokenizer, contract, overlong=overlong)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        device: str | None = None,
+        dtype: Dtype = "auto",
+        overlong: Overlong = "cut-prompt",
+        trust_remote_code: bool = False,
+    ) -> Self:
+        """Loads a saved reward model, or a single-label sequence classifier of other origin.
+
+        Args:
+            name: a folder that `save` wrote, another folder in HF layout, or a hub name.
+            device: None takes a GPU where there is one.
+            dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
+            overlong: what to do with texts over the contract's `max_length`.
+            trust_remote_code: run code that comes with the model; only for models you trust.
+
+        Raises:
+            ModelError: not found, or not a sequence classifier.
+            ContractError: the contract is broken, or does not fit the weights (head missing or re-initialised).
+        """
+        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if dtype == "auto":
+            dtype = "bfloat16" if target.startswith("cuda") else "float32"
+        path = resolve(str(name))
+        folder = Path(path)
+        if (folder / "guerdon.json").exists():
+            card = read_card(folder)
+            if card["kind"] != "transformer":
+                raise ContractError(f"{folder} holds a {card['kind']}; load it with guerdon.load_scorer")
+            contract = ScoreContract.from_dict(card["contract"])
+            model, tokenizer = _load_parts(folder, contract, trust_remote_code)
+            check_contract(contract, model, tokenizer, str(folder))
+        else:
+            model = hub.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
+            tokenizer = hub.load_tokenizer(path, trust_remote_code)
+            contract = _adopt(model, tokenizer, folder, str(name))
+        reward = cls(model, tokenizer, contract, overlong=overlong)
+        reward.to(target, dtype)
+        return reward
+
+    def to(self, device: str, dtype: Literal["float32", "bfloat16"] = "float32") -> None:
+        """Moves the weights; the head stays in float32."""
+        self.net.to(device=torch.device(device), dtype=getattr(torch, dtype))
+        for name in head_names(self.net.classifier):
+            if self.contract.pooling != "native":
+                getattr(self.net.classifier, name).float()
+        self.net.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.net.parameters()).device
+
+    def encode(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Encoded:
+        """Tokenizes n texts under the contract."""
+        return self.encoder.encode(prompts, responses)
+
+    def logits(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
+        """What the head gives, before the contract's shift and scale: float32, shape (n, attributes)."""
+        encoded = self.encode(prompts, responses)
+        for warning in encoded.warnings():
+            logger.warning(warning)
+        return self.logits_of(encoded.tokens, [prompt_text(prompt) for prompt in prompts])
+
+    def logits_of(self, tokens: Sequence[Tokens], prompt_of: Sequence[str]) -> np.ndarray:
+        """Like `logits`, for sequences that are tokenized already; equal sequences are computed once."""
+        first: dict[Tokens, int] = {}
+        for index, sequence in enumerate(tokens):
+            first.setdefault(sequence, index)
+        distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
+        repeats = np.bincount(distinct, minlength=len(tokens))
+        values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
+        if self.adapter is not None:
+            self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
+        self.net.eval()
+        device = self.device
+        with torch.inference_mode():
+            for items, batch in self._batches(tokens, list(first.values()), prompt_of):
+                on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+                values[items] = self.net(**on_device).float().cpu().numpy()
+                self.on_progress(int(repeats[items].sum()))
+        return values[distinct]
+
+    def _batches(
+        self, tokens: Sequence[Tokens], items: list[int], prompt_of: Sequence[str]
+    ) -> Iterator[tuple[list[int], Batch]]:
+        yield from batches.batches(
+            tokens,
+            items,
+            prompt_of,
+            budget=self.tokens_per_batch,
+            pad_id=self.contract.pad_token_id,
+            shared=self.shares,
+            positions=is_decoder(self.net.classifier),
+        )
+
+    def attributes(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
+        """Every named output in the units of the training data: float32, shape (n, attributes)."""
+        shift, scale = np.float32(self.contract.shift), np.float32(self.contract.scale)
+        return np.asarray(shift + scale * self.logits(prompts, responses), dtype=np.float32)
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """R(prompt, response): the contract's weighted sum of the attributes. float32, shape (n,), unbounded.
+
+        `references` are not read. Scores do not depend on the batch, its order, or the padding.
+        """
+        return np.asarray(self.attributes(prompts, responses) @ np.float32(self.contract.weights), dtype=np.float32)
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        a: Sequence[str],
+        b: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature), float32, shape (n,)."""
+        scores = self.score([*prompts, *prompts], [*a, *b])
+        difference = scores[: len(a)] - scores[len(a) :]
+        return np.asarray(sigmoid(difference / self.contract.temperature), dtype=np.float32)
+
+    def save(self, folder: str | Path, *, training: dict[str, Any] | None = None, merge: bool = False) -> None:
+        """Writes weights (safetensors), tokenizer and `guerdon.json`; each file whole or not at all.
+
+        Args:
+            folder: created if need be.
+            training: the training configuration, kept for the record.
+            merge: fold LoRA adapters into the weights, so that the folder stands alone.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        model, contract = self.net.model, self.contract
+        if merge and contract.base:
+            model, contract = hub.merged(self.net.model), dataclasses.replace(contract, base="")
+        classifier = RewardNet(model, contract.pooling).classifier
+        contract = dataclasses.replace(contract, head_sha256=head_sha256(classifier), versions=_versions())
+        with staged(Path(folder)) as stage:
+            hub.save_model(model, stage)
+            self.tokenizer.save_pretrained(stage)
+            write_card(stage, "transformer", {"contract": contract_dict(contract), "training": training or {}})
+
+
+def infer_contract(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    pooling: Pooling | None = None,
+    max_length: int | None = None,
+) -> ScoreContract:
+    """The contract that a backbone calls for.
+
+    Raises:
+        ConfigError: `pooling` or `max_length` does not fit the model.
+    """
+    decoder = is_decoder(model)
+    limit = window(model, tokenizer.model_max_length)
+    wanted = pooling or ("last" if decoder else "mean" if head_names(model) else "native")
+    faults = []
+    if decoder and wanted != "last":
+        faults.append(f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last")
+    if not decoder and wanted != "native" and not head_names(model):
+        faults.append(f"pooling {wanted!r} does not fit {type(model).__name__}; use native")
+    if max_length is not None and not 4 <= max_length <= limit:
+        faults.append(f"max_length must be between 4 and {limit}, what the model reads; got {max_length}")
+    if faults:
+        raise ConfigError("; ".join(faults))
+    chat = decoder and bool(tokenizer.chat_template)
+    return ScoreContract(
+        architecture=type(model).__name__,
+        rendering="chat" if chat else "plain" if decoder else "pair",
+        pooling=wanted,
+        max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
+        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None,
+        pad_token_id=next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0),
+        chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
+    )
+
+
+def check_contract(
+    contract: ScoreContract, model: PreTrainedModel | torch.nn.Module, tokenizer: PreTrainedTokenizerBase, where: str
+) -> None:
+    """Checks that a contract, weights and tokenizer belong together.
+
+    Raises:
+        ContractError: with every fault found.
+    """
+    classifier = RewardNet(model, contract.pooling).classifier
+    faults = []
+    if type(classifier).__name__ != contract.architecture:
+        faults.append(f"architecture is {type(classifier).__name__}, the contract says {contract.architecture}")
+    if classifier.config.num_labels != len(contract.attributes):
+        faults.append(f"the head has {classifier.config.num_labels} outputs, the contract {len(contract.attributes)}")
+    if contract.head_sha256 and head_sha256(classifier) != contract.head_sha256:
+        faults.append("the head's weights are not those that were trained (missing, re-initialised or replaced)")
+    if contract.rendering == "chat" and text_sha256(str(tokenizer.chat_template)) != contract.chat_template_sha256:
+        faults.append("the tokenizer's chat template is not the one the model was trained with")
+    if contract.max_length > window(classifier, tokenizer.model_max_length):
+        faults.append(f"max_length {contract.max_length} is more than the model reads")
+    if faults:
+        raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults))
+
+
+def _adopt(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, name: str
+) -> ScoreContract:
+    """Writes a contract for a model of other origin; beside the weights where they are in a local folder."""
+    outputs = int(model.config.num_labels)
+    if outputs != 1:
+        raise ModelError(
+            f"{name} has {outputs} outputs and no guerdon.json: which of them is the reward is not known. "
+            "Fix: write a guerdon.json with attributes and weights, or use a single-output reward model"
+        )
+    pooling: Pooling = "last" if is_decoder(model) else "native"
+    contract = dataclasses.replace(
+        infer_contract(model, tokenizer, pooling=pooling), backbone=name, head_sha256=head_sha256(model)
+    )
+    if folder.is_dir():
+        try:
+            write_card(folder, "transformer", {"contract": contract_dict(contract), "training": {}})
+        except Exception as error:  # a read-only folder is no reason not to score
+            logger.info("could not keep the inferred contract beside %s: %s", name, error)
+    logger.warning(
+        "%s has no score contract; inferred: %s rendering, %s pooling, max_length %d, EOS %s",
+        name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos,
+    )  # fmt: skip
+    return contract
+
+
+def _load_parts(
+    folder: Path, contract: ScoreContract, trust_remote_code: bool
+) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    tokenizer = hub.load_tokenizer(str(folder), trust_remote_code)
+    if not contract.base:
+        return hub.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False), tokenizer
+    base = hub.load_classifier(
+        resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True
+    )
+    return hub.load_adapter(base, folder), tokenizer
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}
+
+
+def _ignore(_: int) -> None:
+    """No progress wanted."""

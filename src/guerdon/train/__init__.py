@@ -1,0 +1,1 @@
+"""Training a reward model: rows become judgements (`examples`), judgements steps (`plan`), steps losses (`objective`)."""

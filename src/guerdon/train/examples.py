@@ -1,0 +1,308 @@
+"""Rows to judgements over a table of texts.
+
+Whatever people said becomes one of three judgements, and each names its texts by their index in one table: a text that
+several judgements speak of is tokenized once, and computed once wherever they meet in a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from guerdon.errors import ConfigError, DataError
+from guerdon.train.config import TrainConfig
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Text `chosen` was preferred to text `rejected`."""
+
+    chosen: int
+    rejected: int
+    preference: float = 1.0
+    """P(chosen preferred)."""
+    margin: float = 0.0
+    weight: float = 1.0
+
+    @property
+    def texts(self) -> tuple[int, ...]:
+        """The texts this judgement speaks of."""
+        return (self.chosen, self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """One text and its standardised value of every attribute; NaN where not rated."""
+
+    text: int
+    targets: tuple[float, ...]
+
+    @property
+    def texts(self) -> tuple[int, ...]:
+        """The texts this judgement speaks of."""
+        return (self.text,)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Texts for one prompt with a grade each; higher is better."""
+
+    members: tuple[int, ...]
+    grades: tuple[float, ...]
+    contrastive: bool = False
+    """Fit by the contrastive loss, the first text being the reference; otherwise by Plackett-Luce."""
+
+    @property
+    def texts(self) -> tuple[int, ...]:
+        """The texts this judgement speaks of."""
+        return self.members
+
+
+Judgement = Pair | Rated | Listed
+
+
+class TextTable:
+    """Distinct (prompt, response) texts, in the order first seen."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Prompt] = []
+        self.responses: list[str] = []
+        self.prompt_keys: list[str] = []
+        self._index: dict[tuple[str, str], int] = {}
+
+    def add(self, prompt: Prompt, response: str) -> int:
+        """The index of a text, new or known."""
+        key = (prompt_text(prompt), response)
+        if key not in self._index:
+            self._index[key] = len(self.responses)
+            self.prompts.append(prompt)
+            self.responses.append(response)
+            self.prompt_keys.append(key[0])
+        return self._index[key]
+
+    def __len__(self) -> int:
+        return len(self.responses)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Mean and deviation that standardise the ratings of one attribute (of one subset)."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The outputs the model needs."""
+
+    names: tuple[str, ...]
+    preference: int
+    """The output that pairs and lists are judged by."""
+    rated: tuple[str, ...]
+    """Those fitted to ratings."""
+
+
+PREFERENCE = "preference"
+
+
+def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type, tuple[str, ...]]:
+    """Which objectives each kind of row feeds.
+
+    Raises:
+        ConfigError: the objective asked for cannot be had from these rows.
+    """
+    able: dict[type, dict[str, tuple[str, ...]]] = {
+        Comparison: {"auto": ("pairs",), "bradley-terry": ("pairs",), "plackett-luce": ("lists",), "both": ("pairs",)},
+        Rating: {
+            "auto": ("ratings",), "regression": ("ratings",), "bradley-terry": ("pairs",), "plackett-luce": ("lists",),
+            "both": ("ratings", "pairs"),
+        },
+        Ranking: {
+            "auto": ("lists",), "bradley-terry": ("pairs",), "plackett-luce": ("lists",), "regression": ("ratings",),
+            "both": ("ratings", "pairs"),
+        },
+        Reference: {"auto": ("contrast",), "contrastive": ("contrast",), "bradley-terry": ("pairs",)},
+    }  # fmt: skip
+    kinds = {type(row) for row in rows}
+    unfit = sorted(kind.__name__.lower() + "s" for kind in kinds if config.objective not in able[kind])
+    if unfit:
+        choices = sorted(set.intersection(*(set(able[kind]) for kind in kinds)))
+        raise ConfigError(
+            f"--objective {config.objective} cannot be fitted to {' and '.join(unfit)}; this data allows: {', '.join(choices)}"
+        )
+    return {kind: able[kind][config.objective] for kind in kinds}
+
+
+def heads_for(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -> Heads:
+    """The outputs for these rows: one shared `score` where ratings have a single attribute, else one each."""
+    rated: set[str] = set()
+    for row in rows:
+        if "ratings" in objectives[type(row)]:
+            rated.update(row.scores if isinstance(row, Rating) else ("score",))
+    compared = any(set(wanted) & {"pairs", "lists", "contrast"} for wanted in objectives.values())
+    if len(rated) <= 1:
+        name = next(iter(rated), "score")
+        return Heads((name,), 0, tuple(rated))
+    names = tuple(sorted(rated))
+    return Heads((PREFERENCE, *names), 0, names) if compared else Heads(names, 0, names)
+
+
+def rating_scales(rows: Iterable[AnyRow], heads: Heads, *, by_subset: bool) -> dict[tuple[str, str], Scale]:
+    """(subset, attribute) -> what standardises it; the subset is "" unless `by_subset`.
+
+    Raises:
+        DataError: an attribute has the same value everywhere, so that nothing can be learnt from it.
+    """
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        for name, value in _ratings(row, heads):
+            values[row.subset if by_subset else "", name].append(value)
+    scales = {key: Scale(float(np.mean(seen)), float(np.std(seen))) for key, seen in values.items()}
+    flat = sorted(f"{name} (subset {subset})" if subset else name for (subset, name), s in scales.items() if s.std == 0)
+    if flat and not by_subset:
+        raise DataError(f"every row has the same value of {', '.join(flat)}: there is nothing to learn from it")
+    return {key: scale if scale.std > 0 else replace(scale, std=1.0) for key, scale in scales.items()}
+
+
+def _ratings(row: AnyRow, heads: Heads) -> Iterator[tuple[str, float]]:
+    """Attribute and value of everything rated in a row."""
+    if isinstance(row, Rating):
+        yield from ((name, value) for name, value in row.scores.items() if name in heads.rated)
+    elif isinstance(row, Ranking) and heads.rated:
+        yield from ((heads.rated[0], value) for value in row.scores)
+
+
+def judgements(
+    rows: Sequence[AnyRow],
+    table: TextTable,
+    objectives: dict[type, tuple[str, ...]],
+    heads: Heads,
+    scales: dict[tuple[str, str], Scale],
+    config: TrainConfig,
+) -> list[Judgement]:
+    """Turns rows into judgements, entering their texts into `table`.
+
+    Raises:
+        DataError: nothing can be learnt from the rows under this objective (for instance no prompt with two
+            responses of different rating).
+    """
+    found: list[Judgement] = []
+    for graded, wanted in _graded(rows, objectives):
+        indices = tuple(table.add(graded.prompt, response) for response in graded.responses)
+        if "pairs" in wanted:
+            found += _pairs(indices, graded, config)
+        distinct = len(set(graded.grades)) > 1
+        if "lists" in wanted and distinct:
+            found.append(Listed(indices, graded.grades))
+        if "contrast" in wanted:
+            found.append(_contrast(indices, graded, config))
+    for row in rows:
+        if "ratings" in objectives[type(row)]:
+            found += _rated(row, table, heads, scales, by_subset=config.normalise_ratings == "subset")
+    if not found:
+        raise DataError(
+            "nothing to learn from: no prompt has two responses of different rating. Fix: use --objective regression, "
+            "or data in which responses to one prompt differ"
+        )
+    return _balance_length(found, table) if config.balance_length else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Graded:
+    """Responses to one prompt with grades, from whatever row kind."""
+
+    prompt: Prompt
+    responses: tuple[str, ...]
+    grades: tuple[float, ...]
+    preference: float = 1.0
+    margin: float | None = None
+
+
+def _graded(
+    rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]
+) -> Iterator[tuple[_Graded, tuple[str, ...]]]:
+    """Every row, or for ratings every prompt, as graded responses."""
+    rated: dict[str, list[Rating]] = defaultdict(list)
+    for row in rows:
+        wanted = objectives[type(row)]
+        if isinstance(row, Comparison):
+            grades = (1.0, 1.0 if row.preference == 0.5 else 0.0)
+            yield _Graded(row.prompt, (row.chosen, row.rejected), grades, row.preference, row.margin), wanted
+        elif isinstance(row, Ranking):
+            yield _Graded(row.prompt, row.responses, row.scores), wanted
+        elif isinstance(row, Reference):
+            texts = (row.reference or "", *row.generated)
+            yield _Graded(row.prompt, texts, (1.0, *[0.0] * len(row.generated))), wanted
+        else:
+            rated[prompt_text(row.prompt)].append(row)
+    for group in rated.values():
+        overall = tuple(float(np.mean(list(row.scores.values()))) for row in group)
+        yield _Graded(group[0].prompt, tuple(row.response for row in group), overall), objectives[Rating]
+
+
+def _pairs(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> Iterator[Pair]:
+    """Every pair of different grade, and ties where people called one."""
+    for a, b in itertools.combinations(range(len(indices)), 2):
+        if indices[a] == indices[b]:
+            continue
+        difference = graded.grades[a] - graded.grades[b]
+        if difference == 0 and graded.preference != 0.5:
+            continue
+        better, worse = (a, b) if difference >= 0 else (b, a)
+        margin = abs(difference) if graded.margin is None else graded.margin
+        preference = graded.preference if config.soft_labels or graded.preference == 0.5 else 1.0
+        yield Pair(indices[better], indices[worse], preference, config.margin_scale * margin)
+
+
+def _contrast(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> Listed:
+    if len(indices) < 2 and not config.in_batch_negatives:
+        raise DataError(
+            f"the reference of prompt {prompt_text(graded.prompt)[:60]!r} has nothing to beat: the row has no generated text. "
+            "Fix: add a `generated` column, name a --policy that generates, or set --in-batch-negatives"
+        )
+    return Listed(indices, graded.grades, contrastive=True)
+
+
+def _rated(
+    row: AnyRow, table: TextTable, heads: Heads, scales: dict[tuple[str, str], Scale], *, by_subset: bool
+) -> Iterator[Rated]:
+    subset = row.subset if by_subset else ""
+
+    def standard(name: str, value: float) -> float:
+        scale = scales[subset, name]
+        return (value - scale.mean) / scale.std
+
+    if isinstance(row, Rating):
+        targets = (standard(name, row.scores[name]) if name in row.scores else math.nan for name in heads.rated)
+        yield Rated(table.add(row.prompt, row.response), tuple(targets))
+    elif isinstance(row, Ranking):
+        for response, value in zip(row.responses, row.scores, strict=True):
+            yield Rated(table.add(row.prompt, response), (standard(heads.rated[0], value),))
+
+
+def _balance_length(found: list[Judgement], table: TextTable) -> list[Judgement]:
+    """Weights pairs so that the longer response wins in half of the weight; the mean weight stays 1."""
+    longer, shorter = (
+        [j for j in found if isinstance(j, Pair) and side * _length_difference(j, table) > 0] for side in (1, -1)
+    )
+    if not longer or not shorter:
+        raise DataError("--balance-length needs pairs won by the longer and pairs won by the shorter response")
+    total = len(longer) + len(shorter)
+
+    def weighted(judgement: Judgement) -> Judgement:
+        if not isinstance(judgement, Pair) or not (difference := _length_difference(judgement, table)):
+            return judgement
+        return replace(judgement, weight=total / (2 * len(longer if difference > 0 else shorter)))
+
+    return [weighted(judgement) for judgement in found]
+
+
+def _length_difference(pair: Pair, table: TextTable) -> int:
+    return len(table.responses[pair.chosen]) - len(table.responses[pair.rejected])

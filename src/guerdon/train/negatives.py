@@ -1,0 +1,47 @@
+"""Generated texts for references to beat, from a policy model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from guerdon.data.read import load_rows
+from guerdon.data.write import write_rows
+from guerdon.errors import ConfigError
+from guerdon.policy.generate import sample_answers
+from guerdon.train.config import TrainConfig
+from guerdon.types import AnyRow, Reference
+
+logger = logging.getLogger(__name__)
+
+
+def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Path) -> Sequence[AnyRow]:
+    """Adds the policy's answers to the generated texts of every reference row.
+
+    They are kept in a file, so that a resumed run trains on the same texts and you can read them. Answers that are
+    empty or equal the reference are no negatives; how many were left out is logged.
+
+    Raises:
+        ConfigError: the rows are not references.
+        ModelError: the policy cannot be loaded.
+    """
+    if kept.exists():
+        return load_rows(str(kept))
+    references = [row for row in rows if isinstance(row, Reference)]
+    if len(references) != len(rows):
+        raise ConfigError("--policy needs rows with a prompt and a reference; this data has other kinds of rows")
+    answers = sample_answers(
+        config.policy, [row.prompt for row in references], per_prompt=config.policy_negatives, seed=config.seed
+    )
+    found: list[AnyRow] = []
+    left_out = 0
+    for row, texts in zip(references, answers, strict=True):
+        usable = tuple(dict.fromkeys(text for text in texts if text and text != row.reference))
+        left_out += len(texts) - len(usable)
+        found.append(replace(row, generated=(*row.generated, *usable)))
+    if left_out:
+        logger.warning("%d answers of the policy were empty, repeated, or the reference itself: left out", left_out)
+    write_rows(found, kept)
+    return found

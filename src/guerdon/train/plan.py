@@ -1,0 +1,127 @@
+"""The order of training: judgements to optimiser steps of a fixed number, and steps to micro-batches of bounded size.
+
+All of it is decided before training starts, from the seed alone, so that a resumed run sees the same data.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from guerdon.batches import SharedRow, Tokens, share_prefixes
+from guerdon.train.examples import Judgement, Listed, TextTable
+
+RESPONSES_PER_BLOCK = 4
+"""Responses of one prompt are dealt into bins of this many; judgements between the same bins stay together. Where a
+prompt has many pairs this computes each text once for several of them (as InstructGPT does with all pairs of a prompt,
+Ouyang et al. 2022, section 3.5); where a prompt has one pair the order is plainly random."""
+
+
+def step_count(judgements: int, epochs: float, per_step: int) -> int:
+    """Optimiser steps of a run."""
+    return max(1, math.ceil(judgements * epochs / per_step))
+
+
+def plan_steps(
+    judgements: Sequence[Judgement], prompt_keys: Sequence[str], *, epochs: float, per_step: int, seed: int
+) -> list[list[Judgement]]:
+    """Deals judgements into steps of exactly `per_step`; epochs follow each other without a seam."""
+    stream = _epochs(judgements, prompt_keys, random.Random(seed))
+    count = step_count(len(judgements), epochs, per_step)
+    return [[next(stream) for _ in range(per_step)] for _ in range(count)]
+
+
+def _epochs(judgements: Sequence[Judgement], prompt_keys: Sequence[str], rng: random.Random) -> Iterator[Judgement]:
+    by_prompt: dict[str, list[Judgement]] = defaultdict(list)
+    for judgement in judgements:
+        by_prompt[prompt_keys[judgement.texts[0]]].append(judgement)
+    while True:
+        blocks = [block for members in by_prompt.values() for block in _blocks(members, rng)]
+        rng.shuffle(blocks)
+        for block in blocks:
+            yield from block
+
+
+def _blocks(members: list[Judgement], rng: random.Random) -> list[list[Judgement]]:
+    """Cuts the judgements of one prompt into blocks that speak of few texts."""
+    texts = sorted({text for judgement in members for text in judgement.texts})
+    rng.shuffle(texts)
+    bin_of = {text: place // RESPONSES_PER_BLOCK for place, text in enumerate(texts)}
+    blocks: dict[tuple[int, ...], list[Judgement]] = defaultdict(list)
+    for judgement in members:
+        blocks[tuple(sorted({bin_of[text] for text in judgement.texts}))].append(judgement)
+    found = list(blocks.values())
+    for block in found:
+        rng.shuffle(block)
+    return found
+
+
+def with_in_batch_negatives(steps: list[list[Judgement]], table: TextTable, count: int) -> list[list[Judgement]]:
+    """Lets each reference of a step also beat the references of `count` other prompts of that step."""
+    return [[_contrasted(judgement, step, table, count) for judgement in step] for step in steps]
+
+
+def _contrasted(judgement: Judgement, step: list[Judgement], table: TextTable, count: int) -> Judgement:
+    if not isinstance(judgement, Listed) or not judgement.contrastive:
+        return judgement
+    own = table.prompt_keys[judgement.members[0]]
+    others = {
+        table.responses[other.members[0]]: None
+        for other in step
+        if isinstance(other, Listed) and table.prompt_keys[other.members[0]] != own
+    }
+    known = {table.responses[text] for text in judgement.members}
+    borrowed = [response for response in others if response not in known][:count]
+    texts = tuple(table.add(table.prompts[judgement.members[0]], response) for response in borrowed)
+    return replace(
+        judgement, members=(*judgement.members, *texts), grades=(*judgement.grades, *[0.0] * len(texts))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Judgements computed together, and the rows that hold their texts."""
+
+    judgements: tuple[Judgement, ...]
+    rows: tuple[SharedRow, ...]
+
+
+def micro_batches(
+    step: Sequence[Judgement], tokens: Sequence[Tokens], prompt_keys: Sequence[str], *, budget: int, shared: bool
+) -> list[MicroBatch]:
+    """Cuts a step into micro-batches of at most `budget` padded tokens, like lengths together.
+
+    The texts of one judgement stay together; a judgement that exceeds the budget by itself is a micro-batch of its own.
+    """
+    clusters: dict[str, list[Judgement]] = defaultdict(list)
+    for judgement in step:
+        clusters[prompt_keys[judgement.texts[0]]].append(judgement)
+    pieces: list[list[Judgement]] = []
+    for cluster in clusters.values():
+        whole = _rows(cluster, tokens, prompt_keys, budget, shared)
+        pieces += [cluster] if _padded(whole) <= budget else [[judgement] for judgement in cluster]
+    laid = [(piece, _rows(piece, tokens, prompt_keys, budget, shared)) for piece in pieces]
+    laid.sort(key=lambda entry: -max(row.length for row in entry[1]))
+    cuts: list[list[Judgement]] = []
+    for piece, rows in laid:
+        if cuts and _padded(_rows([*cuts[-1], *piece], tokens, prompt_keys, budget, shared)) <= budget:
+            cuts[-1] += piece
+        else:
+            cuts.append(list(piece))
+    return [MicroBatch(tuple(cut), tuple(_rows(cut, tokens, prompt_keys, budget, shared))) for cut in cuts]
+
+
+def _rows(
+    judgements: Sequence[Judgement], tokens: Sequence[Tokens], prompt_keys: Sequence[str], budget: int, shared: bool
+) -> list[SharedRow]:
+    texts = list(dict.fromkeys(text for judgement in judgements for text in judgement.texts))
+    if shared:
+        return share_prefixes(tokens, texts, prompt_keys, longest=budget)
+    return [SharedRow((text,), 0, len(tokens[text])) for text in texts]
+
+
+def _padded(rows: Sequence[SharedRow]) -> int:
+    return len(rows) * max(row.length for row in rows)

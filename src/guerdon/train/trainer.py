@@ -1,0 +1,330 @@
+"""The training loop: `transformers.Trainer`, with whole optimiser steps as its items.
+
+One item of the data set is one rank's share of one optimiser step: a list of micro-batches. Its losses are summed and
+divided by the number of judgements, so a step is the same however it is cut; gradients meet once a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from guerdon.batches import Batch, Tokens, collate_padded, collate_shared
+from guerdon.errors import ModelError
+from guerdon.files import output_error
+from guerdon.rewards.net import RewardNet
+from guerdon.train.examples import Heads, Judgement, TextTable
+from guerdon.train.objective import RewardObjective, Targets, targets_of
+from guerdon.train.plan import MicroBatch, micro_batches
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_FILE = "trainable.safetensors"
+
+
+class Trainee(nn.Module):
+    """What the optimiser sees: the network and the objective's own weight, as one module."""
+
+    def __init__(self, net: RewardNet, objective: RewardObjective) -> None:
+        super().__init__()
+        self.net = net
+        self.objective = objective
+
+    @property
+    def _no_split_modules(self) -> Any:
+        """For FSDP."""
+        return self.net._no_split_modules
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """For `Trainer`."""
+        self.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
+
+    def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Summed loss and order counts of a micro-batch; see `RewardObjective.forward`."""
+        loss, order = self.objective(self.net(**batch), targets)
+        return loss, order
+
+    def trainable(self) -> dict[str, Tensor]:
+        """Name -> parameter, of those that are trained."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+Step = dict[str, Any]
+"""`micro`: list of (batch, targets); `judgements`: how many they hold."""
+
+
+class Steps(Dataset[Step]):
+    """Optimiser steps, collated when they are asked for. Item i is the share of rank i % ranks of step i // ranks."""
+
+    def __init__(
+        self,
+        steps: Sequence[Sequence[Judgement]],
+        tokens: Sequence[Tokens],
+        table: TextTable,
+        heads: Heads,
+        *,
+        budget: int,
+        pad_id: int,
+        shared: bool,
+        positions: bool,
+        ranks: int = 1,
+    ) -> None:
+        self._steps = steps
+        self._tokens = tokens
+        self._table = table
+        self._heads = heads
+        self._budget = budget
+        self._pad_id = pad_id
+        self._shared = shared
+        self._positions = positions
+        self._ranks = ranks
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._ranks
+
+    def __getitem__(self, index: int) -> Step:
+        step = self._steps[index // self._ranks]
+        share = len(step) // self._ranks
+        rank = index % self._ranks
+        mine = step[rank * share : (rank + 1) * share] if self._ranks > 1 else step
+        cuts = micro_batches(
+            mine, self._tokens, self._table.prompt_keys, budget=self._budget, shared=self._shared
+        )
+        return {"micro": [self._collate(cut) for cut in cuts], "judgements": len(mine)}
+
+    def _collate(self, cut: MicroBatch) -> tuple[Batch, Targets]:
+        order = [text for row in cut.rows for text in row.items]
+        if any(len(row.items) > 1 for row in cut.rows):
+            batch = collate_shared(self._tokens, cut.rows, pad_id=self._pad_id)
+        else:
+            texts = [self._tokens[text] for text in order]
+            batch = collate_padded(texts, pad_id=self._pad_id, positions=self._positions)
+        return batch, targets_of(cut.judgements, order, self._table, self._heads)
+
+
+def only(items: Sequence[Step]) -> Step:
+    """Collator: an item is a whole step already."""
+    return items[0]
+
+
+class RewardTrainer(Trainer):
+    """`Trainer` whose items are optimiser steps, and whose checkpoints are whole or absent."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        args: TrainingArguments,
+        steps: Steps,
+        validation: Steps | None,
+        *,
+        layer_decay: float = 1.0,
+        **options: Any,
+    ) -> None:
+        self._layer_decay = layer_decay
+        super().__init__(
+            model=trainee,
+            args=args,
+            train_dataset=steps,
+            eval_dataset=validation,
+            data_collator=only,  # type: ignore[arg-type]
+            **options,
+        )
+        self.model_accepts_loss_kwargs = False
+        self._order = torch.zeros(2)
+        self._seen = 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        """The plan is the order."""
+        return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+    def training_step(self, model: nn.Module, inputs: Step, num_items_in_batch: Any = None) -> Tensor:
+        """One optimiser step's gradient on this rank. Returns the mean loss of its judgements."""
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        micro = self._prepare_inputs(inputs["micro"])
+        count = self._agreed_count(len(micro))
+        for number in range(count):
+            batch, targets = micro[min(number, len(micro) - 1)]
+            last = number == count - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                loss, order = model(batch, targets)
+                if number >= len(micro):  # other ranks have more: take part, add nothing
+                    loss, order = loss * 0.0, order * 0.0
+                loss = loss / inputs["judgements"]
+                self.accelerator.backward(loss)
+            total += loss.detach()
+            self._order += order.cpu()
+        self._seen += inputs["judgements"] * self.args.world_size
+        if not torch.isfinite(total):
+            raise ModelError(
+                f"the loss is {total.item()} at step {self.state.global_step + 1}: training has diverged. "
+                "Fix: lower --learning-rate; the last checkpoint is kept"
+            )
+        return total
+
+    def _agreed_count(self, own: int) -> int:
+        """Micro-batches that every rank runs, since sharded models meet in each forward pass."""
+        if self.args.world_size == 1:
+            return own
+        counts = self.accelerator.gather(torch.tensor([own], device=self.args.device))
+        return int(counts.max())
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: items are not tensors of one shape."""
+        return 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the training accuracy since the last log, and the judgements seen."""
+        if "loss" in logs:
+            order = self.accelerator.reduce(self._order.to(self.args.device), reduction="sum")
+            if order[0] > 0:
+                logs["accuracy"] = float(order[1] / order[0])
+            logs["judgements"] = float(self._seen)
+            self._order = torch.zeros(2)
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Loss and accuracy on the held-out judgements, the same on every rank."""
+        steps = self.eval_dataset
+        self.model.eval()
+        totals = torch.zeros(4, device=self.args.device)  # loss, judgements, ordered pairs, of them right
+        with torch.no_grad():
+            for index in range(len(steps)):  # type: ignore[arg-type]
+                item = steps[index]  # type: ignore[index]
+                for batch, targets in self._prepare_inputs(item["micro"]):
+                    loss, order = self.model_wrapped(batch, targets)
+                    totals += torch.stack((loss.detach(), totals.new_zeros(()), *order.to(totals)))
+                totals[1] += item["judgements"]
+        loss, judged, ordered, right = totals.tolist()
+        metrics = {"eval_loss": loss / judged}
+        if ordered:
+            metrics["eval_accuracy"] = right / ordered
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes a checkpoint under another name and renames it; keeps the last and the best."""
+        run = Path(str(self.args.output_dir))
+        stage = run / "saving"
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            if self.args.should_save:
+                shutil.rmtree(stage, ignore_errors=True)
+                stage.mkdir(parents=True)
+            self.accelerator.wait_for_everyone()
+            self.args.output_dir = str(stage)
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self.args.output_dir = str(run)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                shutil.rmtree(run / name, ignore_errors=True)
+                (stage / name).replace(run / name)
+                stage.rmdir()
+                self._forget({name, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"})
+        except OSError as error:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise output_error(run / name, error) from error
+
+    def _forget(self, keep: set[str]) -> None:
+        for step in checkpoint_steps(Path(str(self.args.output_dir))):
+            if (name := f"{PREFIX_CHECKPOINT_DIR}-{step}") not in keep:
+                shutil.rmtree(Path(str(self.args.output_dir)) / name, ignore_errors=True)
+
+    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
+        """Writes what is trained, and nothing else: the rest is as the backbone has it."""
+        from safetensors.torch import save_file
+
+        names = self._trainee.trainable()
+        state = names if state_dict is None else {k: v for k, v in state_dict.items() if k in names}
+        folder = output_dir or str(self.args.output_dir)
+        os.makedirs(folder, exist_ok=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, os.path.join(folder, WEIGHTS_FILE))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_trainable(self._trainee, Path(resume_from_checkpoint))
+
+    @property
+    def _trainee(self) -> Trainee:
+        trainee = self.accelerator.unwrap_model(self.model)
+        assert isinstance(trainee, Trainee)
+        return trainee
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with a rate for each layer."""
+        if self.optimizer is None:
+            groups = optimiser_groups(
+                self._trainee, self.args.learning_rate, self.args.weight_decay, self._layer_decay
+            )
+            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+        return self.optimizer
+
+
+def checkpoint_steps(run: Path) -> list[int]:
+    """Steps of the complete checkpoints of a run folder, ascending."""
+    names = [entry.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-") for entry in run.glob(f"{PREFIX_CHECKPOINT_DIR}-*")]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def load_trainable(trainee: Trainee, checkpoint: Path) -> None:
+    """Puts a checkpoint's weights into the model.
+
+    Raises:
+        ModelError: they are not those of this model.
+    """
+    from safetensors.torch import load_file
+
+    state = load_file(checkpoint / WEIGHTS_FILE)
+    own = trainee.trainable()
+    if set(state) != set(own):
+        raise ModelError(f"{checkpoint} holds other weights than this model trains: was the run started otherwise?")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
+
+
+def optimiser_groups(trainee: Trainee, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """AdamW's parameter groups: a rate for each layer, decay for matrices only.
+
+    The head has `rate`; each layer below it `layer_decay` times that of the layer above, embeddings the least
+    (Howard and Ruder 2018, arXiv:1801.06146, section 3.2).
+    """
+    depth = layer_depth([name for name, _ in trainee.named_parameters()])
+    top = max(depth.values())
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in trainee.trainable().items():
+        groups.setdefault((depth[name], parameter.dim() >= 2), []).append(parameter)
+    return [
+        {"params": members, "lr": rate * layer_decay ** (top - level), "weight_decay": weight_decay if matrix else 0.0}
+        for (level, matrix), members in sorted(groups.items(), reverse=True)
+    ]
+
+
+def layer_depth(names: Sequence[str]) -> dict[str, int]:
+    """Parameter name -> 0 for embeddings, k + 1 for layer k, one more than the last layer for the rest (head)."""
+    found: dict[str, int] = {}
+    for name in names:
+        parts = name.split(".")
+        layer = next((int(part) for before, part in zip(parts, parts[1:], strict=False) if before in _LAYERS and part.isdigit()), None)
+        found[name] = -1 if layer is None else layer + 1
+    top = max(found.values(), default=0) + 1
+    return {n: (0 if "embed" in n else top) if level < 0 else level for n, level in found.items()}
+
+
+_LAYERS = ("layer", "layers", "h", "block", "blocks")

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.data.read import iter_rows, load_rows
+from guerdon.errors import ConfigError, DataError
+from guerdon.types import Comparison, Origin
+
+PAIR: dict[str, Any] = {"prompt": "Q?", "chosen": "good", "rejected": "bad", "subset": "topic_for"}
+
+
+def write(path: Path, *records: Any) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def test_rows_and_faults_come_in_order(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", PAIR, PAIR | {"chosen": "bad"}, 3, PAIR | {"chosen": "fine"})
+    good, same, number, last = iter_rows(source)
+    assert isinstance(good, Comparison)
+    assert good.origin == Origin(source, 1)
+    assert str(same) == f"{source}:2: chosen and rejected are the same text; there is nothing to prefer"
+    assert str(number).startswith(f"{source}:3: a row must be a JSON object")
+    assert isinstance(last, Comparison)
+    assert str(last.origin) == f"{source}:4"
+
+
+def test_kinds_may_be_mixed_in_one_file(tmp_path: Path) -> None:
+    rows = load_rows(write(tmp_path / "a.jsonl", PAIR, {"prompt": "Q?", "response": "a", "score": 1}))
+    assert [type(row).__name__ for row in rows] == ["Comparison", "Rating"]
+
+
+def test_load_rows_lists_the_first_faults_and_the_total(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", PAIR, *[PAIR | {"chosen": ""}] * 25)
+    with pytest.raises(DataError) as caught:
+        load_rows(source)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{source}: 25 of 26 rows cannot be used; the first 20:"
+    assert lines[1] == f"  {source}:2: column 'chosen' is empty"
+    assert lines[20] == f"  {source}:21: column 'chosen' is empty"
+    assert lines[21:] == ["Put them right, or keep the other rows: guerdon data convert DATA NEW.jsonl --skip-faulty"]
+
+
+def test_unknown_columns_bring_the_list_of_layouts_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_rows(write(tmp_path / "a.jsonl", {"a": 1}, {"b": 2}))
+    text = str(caught.value)
+    assert "no known layout has these columns: a" in text
+    assert text.count("  comparison (chosen, rejected)") == 1
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.csv", "prompt,score\n"), ("a.json", "[]")])
+def test_an_empty_file_is_an_error(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=f"{name}: there is no row in it"):
+        load_rows(str(tmp_path / name))
+
+
+def test_groups_from_a_column(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", PAIR | {"topic": 4}, PAIR | {"topic": "b", "subset": "other_x"})
+    assert [row.group for row in load_rows(source)] == ["", ""]
+    assert [row.group for row in load_rows(source, group="topic")] == ["4", "b"]
+    assert [row.group for row in load_rows(source, group="subset", group_regex="^(.*)_")] == ["topic", "other"]
+    assert [row.group for row in load_rows(source, group="subset", group_regex="[a-z]+")] == ["topic", "other"]
+    assert [row.group for row in load_rows(source, group="prompt")] == ["Q?", "Q?"]
+
+
+def test_group_faults(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", PAIR)
+    with pytest.raises(DataError, match="'topic' has no single value here; columns found: prompt, chosen, rejected, subset"):
+        load_rows(source, group="topic")
+    with pytest.raises(DataError, match=r"group regex '\^\(x\)' finds nothing in 'topic_for'"):
+        load_rows(source, group="subset", group_regex="^(x)")
+    with pytest.raises(ConfigError, match="is not a regular expression"):
+        load_rows(source, group="subset", group_regex="(")
+    with pytest.raises(ConfigError, match="needs the group column"):
+        load_rows(source, group_regex="(x)")

@@ -1,0 +1,139 @@
+"""The floors of the house: a module imports only from lower floors, never from a higher one or from a neighbour's."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import guerdon
+
+PACKAGE = Path(guerdon.__file__).parent
+
+FLOORS: list[set[str]] = [
+    {"types", "errors"},
+    {"losses", "metrics", "files"},
+    {"data", "models"},
+    {"batches"},
+    {"rewards", "policy"},
+    {"train"},
+    {"optimize"},
+    {"evaluate", "explain"},
+    {"report", "recipes"},
+    {"worlds", "collect", "serve"},
+    {"cli"},
+    {"__main__"},
+]
+"""Low to high. The package itself (`guerdon/__init__.py`: version and lazy names) stands under all of them."""
+
+FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
+
+
+def imports(path: Path, package: Path) -> Iterator[tuple[int, str]]:
+    """Line and module (`guerdon.x.y`) of every import of the package, inside functions and TYPE_CHECKING too."""
+    here = [package.name, *path.relative_to(package).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: -node.level] if node.level else []
+            module = ".".join(base + ([node.module] if node.module else []))
+            # `from guerdon import losses` is an import of guerdon.losses; `from guerdon import train` of a lazy name.
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def unit_of(module: str, package: str) -> str | None:
+    """The module or stage folder just below the package; None for what is not of the package, or is its root."""
+    parts = module.split(".")
+    if parts[0] != package or len(parts) == 1:
+        return None
+    home = guerdon._HOMES.get(parts[1])
+    if home is not None and len(parts) == 2:
+        return home.split(".")[1]
+    return None if parts[1].startswith("__") else parts[1]
+
+
+def faults(package: Path) -> list[str]:
+    """Every import that does not go down, as `file:line: what`; and every unit without a floor."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name == Path("__init__.py"):
+            continue
+        unit = name.with_suffix("").parts[0]
+        if unit not in FLOOR:
+            found.append(f"{name}: {unit} has no floor; add it to FLOORS and to CONTRIBUTING.md")
+            continue
+        for line, module in imports(path, package):
+            target = unit_of(module, package.name)
+            if target is None or target == unit:
+                continue
+            if target not in FLOOR:
+                found.append(f"{name}:{line}: {unit} imports {target}, which has no floor")
+            elif FLOOR[target] == FLOOR[unit]:
+                found.append(f"{name}:{line}: {unit} imports its neighbour {target}")
+            elif FLOOR[target] > FLOOR[unit]:
+                found.append(f"{name}:{line}: {unit} imports {target}, which stands higher")
+    return found
+
+
+def test_no_import_goes_up_or_sideways() -> None:
+    assert faults(PACKAGE) == []
+
+
+def test_the_root_imports_nothing_at_run_time() -> None:
+    """`guerdon/__init__.py` may name higher floors for type checkers only."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    checked = [
+        node
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    ]
+    run_time = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and node not in checked and "guerdon" in ast.unparse(node)
+    ]
+    assert run_time == []
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "fault"),
+    [
+        ("losses.py", "from guerdon.train.run import train", "losses.py:1: losses imports train, which stands higher"),
+        ("losses.py", "import guerdon.metrics", "losses.py:1: losses imports its neighbour metrics"),
+        ("data/read.py", "def f():\n    from guerdon import batches", "data/read.py:2: data imports batches"),
+        ("data/read.py", "from ..rewards.load import load_scorer", "data/read.py:1: data imports rewards"),
+        ("data/__init__.py", "from ..batches import plan", "data/__init__.py:1: data imports batches"),
+        ("rewards/rules.py", "from .. import policy", "rewards/rules.py:1: rewards imports its neighbour policy"),
+        ("types.py", "if TYPE_CHECKING:\n    from guerdon.data.read import x", "types.py:2: types imports data"),
+        ("data/check.py", "from guerdon import load_scorer", "data/check.py:1: data imports rewards"),
+        ("helpers.py", "", "helpers.py: helpers has no floor"),
+        ("cli/main.py", "import guerdon.utils", "cli/main.py:1: cli imports utils, which has no floor"),
+    ],
+)
+def test_planted_fault_is_caught(file: str, code: str, fault: str, tmp_path: Path) -> None:
+    planted = tmp_path / "guerdon" / file
+    planted.parent.mkdir(parents=True)
+    planted.write_text(code)
+    (found,) = faults(tmp_path / "guerdon")
+    assert found.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("losses.py", "import torch\nfrom guerdon.types import Row\nfrom guerdon import errors"),
+        ("data/read.py", "from guerdon.data.files import iter_records\nfrom .formats import rows\nfrom . import check"),
+        ("cli/main.py", "from guerdon import __version__, train\nimport guerdon"),
+        ("__init__.py", "if TYPE_CHECKING:\n    from guerdon.train.run import train"),
+    ],
+)
+def test_way_down_is_free(file: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "guerdon" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    assert faults(tmp_path / "guerdon") == []

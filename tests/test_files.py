@@ -34,9 +34,7 @@ def test_parent_folders_are_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_after_an_exception_the_old_file_stands_and_nothing_is_left(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_after_an_exception_the_old_file_stands_and_nothing_is_left(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
     with pytest.raises(error), atomic_write(target) as file:

@@ -1,4 +1,7 @@
-"""Guerdon: a reward-model workbench for language models."""
+"""Guerdon: a reward-model workbench for language models.
+
+Stages have their functions in their own folders: `guerdon.train.run.train`, `guerdon.evaluate.agreement.evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guerdon.data.read import load_rows
-    from guerdon.evaluate.agreement import evaluate
     from guerdon.rewards.load import load_scorer
-    from guerdon.train.run import train
     from guerdon.types import Comparer, Comparison, Message, Ranking, Rating, Reference, Scorer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "load_rows": "guerdon.data.read",
-    "train": "guerdon.train.run",
-    "evaluate": "guerdon.evaluate.agreement",
     "load_scorer": "guerdon.rewards.load",
     **dict.fromkeys(
         ("Comparer", "Comparison", "Message", "Ranking", "Rating", "Reference", "Scorer"), "guerdon.types"
@@ -32,10 +31,8 @@ __all__ = [
     "Rating",
     "Reference",
     "Scorer",
-    "evaluate",
     "load_rows",
     "load_scorer",
-    "train",
 ]
 
 

@@ -65,7 +65,9 @@ def accuracy_ties_half(margins: ArrayLike, weights: ArrayLike | None = None) -> 
     return _weighted_mean(outcomes, weights)
 
 
-def length_balanced_accuracy(margins: ArrayLike, length_differences: ArrayLike, weights: ArrayLike | None = None) -> Any:
+def length_balanced_accuracy(
+    margins: ArrayLike, length_differences: ArrayLike, weights: ArrayLike | None = None
+) -> Any:
     """Mean of the accuracy where the longer response won and where the shorter one did.
 
         acc_lb = (acc[d > 0] + acc[d < 0]) / 2,    d_i = length(chosen_i) - length(rejected_i)
@@ -83,9 +85,7 @@ def length_balanced_accuracy(margins: ArrayLike, length_differences: ArrayLike, 
     """
     differences = np.asarray(length_differences)
     margins = np.asarray(margins, dtype=np.float64)
-    return (
-        accuracy_where(margins, differences > 0, weights) + accuracy_where(margins, differences < 0, weights)
-    ) / 2
+    return (accuracy_where(margins, differences > 0, weights) + accuracy_where(margins, differences < 0, weights)) / 2
 
 
 def accuracy_where(margins: ArrayLike, where: ArrayLike, weights: ArrayLike | None = None) -> Any:
@@ -156,7 +156,7 @@ def spearman_by_group(scores: ArrayLike, truth: ArrayLike, groups: ArrayLike) ->
     codes = np.asarray(groups, dtype=np.int64)
     a, b = _centred_ranks(np.asarray(scores), codes), _centred_ranks(np.asarray(truth), codes)
     covariance, left, right = (np.bincount(codes, weights=product) for product in (a * b, a * a, b * b))
-    return _correlation(covariance, left, right)
+    return np.asarray(_correlation(covariance, left, right))
 
 
 def midranks(values: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -361,7 +361,7 @@ def _weighted_mean(values: Floats, weights: ArrayLike | None) -> Any:
 
 
 def _correlation(covariance: Any, left: Any, right: Any) -> Any:
-    """covariance / sqrt(left * right): NaN where `right` (the truth) is 0, else 0 where `left` (the scores) is 0."""
+    """The ratio covariance / sqrt(left * right): NaN where `right` (the truth) is 0, else 0 where `left` is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.clip(covariance / np.sqrt(left * right), -1, 1)
     return np.where(right <= 0, np.nan, np.where(left <= 0, 0.0, value))

@@ -17,7 +17,7 @@ from guerdon.data import files
 from guerdon.data.files import iter_records, split_ending
 from guerdon.errors import DataError, MissingExtraError
 
-RECORDS = [{"prompt": "你好, \"a\"\nb", "score": "1"}, {"prompt": "q", "score": "2"}, {"prompt": "last", "score": "3"}]
+RECORDS = [{"prompt": '你好, "a"\nb', "score": "1"}, {"prompt": "q", "score": "2"}, {"prompt": "last", "score": "3"}]
 
 
 def records(source: Path | str) -> list[Any]:
@@ -86,7 +86,7 @@ def test_json_lines_under_the_ending_json_and_objects_one_after_the_other(tmp_pa
 def test_a_json_array_much_longer_than_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guerdon.data.jsonarray._CHUNK", 7)
     path = tmp_path / "a.json"
-    rows = [{"a": "x" * n, "b": [n, -1.5e3, None, {"c": "\\\"\n\u00e9" * n}]} for n in range(40)]
+    rows = [{"a": "x" * n, "b": [n, -1.5e3, None, {"c": '\\"\n\u00e9' * n}]} for n in range(40)]
     path.write_text(json.dumps(rows))
     assert records(path) == rows
     path.write_text(json.dumps(rows, indent=3, ensure_ascii=False), encoding="utf-8")
@@ -100,7 +100,11 @@ def test_standard_input_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_byte_order_mark_blank_lines_and_missing_last_newline(tmp_path: Path) -> None:
-    for name, text in {"a.jsonl": '\ufeff{"a": 1}\n\n  \n{"a": 2}', "b.csv": "\ufeffa\n1\n\n2", "c.json": '\ufeff[{"a":1},{"a":2}]'}.items():
+    for name, text in {
+        "a.jsonl": '\ufeff{"a": 1}\n\n  \n{"a": 2}',
+        "b.csv": "\ufeffa\n1\n\n2",
+        "c.json": '\ufeff[{"a":1},{"a":2}]',
+    }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert records(tmp_path / "a.jsonl") == records(tmp_path / "c.json") == [{"a": 1}, {"a": 2}]
     assert records(tmp_path / "b.csv") == [{"a": "1"}, {"a": "2"}]
@@ -133,7 +137,9 @@ def test_a_huge_line_is_a_fault_and_the_next_is_read(tmp_path: Path, monkeypatch
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (3 * 2**20) + b'"}\n{"a": 2}\n{"a": "' + b"x" * (3 * 2**20))
     assert records(path)[1] == {"a": 2}
-    assert [fault.split(": ")[1] for fault in faults(path)] == ["the line is longer than 1 MiB; is it one row a line?"] * 2
+    assert [fault.split(": ")[1] for fault in faults(path)] == [
+        "the line is longer than 1 MiB; is it one row a line?"
+    ] * 2
 
 
 def test_a_file_that_is_cut_off_is_a_fault_at_its_end(tmp_path: Path) -> None:

@@ -183,7 +183,11 @@ PUBLISHED: dict[str, tuple[dict[str, Any], AnyRow]] = {
         Reference(prompt="def f():", reference="    return 1", extra={"task_id": "HumanEval/0", "test": "check(f)"}),
     ),
     "content parts": (
-        {"prompt": [{"role": "user", "content": [{"type": "text", "text": "Q?"}]}], "chosen": "good", "rejected": "bad"},
+        {
+            "prompt": [{"role": "user", "content": [{"type": "text", "text": "Q?"}]}],
+            "chosen": "good",
+            "rejected": "bad",
+        },
         comparison(CHAT),
     ),
 }
@@ -246,10 +250,17 @@ def test_argilla_rankings() -> None:
 
 def test_argilla_labels_and_ratings() -> None:
     shown = {"instruction": "Q?", "response_a": "good", "response_b": "bad"}
-    record = {"id": "x", "fields": shown, "responses": {"best": answers("response_a", "response_b", "response_a", "tie")}}
+    record = {
+        "id": "x",
+        "fields": shown,
+        "responses": {"best": answers("response_a", "response_b", "response_a", "tie")},
+    }
     assert read(record) == comparison(preference=0.625, id="x")
     table = {"prompt": "Q?", "response": "a", "helpful.responses": [4, 2, 1], "clear.responses": [5, 5, 5]}
-    table |= {"helpful.responses.status": ["submitted", "submitted", "draft"], "helpful.responses.users": ["1", "2", "3"]}
+    table |= {
+        "helpful.responses.status": ["submitted", "submitted", "draft"],
+        "helpful.responses.users": ["1", "2", "3"],
+    }
     assert read(table) == Rating(prompt="Q?", response="a", scores={"helpful": 3.0, "clear": 5.0})
     old = {"prompt": "Q?", "response": "a", "helpful": {"user_id": ["1"], "value": [4], "status": ["submitted"]}}
     assert read(old | {"helpful-suggestion": 3}) == Rating(prompt="Q?", response="a", scores={"helpful": 4.0})
@@ -306,7 +317,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (LISTED | {"scores": [1]}, "column 'responses' has 2 responses but 1 scores"),
     (LISTED | {"responses": ["a"], "scores": [1]}, "has 1 response; a ranking needs two or more"),
     (LISTED | {"responses": [], "scores": []}, "has 0 responses; a ranking needs two or more"),
-    (LISTED | {"scores": [1, float("nan")]}, r"column 'the score of responses\[1\]' is nan|the score of responses\[1\]"),
+    (
+        LISTED | {"scores": [1, float("nan")]},
+        r"column 'the score of responses\[1\]' is nan|the score of responses\[1\]",
+    ),
     ({"prompt": "Q?", "reference": ""}, "column 'reference' is empty"),
     ({"prompt": "Q?", "reference": "r", "generated": ["r"]}, "reference and a generated text are the same"),
     ({"instruction": "Q?", "completions": [{"response": "a"}, {"response": "b"}]}, "no overall_score"),

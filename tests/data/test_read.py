@@ -53,7 +53,9 @@ def test_unknown_columns_bring_the_list_of_layouts_once(tmp_path: Path) -> None:
     assert text.count("  comparison (chosen, rejected)") == 1
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.csv", "prompt,score\n"), ("a.json", "[]")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.csv", "prompt,score\n"), ("a.json", "[]")]
+)
 def test_an_empty_file_is_an_error(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=f"{name}: there is no row in it"):
@@ -71,7 +73,9 @@ def test_groups_from_a_column(tmp_path: Path) -> None:
 
 def test_group_faults(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", PAIR)
-    with pytest.raises(DataError, match="'topic' has no single value here; columns found: prompt, chosen, rejected, subset"):
+    with pytest.raises(
+        DataError, match="'topic' has no single value here; columns found: prompt, chosen, rejected, subset"
+    ):
         load_rows(source, group="topic")
     with pytest.raises(DataError, match=r"group regex '\^\(x\)' finds nothing in 'topic_for'"):
         load_rows(source, group="subset", group_regex="^(x)")

@@ -37,7 +37,8 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 chats = st.lists(st.builds(Message, st.sampled_from(["user", "assistant", "tool", "system"]), texts), max_size=3)
 prompts = texts | st.builds(lambda chat, last: (*chat, Message("user", last)), chats, texts)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner)
+    st.none() | st.booleans() | st.integers() | numbers | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
 )
 common: dict[str, Any] = {
     "prompt": prompts,
@@ -94,7 +95,9 @@ def test_defaults_are_left_out_and_extra_columns_kept() -> None:
 
 
 def test_parquet_keeps_lists_as_lists_where_a_column_is_alike(tmp_path: Path) -> None:
-    chats = [Ranking(prompt=CHAT, responses=("a", "b"), scores=(1, 0.5), extra={"n": 1, "mixed": at}) for at in (1, "x")]
+    chats = [
+        Ranking(prompt=CHAT, responses=("a", "b"), scores=(1, 0.5), extra={"n": 1, "mixed": at}) for at in (1, "x")
+    ]
     write_rows(chats, tmp_path / "a.parquet")
     schema = pq.read_schema(tmp_path / "a.parquet")
     kinds = {field.name: str(field.type) for field in schema}

@@ -124,7 +124,7 @@ def split(
         for name, part in named.items():
             if part:
                 write_rows(part, folder / f"{name}{ending}")
-    _show(_split_table({f"{out / name}{ending}": part for name, part in named.items() if part}))
+    _show(_split_table(out, {f"{name}{ending}": part for name, part in named.items() if part}))
 
 
 def convert(
@@ -284,10 +284,10 @@ def _subset_table(subsets: dict[str, int]) -> Table:
     return table
 
 
-def _split_table(parts: dict[str, list[AnyRow]]) -> Table:
+def _split_table(folder: Path, parts: dict[str, list[AnyRow]]) -> Table:
     from guerdon.types import group_key
 
-    table = _table("split", "file", "rows", "groups")
+    table = _table(str(folder), "file", "rows", "groups")
     for name, rows in parts.items():
         table.add_row(name, str(len(rows)), str(len({group_key(row) for row in rows})))
     return table

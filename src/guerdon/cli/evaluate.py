@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guerdon.evaluate.results import Evaluation, PartResult, Section
     from guerdon.metrics import Interval
 
-_WIDTH_OF_A_FILE = 140
+_WIDTH_OF_A_FILE = 160
 """Columns where there is no terminal to ask: wide enough that no figure is cut."""
 
 
@@ -182,15 +182,16 @@ def _systems_table(section: Section) -> Table:
     from guerdon.evaluate.results import METRICS
 
     part = section.overall
-    title = f"{section.kind}: {part.rows:,} rows, {part.pairs:,} pairs, 95% intervals over {part.clusters:,} {part.unit}s"
+    drawn = f"95% intervals over {part.clusters:,} {part.unit}s"
+    title = f"{section.kind}: {part.rows:,} rows, {part.pairs:,} pairs, {drawn}"
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("system", overflow="fold")
+    table.add_column("system", overflow="fold", min_width=14)
     counts = {"longer_won": f"\n{part.longer_won:,}", "shorter_won": f"\n{part.shorter_won:,}"}
     names = [name for name in part.model.metrics if name != "kendall"]
     for name in names:
         heading = METRICS[name].replace("length-", "length-\n").replace(" in ", "\nin ")
         table.add_column(heading + counts.get(name, ""), justify="right", no_wrap=True)
-    table.add_column("equal\nrewards", justify="right")
+    table.add_column("equal\nrewards", justify="right", no_wrap=True)
     table.add_column(f"model minus it,\n{METRICS[section.primary]}", justify="right", no_wrap=True)
     for system in part.systems:
         style = "bold" if system.difference is None else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 
 from guerdon import __version__
 from guerdon.errors import GuerdonError
 
 VERBS: dict[str, tuple[str, str]] = {
-    "quickstart": ("guerdon.cli.quickstart:quickstart", "train, evaluate, score and explain in one go; writes report.html"),
+    "quickstart": ("guerdon.cli.quickstart:quickstart", "train, evaluate, score and explain; writes report.html"),
     "data info": ("guerdon.cli.data:info", "what a data file holds: kinds, subsets, lengths, ties"),
     "data check": ("guerdon.cli.data:check", "every bad row, with file and line"),
     "data split": ("guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row"),
@@ -50,9 +51,16 @@ def find_verb(args: list[str]) -> tuple[str, list[str]] | None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb. Returns the exit status: 0 done, 2 what the user can put right, 130 interrupted."""
-    args = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:  # the reader (`head`, `less`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
-        print(usage())
+        print(usage(), flush=True)
         return 0
     if args[0] == "--version":
         print(f"guerdon {__version__}")
@@ -80,9 +88,6 @@ def _run(verb: str, args: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"guerdon {verb}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     return 0
 
 

@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import math
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -115,7 +116,12 @@ def _packed(file: IO[Any], packing: str) -> Iterator[BinaryIO]:
     elif packing == COMPRESSIONS[1]:
         import pyarrow as pa
 
-        with pa.CompressedOutputStream(pa.PythonFile(file, mode="w"), "zstd") as packed:
+        # On a twin of the file, because pyarrow closes what it is given and `file` has yet to be synced.
+        with (
+            os.fdopen(os.dup(file.fileno()), "wb") as twin,
+            pa.PythonFile(twin, mode="w") as target,
+            pa.CompressedOutputStream(target, "zstd") as packed,
+        ):
             yield packed
     else:
         yield cast(BinaryIO, file)

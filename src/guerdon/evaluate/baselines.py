@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 FOLDS = 5
 
 
-def default_baselines(rows: Sequence[AnyRow], model_folder: str | Path | None = None, *, seed: int = 0) -> dict[str, Scorer]:
+def default_baselines(
+    rows: Sequence[AnyRow], model_folder: str | Path | None = None, *, seed: int = 0
+) -> dict[str, Scorer]:
     """The baselines that stand beside every model.
 
     Args:

@@ -164,6 +164,4 @@ def _system_dict(system: SystemResult) -> dict[str, Any]:
 
 
 def _interval_dict(interval: Interval) -> dict[str, float | None]:
-    return {
-        name: None if math.isnan(value := getattr(interval, name)) else value for name in ("point", "low", "high")
-    }
+    return {name: None if math.isnan(value := getattr(interval, name)) else value for name in ("point", "low", "high")}

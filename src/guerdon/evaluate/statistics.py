@@ -62,7 +62,8 @@ def resample(
         seed: of the resamples.
 
     Returns:
-        Points, shape (systems, metrics), and distribution, shape (resamples, systems, metrics); metrics as `metrics_of`.
+        Points, shape (systems, metrics), and distribution, shape (resamples, systems, metrics), in the order of
+        `metrics_of`. The distribution is one NaN where there is nothing to draw from.
     """
     metrics = metrics_of(table.kind)
     if not len(codes):
@@ -114,9 +115,7 @@ def _rank_statistic(metric: str, table: Table, scores: Sequence[Floats]) -> Stat
     else:
         parts = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         graded = is_graded(table.truth)
-        within = np.array(
-            [[ndcg(values[p], table.truth[p], exponential=graded) for values in scores] for p in parts]
-        )
+        within = np.array([[ndcg(values[p], table.truth[p], exponential=graded) for values in scores] for p in parts])
     there = ~np.isnan(within).any(axis=1)  # a group of constant truth says nothing of any system
 
     def mean(weights: Floats) -> Floats:

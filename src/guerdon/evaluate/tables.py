@@ -79,7 +79,7 @@ class Table:
     sampled: bool = False
     """Whether there were too many pairs, and some were drawn."""
 
-    def select(self, keep: NDArray[np.bool_], **changes: object) -> Table:
+    def select(self, keep: NDArray[np.bool_]) -> Table:
         """The table of the items for which `keep`, shape (n,), is true, and of the pairs between them."""
         place = np.cumsum(keep) - 1
         pairs = keep[self.better] & keep[self.worse]
@@ -89,7 +89,6 @@ class Table:
             **{name: getattr(self, name)[keep] for name in names},
             better=place[self.better[pairs]],
             worse=place[self.worse[pairs]],
-            **changes,
         )
 
     def subset_names(self) -> list[str]:
@@ -99,7 +98,7 @@ class Table:
     def subset(self, name: str) -> Table:
         """The part of the table that belongs to one subset."""
         ties = tuple(subset for subset in self.tie_subsets if subset == name)
-        return self.select(self.subsets == name, tie_subsets=ties)
+        return replace(self.select(self.subsets == name), tie_subsets=ties)
 
 
 def tables_of(rows: Sequence[AnyRow]) -> tuple[list[Table], Requests]:

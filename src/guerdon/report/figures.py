@@ -1,4 +1,4 @@
-"""Figures of what the stages found. They are drawn without pyplot, so no window system and no global state is touched."""
+"""Figures of what the stages found, drawn without pyplot: no window system and no global state is touched."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ _CJK_FONTS = (
 def accuracy_figure(evaluation: Evaluation) -> Figure:
     """The model beside its baselines in the primary metric of each kind of rows, bars with 95% intervals.
 
-    A dashed line is what guessing gets. One panel for each section, with a cluster of bars for the whole and, up to 12, for each subset. The length-balanced
-    accuracy of the whole stands beside it, because a plain accuracy hides a reward that only reads length.
+    A dashed line is what guessing gets. One panel for each section, with a cluster of bars for the whole and, up to
+    12, for each subset. The length-balanced accuracy of the whole stands beside it, because a plain accuracy hides a
+    reward that only reads length.
     """
     from matplotlib.figure import Figure
 
@@ -87,7 +88,7 @@ def readable_label(text: str, fallback: str) -> str:
 def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
     """What one panel shows: label, part of the data, metric of each cluster of bars."""
     clusters = [(f"all\n{METRICS[section.primary]}", section.overall, section.primary)]
-    if "length_balanced" != section.primary:
+    if section.primary != "length_balanced":
         clusters.append(("all\nlength-balanced", section.overall, "length_balanced"))
     if len(section.subsets) <= MAX_SUBSETS:
         clusters += [

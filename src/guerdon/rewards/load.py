@@ -48,9 +48,9 @@ def load_scorer(
     text = str(name)
     if text in RULES:
         return RULES[text]
-    folder = Path(resolve(text))
-    if not folder.exists() and ":" in text:
+    if ":" in text and not Path(text).expanduser().exists():
         return _imported(text)
+    folder = Path(resolve(text))
     options: dict[str, Any] = {
         "device": device, "dtype": dtype, "overlong": overlong, "trust_remote_code": trust_remote_code,
     }  # fmt: skip

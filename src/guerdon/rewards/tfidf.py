@@ -228,7 +228,8 @@ class Design:
         target = rating_targets(rows)
         if np.ptp(target) == 0:
             raise DataError(f"TF-IDF needs ratings that differ; all {len(rows)} are {target[0]:g}")
-        model = Ridge(alpha=1.0, solver="sparse_cg").fit(self.matrix[[self.index[row.response] for row in rows]], target)
+        places = [self.index[row.response] for row in rows]
+        model = Ridge(alpha=1.0, solver="sparse_cg").fit(self.matrix[places], target)
         return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
 
 
@@ -244,8 +245,9 @@ def response_texts(row: AnyRow) -> tuple[str, ...]:
 
 
 def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[Ints, Ints, Floats]:
-    """Every preference that the rows hold: comparisons, references over generated texts, and, within a prompt,
-    the pairs of ratings and of rankings whose scores differ.
+    """Every preference that the rows hold.
+
+    Comparisons, references over generated texts, and, within a prompt or a ranking, the pairs whose scores differ.
 
     Returns:
         `(better, worse, preference)`, each shape (m,): positions by `index`, and P(better preferred).
@@ -274,7 +276,7 @@ def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[
 
 
 def rating_targets(rows: Sequence[Rating]) -> Floats:
-    """One number per rating, shape (n,): its `score` where all have one, else the mean of its standardised attributes."""
+    """One number per rating, shape (n,): its `score` where all have one, else the mean of standardised attributes."""
     if all("score" in row.scores for row in rows):
         return np.array([row.scores["score"] for row in rows], dtype=np.float64)
     names = sorted({name for row in rows for name in row.scores})

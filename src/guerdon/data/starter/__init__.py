@@ -23,7 +23,7 @@ Part: TypeAlias = Literal["all", "train", "test"]
 def starter_rows(
     part: Part = "all", *, tasks: Collection[str] = TASKS, languages: Collection[str] = LANGUAGES
 ) -> list[Comparison]:
-    """The starter set as comparisons, about ten for each item; the same on every call and machine.
+    """The starter set as comparisons, eleven for each item; the same on every call and machine.
 
     Args:
         part: `train` (four fifths of the items of each subset), `test` (the others), or `all`.
@@ -48,7 +48,7 @@ def starter_rows(
 def starter_rankings(
     part: Part = "all", *, tasks: Collection[str] = TASKS, languages: Collection[str] = LANGUAGES
 ) -> list[Ranking]:
-    """The hand-written answers of each item, the reference first, with their grades (4 to 0); else as `starter_rows`."""
+    """The hand-written answers of each item, reference first, with their grades (4 to 0); else as `starter_rows`."""
     return [
         Ranking(
             prompt=item.prompt,

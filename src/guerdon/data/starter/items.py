@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, TypeAlias
@@ -50,6 +51,9 @@ class Item:
     tests: str | None
     """Code only: assertions that the reference passes."""
     part: Part
+    usual_length: float
+    """Characters of a usual reference: the median of the subset; for translation, of the references' lengths as shares
+    of their sources', times the length of this source."""
     elsewhere: tuple[str, ...]
     """References of the other items of the same subset and part: good answers, but to something else."""
 
@@ -61,7 +65,7 @@ class Item:
     @property
     def source(self) -> str | None:
         """Translation only: the text to translate, which follows the first empty line of the prompt."""
-        return self.prompt.split("\n\n", 1)[1] if self.task == "translation" and isinstance(self.prompt, str) else None
+        return source_of(self.task, self.prompt)
 
 
 @functools.cache
@@ -72,7 +76,11 @@ def load_items() -> tuple[Item, ...]:
     references: dict[tuple[str, Part], dict[str, str]] = defaultdict(dict)
     for record in records:
         references[subset_of(record["id"]), parts[record["id"]]][record["id"]] = record["reference"]
-    return tuple(_item(record, parts[record["id"]], references) for record in records)
+    shares: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        shares[subset_of(record["id"])].append(len(record["reference"]) / _unit(record))
+    usual = {subset: statistics.median(found) for subset, found in shares.items()}
+    return tuple(_item(record, parts[record["id"]], usual, references) for record in records)
 
 
 def deal_parts(ids: Iterable[str]) -> dict[str, Part]:
@@ -96,13 +104,28 @@ def subset_of(item_id: str) -> str:
     return item_id.rpartition("-")[0]
 
 
+def source_of(task: str, prompt: Prompt) -> str | None:
+    """What a prompt wants translated; None for the other tasks."""
+    return prompt.split("\n\n", 1)[1] if task == "translation" and isinstance(prompt, str) else None
+
+
 def _records() -> Iterator[dict[str, Any]]:
     for file in resources.files(__package__).iterdir():
         if file.name.endswith(".jsonl"):
             yield from map(json.loads, file.read_text(encoding="utf-8").splitlines())
 
 
-def _item(record: dict[str, Any], part: Part, references: dict[tuple[str, Part], dict[str, str]]) -> Item:
+def _unit(record: dict[str, Any]) -> int:
+    """What the length of an answer is measured in: characters, or the length of the source."""
+    return len(source_of(record["task"], record["prompt"]) or " ")
+
+
+def _item(
+    record: dict[str, Any],
+    part: Part,
+    usual: Mapping[str, float],
+    references: Mapping[tuple[str, Part], Mapping[str, str]],
+) -> Item:
     prompt = record["prompt"]
     peers = references[subset_of(record["id"]), part]
     return Item(
@@ -115,5 +138,6 @@ def _item(record: dict[str, Any], part: Part, references: dict[tuple[str, Part],
         facts=tuple((right, wrong) for right, wrong in record["facts"]),
         tests=record.get("tests"),
         part=part,
+        usual_length=usual[subset_of(record["id"])] * _unit(record),
         elsewhere=tuple(text for item_id, text in peers.items() if item_id != record["id"]),
     )

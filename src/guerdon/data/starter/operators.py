@@ -17,7 +17,6 @@ from typing import TypeAlias
 from guerdon.data.starter import phrases
 from guerdon.data.starter.items import Item
 from guerdon.data.starter.segments import (
-    closed,
     function_bodies,
     indent_of,
     parses,
@@ -28,6 +27,9 @@ from guerdon.data.starter.segments import (
 )
 
 Apply: TypeAlias = Callable[[str, Item, random.Random], str | None]
+
+_NEVER_INSULTED = frozenset({"dialogue-en-010", "dialogue-zh-010"})
+"""Users who may be about to end their lives: nobody should read an insult to them, not even as a bad example."""
 
 
 def wrong_fact(text: str, item: Item, rng: random.Random) -> str | None:
@@ -77,14 +79,17 @@ def rude(text: str, item: Item, rng: random.Random) -> str | None:
 
     Worse: it says the same and offends. Length: longer.
     """
+    if item.id in _NEVER_INSULTED:
+        return None
     opening = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_OPENINGS[item.language]))
     closing = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_CLOSINGS[item.language]))
     where = rng.choice(("before", "after", "both"))
-    code = "def " in text
+    mark = "# " if "def " in text else ""
+    apart = "\n" in text
     if where != "after":
-        text = f"# {opening}\n{text}" if code else put_before(text, opening, item.language)
+        text = f"{mark}{opening}\n{text}" if apart else put_before(text, opening, item.language)
     if where != "before":
-        text = f"{text}\n# {closing}" if code else put_after(text, closing, item.language)
+        text = f"{text}\n{mark}{closing}" if apart else put_after(text, closing, item.language)
     return text
 
 
@@ -154,14 +159,12 @@ def shuffled(text: str, item: Item, rng: random.Random) -> str | None:
         return _with_shuffled_lines(text, rng)
     parts = sentences(text)
     longest = max(range(len(parts)), key=lambda i: len(parts[i]))
-    core = parts[longest].rstrip(" \n.!?。！？”’\"'")
+    before, core, after = _shell(parts[longest])
     words = core.split(" ") if item.language == "en" else _chinese_pieces(core)
-    if len(set(words)) < 5:
-        return None
     mixed = rng.sample(words, len(words))
-    if mixed == words:
+    if len(set(words)) < 5 or mixed == words:
         return None
-    parts[longest] = (" " if item.language == "en" else "").join(mixed) + parts[longest][len(core) :]
+    parts[longest] = before + (" " if item.language == "en" else "").join(mixed) + after
     return "".join(parts)
 
 
@@ -297,6 +300,12 @@ def _with_shuffled_lines(text: str, rng: random.Random) -> str | None:
 
 def _clauses(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[,;:—] )|(?<=[，；：])", text) if part]
+
+
+def _shell(sentence: str) -> tuple[str, str, str]:
+    """List marks and opening quotes, what is between, and the closing punctuation of a sentence."""
+    match = re.fullmatch(r"((?:[-*•] |\d{1,2}[.、] ?)?[\"“‘]?)(.*?)([\s.!?。！？”’\"']*)", sentence, re.DOTALL)
+    return (match[1], match[2], match[3]) if match else ("", sentence, "")
 
 
 def _chinese_pieces(text: str) -> list[str]:

@@ -1,12 +1,15 @@
-"""Chooses the comparisons of the starter set, so that length says nothing about which answer is better.
+"""Chooses the comparisons of the starter set, so that length says little about which answer is better.
 
 An answer may be longer because it is padded or because the other one stops short. For each item there are more
-comparisons with a known order than are used; the ones taken are those that keep the score even, for each kind of
-comparison within each subset and part, between comparisons that the longer answer wins and those that it loses.
+comparisons with a known order than are used; the ones taken are those that keep two scores even within each subset
+and part: does the longer answer win (for each kind of comparison too), and does the answer of the more usual length
+win? The second matters because worse answers were written longer and shorter than the reference on purpose, so that
+a reference is rarely the longest or the shortest; comparisons of worse answers make up for that as far as they can.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,12 +20,14 @@ from typing import TypeAlias
 from guerdon.data.starter.items import BEST_GRADE, Item
 from guerdon.data.starter.operators import COMPOSES, OPERATORS, compose, composed_grade
 
-_HAND_PAIRS = 2
+_HAND_PAIRS = 3
 """Comparisons between two hand-written worse answers of an item."""
 _DRAWS = 3
 """Tries of each operator with different random choices: other facts, other donors, other places."""
 _TOLERANCE = 1
 """So far may a tally be from even before variety gives way to balance."""
+
+_VARIETY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,14 @@ class Pair:
         """1 if the longer answer is the better one, -1 if the shorter one is, 0 for equal lengths (in characters)."""
         return (len(self.better.text) > len(self.worse.text)) - (len(self.better.text) < len(self.worse.text))
 
+    @property
+    def nearer(self) -> int:
+        """1 if the better answer is nearer to the usual length, -1 if the worse one is, 0 if both are as near."""
+        better, worse = (
+            abs(math.log(len(answer.text) / self.item.usual_length)) for answer in (self.better, self.worse)
+        )
+        return (better < worse) - (better > worse)
+
 
 Option: TypeAlias = tuple[Pair, ...]
 """Pairs that are taken together."""
@@ -67,34 +80,37 @@ class _Tally:
     """What has been taken so far from one subset and part."""
 
     signs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    nearer: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
     def take(self, options: Sequence[Option], rng: random.Random) -> Option:
-        """Counts and returns the best option: first for balance, then for variety, then by chance."""
+        """Counts and returns the option with the lowest cost; equal ones are decided by chance."""
         if not options:
             return ()
-        best = min(options, key=lambda option: (self._imbalance(option), self._familiarity(option), rng.random()))
+        best = min(options, key=lambda option: (self._cost(option), rng.random()))
         for pair in best:
             self.signs[pair.kind] += pair.sign
+            self.nearer += pair.nearer
         self.faults.update(_faults_in(best))
         return best
 
-    def _imbalance(self, option: Option) -> int:
+    def _cost(self, option: Option) -> float:
         after = self.signs.copy()
         for pair in option:
             after[pair.kind] += pair.sign
-        return sum(max(0, abs(tally) - _TOLERANCE) for tally in (*after.values(), after.total()))
-
-    def _familiarity(self, option: Option) -> float:
+        nearer = self.nearer + sum(pair.nearer for pair in option)
+        # Squared, so that however far usual lengths are ahead, the longer answers never pay for it.
+        imbalance = sum(max(0, abs(score) - _TOLERANCE) ** 2 for score in (*after.values(), after.total()))
+        imbalance += max(0, abs(nearer) - _TOLERANCE)
         faults = _faults_in(option)
-        return sum(self.faults[fault] for fault in faults) / max(1, len(faults))
+        return imbalance + _VARIETY * sum(self.faults[fault] for fault in faults) / max(1, len(faults))
 
 
 def choose_pairs(items: Iterable[Item]) -> list[Pair]:
-    """About ten comparisons for each item, of at most eight answers, in the order of the items.
+    """Eleven comparisons for each item, of at most eight answers, in the order of the items.
 
     The reference against each hand-written answer (4) and the outputs of two operators and a composition (3); an
-    operator's output against its composition with another (1); hand-written answers against each other (2).
+    operator's output against its composition with another (1); hand-written answers against each other (3).
     """
     tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
     used: set[str] = set()
@@ -126,9 +142,7 @@ def _faults_in(option: Option) -> set[str]:
 
 
 def _hand_options(item: Item, hand: Sequence[Answer]) -> list[Option]:
-    ordered = [
-        Pair(item, better, worse) for better in hand for worse in hand if better.grade > worse.grade
-    ]
+    ordered = [Pair(item, better, worse) for better in hand for worse in hand if better.grade > worse.grade]
     return list(combinations(ordered, _HAND_PAIRS))
 
 

@@ -16,8 +16,9 @@ def sentences(text: str) -> list[str]:
     """The sentences (or lines) of a text, each with the white space after it: joined, they are the text again."""
     parts, start = [], 0
     for boundary in _BOUNDARY.finditer(text):
-        if not _NO_END.search(text[start : boundary.end()]):
-            parts.append(text[start : boundary.end()])
+        part = text[start : boundary.end()]
+        if not _NO_END.search(part) and (part.endswith("\n") or not _inside_quotes(part)):
+            parts.append(part)
             start = boundary.end()
     return [part for part in [*parts, text[start:]] if part]
 
@@ -32,6 +33,10 @@ def put_before(text: str, addition: str, language: str) -> str:
     """Puts a sentence before a text; before a list it stands on a line of its own."""
     gap = "\n" if re.match(r"[-*•] |\d+[.、] ?", text) else _GAP[language]
     return addition + gap + text
+
+
+def _inside_quotes(text: str) -> bool:
+    return text.count("“") > text.count("”") or text.count('"') % 2 == 1
 
 
 def closed(sentence: str, language: str) -> str:

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.cli.main import main
+from guerdon.data.read import load_rows
+
+
+def write(path: Path, *records: Any) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def pairs(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"prompt": f"Q{at}?", "chosen": f"good {at}", "rejected": "bad", **more} for at in range(count)]
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    return write(tmp_path / "good.jsonl", *pairs(50, subset="[x] :smile:_1"))
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> str:
+    return write(tmp_path / "faulty.jsonl", *pairs(3), {"prompt": "Q?", "chosen": "a", "rejected": "a"}, {"a": 1})
+
+
+def test_check_of_a_good_file(good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", good]) == 0
+    out = capsys.readouterr().out
+    assert good in out
+    assert "usable: Comparison" in out
+
+
+def test_check_of_a_faulty_file_ends_with_2(faulty: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", faulty]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{faulty}:4: chosen and rejected are the same text")
+    assert f"\n{faulty}:5: no known layout has these columns: a\n" in out
+    assert "  comparison (chosen, rejected)" in out
+    assert err.startswith(f"guerdon data check: error: {faulty}: 2 of 5 rows cannot be used.")
+
+
+def test_reports_as_json(good: str, faulty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", faulty, "--json", "-"]) == 2
+    assert json.loads(capsys.readouterr().out)["faults"] == 2
+    assert main(["data", "info", good, "--json", str(tmp_path / "info.json")]) == 0
+    assert json.loads((tmp_path / "info.json").read_text())["prompts"] == 50
+    assert "distinct prompts" in capsys.readouterr().out
+
+
+def test_info_shows_names_as_they_are(good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "info", good, "--group", "subset", "--group-regex", "(.*)_"]) == 0
+    out = capsys.readouterr().out
+    assert "[x] :smile:_1" in out
+    assert "longer response chosen" in out
+
+
+def test_info_says_how_many_rows_were_left_out(faulty: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "info", faulty]) == 0
+    assert "2 rows cannot be used and are left out" in capsys.readouterr().err
+
+
+def test_split_by_prompt(good: str, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    assert main(["data", "split", good, str(out), "--test", "0.2", "--validation", "0.1", "--ending", ".jsonl.gz"]) == 0
+    sizes = {path.name: len(load_rows(str(path))) for path in out.iterdir()}
+    assert sizes == {"train.jsonl.gz": 35, "validation.jsonl.gz": 5, "test.jsonl.gz": 10}
+
+
+def test_split_by_dialogue_and_by_column(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    later = {"prompt": [*turns, {"role": "user", "content": "And?"}], "chosen": "a", "rejected": "b"}
+    source = write(tmp_path / "a.jsonl", later, {"prompt": "Hi", "chosen": "a", "rejected": "b"}, *pairs(4))
+    assert main(["data", "split", source, str(tmp_path / "dialogue"), "--by", "dialogue"]) == 0
+    found = [path.stem for path in (tmp_path / "dialogue").iterdir() if "And?" in path.read_text()]
+    assert [path.stem for path in (tmp_path / "dialogue").iterdir() if '"Hi"' in path.read_text()] == found
+    source = write(
+        tmp_path / "b.jsonl", *pairs(4, topic="x_1"), *[row | {"prompt": "R"} for row in pairs(4, topic="y_1")]
+    )
+    assert main(["data", "split", source, str(tmp_path / "topic"), "--by", "topic", "--regex", "(.)_"]) == 0
+    assert {row.group for row in load_rows(str(tmp_path / "topic" / "test.jsonl"))} in ({"x"}, {"y"})
+
+
+def test_split_refuses_leaks_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": "Q?", "chosen": f"good {at}", "rejected": "bad", "topic": at} for at in range(9)]
+    source, out = write(tmp_path / "a.jsonl", *rows), tmp_path / "parts"
+    assert main(["data", "split", source, str(out), "--by", "topic"]) == 2
+    assert "the prompt 'Q?'" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["data", "split", source, str(out), "--by", "topic", "--allow-leaks"]) == 0
+    assert "warning: prompts stand in two parts" in capsys.readouterr().err
+    assert main(["data", "split", source, str(out), "--by", "topic", "--allow-leaks"]) == 2
+    assert "it is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--by", "prompt", "--regex", "x"], "--regex applies to a column"),
+        (["--test", "1.5"], "shares of the rows"),
+        (["--ending", ".xlsx"], "unknown ending"),
+        (["--by", "nothing"], "the group column 'nothing' has no single value here"),
+    ],
+)
+def test_split_mistakes(
+    good: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["data", "split", good, str(tmp_path / "parts"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".csv", ".tsv.zst", ".parquet"])
+def test_convert(good: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    out = tmp_path / f"new{ending}"
+    assert main(["data", "convert", good, str(out), "--group", "prompt"]) == 0
+    assert capsys.readouterr().err == f"50 rows written to {out}\n"
+    assert [row.group for row in load_rows(str(out))][:2] == ["Q0?", "Q1?"]
+
+
+def test_convert_writes_nothing_if_a_row_is_faulty_unless_told(
+    faulty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new.jsonl"
+    assert main(["data", "convert", faulty, str(out)]) == 2
+    err = capsys.readouterr().err
+    assert "2 of 5 rows cannot be used" in err
+    assert f"{faulty}:5: no known layout" in err
+    assert not out.exists()
+    assert main(["data", "convert", faulty, str(out), "--skip-faulty"]) == 0
+    err = capsys.readouterr().err
+    assert f"left out: {faulty}:4: " in err
+    assert err.endswith(f"3 rows written to {out}, 2 left out\n")
+    assert len(load_rows(str(out))) == 3
+
+
+def test_convert_from_standard_input_to_standard_output() -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in pairs(2, note="好"))
+    result = subprocess.run(
+        [sys.executable, "-m", "guerdon", "data", "convert", "-", "-"],
+        input=lines.encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert [json.loads(line) for line in result.stdout.splitlines()] == pairs(2, note="好")
+    assert result.stderr == b""
+
+
+@pytest.mark.parametrize("verb", ["info", "check", "split", "convert"])
+def test_help_imports_nothing_heavy(verb: str) -> None:
+    code = (
+        "import sys\nfrom guerdon.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'torch', 'numpy', 'pyarrow', 'transformers'} & sys.modules.keys()\n"
+    )
+    command = [sys.executable, "-c", code, "data", verb, "--help"]
+    result = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert "DATA" in result.stdout

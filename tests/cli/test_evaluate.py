@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from guerdon.cli.main import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    """40 prompts; the longer response wins in three of four."""
+    rows = [
+        {
+            "prompt": f"p{i}",
+            "chosen": f"{i} " + "good " * (1 + 4 * (i % 4 > 0)),
+            "rejected": f"{i} bad bad",
+            "subset": f"s{i % 2}",
+        }
+        for i in range(40)
+    ]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_table_json_and_figure(data, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    figure = tmp_path / "figure.svg"
+    assert main(["evaluate", "longest", data, "--json", str(out), "--figure", str(figure), "--resamples", "100"]) == 0
+    text = capsys.readouterr().out
+    for word in ("accuracy", "length-", "longest wins", "shortest wins", "TF-IDF (5-fold", "0.750", "by subset", "s1"):
+        assert word in text
+    assert "longest does NOT clearly beat the best baseline, TF-IDF" in text or "longest is WORSE" in text
+    assert "It leans on length: where the shorter response won, it is right in only 0% of pairs." in text
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["model"] == "longest"
+    assert found["data"] == data
+    assert found["sections"][0]["overall"]["systems"][0]["metrics"]["accuracy"]["point"] == 0.75
+    assert figure.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_json_to_standard_output_is_json_alone(data, capsys):
+    assert main(["evaluate", "shortest", data, "--json", "-", "--resamples", "20"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "shortest"
+
+
+def test_a_model_that_beats_the_baselines_is_said_to(tmp_path, capsys, monkeypatch):
+    # What wins is the parity of the sum of the characters: no length and no word tells it.
+    (tmp_path / "parity.py").write_text(
+        "import numpy as np\n"
+        "class Parity:\n"
+        "    def score(self, prompts, responses, *, references=None):\n"
+        "        return np.array([sum(map(ord, r)) % 2 for r in responses], dtype=np.float32)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    rng = random.Random(0)
+    texts: dict[int, list[str]] = {0: [], 1: []}
+    while min(map(len, texts.values())) < 60:
+        text = "".join(rng.choices("abcdefghij ", k=rng.randint(20, 40))).strip()
+        texts[sum(map(ord, text)) % 2].append(text)
+    pairs = enumerate(zip(texts[1], texts[0], strict=False))
+    rows = [{"prompt": f"p{i}", "chosen": odd, "rejected": even} for i, (odd, even) in pairs]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert main(["evaluate", "parity:Parity", str(data), "--resamples", "200"]) == 0
+    assert "parity:Parity beats the best baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--figure", "figure.docx"], "ends in none of them"),
+        (["--resamples", "0"], "--resamples must be at least 1"),
+        (["--json", "{data}/out.json"], "cannot write"),
+        (["--group-regex", "("], "group"),
+    ],
+)
+def test_bad_options_are_one_message_and_status_2(data, options, message, capsys):
+    assert main(["evaluate", "longest", data, *(option.format(data=data) for option in options)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_an_empty_file_is_one_message_and_status_2(tmp_path, capsys):
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    assert main(["evaluate", "longest", str(tmp_path / "empty.jsonl")]) == 2
+    assert "empty.jsonl" in capsys.readouterr().err

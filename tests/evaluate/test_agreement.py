@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from guerdon.errors import DataError, ModelError
+from guerdon.evaluate.agreement import evaluate, primary_metric
+from guerdon.evaluate.tables import tables_of
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference
+
+
+class ByText:
+    """A scorer whose reward is a function of the response; it remembers what it was asked."""
+
+    def __init__(self, reward: Callable[[str], float]) -> None:
+        self.reward = reward
+        self.asked: list[tuple[object, str, str | None]] = []
+
+    def score(
+        self, prompts: Sequence[object], responses: Sequence[str], *, references: Sequence[str | None] | None = None
+    ) -> np.ndarray:
+        self.asked += zip(prompts, responses, references or [None] * len(responses), strict=True)
+        return np.array([self.reward(text) for text in responses], dtype=np.float32)
+
+
+def good_first(text: str) -> float:
+    return float(text.startswith("good"))
+
+
+def comparisons(prompts: int, per_prompt: int = 2, **more: object) -> list[Comparison]:
+    return [
+        Comparison(prompt=f"p{i}", chosen=f"good {i} {j}" + "x" * (j % 2 * 9), rejected=f"bad {i} {j} xxx", **more)
+        for i in range(prompts)
+        for j in range(per_prompt)
+    ]
+
+
+def overall(rows: Sequence[AnyRow], scorer: object, **options: object):
+    options.setdefault("baselines", {})
+    return evaluate(scorer, rows, resamples=200, **options).sections[0].overall
+
+
+def test_a_perfect_a_reversed_and_an_indifferent_scorer():
+    rows = comparisons(12)
+    for reward, accuracy in ((good_first, 1.0), (lambda t: -good_first(t), 0.0), (lambda t: 3.0, 0.5)):
+        part = overall(rows, ByText(reward))
+        assert part.model.metrics["accuracy"].point == accuracy
+        assert part.model.metrics["length_balanced"].point == accuracy
+    assert part.model.score_ties == part.pairs == 24
+    assert (part.clusters, part.unit) == (12, "prompt")
+
+
+def test_length_balance_shows_what_accuracy_hides():
+    rows = [Comparison(prompt=f"p{i}", chosen="long" * (2 if i % 5 else 1), rejected="longer") for i in range(50)]
+    part = overall(rows, LengthReward())
+    assert (part.longer_won, part.shorter_won) == (40, 10)
+    assert part.model.metrics["accuracy"].point == 0.8
+    assert part.model.metrics["longer_won"].point == 1
+    assert part.model.metrics["shorter_won"].point == 0
+    assert part.model.metrics["length_balanced"].point == 0.5
+
+
+def test_human_ties_take_no_part_and_vote_shares_weigh_nothing():
+    rows = [
+        *comparisons(4, preference=0.6),
+        Comparison(prompt="p0", chosen="good", rejected="bad", preference=0.5),
+    ]
+    scorer = ByText(good_first)
+    part = overall(rows, scorer)
+    assert (part.rows, part.pairs, part.human_ties) == (9, 8, 1)
+    assert part.model.metrics["accuracy"].point == 1
+    assert "good" not in {text for _, text, _ in scorer.asked}
+
+
+def test_only_ties_leave_nothing_to_say():
+    rows = [Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)] * 3
+    evaluation = evaluate(LengthReward(), rows, baselines={"longest": LengthReward()})
+    assert np.isnan(evaluation.sections[0].overall.model.metrics["accuracy"].point)
+    assert evaluation.sections[0].verdict is None
+    assert json.dumps(evaluation.to_dict(), allow_nan=False)
+
+
+def test_every_text_is_scored_once_with_its_reference():
+    rows = [
+        *comparisons(3, per_prompt=1, reference="r"),
+        *comparisons(3, per_prompt=1, reference="r"),
+        Rating(prompt="p0", response="good 0 0", scores={"score": 1.0}, reference="r"),
+    ]
+    scorer = ByText(good_first)
+    evaluate(scorer, rows, baselines={}, resamples=10)
+    assert len(scorer.asked) == len(set(scorer.asked)) == 6
+    assert {reference for _, _, reference in scorer.asked} == {"r"}
+
+
+def test_a_judged_reference_is_not_shown_to_the_scorer():
+    rows = [Reference(prompt=f"p{i}", reference=f"good {i}", generated=("bad", "good enough")) for i in range(4)]
+    scorer = ByText(good_first)
+    part = overall(rows, scorer)
+    assert part.pairs == 8
+    assert part.model.metrics["accuracy"].point == 0.75  # over "bad", level with "good enough"
+    assert {reference for _, _, reference in scorer.asked} == {None}
+
+
+def test_missing_rewards_are_masked_for_all_and_counted():
+    rows = comparisons(10, per_prompt=1)
+    scorer = ByText(lambda text: np.nan if text.startswith("good 3") else good_first(text))
+    evaluation = evaluate(scorer, rows, baselines={"longest": LengthReward()}, resamples=50)
+    part = evaluation.sections[0].overall
+    assert part.model.unscored == 1
+    assert part.pairs == 9
+    assert part.model.metrics["accuracy"].point == 1
+    assert "model gave no reward to 1 responses" in evaluation.sections[0].notes[-1]
+
+
+def test_infinite_rewards_are_no_rewards():
+    part = overall(comparisons(5), ByText(lambda text: np.inf if text.startswith("good 1 ") else good_first(text)))
+    assert part.model.unscored == 2
+
+
+def test_a_scorer_without_any_reward_is_reported_not_crashed_on():
+    evaluation = evaluate(ByText(lambda text: np.nan), comparisons(5), baselines={"longest": LengthReward()})
+    assert np.isnan(evaluation.sections[0].overall.model.metrics["accuracy"].point)
+    assert evaluation.sections[0].verdict is None
+
+
+def test_ratings_correlate_inside_prompts_and_over_all():
+    rows = [
+        Rating(prompt=f"p{i}", response="x" * (j + 10 * i + 1), scores={"score": float(j)})
+        for i in range(8)
+        for j in range(4)
+    ]
+    part = overall(rows, LengthReward())
+    section = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections[0]
+    assert section.primary == "spearman_within"
+    assert part.model.metrics["spearman_within"].point == 1
+    assert part.model.metrics["accuracy"].point == 1
+    assert 0 < part.model.metrics["spearman"].point < 0.5
+    assert 0 < part.model.metrics["kendall"].point < part.model.metrics["spearman"].point
+
+
+def test_ratings_of_one_prompt_draw_rows():
+    rng = np.random.default_rng(0)
+    lengths = rng.permutation(60) + 1
+    rows = [Rating(prompt="p", response="x" * n, scores={"score": n + rng.normal(0, 10)}) for n in lengths]
+    section = evaluate(LengthReward(), rows, baselines={}, resamples=300).sections[0]
+    metrics = section.overall.model.metrics
+    assert (section.primary, section.overall.unit, section.overall.clusters) == ("spearman", "row", 60)
+    assert "one prompt" in section.notes[0]
+    for name in ("spearman", "accuracy"):
+        assert metrics[name].low < metrics[name].point < metrics[name].high
+    assert np.isnan(metrics["spearman_within"].low)  # the one prompt is never drawn as a whole
+    assert metrics["spearman_within"].point == pytest.approx(metrics["spearman"].point)
+
+
+def test_single_ratings_are_judged_over_all_prompts():
+    rows = [Rating(prompt=f"p{i}", response="x" * (i + 1), scores={"score": float(i)}) for i in range(20)]
+    part = overall(rows, LengthReward())
+    assert primary_metric(tables_of(rows)[0][0]) == "spearman"
+    assert part.model.metrics["spearman"].point == 1
+    assert part.pairs == 0
+
+
+def test_each_attribute_is_a_section():
+    rows = [Rating(prompt="p", response="x" * i, scores={"long": float(i), "short": -float(i)}) for i in range(1, 7)]
+    sections = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections
+    assert [(s.kind, s.overall.model.metrics["spearman"].point) for s in sections] == [
+        ("ratings: long", 1),
+        ("ratings: short", -1),
+    ]
+
+
+def test_rankings_give_pairs_ranks_and_ndcg():
+    rows = [
+        Ranking(prompt=f"p{i}", responses=("x" * 5, "x" * 3, "x" * 9, "x"), scores=(2.0, 1.0, 1.0, 0.0))
+        for i in range(6)
+    ]
+    section = evaluate(LengthReward(), rows, baselines={"shortest": LengthReward(-1)}, resamples=50).sections[0]
+    metrics = section.overall.model.metrics
+    assert section.primary == "accuracy"
+    assert metrics["accuracy"].point == pytest.approx(4 / 5)
+    assert 0 < metrics["spearman_within"].point < 1
+    assert metrics["ndcg"].point > section.overall.baselines[0].metrics["ndcg"].point
+    assert section.verdict.outcome == "better"
+
+
+def test_rows_of_several_kinds_have_a_section_each():
+    rows = [
+        *comparisons(3),
+        Rating(prompt="p", response="x", scores={"score": 1.0}),
+        Ranking(prompt="p", responses=("x", "y"), scores=(1.0, 0.0)),
+        Reference(prompt="p", reference="x", generated=("y",)),
+    ]
+    sections = evaluate(LengthReward(), rows, baselines={}, resamples=10).sections
+    assert [section.kind for section in sections] == ["comparisons", "ratings", "rankings", "references"]
+
+
+def test_subsets_are_measured_apart():
+    rows = [*comparisons(6, subset="right"), *comparisons(6, subset="left")]
+    rows += [Comparison(prompt="q", chosen="bad", rejected="good", subset="wrong") for _ in range(2)]
+    section = evaluate(ByText(good_first), rows, baselines={}, resamples=20).sections[0]
+    assert [(part.subset, part.rows) for part in section.subsets] == [("left", 12), ("right", 12), ("wrong", 2)]
+    assert [part.model.metrics["accuracy"].point for part in section.subsets] == [1, 1, 0]
+    assert not evaluate(ByText(good_first), comparisons(3, subset="only"), baselines={}).sections[0].subsets
+
+
+def test_groups_are_what_the_bootstrap_draws():
+    rows = [Comparison(prompt=f"p{i}", chosen="a", rejected="bb", group=f"topic {i % 4}") for i in range(40)]
+    section = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections[0]
+    assert (section.overall.clusters, section.overall.unit) == (4, "group")
+    assert "too narrow" in section.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("right", "outcome"), [(0.95, "better"), (0.75, "unclear"), (0.4, "worse")], ids=["better", "unclear", "worse"]
+)
+def test_the_verdict_needs_a_clear_interval(right, outcome):
+    rng = np.random.default_rng(3)
+    rows = [
+        Comparison(prompt=f"p{i}", chosen=f"{i} " + "x" * (8 if i % 4 else 1), rejected=f"{i} xxxx") for i in range(200)
+    ]
+    hits = {row.chosen for row in rows if rng.random() < right}
+    scorer = ByText(lambda text: 0.5 if text.endswith(" xxxx") else float(text in hits))
+    baselines = {"longest": LengthReward(), "shortest": LengthReward(-1)}
+    verdict = evaluate(scorer, rows, baselines=baselines, resamples=300).sections[0].verdict
+    assert (verdict.baseline, verdict.outcome) == ("longest", outcome)
+
+
+def test_differences_are_paired():
+    rows = comparisons(30)
+    evaluation = evaluate(LengthReward(), rows, baselines={"the same": LengthReward()}, resamples=100)
+    difference = evaluation.sections[0].overall.baselines[0].difference
+    assert (difference.point, difference.low, difference.high) == (0, 0, 0)
+
+
+def test_the_order_of_rows_changes_no_point_and_the_seed_repeats_all():
+    rows = comparisons(15)
+    scorer = ByText(lambda text: hash(text) % 7)
+    first = evaluate(scorer, rows, resamples=50).to_dict()
+    assert evaluate(scorer, rows, resamples=50).to_dict() == first
+    points = [overall(order, scorer).model.metrics["accuracy"].point for order in (rows, rows[::-1])]
+    assert points[0] == points[1]
+
+
+def test_progress_is_reported_for_every_system():
+    seen = []
+    evaluate(
+        LengthReward(),
+        comparisons(200),
+        baselines={"shortest": LengthReward(-1)},
+        resamples=5,
+        progress=lambda *step: seen.append(step),
+    )
+    assert seen[-1] == ("shortest", 800, 800)
+    assert [step[0] for step in seen] == ["model"] * 4 + ["shortest"] * 4
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(DataError, match="no rows"):
+        evaluate(LengthReward(), [])
+    with pytest.raises(DataError, match="no generated texts"):
+        evaluate(LengthReward(), [Reference(prompt="p", reference="x")], baselines={})
+    with pytest.raises(ValueError, match="named like the model"):
+        evaluate(LengthReward(), comparisons(2), baselines={"model": LengthReward()})
+    with pytest.raises(ValueError, match="resamples"):
+        evaluate(LengthReward(), comparisons(2), baselines={}, resamples=0)
+
+
+def test_a_scorer_of_the_wrong_shape_is_named():
+    class Wrong:
+        def score(self, prompts, responses, *, references=None):
+            return np.zeros((len(responses), 2), dtype=np.float32)
+
+    with pytest.raises(ModelError, match=r"Wrong.score must give one reward per response, shape \(4,\)"):
+        evaluate(Wrong(), comparisons(1), baselines={})

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+
+from guerdon.evaluate.tables import tables_of
+from guerdon.types import Comparison, Message, Ranking, Rating
+
+
+def test_pairs_of_ratings_stay_inside_a_prompt():
+    rows = [
+        Rating(prompt=p, response=r, scores={"score": s})
+        for p, r, s in (("p", "a", 1.0), ("q", "b", 5.0), ("p", "c", 3.0))
+    ]
+    (table,), _ = tables_of(rows)
+    assert (table.better.tolist(), table.worse.tolist()) == ([2], [0])
+
+
+def test_a_string_and_one_user_turn_are_one_prompt():
+    rows = [
+        Rating(prompt="p", response="a", scores={"score": 1.0}),
+        Rating(prompt=(Message("user", "p"),), response="b", scores={"score": 2.0}),
+    ]
+    (table,), _ = tables_of(rows)
+    assert len(table.better) == 1
+    assert table.clusters.tolist() == [0, 0]
+
+
+def test_scores_of_two_rankings_of_one_prompt_are_not_compared():
+    rows = [Ranking(prompt="p", responses=("a", "b"), scores=(s, s + 1)) for s in (0.0, 10.0)]
+    (table,), requests = tables_of(rows)
+    assert len(table.better) == 2
+    assert len(requests.index) == 2
+
+
+def test_selecting_items_keeps_the_pairs_between_them():
+    rows = [Comparison(prompt="p", chosen=f"good {i}", rejected=f"bad {i}", subset=f"s{i % 2}") for i in range(4)]
+    (table,), _ = tables_of(rows)
+    part = table.subset("s1")
+    assert part.rows.tolist() == [1, 1, 3, 3]
+    assert (part.better.tolist(), part.worse.tolist()) == ([0, 2], [1, 3])
+    keep = np.ones(8, dtype=bool)
+    keep[1] = False  # the loser of the first comparison
+    assert table.select(keep).better.tolist() == [1, 3, 5]
+
+
+def test_a_subset_of_ties_alone_is_named():
+    rows = [
+        Comparison(prompt="p", chosen="a", rejected="b", subset="decided"),
+        Comparison(prompt="p", chosen="c", rejected="d", subset="tied", preference=0.5),
+    ]
+    (table,), _ = tables_of(rows)
+    assert table.subset_names() == ["decided", "tied"]
+    assert table.subset("tied").tie_subsets == ("tied",)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from guerdon.errors import ConfigError, OutputError
+from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.results import Evaluation
+from guerdon.report import figures
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import Comparison, Rating
+
+
+def evaluation(subsets: int = 3, name: str = "我的模型") -> Evaluation:
+    rng = np.random.default_rng(0)
+    rows = [
+        Comparison(
+            prompt=f"p{i}",
+            chosen="x" * rng.integers(5, 10),
+            rejected="y" * rng.integers(1, 9),
+            subset=f"子集 {i % subsets}",
+        )
+        for i in range(60)
+    ]
+    baselines = {"longest wins": LengthReward(), "shortest wins": LengthReward(-1)}
+    return evaluate(LengthReward(), rows, name=name, baselines=baselines, resamples=20)
+
+
+def labels(figure) -> list[str]:
+    return [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("PDF", b"%PDF")])
+def test_written_by_its_ending_without_a_warning(tmp_path, ending, magic):
+    path = tmp_path / "folder" / f"figure.{ending}"
+    figures.save_figure(figures.accuracy_figure(evaluation()), path)
+    assert path.read_bytes().startswith(magic)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_bars_are_the_figures_with_their_intervals():
+    found = evaluation(name="model")
+    axis = figures.accuracy_figure(found).axes[0]
+    heights = [bar.get_height() for bars in axis.containers if hasattr(bars, "patches") for bar in bars.patches]
+    overall = found.sections[0].overall
+    assert len(heights) == 3 * (2 + 3)
+    assert heights[0] == overall.model.metrics["accuracy"].point
+    assert heights[1] == overall.model.metrics["length_balanced"].point
+    assert heights[5] == overall.baselines[0].metrics["accuracy"].point
+
+
+def test_many_subsets_are_left_to_the_table():
+    assert len(labels(figures.accuracy_figure(evaluation(subsets=12)))) == 14
+    assert len(labels(figures.accuracy_figure(evaluation(subsets=13)))) == 2
+
+
+def test_every_kind_of_row_has_a_panel_and_gaps_stay_empty():
+    rows = [
+        *(Comparison(prompt="p", chosen="xx", rejected="y") for _ in range(2)),
+        *(Rating(prompt=f"p{i}", response="x" * (9 - i), scores={"score": float(i)}) for i in range(6)),
+    ]
+    figure = figures.accuracy_figure(evaluate(LengthReward(), rows, baselines={}, resamples=10))
+    assert len(figure.axes) == 2
+    assert figure.axes[1].get_ylim()[0] <= -1
+
+
+def test_names_that_no_font_can_draw_are_numbered(monkeypatch):
+    monkeypatch.setattr(figures, "_families", lambda: ["DejaVu Sans"])
+    figure = figures.accuracy_figure(evaluation())
+    assert labels(figure)[2:] == ["subset 1", "subset 2", "subset 3"]
+    assert figure.legends[0].get_texts()[0].get_text() == "system 1"
+    assert figures.readable_label("naïve", "other") == "naïve"
+
+
+def test_an_unknown_ending_is_refused_before_drawing(tmp_path):
+    with pytest.raises(ConfigError, match="ends in none of them"):
+        figures.save_figure(figures.accuracy_figure(evaluation()), tmp_path / "figure.docx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_place_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot write"):
+        figures.save_figure(figures.accuracy_figure(evaluation()), tmp_path / "file" / "figure.png")
+
+
+def test_drawing_changes_nothing_in_the_evaluation():
+    found = evaluation()
+    before = dataclasses.replace(found)
+    figures.accuracy_figure(found)
+    assert found == before

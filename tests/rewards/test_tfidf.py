@@ -1,0 +1,190 @@
+"""TF-IDF really learns, in both languages and from every kind of row, and is saved without pickle, exactly."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from guerdon.errors import DataError, ModelError
+from guerdon.metrics import spearman
+from guerdon.rewards.tfidf import (
+    MAX_CHARACTERS,
+    Design,
+    TfidfReward,
+    preference_pairs,
+    rating_targets,
+    response_texts,
+)
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer
+
+ENGLISH = ("thank you for a clear and polite answer", "go away you silly fool", "the river runs past an old mill")
+CHINESE = ("谢谢，这个回答很清楚也很有礼貌", "走开，你这个笨蛋", "河水流过一座旧磨坊")
+
+
+def texts(language: tuple[str, str, str], count: int, seed: int) -> tuple[list[str], list[str]]:
+    """Good and bad responses: the words of one of two sentences, shuffled among neutral words."""
+    rng = np.random.default_rng(seed)
+    space = " " if " " in language[0] else ""
+    good, bad, neutral = (sentence.split() if space else list(sentence) for sentence in language)
+
+    def mix(words: list[str]) -> str:
+        chosen = [*rng.choice(words, 3), *rng.choice(neutral, rng.integers(3, 9))]
+        return space.join(rng.permutation(chosen))
+
+    return [mix(good) for _ in range(count)], [mix(bad) for _ in range(count)]
+
+
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["english", "chinese"])
+def test_learns_words_from_comparisons(language):
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(language, 150, 0), strict=True)]
+    reward = TfidfReward.fit(rows)
+    good, bad = texts(language, 100, 1)
+    margins = reward.score(["p"] * 100, good) - reward.score(["p"] * 100, bad)
+    assert (margins > 0).mean() > 0.9
+    assert margins.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["rankings", "references", "ratings and comparisons"])
+def test_learns_from_every_kind_of_row(kind):
+    good, bad = texts(ENGLISH, 100, 0)
+    rows: list[AnyRow] = []
+    for i, (g, b) in enumerate(zip(good, bad, strict=True)):
+        if kind == "rankings":
+            rows.append(Ranking(prompt="p", responses=(b, g), scores=(1.0, 4.0)))
+        elif kind == "references":
+            rows.append(Reference(prompt="p", reference=g, generated=(b,)))
+        elif i % 2:
+            rows.append(Comparison(prompt="p", chosen=g, rejected=b))
+        else:
+            rows += [Rating(prompt=f"p{i}", response=t, scores={"score": s}) for t, s in ((g, 5.0), (b, 2.0))]
+    test_good, test_bad = texts(ENGLISH, 60, 1)
+    reward = TfidfReward.fit(rows)
+    assert (reward.score([""] * 60, test_good) > reward.score([""] * 60, test_bad)).mean() > 0.85
+
+
+def test_ratings_are_met_in_their_own_units():
+    good, bad = texts(ENGLISH, 100, 0)
+    rows = [Rating(prompt="p", response=t, scores={"score": s}) for b, s in ((good, 70.0), (bad, 30.0)) for t in b]
+    test_good, test_bad = texts(ENGLISH, 60, 1)
+    scores = TfidfReward.fit(rows).score(["p"] * 120, test_good + test_bad)
+    assert 40 < scores.mean() < 60
+    assert spearman(scores, np.repeat([1, 0], 60)) > 0.7
+
+
+def test_vote_shares_and_ties_soften_the_reward():
+    def fitted(preference: float) -> float:
+        rows = [Comparison(prompt="p", chosen="a kind word", rejected="an ugly noise", preference=preference)] * 20
+        kind, ugly = TfidfReward.fit(rows).score(["p", "p"], ["a kind word", "an ugly noise"])
+        return float(kind - ugly)
+
+    assert fitted(1.0) > fitted(0.7) > 0
+    with pytest.raises(DataError, match="ties and single responses order nothing"):
+        fitted(0.5)
+
+
+def test_a_fit_is_repeatable():
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(ENGLISH, 50, 0), strict=True)]
+    np.testing.assert_array_equal(TfidfReward.fit(rows).weights, TfidfReward.fit(rows).weights)
+
+
+def test_saved_without_pickle_and_loaded_exactly(tmp_path):
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(CHINESE, 60, 0), strict=True)]
+    reward = TfidfReward.fit(rows)
+    reward.save(tmp_path / "baseline")
+    assert sorted(file.name for file in (tmp_path / "baseline").iterdir()) == ["tfidf.json", "tfidf.safetensors"]
+    loaded = TfidfReward.load(tmp_path / "baseline")
+    fresh = [*texts(CHINESE, 20, 1)[0], "something else \ud83d entirely", "", " "]
+    np.testing.assert_array_equal(loaded.score(fresh, fresh), reward.score(fresh, fresh))
+    assert isinstance(loaded, Scorer)
+
+
+@pytest.mark.parametrize("fault", ["missing", "not json", "other format", "no weights", "other length"])
+def test_a_broken_folder_is_one_clear_error(tmp_path, fault):
+    rows = [Comparison(prompt="p", chosen="a kind word", rejected="an ugly noise")] * 3
+    TfidfReward.fit(rows).save(tmp_path)
+    card = tmp_path / "tfidf.json"
+    if fault == "missing":
+        card.unlink()
+    elif fault == "not json":
+        card.write_text("{", encoding="utf-8")
+    elif fault == "other format":
+        card.write_text(json.dumps({"format": "guerdon-tfidf/99"}), encoding="utf-8")
+    elif fault == "no weights":
+        (tmp_path / "tfidf.safetensors").write_bytes(b"\x00" * 40)
+    else:
+        record = json.loads(card.read_text(encoding="utf-8"))
+        record["terms"][0].pop()
+        card.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ModelError, match="tfidf"):
+        TfidfReward.load(tmp_path)
+
+
+def test_what_cannot_be_fitted_is_refused():
+    with pytest.raises(DataError, match="got none"):
+        TfidfReward.fit([])
+    with pytest.raises(DataError, match="all 2 are 3"):
+        TfidfReward.fit([Rating(prompt="p", response=t, scores={"score": 3.0}) for t in "ab"])
+    with pytest.raises(ValueError, match="1 prompts and 2 responses"):
+        TfidfReward.fit([Comparison(prompt="p", chosen="yes", rejected="no")]).score(["p"], ["a", "b"])
+
+
+def test_no_responses_have_no_rewards():
+    reward = TfidfReward.fit([Comparison(prompt="p", chosen="yes", rejected="no")])
+    assert reward.score([], []).shape == (0,)
+
+
+def test_only_the_beginning_of_a_long_response_is_read():
+    reward = TfidfReward.fit([Comparison(prompt="p", chosen="yes and", rejected="no but")])
+    start = ("yes and " * MAX_CHARACTERS)[:MAX_CHARACTERS]
+    one, other = reward.score(["p", "p"], [start, start + " no but"])
+    assert one == other
+
+
+def test_pairs_of_rankings_stay_inside_each_ranking():
+    rows = [
+        Ranking(prompt="p", responses=("a", "b"), scores=(2.0, 1.0)),
+        Ranking(prompt="p", responses=("c", "d"), scores=(9.0, 8.0)),
+        Comparison(prompt="q", chosen="e", rejected="a", preference=0.8),
+    ]
+    index = {text: i for i, text in enumerate("abcde")}
+    better, worse, preference = preference_pairs(rows, index)
+    assert sorted(zip(better, worse, preference, strict=True)) == [(0, 1, 1.0), (2, 3, 1.0), (4, 0, 0.8)]
+
+
+def test_several_attributes_become_one_target():
+    rows = [
+        Rating(prompt="p", response="a", scores={"help": 0.0, "truth": 10.0}),
+        Rating(prompt="p", response="b", scores={"help": 2.0, "truth": 30.0}),
+    ]
+    np.testing.assert_allclose(rating_targets(rows), [-1, 1])
+    named = [Rating(prompt="p", response="a", scores={"score": 7.0, "help": 0.0})]
+    assert rating_targets(named).tolist() == [7]
+
+
+def test_a_reference_without_a_text_has_no_responses():
+    assert response_texts(Reference(prompt="p", generated=("a",))) == ()
+
+
+def test_fits_on_parts_share_the_features():
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(ENGLISH, 60, 0), strict=True)]
+    design = Design.of(rows)
+    weights, intercept = design.fit(rows)
+    whole = TfidfReward.fit(rows)
+    some = [rows[0].chosen, rows[5].rejected]
+    np.testing.assert_allclose(design.score(some, weights, intercept), whole.score(some, some), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_ten_thousand_pairs_fit_in_a_minute():
+    rng = np.random.default_rng(0)
+    words = np.array(["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(2, 9))) for _ in range(8000)])
+    popularity = 1 / np.arange(1, 8001)
+    drawn = rng.choice(words, (20_000, 80), p=popularity / popularity.sum())
+    lines = [" ".join(row) for row in drawn]
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(lines[::2], lines[1::2], strict=True)]
+    start = time.process_time()
+    TfidfReward.fit(rows)
+    assert time.process_time() - start < 60

@@ -1,0 +1,243 @@
+"""Laws (hypothesis), parity with scipy and scikit-learn, and the coverage of the bootstrap on a known case."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from sklearn.metrics import ndcg_score
+
+from guerdon import metrics
+
+# Few distinct values, so that ties are common.
+grades = st.integers(-4, 4).map(float)
+
+
+def paired() -> st.SearchStrategy[tuple[np.ndarray, ...]]:
+    """Scores, truth, whole-number weights and group codes of one length."""
+    return st.integers(2, 30).flatmap(
+        lambda n: st.tuples(
+            arrays(float, n, elements=grades),
+            arrays(float, n, elements=grades),
+            arrays(int, n, elements=st.integers(0, 3)),
+            arrays(int, n, elements=st.integers(0, 3)),
+        )
+    )
+
+
+@given(paired())
+def test_accuracy_is_swap_antisymmetric(data):
+    margins, differences, weights, _ = data
+    weights = weights + 1
+    assert metrics.accuracy_ties_half(-margins, weights) == pytest.approx(
+        1 - metrics.accuracy_ties_half(margins, weights)
+    )
+    # Swapping the responses of every pair swaps who is longer, too.
+    assert metrics.length_balanced_accuracy(-margins, -differences, weights) == pytest.approx(
+        1 - metrics.length_balanced_accuracy(margins, differences, weights), nan_ok=True
+    )
+
+
+def test_equal_rewards_count_half():
+    assert metrics.accuracy_ties_half(np.zeros(7)) == 0.5
+    assert metrics.accuracy_ties_half([1.0, 0.0, -1.0, 2.0]) == 0.625
+
+
+def test_a_missing_reward_is_never_counted_as_wrong():
+    assert np.isnan(metrics.accuracy_ties_half([1.0, np.nan]))
+
+
+def test_no_pairs_have_no_accuracy():
+    assert np.isnan(metrics.accuracy_ties_half([]))
+
+
+@given(paired())
+def test_whole_weights_are_repetitions(data):
+    scores, truth, weights, _ = data
+    again = np.repeat(np.arange(len(scores)), weights)
+    if not len(again):
+        return
+    assert metrics.accuracy_ties_half(scores, weights) == pytest.approx(metrics.accuracy_ties_half(scores[again]))
+    for metric in (metrics.spearman, metrics.pearson):
+        assert metric(scores, truth, weights) == pytest.approx(metric(scores[again], truth[again]), nan_ok=True)
+
+
+@given(paired())
+def test_several_weightings_and_scorers_at_once(data):
+    scores, truth, weights, _ = data
+    both = np.stack([weights, weights[::-1]])
+    accuracy = metrics.accuracy_ties_half(np.stack([scores, truth], axis=-1), both)
+    correlation = metrics.spearman(scores, truth, both)
+    assert accuracy.shape == (2, 2)
+    for i, row in enumerate(both):
+        assert accuracy[i, 0] == pytest.approx(metrics.accuracy_ties_half(scores, row), nan_ok=True)
+        assert accuracy[i, 1] == pytest.approx(metrics.accuracy_ties_half(truth, row), nan_ok=True)
+        assert correlation[i] == pytest.approx(metrics.spearman(scores, truth, row), nan_ok=True)
+
+
+def test_a_reward_that_reads_length_is_balanced_to_one_half():
+    differences = np.array([5, 3, 9, 1, -2])
+    assert metrics.accuracy_ties_half(differences) == 0.8
+    assert metrics.length_balanced_accuracy(differences, differences) == 0.5
+    assert np.isnan(metrics.length_balanced_accuracy(differences[:4], differences[:4]))
+
+
+@given(paired())
+def test_rank_metrics_see_only_the_order(data):
+    scores, truth, _, groups = data
+    moved = np.exp(scores) * 3 - 10  # strictly increasing
+    groups = metrics.cluster_codes(groups.tolist())
+    assert metrics.spearman(moved, truth) == pytest.approx(metrics.spearman(scores, truth), nan_ok=True)
+    assert metrics.kendall(moved, truth) == pytest.approx(metrics.kendall(scores, truth), nan_ok=True)
+    assert metrics.ndcg(moved, truth) == pytest.approx(metrics.ndcg(scores, truth), nan_ok=True)
+    assert metrics.pairwise_accuracy(moved, truth, groups) == pytest.approx(
+        metrics.pairwise_accuracy(scores, truth, groups), nan_ok=True
+    )
+    np.testing.assert_allclose(
+        metrics.spearman_by_group(moved, truth, groups), metrics.spearman_by_group(scores, truth, groups)
+    )
+
+
+@given(paired())
+def test_correlations_are_those_of_scipy(data):
+    scores, truth, _, _ = data
+    np.testing.assert_array_equal(metrics.midranks(scores), stats.rankdata(scores))
+    if np.ptp(scores) and np.ptp(truth):
+        assert metrics.spearman(scores, truth) == pytest.approx(stats.spearmanr(scores, truth).statistic)
+        assert metrics.pearson(scores, truth) == pytest.approx(stats.pearsonr(scores, truth).statistic)
+        assert metrics.kendall(scores, truth) == pytest.approx(stats.kendalltau(scores, truth).statistic)
+
+
+def test_constants_order_nothing():
+    varied, constant = np.array([0.1, 0.2, 0.3]), np.full(3, 0.1)
+    groups = np.zeros(3, dtype=int)
+    for metric in (metrics.pearson, metrics.spearman, metrics.kendall):
+        assert metric(constant, varied) == 0
+        assert np.isnan(metric(varied, constant))
+    assert metrics.spearman_by_group(constant, varied, groups).tolist() == [0]
+    assert np.isnan(metrics.spearman_by_group(varied, constant, groups)).all()
+
+
+@given(paired())
+def test_figures_by_group_are_those_of_each_group(data):
+    scores, truth, _, groups = data
+    groups = metrics.cluster_codes(groups.tolist())
+    expected = [metrics.spearman(scores[groups == g], truth[groups == g]) for g in range(groups.max() + 1)]
+    np.testing.assert_allclose(metrics.spearman_by_group(scores, truth, groups), expected, atol=1e-12)
+    better, worse = metrics.within_group_pairs(truth, groups)
+    pairs = {(i, j) for i in range(len(truth)) for j in range(len(truth)) if groups[i] == groups[j]}
+    assert sorted(zip(better.tolist(), worse.tolist(), strict=True)) == sorted(
+        (i, j) for i, j in pairs if truth[i] > truth[j]
+    )
+
+
+def test_too_many_pairs_are_drawn_evenly():
+    truth, groups = np.arange(400.0), np.repeat([0, 1], [100, 300])
+    better, worse = metrics.within_group_pairs(truth, groups, limit=20_000, seed=1)
+    assert len({*zip(better.tolist(), worse.tolist(), strict=True)}) == len(better)
+    assert (groups[better] == groups[worse]).all()
+    assert (truth[better] > truth[worse]).all()
+    assert len(better) == pytest.approx(10_000, abs=300)  # one of the two orders of a pair
+    share = 300 * 299 / (300 * 299 + 100 * 99)
+    assert (groups[better] == 1).mean() == pytest.approx(share, abs=0.01)
+
+
+@given(paired(), st.integers(1, 12))
+def test_ndcg_is_that_of_sklearn(data, k):
+    scores, truth, _, _ = data
+    relevance = np.abs(truth)
+    if np.ptp(relevance):
+        assert metrics.ndcg(scores, relevance, k) == pytest.approx(ndcg_score([relevance], [scores], k=k))
+        gains = np.exp2(relevance) - 1
+        assert metrics.ndcg(scores, relevance, k, exponential=True) == pytest.approx(ndcg_score([gains], [scores], k=k))
+
+
+def test_ndcg_of_the_ideal_order_and_of_no_order():
+    assert metrics.ndcg([3, 2, 1], [2, 1, -5]) == pytest.approx(1)
+    assert np.isnan(metrics.ndcg([3, 2, 1], [1, 1, 1]))
+
+
+def test_sigmoid_is_stable():
+    np.testing.assert_allclose(metrics.sigmoid([-1e4, 0, np.log(3), 1e4]), [0, 0.5, 0.75, 1])
+
+
+def test_calibration_error():
+    assert metrics.expected_calibration_error([0.75] * 4, [1, 1, 1, 0]) == 0
+    assert metrics.expected_calibration_error([1.0, 1.0, 0.0], [1, 0, 0]) == pytest.approx(1 / 3)
+    rng = np.random.default_rng(0)
+    p = rng.random(50_000)
+    assert metrics.expected_calibration_error(p, rng.random(50_000) < p) < 0.01
+    assert np.isnan(metrics.expected_calibration_error([], []))
+
+
+def test_interval_signs():
+    assert metrics.Interval(0.2, 0.1, 0.3).clearly_positive
+    assert metrics.Interval(-0.2, -0.3, -0.1).clearly_negative
+    unclear, unknown = metrics.Interval(0.2, -0.1, 0.5), metrics.Interval(0.2)
+    assert not any(i.clearly_positive or i.clearly_negative for i in (unclear, unknown))
+
+
+def correlated_margins(rng: np.random.Generator, prompts: int, per_prompt: int) -> tuple[np.ndarray, np.ndarray]:
+    """Margins whose sign has probability 1/2 but is mostly shared within a prompt."""
+    shared = rng.normal(size=prompts).repeat(per_prompt)
+    return shared + 0.3 * rng.normal(size=prompts * per_prompt), np.arange(prompts).repeat(per_prompt)
+
+
+def test_clustered_intervals_cover_and_naive_ones_do_not():
+    rng = np.random.default_rng(7)
+    clustered = naive = 0
+    trials = 300
+    for trial in range(trials):
+        margins, prompts = correlated_margins(rng, prompts=60, per_prompt=8)
+
+        def statistic(weights: np.ndarray, margins: np.ndarray = margins) -> np.ndarray:
+            return metrics.accuracy_ties_half(margins, weights)
+
+        by_prompt = metrics.clustered_bootstrap(statistic, prompts, resamples=300, seed=trial)
+        by_row = metrics.clustered_bootstrap(statistic, np.arange(len(margins)), resamples=300, seed=trial)
+        clustered += by_prompt.low <= 0.5 <= by_prompt.high
+        naive += by_row.low <= 0.5 <= by_row.high
+    assert 0.90 <= clustered / trials <= 0.98
+    assert naive / trials < 0.75
+
+
+def test_bootstrap_spread_is_the_textbook_one():
+    outcomes = np.repeat([1.0, -1.0], [700, 300])
+    interval = metrics.clustered_bootstrap(
+        lambda weights: metrics.accuracy_ties_half(outcomes, weights), np.arange(1000), resamples=4000
+    )
+    half = 1.96 * np.sqrt(0.7 * 0.3 / 1000)
+    assert interval.point == 0.7
+    assert interval.low == pytest.approx(0.7 - half, abs=0.004)
+    assert interval.high == pytest.approx(0.7 + half, abs=0.004)
+
+
+def test_bootstrap_is_seeded_and_does_not_depend_on_chunks(monkeypatch):
+    margins, prompts = correlated_margins(np.random.default_rng(0), 20, 5)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return metrics.accuracy_ties_half(margins, weights)
+
+    whole = metrics.bootstrap_distribution(statistic, prompts, resamples=50, seed=3)
+    monkeypatch.setattr(metrics, "_CHUNK_ELEMENTS", 700)
+    np.testing.assert_array_equal(metrics.bootstrap_distribution(statistic, prompts, resamples=50, seed=3), whole)
+    assert (metrics.bootstrap_distribution(statistic, prompts, resamples=50, seed=4) != whole).any()
+
+
+def test_one_cluster_has_no_interval():
+    interval = metrics.clustered_bootstrap(lambda w: metrics.accuracy_ties_half([1.0, -1.0], w), [0, 0])
+    assert interval.point == 0.5
+    assert np.isnan([interval.low, interval.high]).all()
+    assert np.isnan(metrics.clustered_bootstrap(lambda w: w.sum(-1), []).point)
+
+
+def test_ten_thousand_pairs_take_under_two_seconds():
+    margins = np.random.default_rng(0).normal(size=10_000)
+    start = time.process_time()
+    metrics.clustered_bootstrap(lambda weights: metrics.accuracy_ties_half(margins, weights), np.arange(10_000))
+    assert time.process_time() - start < 2

@@ -18,9 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
-    **dict.fromkeys(
-        ("Comparer", "Comparison", "Message", "Ranking", "Rating", "Reference", "Scorer"), "guerdon.types"
-    ),
+    **dict.fromkeys(("Comparer", "Comparison", "Message", "Ranking", "Rating", "Reference", "Scorer"), "guerdon.types"),
 }
 
 __all__ = [

@@ -43,9 +43,9 @@ OWN: dict[str, tuple[dict[str, Any], AnyRow]] = {
         {"prompt": "Q?", "chosen": "good", "rejected": "bad", "votes": [2, 1, 1]},
         comparison(preference=0.625, extra={"votes": [2, 1, 1]}),
     ),
-    "votes turned round": (
-        {"prompt": "Q?", "chosen": "bad", "rejected": "good", "votes": [1, 3, 0]},
-        comparison(preference=0.75, extra={"votes": [3, 1, 0]}),
+    "votes against the label soften it": (
+        {"prompt": "Q?", "chosen": "bad", "rejected": "good", "votes": [1, 4, 0]},
+        comparison(chosen="bad", rejected="good", preference=0.5 + 0.5 / 6, extra={"votes": [1, 4, 0]}),
     ),
     "rating": (
         {"prompt": "Q?", "response": "a", "score": "1.5"},

@@ -88,7 +88,11 @@ def comparison(fields: Fields) -> list[AnyRow]:
 
 
 def _soft_preference(fields: Fields) -> float:
-    """P(chosen preferred) from `votes` [for chosen, for rejected, for neither], else from `preference`, else 1."""
+    """P(chosen preferred) from `votes` [for chosen, for rejected, for neither], else from `preference`, else 1.
+
+    Which response the data calls `chosen` stands: an adjudicator, or a model of the annotators, may have decided
+    against the bare majority. Votes say how sure it is, at least half a vote more than even.
+    """
     preference = fields.optional_number("preference")
     votes = fields.take("votes")
     if votes is None or votes == "":
@@ -97,10 +101,9 @@ def _soft_preference(fields: Fields) -> float:
     counts = [number(count, "votes") for count in raw]
     if len(counts) not in (2, 3) or min(counts) < 0 or sum(counts) <= 0:
         raise DataError(f"column 'votes' must be [for chosen, for rejected, for neither], got {str(raw)[:80]}")
+    fields.put("votes", raw)
     share = (counts[0] + (counts[2] / 2 if len(counts) == 3 else 0.0)) / sum(counts)
-    # The votes are kept beside the row, so they follow the two responses where these change places.
-    fields.put("votes", raw if share >= 0.5 else [raw[1], raw[0], *raw[2:]])
-    return share
+    return max(share, 0.5 + 0.5 / (1 + sum(counts)))
 
 
 def _two_answers(fields: Fields, first: str, second: str) -> tuple[Prompt, str, str]:

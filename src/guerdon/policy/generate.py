@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guerdon.errors import ModelError
 from guerdon.models import resolve
@@ -46,13 +46,13 @@ def sample_answers(
     path = resolve(policy)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
     except Exception as error:
         raise ModelError(f"cannot load the policy {policy!r}: {' '.join(str(error).split())[:300]}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device, dtype=torch.bfloat16 if device == "cuda" else torch.float32).eval()
+    model = model.to(device=torch.device(device), dtype=torch.bfloat16 if device == "cuda" else torch.float32).eval()
     torch.manual_seed(seed)
     for start in range(0, len(prompts), batch_size):
         texts = [_generation_prompt(tokenizer, prompt) for prompt in prompts[start : start + batch_size]]

@@ -88,7 +88,8 @@ class ScoreContract:
         if unknown:
             raise ContractError(f"score contract: unknown field(s) {unknown}; made by a newer version of guerdon?")
         try:
-            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+            fixed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+            return cls(**fixed)
         except TypeError as error:
             raise ContractError(f"score contract: {error}") from error
 
@@ -106,11 +107,15 @@ def write_card(folder: Path, kind: str, content: dict[str, Any]) -> None:
         file.write("\n")
 
 
+_CARD_FIELDS = {"transformer": {"contract", "training"}, "ensemble": {"members", "k"}}
+"""What `guerdon.json` says beside `format` and `kind`."""
+
+
 def read_card(folder: Path) -> dict[str, Any]:
     """Reads `guerdon.json`.
 
     Raises:
-        ContractError: it is missing, is not JSON, or is of a format this version cannot read.
+        ContractError: it is missing, is not JSON, lacks a field, or is of a format this version cannot read.
     """
     path = folder / FILE_NAME
     try:
@@ -122,6 +127,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         got = card.get("format") if isinstance(card, dict) else type(card).__name__
         raise ContractError(f"{path} has format {got!r}, this version reads format {FORMAT}: upgrade guerdon")
+    kind = card.get("kind")
+    if kind not in _CARD_FIELDS:
+        raise ContractError(f"{path} is of kind {kind!r}; known are {', '.join(_CARD_FIELDS)}: upgrade guerdon")
+    if missing := sorted(_CARD_FIELDS[kind] - set(card)):
+        raise ContractError(f"{path} lacks {', '.join(missing)}. Restore it from a backup or train again")
     return card
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from guerdon.batches import Tokens
@@ -71,7 +72,7 @@ class Encoder:
             DataError: a text is too long and `overlong` does not allow to cut it.
         """
         if len(prompts) != len(responses):
-            raise ValueError(f"{len(prompts)} prompts for {len(responses)} responses: one prompt per response is needed")
+            raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
         pieces: list[_Piece] = []
         for start in range(0, len(prompts), _CHUNK):
             stop = start + _CHUNK
@@ -109,20 +110,31 @@ class Encoder:
         chat = self.contract.rendering == "chat"
         rendered = [self._render(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
         coded = self.tokenizer(
-            [text for text, _ in rendered],
+            [text for text, _, _ in rendered],
             add_special_tokens=not chat,  # a chat template writes its own BOS: adding one more would double it
             truncation=False,
             return_offsets_mapping=True,
             verbose=False,
         )
         return [
-            self._piece(list(coded["input_ids"][i]), coded["offset_mapping"][i], start, start + len(responses[i].strip()))
-            for i, (_, start) in enumerate(rendered)
+            self._piece(list(coded["input_ids"][i]), coded["offset_mapping"][i], coded.sequence_ids(i), start, stop)
+            for i, (_, start, stop) in enumerate(rendered)
         ]
 
-    def _piece(self, ids: list[int], offsets: Sequence[tuple[int, int]], start: int, stop: int) -> _Piece:
-        parts = ["prompt" if end <= start else "special" if begin >= stop else "response" for begin, end in offsets]
-        if ids and ids[0] == self.tokenizer.bos_token_id:
+    def _piece(
+        self,
+        ids: list[int],
+        offsets: Sequence[tuple[int, int]],
+        sequences: Sequence[int | None],
+        start: int,
+        stop: int,
+    ) -> _Piece:
+        """A tokenized text whose characters `start` to `stop` are the response."""
+        parts = [
+            "special" if sequence is None or begin >= stop else "prompt" if end <= start else "response"
+            for (begin, end), sequence in zip(offsets, sequences, strict=True)
+        ]
+        if ids and ids[0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
             parts[0] = "special"
         eos = self.tokenizer.eos_token_id
         if self.contract.ends_with_eos and (not ids or ids[-1] != eos):
@@ -130,19 +142,38 @@ class Encoder:
             parts.append("special")
         return _Piece(ids, None, parts)
 
-    def _render(self, prompt: Prompt, response: str) -> tuple[str, int]:
-        """The text, and the character at which the response starts."""
+    def _render(self, prompt: Prompt, response: str) -> tuple[str, int, int]:
+        """The text, and the characters at which the response starts and stops."""
         if self.contract.rendering == "plain":
             head = prompt_text(prompt)
             head = head + "\n\n" if head else ""
-            return head + response, len(head)
+            return head + response, len(head), len(head) + len(response)
         turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+        text = self._chat((*turns, Message("assistant", response)))
+        said = response.strip()  # many templates strip
+        # Searched for in front of what closes a turn: the response "end" stands in "<|im_end|>" as well.
+        start = max(text.rfind(said, 0, len(text) - self._closing), 0)
+        return text, start, start + len(said)
+
+    def _chat(self, turns: Sequence[Message]) -> str:
+        from jinja2 import TemplateError
+
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        text = self.tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": response}], tokenize=False)
-        if not isinstance(text, str):
-            raise TypeError(f"the chat template gave {type(text).__name__} instead of text")
-        start = text.rfind(response.strip())
-        return text, max(start, 0)
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
+        except TemplateError as error:
+            roles = ", ".join(turn.role for turn in turns)
+            raise DataError(
+                f"the model's chat template refuses a chat with the turns {roles}: {error}. Fix: change the roles, or "
+                "choose a model whose template has them"
+            ) from error
+
+    @cached_property
+    def _closing(self) -> int:
+        """Characters that the chat template writes after the content of the last turn."""
+        probe = "content"
+        text = self._chat((Message("user", probe), Message("assistant", probe)))
+        return len(text) - (text.rfind(probe) + len(probe))
 
     def _fit(self, piece: _Piece, number: int, responses: Sequence[str]) -> tuple[Tokens, bool, bool]:
         """Cuts a sequence to `max_length`; special tokens and, where possible, the response stay."""
@@ -155,14 +186,15 @@ class Encoder:
         if self.overlong == "error" or (self.overlong == "cut-prompt" and too_long):
             what = "response alone" if too_long else "prompt and response"
             raise DataError(
-                f"text {number + 1} of {len(responses)} is too long: {what} takes {len(piece.ids)} tokens, the model reads "
-                f"{self.contract.max_length}; the response begins {responses[number][:60]!r}. Fix: shorten it, choose a model that reads more, raise "
-                f"--max-length if the model allows, or pass --overlong {'cut' if too_long else 'cut-prompt'}"
+                f"text {number + 1} of {len(responses)} is too long: {what} takes {len(piece.ids)} tokens, the model "
+                f"reads {self.contract.max_length}; the response begins {responses[number][:60]!r}. Fix: shorten it, "
+                "choose a model that reads more, raise --max-length if the model allows, or pass "
+                f"--overlong {'cut' if too_long else 'cut-prompt'}"
             )
         drop = set(of_prompt[:surplus])
         if too_long:
             drop |= set(of_response[len(of_response) - (surplus - len(of_prompt)) :])
-        return piece.tokens(i for i in range(len(piece.ids)) if i not in drop), bool(of_prompt), too_long
+        return piece.tokens([i for i in range(len(piece.ids)) if i not in drop]), bool(of_prompt), too_long
 
 
 _PART = {None: "special", 0: "prompt", 1: "response"}
@@ -176,8 +208,6 @@ class _Piece:
     types: list[int] | None
     parts: list[str]
 
-    def tokens(self, keep: Sequence[int] | range) -> Tokens:
-        kept = list(keep)
-        return Tokens(
-            tuple(self.ids[i] for i in kept), None if self.types is None else tuple(self.types[i] for i in kept)
-        )
+    def tokens(self, keep: Sequence[int]) -> Tokens:
+        types = None if self.types is None else tuple(self.types[i] for i in keep)
+        return Tokens(tuple(self.ids[i] for i in keep), types)

@@ -9,7 +9,6 @@ import numpy as np
 
 from guerdon.errors import ConfigError
 from guerdon.files import staged
-from guerdon.metrics import sigmoid
 from guerdon.rewards.contract import write_card
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt
@@ -53,7 +52,7 @@ class Ensemble:
         *,
         references: Sequence[str | None] | None = None,
     ) -> np.ndarray:
-        """mean - k std over the members, float32, shape (n,). `references` are not read."""
+        """The mean less k standard deviations over the members, float32, shape (n,). `references` are not read."""
         mean, std = self.mean_std(prompts, responses)
         return mean - np.float32(self.k) * std
 
@@ -66,8 +65,7 @@ class Ensemble:
         references: Sequence[str | None] | None = None,
     ) -> np.ndarray:
         """The members' mean P(a preferred to b), float32, shape (n,)."""
-        scores = self.member_scores([*prompts, *prompts], [*a, *b])
-        return np.asarray(sigmoid(scores[:, : len(a)] - scores[:, len(a) :]).mean(axis=0), dtype=np.float32)
+        return np.asarray(np.mean([member.compare(prompts, a, b) for member in self.members], axis=0))
 
     def save(self, folder: str | Path) -> None:
         """Writes the members to `member-0`, `member-1` ... and `guerdon.json`."""

@@ -77,6 +77,7 @@ def load_classifier(
                 use_safetensors=True,  # a model is never unpickled
                 output_loading_info=True,
                 trust_remote_code=trust_remote_code,
+                ignore_mismatched_sizes=new_head,  # a head for other labels is replaced; all else is checked below
                 **labels,
             )
     except Exception as error:
@@ -126,7 +127,7 @@ def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
     return get_peft_model(model, config)
 
 
-def load_adapter(base: PreTrainedModel, folder: Path, name: str = "default") -> torch.nn.Module:
+def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> torch.nn.Module:
     """Puts a saved adapter on its base; on a model that carries adapters already, beside them.
 
     Raises:
@@ -142,12 +143,14 @@ def load_adapter(base: PreTrainedModel, folder: Path, name: str = "default") -> 
     except Exception as error:
         raise ContractError(f"{path} cannot be read: {_first_line(error)}") from error
     if not any(f".{head}." in key for key in keys for head in HEAD_NAMES):
-        raise ContractError(f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them")
+        raise ContractError(
+            f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them"
+        )
     with _quiet():
         if isinstance(base, PeftModel):
             base.load_adapter(str(folder), adapter_name=name)
             return base
-        return PeftModel.from_pretrained(base, str(folder), adapter_name=name)
+        return PeftModel.from_pretrained(cast("PreTrainedModel", base), str(folder), adapter_name=name)
 
 
 def merged(model: torch.nn.Module) -> torch.nn.Module:
@@ -156,9 +159,19 @@ def merged(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def save_model(model: torch.nn.Module, folder: Path) -> None:
-    """Writes weights and config in HF layout, or PEFT's for an adapter."""
+    """Writes weights and config in HF layout, or PEFT's for the adapter in force."""
+    from peft import PeftModel
+
     with _quiet():
-        model.save_pretrained(folder)  # type: ignore[operator]
+        if not isinstance(model, PeftModel):
+            model.save_pretrained(folder)  # type: ignore[operator]
+            return
+        name = model.active_adapter
+        model.save_pretrained(str(folder), selected_adapters=[name])
+        if name != "default":  # PEFT puts it into a folder of that name
+            for file in (folder / name).iterdir():
+                file.replace(folder / file.name)
+            (folder / name).rmdir()
 
 
 def _first_line(error: Exception) -> str:

@@ -67,7 +67,8 @@ def _imported(spec: str) -> Scorer:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(f"cannot import {spec!r} as a scorer: {error}") from error
-    scorer = found() if isinstance(found, type) or not isinstance(found, Scorer) else found
+    makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer))
+    scorer = found() if makes_one else found
     if not isinstance(scorer, Scorer):
         raise ModelError(f"{spec!r} is a {type(scorer).__name__}, not a Scorer: it has no score() method")
     return scorer
@@ -92,13 +93,15 @@ def _members(folder: Path, card: dict[str, Any], options: dict[str, Any]) -> lis
     return members
 
 
-def _beside(first: TransformerReward, path: Path, contract: ScoreContract, options: dict[str, Any]) -> TransformerReward:
+def _beside(
+    first: TransformerReward, path: Path, contract: ScoreContract, options: dict[str, Any]
+) -> TransformerReward:
     """A further adapter on the backbone that `first` has loaded already."""
     model = hub.load_adapter(first.net.model, path, name=path.name)
     model.set_adapter(path.name)  # type: ignore[operator]
     tokenizer = hub.load_tokenizer(str(path), options["trust_remote_code"])
     check_contract(contract, model, tokenizer, str(path))
     member = TransformerReward(model, tokenizer, contract, overlong=options["overlong"], adapter=path.name)
-    member.net.eval()
+    member.to(options["device"], options["dtype"])
     first.adapter = first.adapter or "default"
     return member

@@ -31,9 +31,8 @@ class RewardNet(nn.Module):
         self.pooling = pooling
         if pooling != "native":
             _head(self.classifier).float()
-            pooler = getattr(_backbone(self.classifier), "pooler", None)
-            if pooler is not None:
-                pooler.requires_grad_(False)  # not on the path: DDP would wait for its gradient for ever
+            for module in _bypassed(self.classifier):
+                module.requires_grad_(False)  # DDP would wait for their gradients for ever
 
     @property
     def classifier(self) -> PreTrainedModel:
@@ -65,7 +64,7 @@ class RewardNet(nn.Module):
             Logits, float32, shape (n, attributes), in the order of `row` and `column`.
         """
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
-        extra = {name: value for name, value in given.items() if value is not None}
+        extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.pooling == "native":
             logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
             return cast("Tensor", logits[row].float())
@@ -103,6 +102,14 @@ def _head(model: PreTrainedModel) -> nn.Module:
 
 def _backbone(model: PreTrainedModel) -> nn.Module:
     return cast("nn.Module", getattr(model, model.base_model_prefix))
+
+
+def _bypassed(model: PreTrainedModel) -> list[nn.Module]:
+    """Modules between backbone and head that our own pooling leaves out."""
+    used = {model.base_model_prefix, head_names(model)[0]}
+    between = [module for name, module in model.named_children() if name not in used]
+    pooler = getattr(_backbone(model), "pooler", None)
+    return between if pooler is None else [*between, pooler]
 
 
 def _apply_head(model: PreTrainedModel, pooled: Tensor) -> Tensor:
@@ -159,11 +166,27 @@ def shares_prefixes(model: PreTrainedModel) -> bool:
     )
 
 
+def takes_positions(model: PreTrainedModel) -> bool:
+    """Whether the model should be told positions, so that padding on the left moves none.
+
+    RoBERTa's kind counts them by itself, past the padding; some models have none.
+    """
+    told = all("position_ids" in inspect.signature(module.forward).parameters for module in (model, _backbone(model)))
+    embeddings = _position_embeddings(model)
+    return told and (is_decoder(model) or (embeddings is not None and embeddings.padding_idx is None))
+
+
+def _position_embeddings(model: PreTrainedModel) -> nn.Embedding | None:
+    """The learnt absolute positions of an encoder, where it has them."""
+    found = getattr(getattr(_backbone(model), "embeddings", None), "position_embeddings", None)
+    return found if isinstance(found, nn.Embedding) else None
+
+
 def window(model: PreTrainedModel, tokenizer_limit: int) -> int:
     """The most tokens the model reads."""
     config = model.config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or tokenizer_limit
-    embeddings = getattr(getattr(_backbone(model), "embeddings", None), "position_embeddings", None)
+    embeddings = _position_embeddings(model)
     if embeddings is not None and embeddings.padding_idx is not None:
         positions -= embeddings.padding_idx + 1  # RoBERTa counts positions from padding_idx + 1
     return int(min(positions, tokenizer_limit))
@@ -173,5 +196,3 @@ def unread_weights(info: dict[str, Any]) -> list[str]:
     """Parameters that a checkpoint did not fill, from Transformers' `output_loading_info`."""
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info.get("mismatched_keys", ())]
     return sorted({*info.get("missing_keys", ()), *mismatched})
-
-

@@ -21,7 +21,7 @@ from guerdon.models import resolve
 from guerdon.rewards import hub
 from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, read_card, text_sha256, write_card
 from guerdon.rewards.encode import Encoded, Encoder, Overlong
-from guerdon.rewards.net import RewardNet, head_names, head_sha256, is_decoder, shares_prefixes, window
+from guerdon.rewards.net import RewardNet, head_names, head_sha256, is_decoder, shares_prefixes, takes_positions, window
 from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -154,9 +154,6 @@ class TransformerReward:
             ModelError: not found, or not a sequence classifier.
             ContractError: the contract is broken, or does not fit the weights (head missing or re-initialised).
         """
-        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if dtype == "auto":
-            dtype = "bfloat16" if target.startswith("cuda") else "float32"
         path = resolve(str(name))
         folder = Path(path)
         if (folder / "guerdon.json").exists():
@@ -171,12 +168,15 @@ class TransformerReward:
             tokenizer = hub.load_tokenizer(path, trust_remote_code)
             contract = _adopt(model, tokenizer, folder, str(name))
         reward = cls(model, tokenizer, contract, overlong=overlong)
-        reward.to(target, dtype)
+        reward.to(device, dtype)
         return reward
 
-    def to(self, device: str, dtype: Literal["float32", "bfloat16"] = "float32") -> None:
-        """Moves the weights; the head stays in float32."""
-        self.net.to(device=torch.device(device), dtype=getattr(torch, dtype))
+    def to(self, device: str | None, dtype: Dtype = "auto") -> None:
+        """Moves the weights; the head stays in float32. See `load` for what None and `auto` take."""
+        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if dtype == "auto":
+            dtype = "bfloat16" if target.startswith("cuda") else "float32"
+        self.net.to(device=torch.device(target), dtype=getattr(torch, dtype))
         for name in head_names(self.net.classifier):
             if self.contract.pooling != "native":
                 getattr(self.net.classifier, name).float()
@@ -206,8 +206,7 @@ class TransformerReward:
         distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
         repeats = np.bincount(distinct, minlength=len(tokens))
         values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
-        if self.adapter is not None:
-            self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
+        self._activate()
         self.net.eval()
         device = self.device
         with torch.inference_mode():
@@ -216,6 +215,11 @@ class TransformerReward:
                 values[items] = self.net(**on_device).float().cpu().numpy()
                 self.on_progress(int(repeats[items].sum()))
         return values[distinct]
+
+    def _activate(self) -> None:
+        """Puts this model's adapter in force, where several share the backbone."""
+        if self.adapter is not None:
+            self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
 
     def _batches(
         self, tokens: Sequence[Tokens], items: list[int], prompt_of: Sequence[str]
@@ -227,13 +231,14 @@ class TransformerReward:
             budget=self.tokens_per_batch,
             pad_id=self.contract.pad_token_id,
             shared=self.shares,
-            positions=is_decoder(self.net.classifier),
+            positions=takes_positions(self.net.classifier),
         )
 
     def attributes(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """Every named output in the units of the training data: float32, shape (n, attributes)."""
-        shift, scale = np.float32(self.contract.shift), np.float32(self.contract.scale)
-        return np.asarray(shift + scale * self.logits(prompts, responses), dtype=np.float32)
+        shift = np.asarray(self.contract.shift, dtype=np.float32)
+        scale = np.asarray(self.contract.scale, dtype=np.float32)
+        return np.asarray(shift + scale * self.logits(prompts, responses))
 
     def score(
         self,
@@ -246,7 +251,8 @@ class TransformerReward:
 
         `references` are not read. Scores do not depend on the batch, its order, or the padding.
         """
-        return np.asarray(self.attributes(prompts, responses) @ np.float32(self.contract.weights), dtype=np.float32)
+        weights = np.asarray(self.contract.weights, dtype=np.float32)
+        return np.asarray(self.attributes(prompts, responses) @ weights)
 
     def compare(
         self,
@@ -257,6 +263,8 @@ class TransformerReward:
         references: Sequence[str | None] | None = None,
     ) -> np.ndarray:
         """P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature), float32, shape (n,)."""
+        if len(a) != len(b):
+            raise ValueError(f"as many a as b: got {len(a)} and {len(b)}")
         scores = self.score([*prompts, *prompts], [*a, *b])
         difference = scores[: len(a)] - scores[len(a) :]
         return np.asarray(sigmoid(difference / self.contract.temperature), dtype=np.float32)
@@ -273,8 +281,9 @@ class TransformerReward:
             OutputError: the folder cannot be written.
         """
         model, contract = self.net.model, self.contract
+        self._activate()
         if merge and contract.base:
-            model, contract = hub.merged(self.net.model), dataclasses.replace(contract, base="")
+            model, contract = hub.merged(model), dataclasses.replace(contract, base="")
         classifier = RewardNet(model, contract.pooling).classifier
         contract = dataclasses.replace(contract, head_sha256=head_sha256(classifier), versions=_versions())
         with staged(Path(folder)) as stage:
@@ -300,7 +309,9 @@ def infer_contract(
     wanted = pooling or ("last" if decoder else "mean" if head_names(model) else "native")
     faults = []
     if decoder and wanted != "last":
-        faults.append(f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last")
+        faults.append(
+            f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last"
+        )
     if not decoder and wanted != "native" and not head_names(model):
         faults.append(f"pooling {wanted!r} does not fit {type(model).__name__}; use native")
     if max_length is not None and not 4 <= max_length <= limit:
@@ -343,11 +354,9 @@ def check_contract(
         raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults))
 
 
-def _adopt(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, name: str
-) -> ScoreContract:
+def _adopt(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, name: str) -> ScoreContract:
     """Writes a contract for a model of other origin; beside the weights where they are in a local folder."""
-    outputs = int(model.config.num_labels)
+    outputs = model.config.num_labels
     if outputs != 1:
         raise ModelError(
             f"{name} has {outputs} outputs and no guerdon.json: which of them is the reward is not known. "
@@ -375,9 +384,7 @@ def _load_parts(
     tokenizer = hub.load_tokenizer(str(folder), trust_remote_code)
     if not contract.base:
         return hub.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False), tokenizer
-    base = hub.load_classifier(
-        resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True
-    )
+    base = hub.load_classifier(resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True)
     return hub.load_adapter(base, folder), tokenizer
 
 

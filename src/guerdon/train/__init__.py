@@ -1,1 +1,1 @@
-"""Training a reward model: rows become judgements (`examples`), judgements steps (`plan`), steps losses (`objective`)."""
+"""Training a reward model: rows become judgements (`examples`), those become steps (`plan`), and a loss (`objective`)."""

@@ -85,7 +85,7 @@ class Progress(TrainerCallback):
             self._on_step(figures)
 
 
-class EarlyStopping(EarlyStoppingCallback):  # type: ignore[misc]
+class EarlyStopping(EarlyStoppingCallback):
     """Transformers' early stopping, without its advice to load the best model by itself: `train.run` does."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -17,8 +17,8 @@ class TrainConfig:
     backbone: str = "minilm"
     """Language model or encoder to start from: `minilm`, `smollm2`, a folder in HF layout, or a hub name."""
     objective: Objective = "auto"
-    """What the judgements are fitted with. `auto`: bradley-terry for comparisons, regression for ratings, plackett-luce for
-    rankings, contrastive for references. `both` is regression and bradley-terry (from ratings: pairs within a prompt)."""
+    """What the judgements are fitted with. `auto`: bradley-terry for comparisons, regression for ratings, plackett-luce
+    for rankings, contrastive for references. `both`: regression and bradley-terry (from ratings: pairs of a prompt)."""
     epochs: float = 2.0
     """Passes over the judgements."""
     pairs_per_step: int = 32
@@ -95,7 +95,11 @@ class TrainConfig:
 def _faults(config: TrainConfig) -> list[str]:
     """Everything that is wrong, at once."""
     positive = ("epochs", "pairs_per_step", "layer_decay", "temperature", "members", "policy_negatives", "lora_alpha")
-    faults = [f"{_flag(name)} must be above 0, got {getattr(config, name)}" for name in positive if not getattr(config, name) > 0]
+    faults = [
+        f"{_flag(name)} must be above 0, got {getattr(config, name)}"
+        for name in positive
+        if not getattr(config, name) > 0
+    ]
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name not in positive and isinstance(value, (int, float)) and not value >= 0:

@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """One text and its standardised value of every attribute; NaN where not rated."""
+    """One text and its standardised value of every attribute; NaN where not rated, but not everywhere."""
 
     text: int
     targets: tuple[float, ...]
@@ -135,7 +135,8 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
     if unfit:
         choices = sorted(set.intersection(*(set(able[kind]) for kind in kinds)))
         raise ConfigError(
-            f"--objective {config.objective} cannot be fitted to {' and '.join(unfit)}; this data allows: {', '.join(choices)}"
+            f"--objective {config.objective} cannot be fitted to {' and '.join(unfit)}; "
+            f"this data allows: {', '.join(choices)}"
         )
     return {kind: able[kind][config.objective] for kind in kinds}
 
@@ -175,8 +176,8 @@ def _ratings(row: AnyRow, heads: Heads) -> Iterator[tuple[str, float]]:
     """Attribute and value of everything rated in a row."""
     if isinstance(row, Rating):
         yield from ((name, value) for name, value in row.scores.items() if name in heads.rated)
-    elif isinstance(row, Ranking) and heads.rated:
-        yield from ((heads.rated[0], value) for value in row.scores)
+    elif isinstance(row, Ranking) and "score" in heads.rated:
+        yield from (("score", value) for value in row.scores)
 
 
 def judgements(
@@ -264,7 +265,7 @@ def _pairs(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> It
 def _contrast(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> Listed:
     if len(indices) < 2 and not config.in_batch_negatives:
         raise DataError(
-            f"the reference of prompt {prompt_text(graded.prompt)[:60]!r} has nothing to beat: the row has no generated text. "
+            f"the reference of prompt {prompt_text(graded.prompt)[:60]!r} has nothing to beat: no generated text. "
             "Fix: add a `generated` column, name a --policy that generates, or set --in-batch-negatives"
         )
     return Listed(indices, graded.grades, contrastive=True)
@@ -273,18 +274,22 @@ def _contrast(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) ->
 def _rated(
     row: AnyRow, table: TextTable, heads: Heads, scales: dict[tuple[str, str], Scale], *, by_subset: bool
 ) -> Iterator[Rated]:
+    """What a row rates, standardised. Held-out rows may have attributes or subsets that training has no scale for."""
     subset = row.subset if by_subset else ""
 
     def standard(name: str, value: float) -> float:
-        scale = scales[subset, name]
-        return (value - scale.mean) / scale.std
+        scale = scales.get((subset, name))
+        return math.nan if scale is None else (value - scale.mean) / scale.std
 
     if isinstance(row, Rating):
-        targets = (standard(name, row.scores[name]) if name in row.scores else math.nan for name in heads.rated)
-        yield Rated(table.add(row.prompt, row.response), tuple(targets))
+        targets = tuple(standard(name, row.scores.get(name, math.nan)) for name in heads.rated)
+        if not all(map(math.isnan, targets)):
+            yield Rated(table.add(row.prompt, row.response), targets)
     elif isinstance(row, Ranking):
         for response, value in zip(row.responses, row.scores, strict=True):
-            yield Rated(table.add(row.prompt, response), (standard(heads.rated[0], value),))
+            targets = tuple(standard(name, value) if name == "score" else math.nan for name in heads.rated)
+            if not all(map(math.isnan, targets)):
+                yield Rated(table.add(row.prompt, response), targets)
 
 
 def _balance_length(found: list[Judgement], table: TextTable) -> list[Judgement]:

@@ -30,7 +30,10 @@ def targets_of(judgements: Sequence[Judgement], order: Sequence[int], table: Tex
     if pairs:
         targets["pair"] = torch.tensor([[place[j.chosen], place[j.rejected]] for j in pairs])
         targets["pair_values"] = torch.tensor(
-            [[j.preference, j.margin, j.weight, _log_length(table, j.chosen) - _log_length(table, j.rejected)] for j in pairs]
+            [
+                [j.preference, j.margin, j.weight, _log_length(table, j.chosen) - _log_length(table, j.rejected)]
+                for j in pairs
+            ]
         )
     if rated:
         targets["rated"] = torch.tensor([place[j.text] for j in rated])

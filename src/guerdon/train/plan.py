@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from guerdon.batches import SharedRow, Tokens, share_prefixes
 from guerdon.train.examples import Judgement, Listed, TextTable
 
-RESPONSES_PER_BLOCK = 4
+RESPONSES_PER_BLOCK = 8
 """Responses of one prompt are dealt into bins of this many; judgements between the same bins stay together. Where a
 prompt has many pairs this computes each text once for several of them (as InstructGPT does with all pairs of a prompt,
 Ouyang et al. 2022, section 3.5); where a prompt has one pair the order is plainly random."""
@@ -76,9 +76,7 @@ def _contrasted(judgement: Judgement, step: list[Judgement], table: TextTable, c
     known = {table.responses[text] for text in judgement.members}
     borrowed = [response for response in others if response not in known][:count]
     texts = tuple(table.add(table.prompts[judgement.members[0]], response) for response in borrowed)
-    return replace(
-        judgement, members=(*judgement.members, *texts), grades=(*judgement.grades, *[0.0] * len(texts))
-    )
+    return replace(judgement, members=(*judgement.members, *texts), grades=(*judgement.grades, *[0.0] * len(texts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +101,9 @@ def micro_batches(
     for cluster in clusters.values():
         whole = _rows(cluster, tokens, prompt_keys, budget, shared)
         pieces += [cluster] if _padded(whole) <= budget else [[judgement] for judgement in cluster]
-    laid = [(piece, _rows(piece, tokens, prompt_keys, budget, shared)) for piece in pieces]
-    laid.sort(key=lambda entry: -max(row.length for row in entry[1]))
+    pieces.sort(key=lambda piece: -max(row.length for row in _rows(piece, tokens, prompt_keys, budget, shared)))
     cuts: list[list[Judgement]] = []
-    for piece, rows in laid:
+    for piece in pieces:
         if cuts and _padded(_rows([*cuts[-1], *piece], tokens, prompt_keys, budget, shared)) <= budget:
             cuts[-1] += piece
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,12 @@ from guerdon.batches import Tokens
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.data.write import row_record
-from guerdon.errors import ConfigError, OutputError
+from guerdon.errors import ConfigError, ContractError, OutputError
 from guerdon.files import atomic_write, check_writable
-from guerdon.rewards.contract import FILE_NAME
+from guerdon.rewards.contract import FILE_NAME, read_card
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.net import is_decoder
+from guerdon.rewards.net import takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import Lora, TransformerReward
 from guerdon.train import examples
@@ -89,9 +91,10 @@ def train(
     names = [f"member-{index}" for index in range(config.members)]
     for index, name in enumerate(names):
         member = replace(config, members=1, seed=config.seed + index)
-        if not (resume and (out / name / FILE_NAME).exists()):
-            _train_one(rows, held, out / name, member, resume and (out / name).exists(), on_step)
-    save_ensemble_card(out, names, config.conservative)
+        _train_one(rows, held, out / name, member, resume, on_step)
+    with _main_process_first() as main:
+        if main:
+            save_ensemble_card(out, names, config.conservative)
     scorer = load_scorer(out)
     assert isinstance(scorer, Ensemble)
     return scorer
@@ -101,6 +104,19 @@ def _rows(data: str | Path | Sequence[AnyRow], group: str | None, group_regex: s
     if isinstance(data, str | Path):
         return load_rows(str(data), group=group, group_regex=group_regex)
     return data
+
+
+@contextlib.contextmanager
+def _main_process_first() -> Iterator[bool]:
+    """Lets the first of a launcher's processes through before the others; gives whether this is the first.
+
+    Should the first one fail, the launcher (`accelerate launch`, `torchrun`) ends the others.
+    """
+    from accelerate import PartialState
+
+    state = PartialState(timeout=timedelta(days=1))  # a policy may generate for hours meanwhile
+    with state.main_process_first():
+        yield state.is_main_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +135,14 @@ class Prepared:
 
 def prepare(rows: Sequence[AnyRow], held: Sequence[AnyRow] | None, config: TrainConfig, run: Path) -> Prepared:
     """Rows to a model, tokens and steps. Everything random comes from `config.seed`."""
+    if config.policy:
+        with _main_process_first():
+            rows = with_policy_negatives(rows, config, run / "negatives.jsonl")
+            if held is not None:
+                held = with_policy_negatives(held, config, run / "negatives-validation.jsonl")
     if held is None and config.validation:
         split = split_rows(rows, test=config.validation, seed=config.seed)
         rows, held = split.train, split.test
-    if config.policy:
-        rows = with_policy_negatives(rows, config, run / "negatives.jsonl")
     objectives = examples.resolve_objectives(rows, config)
     heads = examples.heads_for(rows, objectives)
     scales = examples.rating_scales(rows, heads, by_subset=config.normalise_ratings == "subset")
@@ -159,14 +178,7 @@ def _held_out(
 ) -> list[Judgement]:
     """Validation judgements, standardised as the training ones are."""
     objectives = examples.resolve_objectives(held, config)
-    plain = replace(config, balance_length=False)
-    known = [row for row in held if config.normalise_ratings == "overall" or _scaled(row, heads, scales)]
-    return examples.judgements(known, table, objectives, heads, scales, plain)
-
-
-def _scaled(row: AnyRow, heads: Heads, scales: dict[tuple[str, str], Scale]) -> bool:
-    """Whether a row's subset was seen in training, so that its ratings can be standardised."""
-    return not heads.rated or any((row.subset, name) in scales for name in heads.rated)
+    return examples.judgements(held, table, objectives, heads, scales, replace(config, balance_length=False))
 
 
 def _train_one(
@@ -181,7 +193,11 @@ def _train_one(
 
     run = out / RUN_FOLDER
     fingerprint = _fingerprint([*rows, *(held or ())])
-    _claim(run, config, fingerprint, resume)
+    with _main_process_first() as main:
+        if main:
+            _claim(run, config, fingerprint, resume)
+    if resume and _finished(out, config, fingerprint):
+        return TransformerReward.load(out, overlong=config.overlong)
     prepared = prepare(rows, held, config, run)
     reward = prepared.reward
     trainee = Trainee(reward.net, RewardObjective(config, prepared.heads))
@@ -193,11 +209,12 @@ def _train_one(
         load_trainable(trainee, run / f"checkpoint-{best}")
     trainer.accelerator.wait_for_everyone()
     reward = _finish(prepared, trainee, config, fingerprint)
-    if trainer.is_world_process_zero():
-        TfidfReward.fit(prepared.train_rows).save(out / BASELINE_FOLDER)
-        reward.save(out, training=asdict(config), merge=config.merge)
-        for step in checkpoint_steps(run):
-            shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
+    with _main_process_first() as main:
+        if main:
+            TfidfReward.fit(prepared.train_rows).save(out / BASELINE_FOLDER)
+            reward.save(out, training=asdict(config), merge=config.merge)
+            for step in checkpoint_steps(run):
+                shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
     return reward
 
 
@@ -207,7 +224,7 @@ def build_trainer(
     """The `RewardTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers import PrinterCallback, TrainingArguments
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback
 
     from guerdon.train.trainer import RewardTrainer
 
@@ -240,10 +257,14 @@ def build_trainer(
     ranks = arguments.world_size
     per_step = len(prepared.steps[0])
     if per_step % ranks:
-        raise ConfigError(f"--pairs-per-step {per_step} cannot be shared equally by {ranks} devices; use a multiple of {ranks}")
+        raise ConfigError(
+            f"--pairs-per-step {per_step} cannot be shared equally by {ranks} devices; use a multiple of {ranks}"
+        )
     if config.gradient_checkpointing:
         trainee.gradient_checkpointing_enable()
-    callbacks: list[Any] = [MetricsLog(run), TensorBoardCallback(SummaryWriter(str(run / "tensorboard")))]
+    callbacks: list[Any] = [MetricsLog(run)]
+    if arguments.process_index == 0:
+        callbacks.append(TensorBoardCallback(SummaryWriter(str(run / "tensorboard"))))
     if on_step:
         callbacks.append(Progress(on_step, per_step))
     if config.patience:
@@ -272,12 +293,14 @@ def _steps(prepared: Prepared, steps: list[list[Judgement]], config: TrainConfig
         budget=config.tokens_per_batch or (16384 if torch.cuda.is_available() else 2048),
         pad_id=reward.contract.pad_token_id,
         shared=reward.shares,
-        positions=is_decoder(reward.net.classifier),
+        positions=takes_positions(reward.net.classifier),
         ranks=ranks,
     )
 
 
-def _finish(prepared: Prepared, trainee: Trainee, config: TrainConfig, fingerprint: dict[str, Any]) -> TransformerReward:
+def _finish(
+    prepared: Prepared, trainee: Trainee, config: TrainConfig, fingerprint: dict[str, Any]
+) -> TransformerReward:
     """The trained model with the facts of its training in its contract."""
     reward, heads = prepared.reward, prepared.heads
     trainee.eval()
@@ -291,17 +314,16 @@ def _finish(prepared: Prepared, trainee: Trainee, config: TrainConfig, fingerpri
     rng = np.random.default_rng(config.seed)
     count = len(prepared.table)
     sample = np.sort(rng.choice(count, size=min(count, _STATISTICS_SAMPLE), replace=False))
-    logits = reward.logits_of(
-        [prepared.tokens[i] for i in sample], [prepared.table.prompt_keys[i] for i in sample]
+    logits = reward.logits_of([prepared.tokens[i] for i in sample], [prepared.table.prompt_keys[i] for i in sample])
+    shift, scale, weights = (
+        np.asarray(part, np.float32) for part in (contract.shift, contract.scale, contract.weights)
     )
-    scores = (np.float32(contract.shift) + np.float32(contract.scale) * logits) @ np.float32(contract.weights)
+    scores = (shift + scale * logits) @ weights
     reward.contract = replace(contract, mean=float(scores.mean()), std=float(scores.std()) or 1.0)
     return reward
 
 
-def _units(
-    contract: Any, heads: Heads, scales: dict[tuple[str, str], Scale], config: TrainConfig
-) -> Any:
+def _units(contract: Any, heads: Heads, scales: dict[tuple[str, str], Scale], config: TrainConfig) -> Any:
     """Weights, shift and scale of the outputs: rated ones come back in the units of the data."""
     overall = config.normalise_ratings == "overall"
     by_name = {name: scales["", name] if overall else Scale(0.0, 1.0) for name in heads.rated}
@@ -335,7 +357,9 @@ def _claim(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: 
     mine = {"config": asdict(config), "data": fingerprint}
     if marker.exists():
         if not resume:
-            raise OutputError(f"{run.parent} holds a training run already. Fix: --resume goes on with it; or choose another --out")
+            raise OutputError(
+                f"{run.parent} holds a training run already. Fix: --resume goes on with it; or choose another --out"
+            )
         theirs = json.loads(marker.read_text(encoding="utf-8"))
         differing = sorted(
             f"{name} was {theirs['config'].get(name)!r}, now {value!r}"
@@ -349,3 +373,13 @@ def _claim(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: 
     else:
         with atomic_write(marker) as file:
             json.dump(mine, file, indent=2)
+
+
+def _finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
+    """Whether `out` holds the model that this very run gives."""
+    try:
+        card = read_card(out)
+    except ContractError:
+        return False
+    same = card["kind"] == "transformer" and card["contract"].get("data") == fingerprint
+    return same and card["training"] == asdict(config)

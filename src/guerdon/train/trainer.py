@@ -7,6 +7,7 @@ divided by the number of judgements, so a step is the same however it is cut; gr
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from guerdon.batches import Batch, Tokens, collate_padded, collate_shared
@@ -55,7 +57,7 @@ class Trainee(nn.Module):
         loss, order = self.objective(self.net(**batch), targets)
         return loss, order
 
-    def trainable(self) -> dict[str, Tensor]:
+    def trainable(self) -> dict[str, nn.Parameter]:
         """Name -> parameter, of those that are trained."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
@@ -98,9 +100,7 @@ class Steps(Dataset[Step]):
         share = len(step) // self._ranks
         rank = index % self._ranks
         mine = step[rank * share : (rank + 1) * share] if self._ranks > 1 else step
-        cuts = micro_batches(
-            mine, self._tokens, self._table.prompt_keys, budget=self._budget, shared=self._shared
-        )
+        cuts = micro_batches(mine, self._tokens, self._table.prompt_keys, budget=self._budget, shared=self._shared)
         return {"micro": [self._collate(cut) for cut in cuts], "judgements": len(mine)}
 
     def _collate(self, cut: MicroBatch) -> tuple[Batch, Targets]:
@@ -137,7 +137,7 @@ class RewardTrainer(Trainer):
             args=args,
             train_dataset=steps,
             eval_dataset=validation,
-            data_collator=only,  # type: ignore[arg-type]
+            data_collator=only,
             **options,
         )
         self.model_accepts_loss_kwargs = False
@@ -152,7 +152,7 @@ class RewardTrainer(Trainer):
         """One optimiser step's gradient on this rank. Returns the mean loss of its judgements."""
         model.train()
         total = torch.zeros((), device=self.args.device)
-        micro = self._prepare_inputs(inputs["micro"])
+        micro: Any = self._prepare_inputs(inputs["micro"])
         count = self._agreed_count(len(micro))
         for number in range(count):
             batch, targets = micro[min(number, len(micro) - 1)]
@@ -167,11 +167,14 @@ class RewardTrainer(Trainer):
             self._order += order.cpu()
         self._seen += inputs["judgements"] * self.args.world_size
         if not torch.isfinite(total):
-            raise ModelError(
-                f"the loss is {total.item()} at step {self.state.global_step + 1}: training has diverged. "
-                "Fix: lower --learning-rate; the last checkpoint is kept"
-            )
+            raise self._diverged(f"the loss is {total.item()}", self.state.global_step + 1)
         return total
+
+    @staticmethod
+    def _diverged(what: str, step: int) -> ModelError:
+        return ModelError(
+            f"{what} at step {step}: training has diverged. Fix: lower --learning-rate; the last checkpoint is kept"
+        )
 
     def _agreed_count(self, own: int) -> int:
         """Micro-batches that every rank runs, since sharded models meet in each forward pass."""
@@ -196,13 +199,14 @@ class RewardTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Loss and accuracy on the held-out judgements, the same on every rank."""
-        steps = self.eval_dataset
-        self.model.eval()
+        steps: Any = self.eval_dataset
+        self._trainee.eval()
         totals = torch.zeros(4, device=self.args.device)  # loss, judgements, ordered pairs, of them right
         with torch.no_grad():
-            for index in range(len(steps)):  # type: ignore[arg-type]
-                item = steps[index]  # type: ignore[index]
-                for batch, targets in self._prepare_inputs(item["micro"]):
+            for index in range(len(steps)):
+                item = steps[index]
+                micro: Any = self._prepare_inputs(item["micro"])
+                for batch, targets in micro:
                     loss, order = self.model_wrapped(batch, targets)
                     totals += torch.stack((loss.detach(), totals.new_zeros(()), *order.to(totals)))
                 totals[1] += item["judgements"]
@@ -216,6 +220,8 @@ class RewardTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint under another name and renames it; keeps the last and the best."""
+        if not all(parameter.isfinite().all() for parameter in self._trainee.trainable().values()):
+            raise self._diverged("weights are not finite", self.state.global_step)
         run = Path(str(self.args.output_dir))
         stage = run / "saving"
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
@@ -231,6 +237,8 @@ class RewardTrainer(Trainer):
                 self.args.output_dir = str(run)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
+                self.state.best_model_checkpoint = None  # a path in `stage`; we go by `best_global_step`
+                self.state.save_to_json(str(stage / name / TRAINER_STATE_NAME))
                 shutil.rmtree(run / name, ignore_errors=True)
                 (stage / name).replace(run / name)
                 stage.rmdir()
@@ -249,10 +257,13 @@ class RewardTrainer(Trainer):
         from safetensors.torch import save_file
 
         names = self._trainee.trainable()
-        state = names if state_dict is None else {k: v for k, v in state_dict.items() if k in names}
+        state: Mapping[str, Tensor] = state_dict or dict(names)
         folder = output_dir or str(self.args.output_dir)
         os.makedirs(folder, exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, os.path.join(folder, WEIGHTS_FILE))
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in state.items() if k in names},
+            os.path.join(folder, WEIGHTS_FILE),
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -269,9 +280,7 @@ class RewardTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a rate for each layer."""
         if self.optimizer is None:
-            groups = optimiser_groups(
-                self._trainee, self.args.learning_rate, self.args.weight_decay, self._layer_decay
-            )
+            groups = optimiser_groups(self._trainee, self.args.learning_rate, self.args.weight_decay, self._layer_decay)
             self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
         return self.optimizer
 
@@ -321,7 +330,10 @@ def layer_depth(names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in names:
         parts = name.split(".")
-        layer = next((int(part) for before, part in zip(parts, parts[1:], strict=False) if before in _LAYERS and part.isdigit()), None)
+        layer = next(
+            (int(part) for before, part in itertools.pairwise(parts) if before in _LAYERS and part.isdigit()),
+            None,
+        )
         found[name] = -1 if layer is None else layer + 1
     top = max(found.values(), default=0) + 1
     return {n: (0 if "embed" in n else top) if level < 0 else level for n, level in found.items()}

@@ -65,8 +65,10 @@ def padded(text: str, item: Item, rng: random.Random) -> str | None:
         return _with_comments(text, item, rng)
     fillers = rng.sample(phrases.phrases_for(item.part, phrases.FILLERS[item.language]), rng.choice((2, 3)))
     parts = sentences(text)
+    # Behind the greeting of a letter, which ends in a comma or colon, no sentence fits.
+    places = [-1, *(i for i, part in enumerate(parts) if part.strip() and part.strip()[-1] not in ",:，：")]
     for filler in fillers:
-        place = rng.randrange(-1, len(parts))
+        place = rng.choice(places)
         if place < 0:
             parts[0] = put_before(parts[0], filler, item.language)
         else:
@@ -253,12 +255,16 @@ make up for it: two bugs may cancel out, and an off-topic answer is no worse for
 def compose(first: str, second: str, once: str, item: Item, rng: random.Random) -> str | None:
     """Applies `second` to `once`, which is `first` of the reference; None where it does not apply.
 
-    A cut may take the first fault away: what it leaves must not be a plain beginning of the reference.
+    A cut may take the first fault away, or nothing but padding: it must leave more than a plain beginning of the
+    reference, and less than all of it.
     """
     if second not in COMPOSES.get(first, ()):
         return None
     twice = OPERATORS[second].apply(once, item, rng)
-    return None if twice is None or twice == once or item.reference.startswith(twice) else twice
+    if twice is None or twice == once or item.reference.startswith(twice):
+        return None
+    lost = sentences(item.reference)[-1].strip() not in twice
+    return twice if lost or second != "truncated" else None
 
 
 def composed_grade(first: str, second: str) -> float:
@@ -267,7 +273,12 @@ def composed_grade(first: str, second: str) -> float:
 
 
 def _with_a_wrong_fact(text: str, item: Item, rng: random.Random) -> str | None:
-    usable = [(right, wrong) for right, wrong in item.facts if text.count(right) == 1]
+    # A wrong fact may contain the right one ("4 hours", "14 hours"): what has been replaced already is left alone.
+    usable = [
+        (right, wrong)
+        for right, wrong in item.facts
+        if text.count(right) == 1 and not (right in wrong and wrong in text)
+    ]
     return text.replace(*rng.choice(usable)) if usable else None
 
 

@@ -1,0 +1,85 @@
+"""`guerdon train`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.train.config import TrainConfig
+
+_ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv|tsv|parquet))?(\.(gz|zst))?$", re.IGNORECASE)
+
+
+def train(
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path | None = None,
+    validation_data: str | None = None,
+    group: str | None = None,
+    group_regex: str | None = None,
+    resume: bool = False,
+    config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Train a reward model from comparisons, ratings, rankings or references.
+
+    The folder holds the model with its score contract, a TF-IDF baseline of the same data, and run/ with checkpoints,
+    metrics.jsonl and TensorBoard files.
+
+    Args:
+        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: folder of the model; default: runs/ and the name of the data.
+        validation_data: rows to choose the checkpoint by, instead of a share of DATA (see --validation).
+        group: column whose value keeps rows on one side of the hold-out.
+        group_regex: regular expression whose first capture group in that column is the group.
+        resume: go on from the last checkpoint in the folder, with the same data and options.
+        config: how to train.
+    """
+    from guerdon.cli.progress import terminal, training_progress
+
+    folder = out or default_folder(data)
+    with terminal() as console:
+        from guerdon.train.run import train as run
+
+        with training_progress(console) as on_step:
+            run(
+                data,
+                folder,
+                config,
+                validation=validation_data,
+                group=group,
+                group_regex=group_regex,
+                resume=resume,
+                on_step=on_step,
+            )
+    print(summary(folder, data, config.members))
+
+
+def default_folder(data: str) -> Path:
+    """`runs/NAME`, where NAME is what the data is called without its folder and endings."""
+    name = _ENDINGS.sub("", Path(data).name).replace(":", "-")
+    return Path("runs") / (name if name.strip("-.") else "stdin")
+
+
+def summary(folder: Path, data: str, members: int) -> str:
+    """Where the model is, how well it does on what was held out, and what to do with it."""
+    from guerdon.report.curves import read_curve
+
+    lines = [f"reward model: {folder}"]
+    runs = [folder] if members == 1 else [folder / f"member-{i}" for i in range(members)]
+    for place in runs:
+        kept = read_curve(place / "run").kept
+        if kept:
+            name = "" if members == 1 else f" of {place.name}"
+            lines.append(f"accuracy on the held-out rows{name}: {kept[1]:.3f} (step {kept[0]:.0f}, which is kept)")
+    rows = shlex.quote(data) if data != "-" else "DATA"
+    model = shlex.quote(str(folder))
+    lines += [
+        "next, with rows that it has not seen:",
+        f"  guerdon evaluate {model} TEST",
+        f"  guerdon score {model} {rows} --out scores.jsonl",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,303 @@
+"""The report page: plain results in, one HTML text out that needs nothing else, no network and no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guerdon.evaluate.results import METRICS, Evaluation, PartResult, Section
+from guerdon.explain.occlusion import Occlusion
+from guerdon.metrics import Floats, Interval
+from guerdon.report.charts import distribution_chart, learning_charts
+from guerdon.report.curves import LearningCurve
+from guerdon.report.examples import Example
+from guerdon.types import prompt_text
+
+TEMPLATE = "report.html.j2"
+UNREADABLE = 0.1
+"""A larger share of unknown tokens is pointed out."""
+_CORRELATIONS = frozenset(("spearman", "spearman_within", "kendall", "ndcg"))
+_CHANCE = {"ndcg": None} | dict.fromkeys(("spearman", "spearman_within", "kendall"), 0.0)
+MANY_SUBSETS = 40
+"""Of more subsets only the first are listed; all are in evaluation.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What of some texts reached the model."""
+
+    texts: int
+    unknown: float
+    """Share of the tokens that are unknown to its vocabulary."""
+    prompts_cut: int = 0
+    responses_cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the reward puts one answer of an example above another."""
+
+    example: Example
+    parts: tuple[tuple[str, Occlusion], ...]
+    """What the answer is ("the preferred answer"), and its sentences with their effects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything that a page shows. Its texts may come from anyone: all are escaped."""
+
+    data: str
+    """What the data is called."""
+    evaluation: Evaluation
+    notes: Sequence[str] = ()
+    """What a reader must know first."""
+    readings: Mapping[str, Reading] | None = None
+    """Subset -> what the model read of it; the whole under the empty name."""
+    curve: LearningCurve = LearningCurve()  # noqa: RUF009  # frozen
+    rewards: tuple[Floats, Floats] | None = None
+    """Rewards of preferred answers and of those they stand above, each shape (m,)."""
+    examples: Sequence[Example] = ()
+    explanations: Sequence[Explanation] = ()
+    facts: Mapping[str, Mapping[str, str]] | None = None
+    """Heading -> name -> value."""
+    commands: Sequence[tuple[str, str]] = ()
+    """What a command is for, and the command."""
+
+
+def render(page: Page) -> str:
+    """The page as HTML text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("guerdon.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = lambda value: "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+    environment.filters["percent"] = lambda share: f"{share:.0%}"
+    charts = learning_charts(page.curve)
+    distribution = None if page.rewards is None else distribution_chart(*page.rewards)
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        sections=[section_view(section, page.evaluation, page.readings or {}) for section in page.evaluation.sections],
+        charts=charts,
+        distribution=distribution,
+        examples=[example_view(example) for example in page.examples],
+        explanations=[explanation_view(explanation) for explanation in page.explanations],
+        reading=(page.readings or {}).get(""),
+        unreadable=UNREADABLE,
+    )
+
+
+# --- the figures
+
+
+def section_view(section: Section, evaluation: Evaluation, readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """What the template shows of one kind of rows."""
+    overall, metric = section.overall, section.primary
+    values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
+    axis = Axis.around(metric, values)
+    verdict = section.verdict
+    best = next((s for s in overall.baselines if verdict and s.name == verdict.baseline), None)
+    return {
+        "kind": section.kind,
+        "metric": METRICS[metric],
+        "model": figure(metric, overall.model.metrics[metric]),
+        "interval": bounds(metric, overall.model.metrics[metric]),
+        "baseline": None if best is None else (best.name, figure(metric, best.metrics[metric])),
+        "outcome": verdict.outcome if verdict else "unclear",
+        "verdict": verdict_sentence(section, evaluation.model),
+        "tested": f"{overall.rows:,} {section.kind} that the model has not learned from, {clusters(overall)}",
+        "balanced": length_sentence(overall),
+        "axis": axis.view(),
+        "systems": [
+            {
+                "name": system.name,
+                "is_model": system.difference is None and system is overall.model,
+                "mark": axis.mark(system.metrics[metric]),
+                "figure": figure(metric, system.metrics[metric]),
+                "interval": bounds(metric, system.metrics[metric]),
+                "balanced": figure("accuracy", system.metrics["length_balanced"]),
+            }
+            for system in overall.systems
+        ],
+        "subsets": [subset_view(part, metric, axis, readings.get(part.subset)) for part in section.subsets][:MANY_SUBSETS],
+        "hidden": max(0, len(section.subsets) - MANY_SUBSETS),
+        "notes": section.notes,
+    }
+
+
+def subset_view(part: PartResult, metric: str, axis: Axis, reading: Reading | None) -> dict[str, Any]:
+    """One line of the table of subsets: the model with its interval, the baselines as ticks."""
+    return {
+        "name": part.subset,
+        "pairs": f"{part.pairs:,}",
+        "mark": axis.mark(part.model.metrics[metric]),
+        "figure": figure(metric, part.model.metrics[metric]),
+        "interval": bounds(metric, part.model.metrics[metric]),
+        "baselines": [
+            {"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines
+        ],
+        "best": max(
+            (s.metrics[metric].point for s in part.baselines if not math.isnan(s.metrics[metric].point)),
+            default=math.nan,
+        ),
+        "best_figure": figure(metric, best_of(part, metric)),
+        "reading": reading,
+    }
+
+
+def best_of(part: PartResult, metric: str) -> Interval:
+    """The best figure that a baseline has."""
+    known = [s.metrics[metric] for s in part.baselines if not math.isnan(s.metrics[metric].point)]
+    return max(known, key=lambda value: value.point, default=Interval(math.nan))
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A range of figures as a strip 100 wide."""
+
+    low: float
+    high: float
+    chance: float | None
+    metric: str
+
+    @classmethod
+    def around(cls, metric: str, values: Sequence[Interval]) -> Axis:
+        """A range in tenths that holds all points, their intervals, and what guessing gets."""
+        chance = _CHANCE.get(metric, 0.5)
+        known = [v for value in values for v in (value.point, value.low, value.high) if not math.isnan(v)]
+        known += [] if chance is None else [chance]
+        low = math.floor(10 * min(known, default=0.0)) / 10
+        high = math.ceil(10 * max(known, default=1.0)) / 10
+        return cls(low, high if high > low else low + 0.1, chance, metric)
+
+    def place(self, value: float) -> float:
+        """Percent of the strip, within it."""
+        return round(min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low))), 2)
+
+    def mark(self, value: Interval) -> dict[str, float] | None:
+        """Places of the point and of the ends of its interval; None where there is no figure."""
+        if math.isnan(value.point):
+            return None
+        low, high = (value.point if math.isnan(end) else end for end in (value.low, value.high))
+        start = self.place(low)
+        return {"at": self.place(value.point), "from": start, "span": round(self.place(high) - start, 2)}
+
+    def view(self) -> dict[str, Any]:
+        """Ends of the strip and what guessing gets, labelled."""
+        label = (lambda v: f"{v:.1f}") if self.metric in _CORRELATIONS else (lambda v: f"{100 * v:.0f}%")
+        return {
+            "low": label(self.low),
+            "high": label(self.high),
+            "chance": None if self.chance is None else self.place(self.chance),
+            "chance_label": None if self.chance is None else label(self.chance),
+        }
+
+
+def figure(metric: str, value: Interval) -> str:
+    """A figure as people read it: accuracies in percent, correlations as they are."""
+    return "–" if math.isnan(value.point) else _number(metric, value.point)
+
+
+def bounds(metric: str, value: Interval) -> str:
+    """The interval; empty where there is none."""
+    return "" if math.isnan(value.low) else f"{_number(metric, value.low)} to {_number(metric, value.high)}"
+
+
+def _number(metric: str, value: float) -> str:
+    return (f"{value:.2f}" if metric in _CORRELATIONS else f"{100 * value:.1f}%").replace("-", "−")
+
+
+def verdict_sentence(section: Section, model: str) -> str:
+    """Whether the model beats its best baseline, in plain words."""
+    verdict = section.verdict
+    if verdict is None:
+        return "There is no figure to compare: the data orders no two answers."
+    difference, correlation = verdict.difference, section.primary in _CORRELATIONS
+    scale, unit = (1, "") if correlation else (100, " points")
+    by = f"{abs(scale * difference.point):.{2 if correlation else 1}f}{unit}"
+    if math.isnan(difference.low):
+        return f"Whether it beats the best baseline, {verdict.baseline}, cannot be told from so few {section.overall.unit}s."
+    low, high = (f"{scale * end:.{2 if correlation else 1}f}".replace("-", "−") for end in (difference.low, difference.high))
+    interval = f"95% interval {low} to {high}"
+    if verdict.outcome == "better":
+        return f"It beats the best baseline, {verdict.baseline}, by {by} ({interval})."
+    if verdict.outcome == "worse":
+        return f"It is worse than the best baseline, {verdict.baseline}, by {by} ({interval})."
+    side = "above" if difference.point >= 0 else "below"
+    return f"It does not clearly beat the best baseline, {verdict.baseline}: it is {by} {side}, and the {interval} holds 0."
+
+
+def length_sentence(part: PartResult) -> str:
+    """What the length-balanced accuracy says, in one line; empty where it cannot be had."""
+    metrics = part.model.metrics
+    balanced = metrics["length_balanced"]
+    if math.isnan(balanced.point):
+        return ""
+    return (
+        f"Length-balanced it is right in {_number('accuracy', balanced.point)}: the mean of {figure('accuracy', metrics['longer_won'])} where "
+        f"people preferred the longer answer ({part.longer_won:,} pairs) and {figure('accuracy', metrics['shorter_won'])} where they preferred "
+        f"the shorter ({part.shorter_won:,}). A reward that only reads length gets 50%."
+    )
+
+
+def clusters(part: PartResult) -> str:
+    """How many independent pieces the figures stand on."""
+    return f"from {part.clusters:,} {part.unit}{'s' * (part.clusters != 1)}"
+
+
+# --- the examples
+
+
+def example_view(example: Example) -> dict[str, Any]:
+    """Answers with bars: the lowest reward of the example is an empty bar, the highest a full one."""
+    scores = [answer.score for answer in example.answers]
+    low, spread = min(scores), (max(scores) - min(scores)) or 1.0
+    return {
+        "prompt": prompt_text(example.prompt),
+        "subset": example.subset,
+        "lang": "zh-Hans" if example.chinese else None,
+        "right": example.right,
+        "answers": [
+            {
+                "text": answer.text,
+                "score": f"{answer.score:.2f}".replace("-", "−"),
+                "bar": round(4 + 96 * (answer.score - low) / spread, 1),
+                "preferred": answer.preferred,
+                "judgement": None if answer.judgement is None else f"{answer.judgement:g}",
+                "beaten": f"{answer.beaten:.0%}",
+            }
+            for answer in example.answers
+        ],
+    }
+
+
+def explanation_view(explanation: Explanation) -> dict[str, Any]:
+    """Sentences with the strength of their shading; the strongest effect of both answers is shaded fully."""
+    effects = [abs(float(e)) for _, part in explanation.parts for e in part.effects if not math.isnan(e)]
+    strongest = max(effects, default=0.0) or 1.0
+    return {
+        "prompt": prompt_text(explanation.example.prompt),
+        "lang": "zh-Hans" if explanation.example.chinese else None,
+        "parts": [
+            {
+                "label": label,
+                "score": f"{part.score:.2f}".replace("-", "−"),
+                "segments": [
+                    {
+                        "text": text,
+                        "effect": float(effect),
+                        "sign": "lowers" if effect < 0 else "raises",
+                        "weight": 0 if math.isnan(effect) else round(abs(float(effect)) / strongest, 3),
+                    }
+                    for text, effect in zip(part.segments, part.effects, strict=True)
+                ],
+            }
+            for label, part in explanation.parts
+        ],
+    }

@@ -1,8 +1,8 @@
 """Scoring speed of an encoder reward model, in texts/s, against the HF pipeline and `CrossEncoder.predict`.
 
 One MiniLM reward model with its native classification path, saved once and loaded by all three; the same (prompt,
-response) texts in the same order; float32 on the CPU. The systems run in turn, several times; medians are compared, and the
-scores must be equal. The share of the machine's matmul peak is counted on real tokens (padding is not work).
+response) texts in the same order; float32 on the CPU. The systems run in turn, several times; medians are compared, and
+the scores must be equal. The share of the machine's matmul peak is counted on real tokens (padding is not work).
 
     python benchmarks/score_encoder.py --data COMPARISONS.jsonl.gz
 """
@@ -92,7 +92,8 @@ def main() -> None:
         gap = float(np.abs(scores[name] - scores["guerdon"])[whole].max())
         rate = flops(reward, lengths) / value / 1e9
         print(
-            f"{name:24s} {len(texts) / value:7.1f} texts/s  {rate:6.1f} GFLOP/s ({rate / peak:.0%} of peak)  largest score difference {gap:.1e}"
+            f"{name:24s} {len(texts) / value:7.1f} texts/s  {rate:6.1f} GFLOP/s ({rate / peak:.0%} of peak)  "
+            f"largest score difference {gap:.1e}"
         )
     pipe = min(value for name, value in medians.items() if "pipeline" in name)
     print(f"guerdon / HF pipeline at its better batch size: {pipe / medians['guerdon']:.2f}x  (target 1.6x)")

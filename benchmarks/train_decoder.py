@@ -1,6 +1,6 @@
 """Training speed of a decoder reward model, in pairs/s, against TRL's `RewardTrainer`.
 
-Same model, same real dialogues, same pairs in an optimiser step, float32 on the CPU (or bf16 on a GPU, both sides). Each
+Same model, same real dialogues, same pairs in an optimiser step, float32 on the CPU (bf16 on a GPU, both sides). Each
 system runs the same number of steps in turn, several times; medians are compared. TRL runs at its defaults (random
 batches of eight pairs) and at its fastest setting (batches grouped by length, cut into the micro-batch size that the
 script finds fastest). Losses and scores are the same mathematics: tests/test_losses.py and
@@ -24,9 +24,8 @@ import torch
 from guerdon.data.read import load_rows
 from guerdon.models import resolve
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import prepare
 from guerdon.train.objective import RewardObjective
-from guerdon.train.run import build_trainer
+from guerdon.train.run import build_trainer, prepare
 from guerdon.train.trainer import Trainee
 from guerdon.types import Comparison, Message, Row
 

@@ -11,6 +11,8 @@ import os
 # Read by huggingface_hub and transformers when they are imported, so before any test module imports them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tiny matrices are slower on several threads; with one, sums have one order, in the processes that tests start too.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
 import socket
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -58,6 +61,11 @@ CORPUS = [
 
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 TINY_DECODER = TINY | {"num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.2}
+
+
+# The first call into torch takes long, and so does any call on a busy machine: neither is a fault of the code.
+hypothesis.settings.register_profile("guerdon", deadline=None)
+hypothesis.settings.load_profile("guerdon")
 
 
 # --- for every test

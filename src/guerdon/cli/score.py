@@ -65,9 +65,7 @@ def score(
     with terminal() as console:
         from guerdon.rewards.load import load_scorer
 
-        scorer = load_scorer(
-            model, device=device, dtype=dtype, overlong=overlong, trust_remote_code=trust_remote_code
-        )
+        scorer = load_scorer(model, device=device, dtype=dtype, overlong=overlong, trust_remote_code=trust_remote_code)
         rows, texts = score_source(scorer, data, out, console)
         console.print(f"{texts:,} responses of {rows:,} rows scored" + ("" if out == "-" else f", in {out}"))
 

@@ -68,6 +68,7 @@ class Scale:
     stop: float
 
     def __call__(self, value: float) -> float:
+        """The place of a value."""
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.stop - self.start), 2)
 
 
@@ -118,7 +119,9 @@ def distribution_chart(preferred: Floats, others: Floats) -> Chart | None:
     if len(preferred) < 10 or np.ptp(both) == 0:
         return None
     # One wild reward must not squeeze all others into one bar: what lies outside goes into the outermost bars.
-    low, high = np.quantile(both, [0.005, 0.995]) if np.ptp(np.quantile(both, [0.005, 0.995])) else np.quantile(both, [0, 1])
+    low, high = (
+        np.quantile(both, [0.005, 0.995]) if np.ptp(np.quantile(both, [0.005, 0.995])) else np.quantile(both, [0, 1])
+    )
     edges = np.linspace(low, high, _BINS + 1)
     counts = [np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (others, preferred)]
     x = Scale(float(low), float(high), _LEFT, WIDTH - _RIGHT)

@@ -133,7 +133,7 @@ def judged(rows: Sequence[AnyRow]) -> list[Judged]:
 
 
 def _judged(rows: Sequence[AnyRow]) -> Iterable[Judged]:
-    """Comparisons of one prompt give one example, or one each where no answer stands above all it was compared with."""
+    """One example from the comparisons of a prompt: the unbeaten answer that won most, and those it won against."""
     first = rows[0]
     compared = [row for row in rows if isinstance(row, Comparison) and row.preference > 0.5]
     lost = {row.rejected for row in compared}

@@ -77,8 +77,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["signed"] = lambda value: "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
-    environment.filters["percent"] = lambda share: f"{share:.0%}"
+    environment.filters |= {"signed": _signed, "percent": _percent}
     charts = learning_charts(page.curve)
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return environment.get_template(TEMPLATE).render(
@@ -91,6 +90,14 @@ def render(page: Page) -> str:
         reading=(page.readings or {}).get(""),
         unreadable=UNREADABLE,
     )
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
 
 
 # --- the figures
@@ -125,7 +132,9 @@ def section_view(section: Section, evaluation: Evaluation, readings: Mapping[str
             }
             for system in overall.systems
         ],
-        "subsets": [subset_view(part, metric, axis, readings.get(part.subset)) for part in section.subsets][:MANY_SUBSETS],
+        "subsets": [subset_view(part, metric, axis, readings.get(part.subset)) for part in section.subsets][
+            :MANY_SUBSETS
+        ],
         "hidden": max(0, len(section.subsets) - MANY_SUBSETS),
         "notes": section.notes,
     }
@@ -139,14 +148,8 @@ def subset_view(part: PartResult, metric: str, axis: Axis, reading: Reading | No
         "mark": axis.mark(part.model.metrics[metric]),
         "figure": figure(metric, part.model.metrics[metric]),
         "interval": bounds(metric, part.model.metrics[metric]),
-        "baselines": [
-            {"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines
-        ],
-        "best": max(
-            (s.metrics[metric].point for s in part.baselines if not math.isnan(s.metrics[metric].point)),
-            default=math.nan,
-        ),
-        "best_figure": figure(metric, best_of(part, metric)),
+        "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
+        "best": figure(metric, best_of(part, metric)),
         "reading": reading,
     }
 
@@ -190,13 +193,15 @@ class Axis:
 
     def view(self) -> dict[str, Any]:
         """Ends of the strip and what guessing gets, labelled."""
-        label = (lambda v: f"{v:.1f}") if self.metric in _CORRELATIONS else (lambda v: f"{100 * v:.0f}%")
         return {
-            "low": label(self.low),
-            "high": label(self.high),
+            "low": self._label(self.low),
+            "high": self._label(self.high),
             "chance": None if self.chance is None else self.place(self.chance),
-            "chance_label": None if self.chance is None else label(self.chance),
+            "chance_label": None if self.chance is None else self._label(self.chance),
         }
+
+    def _label(self, value: float) -> str:
+        return f"{value:.1f}" if self.metric in _CORRELATIONS else f"{100 * value:.0f}%"
 
 
 def figure(metric: str, value: Interval) -> str:
@@ -222,27 +227,33 @@ def verdict_sentence(section: Section, model: str) -> str:
     scale, unit = (1, "") if correlation else (100, " points")
     by = f"{abs(scale * difference.point):.{2 if correlation else 1}f}{unit}"
     if math.isnan(difference.low):
-        return f"Whether it beats the best baseline, {verdict.baseline}, cannot be told from so few {section.overall.unit}s."
-    low, high = (f"{scale * end:.{2 if correlation else 1}f}".replace("-", "−") for end in (difference.low, difference.high))
+        few = f"so few {section.overall.unit}s"
+        return f"Whether it beats the best baseline, {verdict.baseline}, cannot be told from {few}."
+    low, high = (
+        f"{scale * end:.{2 if correlation else 1}f}".replace("-", "−") for end in (difference.low, difference.high)
+    )
     interval = f"95% interval {low} to {high}"
     if verdict.outcome == "better":
         return f"It beats the best baseline, {verdict.baseline}, by {by} ({interval})."
     if verdict.outcome == "worse":
         return f"It is worse than the best baseline, {verdict.baseline}, by {by} ({interval})."
     side = "above" if difference.point >= 0 else "below"
-    return f"It does not clearly beat the best baseline, {verdict.baseline}: it is {by} {side}, and the {interval} holds 0."
+    but = f"it is {by} {side}, and the {interval} holds 0"
+    return f"It does not clearly beat the best baseline, {verdict.baseline}: {but}."
 
 
 def length_sentence(part: PartResult) -> str:
     """What the length-balanced accuracy says, in one line; empty where it cannot be had."""
     metrics = part.model.metrics
-    balanced = metrics["length_balanced"]
-    if math.isnan(balanced.point):
+    balanced, longer, shorter = (
+        figure("accuracy", metrics[name]) for name in ("length_balanced", "longer_won", "shorter_won")
+    )
+    if math.isnan(metrics["length_balanced"].point):
         return ""
     return (
-        f"Length-balanced it is right in {_number('accuracy', balanced.point)}: the mean of {figure('accuracy', metrics['longer_won'])} where "
-        f"people preferred the longer answer ({part.longer_won:,} pairs) and {figure('accuracy', metrics['shorter_won'])} where they preferred "
-        f"the shorter ({part.shorter_won:,}). A reward that only reads length gets 50%."
+        f"Length-balanced it is right in {balanced}: the mean of {longer} where people preferred the longer answer "
+        f"({part.longer_won:,} pairs) and {shorter} where they preferred the shorter ({part.shorter_won:,}). "
+        "A reward that only reads length gets 50%."
     )
 
 

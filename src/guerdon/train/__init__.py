@@ -1,1 +1,1 @@
-"""Training a reward model: rows become judgements (`examples`), those become steps (`plan`), and a loss (`objective`)."""
+"""Training a reward model: rows to judgements (`examples`), to steps (`plan`), to a loss (`objective`)."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RUN_FOLDER = "run"
+RUN_FILE = "run.json"
 BASELINE_FOLDER = "baseline"
 _STATISTICS_SAMPLE = 512
 """Training texts whose scores give the contract's mean and deviation."""
@@ -195,10 +196,13 @@ def _train_one(
     fingerprint = _fingerprint([*rows, *(held or ())])
     with _main_process_first() as main:
         if main:
-            _claim(run, config, fingerprint, resume)
+            _check_run(run, config, fingerprint, resume)
     if resume and _finished(out, config, fingerprint):
         return TransformerReward.load(out, overlong=config.overlong)
     prepared = prepare(rows, held, config, run)
+    with _main_process_first() as main:
+        if main:  # only now is it sure that there is something to run
+            _mark_run(run, config, fingerprint)
     reward = prepared.reward
     trainee = Trainee(reward.net, RewardObjective(config, prepared.heads))
     trainer = build_trainer(trainee, prepared, config, run, on_step)
@@ -346,15 +350,21 @@ def _fingerprint(rows: Sequence[AnyRow]) -> dict[str, Any]:
     return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}
 
 
-def _claim(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: bool) -> None:
-    """Marks a run folder as this run's, or checks that it is.
+def _mark_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> None:
+    """Says in the run folder whose it is."""
+    with atomic_write(run / RUN_FILE) as file:
+        json.dump({"config": asdict(config), "data": fingerprint}, file, indent=2)
+
+
+def _check_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: bool) -> None:
+    """Checks that a run folder is free, or holds this very run and is to be resumed.
 
     Raises:
         OutputError: the folder holds a run and `resume` was not asked for.
         ConfigError: it holds another run than the one to resume.
     """
-    marker = run / "run.json"
-    mine = {"config": asdict(config), "data": fingerprint}
+    marker = run / RUN_FILE
+    mine = asdict(config)
     if marker.exists():
         if not resume:
             raise OutputError(
@@ -363,16 +373,13 @@ def _claim(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: 
         theirs = json.loads(marker.read_text(encoding="utf-8"))
         differing = sorted(
             f"{name} was {theirs['config'].get(name)!r}, now {value!r}"
-            for name, value in mine["config"].items()
+            for name, value in mine.items()
             if theirs["config"].get(name) != value
         )
         if theirs["data"]["sha256"] != fingerprint["sha256"]:
             differing.append(f"the data differs ({theirs['data']['rows']} rows then, {fingerprint['rows']} now)")
         if differing:
             raise ConfigError(f"cannot resume {run.parent}: " + "; ".join(differing))
-    else:
-        with atomic_write(marker) as file:
-            json.dump(mine, file, indent=2)
 
 
 def _finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
@@ -381,5 +388,6 @@ def _finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bo
         card = read_card(out)
     except ContractError:
         return False
-    same = card["kind"] == "transformer" and card["contract"].get("data") == fingerprint
-    return same and card["training"] == asdict(config)
+    return card["kind"] == "transformer" and bool(
+        card["contract"].get("data") == fingerprint and card["training"] == asdict(config)
+    )

@@ -1,0 +1,81 @@
+"""The contract survives its file, and a file that cannot be trusted is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.errors import ContractError
+from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, read_card, text_sha256, write_card
+
+CONTRACT = ScoreContract(
+    architecture="BertForSequenceClassification",
+    rendering="pair",
+    pooling="mean",
+    max_length=128,
+    ends_with_eos=False,
+    pad_token_id=0,
+    attributes=("helpfulness", "有用"),
+    weights=(0.75, 0.25),
+    shift=(2.0, 0.0),
+    scale=(1.5, 1.0),
+    data={"rows": 3},
+)
+
+
+def test_a_contract_comes_back_from_its_file(tmp_path: Path) -> None:
+    write_card(tmp_path, "transformer", {"contract": contract_dict(CONTRACT), "training": {}})
+    assert ScoreContract.from_dict(read_card(tmp_path)["contract"]) == CONTRACT
+    assert "有用" in (tmp_path / FILE_NAME).read_text(encoding="utf-8"), "the file is for people to read"
+
+
+def test_all_faults_of_a_contract_are_named_at_once() -> None:
+    with pytest.raises(ContractError) as caught:
+        replace(CONTRACT, weights=(1.0,), scale=(1.0,), max_length=2, temperature=0.0)
+    for part in ("weights has 1 values for 2 attributes", "scale has 1", "max_length", "temperature"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("attributes", [(), ("a", "a")])
+def test_attributes_are_distinct_names(attributes: tuple[str, ...]) -> None:
+    with pytest.raises(ContractError, match="distinct names"):
+        replace(CONTRACT, attributes=attributes, weights=(1.0,) * len(attributes))
+
+
+def test_unknown_and_missing_fields_are_refused() -> None:
+    with pytest.raises(ContractError, match="unknown field.*gravity.*newer version"):
+        ScoreContract.from_dict(contract_dict(CONTRACT) | {"gravity": 9.81})
+    values = contract_dict(CONTRACT)
+    del values["pooling"]
+    with pytest.raises(ContractError, match="pooling"):
+        ScoreContract.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, f"has no {FILE_NAME}"),
+        ("{", "cannot be read"),
+        ("[]", "format 'list'"),
+        ({"format": 99, "kind": "ensemble"}, "format 99.*upgrade"),
+        ({"format": 1}, "kind None"),
+        ({"format": 1, "kind": "oracle"}, "kind 'oracle'"),
+        ({"format": 1, "kind": "transformer", "training": {}}, "lacks contract"),
+        ({"format": 1, "kind": "ensemble"}, "lacks k, members"),
+    ],
+)
+def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / FILE_NAME).write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match=message):
+        read_card(tmp_path)
+
+
+def test_no_text_has_no_digest() -> None:
+    assert text_sha256(None) == text_sha256("") == ""
+    assert text_sha256("a") != text_sha256("b")

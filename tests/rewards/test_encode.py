@@ -1,0 +1,215 @@
+"""Text to tokens: nothing doubled, nothing lost unsaid, and the response whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from guerdon.errors import DataError
+from guerdon.rewards.contract import ScoreContract
+from guerdon.rewards.encode import Encoder, Overlong
+from guerdon.types import Message
+
+WORDS = st.lists(st.sampled_from(["egg", "planet", "boil", "sorry", "煮", "好", "end", "\n"]), max_size=60).map(
+    " ".join
+)
+
+
+def encoder_for(
+    folder: str, rendering: Any, *, overlong: Overlong = "cut-prompt", **fields: Any
+) -> tuple[Encoder, PreTrainedTokenizerBase]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    contract = ScoreContract(
+        architecture="", rendering=rendering, pooling="last", max_length=100, ends_with_eos=False, pad_token_id=0
+    )
+    return Encoder(tokenizer, replace(contract, **fields), overlong), tokenizer
+
+
+# --- what the model reads
+
+
+def test_an_encoder_reads_prompt_and_response_as_two_segments(tiny_bert: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_bert, "pair")
+    found = encoder.encode(["boil an egg"], ["it is good"]).tokens[0]
+    theirs = tokenizer("boil an egg", "it is good")
+    assert list(found.ids) == theirs["input_ids"]
+    assert found.types is not None
+    assert list(found.types) == theirs["token_type_ids"]
+
+
+@pytest.mark.parametrize("name", ["tiny_llama", "tiny_qwen", "tiny_sliding", "tiny_gemma_like"])
+def test_a_chat_model_reads_its_own_template(name: str, request: pytest.FixtureRequest) -> None:
+    encoder, tokenizer = encoder_for(request.getfixturevalue(name), "chat")
+    found = encoder.encode(["boil an egg"], ["it is good"]).tokens[0]
+    turns = [{"role": "user", "content": "boil an egg"}, {"role": "assistant", "content": "it is good"}]
+    assert list(found.ids) == tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"]
+
+
+def test_bos_is_not_doubled(tiny_gemma_like: str) -> None:
+    for rendering in ("chat", "plain"):
+        encoder, tokenizer = encoder_for(tiny_gemma_like, rendering)
+        ids = encoder.encode(["boil an egg"], ["it is good"]).tokens[0].ids
+        assert ids.count(tokenizer.bos_token_id) == 1
+        assert ids[0] == tokenizer.bos_token_id
+
+
+def test_eos_ends_a_plain_text_once(tiny_gemma_like: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_gemma_like, "plain", ends_with_eos=True)
+    ids = encoder.encode(["boil"], ["an egg"]).tokens[0].ids
+    assert ids[-1] == tokenizer.eos_token_id
+    # The same where the tokenizer appends EOS by itself.
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[("<bos>", ids[0]), ("<eos>", ids[-1])]
+    )
+    assert encoder.encode(["boil"], ["an egg"]).tokens[0].ids.count(tokenizer.eos_token_id) == 1
+
+
+def test_a_text_without_end_keeps_none(tiny_gemma_like: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_gemma_like, "plain", ends_with_eos=False)
+    assert tokenizer.eos_token_id not in encoder.encode(["boil"], ["an egg"]).tokens[0].ids
+
+
+def test_a_string_and_one_user_turn_are_the_same_prompt(tiny_llama: str, tiny_bert: str) -> None:
+    for folder, rendering in ((tiny_llama, "chat"), (tiny_llama, "plain"), (tiny_bert, "pair")):
+        encoder, _ = encoder_for(folder, rendering)
+        a, b = encoder.encode(["boil an egg", (Message("user", "boil an egg"),)], ["good", "good"]).tokens
+        assert a == b
+
+
+def test_many_texts_come_back_in_order(tiny_llama: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_llama, "plain")
+    responses = [str(number) for number in range(2500)]  # more than the tokenizer is given at a time
+    found = encoder.encode([""] * 2500, responses).tokens
+    assert [tokenizer.decode(tokens.ids) for tokens in found] == responses
+
+
+def test_a_chat_that_the_template_refuses_is_a_fault_of_the_data(tiny_llama: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_llama, "chat")
+    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(DataError, match="turns system, assistant: System role not supported"):
+        encoder.encode([(Message("system", "Be brief."),)], ["Yes."])
+
+
+def test_one_prompt_per_response(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair")
+    with pytest.raises(ValueError, match="2 prompts and 1 responses"):
+        encoder.encode(["a", "b"], ["c"])
+
+
+# --- what is too long
+
+
+@pytest.mark.parametrize(
+    ("name", "rendering"),
+    [
+        ("tiny_bert", "pair"),
+        ("tiny_roberta", "pair"),
+        ("tiny_llama", "chat"),
+        ("tiny_gemma_like", "chat"),
+        ("tiny_gemma_like", "plain"),
+    ],
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompt=WORDS, response=WORDS, limit=st.integers(10, 80))
+def test_the_prompt_is_cut_on_its_left_and_the_response_stays_whole(
+    request: pytest.FixtureRequest, name: str, rendering: str, prompt: str, response: str, limit: int
+) -> None:
+    folder = request.getfixturevalue(name)
+    encoder, tokenizer = encoder_for(folder, rendering, max_length=limit, ends_with_eos=rendering == "plain")
+    whole = replace_limit(encoder, 10_000).encode([prompt], [response])
+    ids = whole.tokens[0].ids
+    assert (whole.prompts_cut, whole.responses_cut) == (0, 0)
+    try:
+        cut = encoder.encode([prompt], [response])
+    except DataError as error:
+        assert "response alone" in str(error)
+        bare = replace_limit(encoder, 10_000).encode([""], [response]).tokens[0].ids
+        assert len(bare) + 2 > limit, "the response would have fitted"  # a blank more may merge with its neighbours
+        return
+    found = cut.tokens[0].ids
+    assert len(found) == min(len(ids), limit)
+    assert cut.prompts_cut == (len(found) < len(ids))
+    said = " ".join(tokenizer.decode(whole_response(encoder, response)).split())
+    assert " ".join(tokenizer.decode(found, skip_special_tokens=True).split()).endswith(said)
+    if ids[0] in tokenizer.all_special_ids and tokenizer.bos_token_id in (ids[0],) and rendering == "plain":
+        assert found[0] == ids[0], "BOS stays"
+    if rendering == "plain":
+        assert found[-1] == tokenizer.eos_token_id
+    if rendering == "chat":
+        assert found[-2:] == ids[-2:], "what closes the turn stays"
+
+
+def replace_limit(encoder: Encoder, limit: int) -> Encoder:
+    return Encoder(encoder.tokenizer, replace(encoder.contract, max_length=limit), encoder.overlong)
+
+
+def whole_response(encoder: Encoder, response: str) -> list[int]:
+    return list(encoder.tokenizer(response.strip(), add_special_tokens=False)["input_ids"])
+
+
+def test_a_response_whose_words_close_the_turn_is_not_mistaken_for_it(tiny_llama: str) -> None:
+    prompt, response = "boil an egg " * 20, "end"  # also in <|im_end|>
+    encoder, tokenizer = encoder_for(tiny_llama, "chat", max_length=8)
+    found = encoder.encode([prompt], [response]).tokens[0]
+    assert len(found) == 8
+    assert tokenizer.decode(found.ids).endswith("end<|im_end|>\n")
+
+
+def test_cut_also_shortens_the_response_and_says_so(tiny_bert: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_bert, "pair", overlong="cut", max_length=10)
+    found = encoder.encode(["boil", "boil"], ["egg " * 30 + "planet", "egg"])
+    assert tokenizer.decode(found.tokens[0].ids) == "[CLS] [SEP] egg egg egg egg egg egg egg [SEP]"
+    assert (found.prompts_cut, found.responses_cut) == (1, 1)
+    assert found.warnings() == [
+        "1 of 2 prompts were cut on the left to fit max_length",
+        "1 of 2 responses were cut at the end to fit max_length",
+    ]
+
+
+def test_a_response_that_does_not_fit_alone_is_an_error(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair", max_length=10)
+    with pytest.raises(DataError, match="text 2 of 2.*response alone takes 33.*reads 10.*'egg egg.*--overlong cut$"):
+        encoder.encode(["", ""], ["egg", "egg " * 30])
+
+
+def test_error_refuses_to_cut_anything(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair", overlong="error", max_length=10)
+    with pytest.raises(DataError, match="prompt and response takes 14.*--overlong cut-prompt$"):
+        encoder.encode(["egg " * 10], ["egg"])
+
+
+# --- what the model cannot read
+
+
+def test_unknown_tokens_bring_a_warning_with_their_share(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair")
+    found = encoder.encode(["egg egg"], ["egg 龘"])
+    assert (found.unknown, found.total) == (1, 4)
+    (warning,) = found.warnings()
+    assert "cannot read 25% of the text" in warning
+
+
+def test_few_unknown_tokens_bring_none(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair")
+    assert encoder.encode(["egg " * 9], ["龘"]).warnings() == []
+
+
+def test_a_byte_vocabulary_knows_every_text(tiny_llama: str, tiny_qwen: str) -> None:
+    for folder in (tiny_llama, tiny_qwen):
+        encoder, _ = encoder_for(folder, "chat")
+        found = encoder.encode(["龘龘"], ["龘"])
+        assert found.unknown == 0
+
+
+def test_the_same_texts_give_the_same_tokens_after_saving(tiny_gemma_like: str, tmp_path: Path) -> None:
+    encoder, tokenizer = encoder_for(tiny_gemma_like, "plain", ends_with_eos=True)
+    tokenizer.save_pretrained(tmp_path)
+    again = Encoder(AutoTokenizer.from_pretrained(tmp_path), encoder.contract, "cut-prompt")
+    assert again.encode(["boil"], ["egg"]).tokens == encoder.encode(["boil"], ["egg"]).tokens

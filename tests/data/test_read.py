@@ -83,3 +83,9 @@ def test_group_faults(tmp_path: Path) -> None:
         load_rows(source, group="subset", group_regex="(")
     with pytest.raises(ConfigError, match="needs the group column"):
         load_rows(source, group_regex="(x)")
+
+
+def test_the_starter_set_is_a_source_of_its_own() -> None:
+    rows = load_rows("starter", group="subset")
+    assert rows
+    assert all(row.group == row.subset != "" for row in rows)

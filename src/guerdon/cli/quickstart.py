@@ -140,7 +140,7 @@ def _read(job: _Job) -> tuple[Parts, Backbone]:
         if len(train) < len(parts.train):
             job.tell(f"Training on {len(train):,} of {count_rows(parts.train)}; --max-train-pairs 0 for all.")
         if len(test) < len(parts.test):
-            job.tell(f"Measuring on {len(test):,} of {count_rows(parts.test)}; `guerdon evaluate` takes all.")
+            job.tell(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
     return replace(parts, train=train, test=test), chosen
 
 

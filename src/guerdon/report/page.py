@@ -85,7 +85,7 @@ def render(page: Page) -> str:
         sections=[section_view(section, page.evaluation, page.readings or {}) for section in page.evaluation.sections],
         charts=charts,
         distribution=distribution,
-        examples=[example_view(example) for example in page.examples],
+        examples=[example_view(example, (page.readings or {}).get(example.subset)) for example in page.examples],
         explanations=[explanation_view(explanation) for explanation in page.explanations],
         reading=(page.readings or {}).get(""),
         unreadable=UNREADABLE,
@@ -265,7 +265,7 @@ def clusters(part: PartResult) -> str:
 # --- the examples
 
 
-def example_view(example: Example) -> dict[str, Any]:
+def example_view(example: Example, reading: Reading | None = None) -> dict[str, Any]:
     """Answers with bars: the lowest reward of the example is an empty bar, the highest a full one."""
     scores = [answer.score for answer in example.answers]
     low, spread = min(scores), (max(scores) - min(scores)) or 1.0
@@ -274,6 +274,7 @@ def example_view(example: Example) -> dict[str, Any]:
         "subset": example.subset,
         "lang": "zh-Hans" if example.chinese else None,
         "right": example.right,
+        "unknown": reading.unknown if reading and reading.unknown > UNREADABLE else None,
         "answers": [
             {
                 "text": answer.text,
@@ -301,7 +302,8 @@ def explanation_view(explanation: Explanation) -> dict[str, Any]:
                 "score": f"{part.score:.2f}".replace("-", "−"),
                 "segments": [
                     {
-                        "text": text,
+                        "text": text.rstrip(),
+                        "space": text[len(text.rstrip()) :],
                         "effect": float(effect),
                         "sign": "lowers" if effect < 0 else "raises",
                         "weight": 0 if math.isnan(effect) else round(abs(float(effect)) / strongest, 3),

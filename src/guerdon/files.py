@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -217,6 +218,27 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turns what safetensors and torch raise when they cannot write into the `OSError` that they met."""
+    try:
+        yield
+    except Exception as error:
+        code = _errno_of(error)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code)) from error
+
+
+def _errno_of(error: Exception) -> int | None:
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    if found and type(error).__name__ == "SafetensorError":
+        return int(found[1])
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+        return errno.ENOSPC  # torch.save does not say why; hardly anything else stops it in the middle of a file
+    return None
+
+
+@contextlib.contextmanager
 def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary folder whose files move into `folder` when the block ends well; other files there stay.
 
@@ -231,7 +253,8 @@ def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     stage = target / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         stage.mkdir(parents=True)
-        yield stage
+        with disk_errors():
+            yield stage
         _sync_tree(stage)
         (target / card).unlink(missing_ok=True)
         for place in sorted(stage.iterdir(), key=lambda entry: entry.name == card):

@@ -1,4 +1,4 @@
-"""A reward model scores the same whatever the batch, and after saving; what would change its scores unseen is refused."""
+"""A reward model scores the same in any batch and after saving; what would change its scores unseen is refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import logging
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +150,7 @@ def trained_lora(folder: str, attributes: tuple[str, ...] = ("score",)) -> Trans
     with torch.no_grad():
         for parameter in reward.net.parameters():
             if parameter.requires_grad:
-                parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     return reward
 
 
@@ -339,3 +341,25 @@ def test_broken_weights_are_a_model_error(tiny_bert: str, tmp_path: Path) -> Non
     (target / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(ModelError, match="cannot load"):
         TransformerReward.load(target)
+
+
+def test_a_full_disk_is_an_output_error_and_the_old_model_stays(tiny_bert: str, tmp_path: Path) -> None:
+    code = """
+import resource, signal, sys
+from guerdon.errors import OutputError
+from guerdon.rewards.transformer import TransformerReward
+reward = TransformerReward.create(sys.argv[1])
+reward.save(sys.argv[2])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))  # the full disk that a test can make
+try:
+    reward.save(sys.argv[2])
+except OutputError as error:
+    print(error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, tiny_bert, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.startswith(f"cannot write {tmp_path}: the file grew past")
+    TransformerReward.load(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]

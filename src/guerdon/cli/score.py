@@ -169,6 +169,8 @@ def requests_of(record: Record, origin: Origin | None = None) -> list[Request]:
         return [Request(own, prompt, (response(value, name),), _ONE, reference)]
     if not columns.isdisjoint(PROMPTS) and "responses" in columns:
         values = items(record["responses"], "responses")
+        if not values:
+            raise DataError("column 'responses' is an empty list")
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
         return [Request(own, take_prompt(fields), texts, _MANY, reference)]
     try:

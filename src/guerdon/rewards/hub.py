@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors")
+"""By which Transformers knows what a folder holds."""
+
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the load report of Transformers: we check what was loaded and say it ourselves."""
+    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
+
+    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
+    """
     from transformers.utils import logging as hf_logging
 
     level = hf_logging.get_verbosity()
@@ -32,7 +39,9 @@ def _quiet() -> Iterator[None]:
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
     finally:
         hf_logging.set_verbosity(level)
         if bar:
@@ -124,7 +133,8 @@ def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
         target_modules="all-linear",
         modules_to_save=head_names(model),
     )
-    return get_peft_model(model, config)
+    with _quiet():
+        return get_peft_model(model, config)
 
 
 def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> torch.nn.Module:

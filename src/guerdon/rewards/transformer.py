@@ -19,7 +19,15 @@ from guerdon.files import staged
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
 from guerdon.rewards import hub
-from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, read_card, text_sha256, write_card
+from guerdon.rewards.contract import (
+    FILE_NAME,
+    Pooling,
+    ScoreContract,
+    contract_dict,
+    read_card,
+    text_sha256,
+    write_card,
+)
 from guerdon.rewards.encode import Encoded, Encoder, Overlong
 from guerdon.rewards.net import RewardNet, head_names, head_sha256, is_decoder, shares_prefixes, takes_positions, window
 from guerdon.types import Prompt, prompt_text
@@ -156,10 +164,10 @@ class TransformerReward:
         """
         path = resolve(str(name))
         folder = Path(path)
-        if (folder / "guerdon.json").exists():
+        if (folder / FILE_NAME).exists():
             card = read_card(folder)
             if card["kind"] != "transformer":
-                raise ContractError(f"{folder} holds a {card['kind']}; load it with guerdon.load_scorer")
+                raise ContractError(f"{folder} is of kind {card['kind']!r}; load it with guerdon.load_scorer")
             contract = ScoreContract.from_dict(card["contract"])
             model, tokenizer = _load_parts(folder, contract, trust_remote_code)
             check_contract(contract, model, tokenizer, str(folder))
@@ -286,10 +294,14 @@ class TransformerReward:
             model, contract = hub.merged(model), dataclasses.replace(contract, base="")
         classifier = RewardNet(model, contract.pooling).classifier
         contract = dataclasses.replace(contract, head_sha256=head_sha256(classifier), versions=_versions())
-        with staged(Path(folder)) as stage:
+        with staged(folder) as stage:
             hub.save_model(model, stage)
             self.tokenizer.save_pretrained(stage)
             write_card(stage, "transformer", {"contract": contract_dict(contract), "training": training or {}})
+            # Transformers would read an adapter that an earlier model left here on top of our weights.
+            stale = [name for name in hub.WEIGHT_FILES if not (stage / name).exists()]
+            for name in (FILE_NAME, *stale):
+                (Path(folder) / name).unlink(missing_ok=True)
 
 
 def infer_contract(

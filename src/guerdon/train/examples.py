@@ -224,6 +224,7 @@ class _Graded:
     grades: tuple[float, ...]
     preference: float = 1.0
     margin: float | None = None
+    """None: the difference of the grades."""
 
 
 def _graded(
@@ -235,7 +236,8 @@ def _graded(
         wanted = objectives[type(row)]
         if isinstance(row, Comparison):
             grades = (1.0, 1.0 if row.preference == 0.5 else 0.0)
-            yield _Graded(row.prompt, (row.chosen, row.rejected), grades, row.preference, row.margin), wanted
+            margin = 0.0 if row.preference == 0.5 else row.margin or 0.0  # a tie is by nothing
+            yield _Graded(row.prompt, (row.chosen, row.rejected), grades, row.preference, margin), wanted
         elif isinstance(row, Ranking):
             yield _Graded(row.prompt, row.responses, row.scores), wanted
         elif isinstance(row, Reference):

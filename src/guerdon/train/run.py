@@ -21,7 +21,7 @@ from guerdon.batches import Tokens
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.data.write import row_record
-from guerdon.errors import ConfigError, ContractError, OutputError
+from guerdon.errors import ConfigError, ContractError, DataError, OutputError
 from guerdon.files import atomic_write, check_writable
 from guerdon.rewards.contract import FILE_NAME, read_card
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
@@ -215,11 +215,20 @@ def _train_one(
     reward = _finish(prepared, trainee, config, fingerprint)
     with _main_process_first() as main:
         if main:
-            TfidfReward.fit(prepared.train_rows).save(out / BASELINE_FOLDER)
+            _save_baseline(prepared.train_rows, out / BASELINE_FOLDER)
             reward.save(out, training=asdict(config), merge=config.merge)
             for step in checkpoint_steps(run):
                 shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
     return reward
+
+
+def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
+    """Puts beside the model what it must beat: TF-IDF fitted on the same rows, where they allow one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        TfidfReward.fit(rows).save(folder)
+    except DataError as error:
+        logger.warning("no TF-IDF baseline is kept beside the model: %s", error)
 
 
 def build_trainer(

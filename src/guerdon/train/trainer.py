@@ -24,7 +24,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from guerdon.batches import Batch, Tokens, collate_padded, collate_shared
 from guerdon.errors import ModelError
-from guerdon.files import output_error
+from guerdon.files import disk_errors, output_error
 from guerdon.rewards.net import RewardNet
 from guerdon.train.examples import Heads, Judgement, TextTable
 from guerdon.train.objective import RewardObjective, Targets, targets_of
@@ -232,7 +232,8 @@ class RewardTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             self.args.output_dir = str(stage)
             try:
-                super()._save_checkpoint(model, trial)
+                with disk_errors():
+                    super()._save_checkpoint(model, trial)
             finally:
                 self.args.output_dir = str(run)
             self.accelerator.wait_for_everyone()

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from guerdon.cli.main import main
+from guerdon.data.read import load_rows
+from guerdon.data.starter import starter_rows
+from guerdon.data.write import write_rows
+from guerdon.errors import ConfigError
+from guerdon.report import quickstart
+from guerdon.report.quickstart import (
+    PRODUCTS,
+    Parts,
+    Remembered,
+    choose_backbone,
+    limit_rows,
+    read_parts,
+    sample_reading,
+    training_config,
+)
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import AnyRow, Comparison, Rating, group_key
+
+
+def polite(count: int = 40) -> list[Comparison]:
+    rng = random.Random(0)
+    words = ["egg", "planet", "water", "answer", "function", "number"]
+    return [
+        Comparison(
+            prompt=f"How do I boil {rng.choice(words)} {i // 2}?",
+            chosen=f"Put the {rng.choice(words)} into boiling water. It is good and polite.",
+            rejected=f"I do not know the {rng.choice(words)}, and I am rude. It is off the topic, too.",
+            subset=f"s{i % 2}",
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    write_rows(polite(), tmp_path / "polite.jsonl")
+    return str(tmp_path / "polite.jsonl")
+
+
+def run(tiny_bert: str, out: Path, *options: str) -> int:
+    return main(["quickstart", "--backbone", tiny_bert, "--out", str(out), *options])
+
+
+def test_every_product_is_there_and_the_rows_are_unseen(
+    data: str, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(tiny_bert, out, "--data", data, "--max-train-pairs", "20") == 0
+    captured = capsys.readouterr()
+    for step in ("[1/5] data", "[2/5] train", "[3/5] evaluate", "[4/5] score", "[5/5] report"):
+        assert step in captured.out
+    assert "Training on 20 of 32 comparisons; --max-train-pairs 0 for all." in captured.out
+    assert f"Open {out / 'report.html'}" in captured.out
+    assert sorted(path.name for path in out.iterdir()) == sorted(PRODUCTS)
+
+    test = load_rows(str(out / "test.jsonl"))
+    trained = json.loads((out / "model" / "guerdon.json").read_text(encoding="utf-8"))["contract"]["data"]
+    assert len(test) == 8
+    assert trained["rows"] == 20
+    scores = [json.loads(line) for line in (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["chosen"] for row in scores] == [row.chosen for row in test]
+    assert all(isinstance(row["score_rejected"], float) for row in scores)
+    evaluation = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    right = np.mean([row["score_chosen"] > row["score_rejected"] for row in scores])
+    assert evaluation["sections"][0]["overall"]["systems"][0]["metrics"]["accuracy"]["point"] == pytest.approx(right)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in ("Reward model on polite.jsonl", "TF-IDF (same training data)", "Worked examples", "sha256", "--data"):
+        assert text in page
+
+    (out / "mine.txt").write_text("not of the quickstart")
+    before = (out / "report.html").read_bytes()
+    assert run(tiny_bert, out, "--data", data) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (out / "report.html").read_bytes() == before
+    assert run(tiny_bert, out, "--data", data, "--overwrite") == 0
+    assert (out / "report.html").read_bytes() != before
+    assert (out / "mine.txt").exists()
+
+
+def test_ratings_end_with_a_report(tiny_bert: str, tmp_path: Path) -> None:
+    rows = [
+        Rating(prompt=f"How do I boil egg {i // 4}?", response="good " * (1 + i % 4), scores={"score": float(i % 4)})
+        for i in range(60)
+    ]
+    write_rows(rows, tmp_path / "ratings.csv")
+    out = tmp_path / "out"
+    assert run(tiny_bert, out, "--data", str(tmp_path / "ratings.csv")) == 0
+    assert "Spearman" in (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--data", "nothing.jsonl"], "no such file"),
+        (["--data", "polite.jsonl", "--backbone", "no model"], "no model"),
+    ],
+)
+def test_what_the_user_can_put_right_leaves_nothing(
+    data: str,
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["quickstart", "--out", "out", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_of_another_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    assert main(["quickstart", "--out", str(tmp_path), "--overwrite"]) == 2
+    assert "no quickstart wrote it" in capsys.readouterr().err
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+# --- decisions
+
+
+def test_starter_set_comes_divided() -> None:
+    parts = read_parts("starter", group=None, group_regex=None, seed=0)
+    assert parts.train == starter_rows("train")
+    assert not {group_key(row) for row in parts.train} & {group_key(row) for row in parts.test}
+
+
+def test_constant_prompt_divides_ratings_by_answer_and_refuses_comparisons(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.jsonl"
+    write_rows([Rating(prompt="p", response=f"r{i % 20}", scores={"score": i}) for i in range(40)], path)
+    parts = read_parts(str(path), group=None, group_regex=None, seed=0)
+    assert "All rows share one prompt" in parts.notes[0]
+    assert not {row.response for row in parts.train} & {row.response for row in parts.test}
+    write_rows([replace(row, prompt="p") for row in polite()], path)
+    with pytest.raises(ConfigError, match="--group COLUMN"):
+        read_parts(str(path), group=None, group_regex=None, seed=0)
+
+
+def test_prompts_in_both_parts_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_rows([replace(row, prompt="same", group=str(i)) for i, row in enumerate(polite())], path)
+    parts = read_parts(str(path), group=None, group_regex=None, seed=0)
+    assert "1 prompts of the test part are in the training part too" in parts.notes[0]
+
+
+def test_limit_takes_whole_groups_by_seed_and_keeps_the_order() -> None:
+    rows = [Comparison(prompt=f"p{i // 4}", chosen=f"a{i}", rejected=f"b{i}") for i in range(400)]
+    kept = limit_rows(rows, 100, seed=1)
+    assert 96 <= len(kept) <= 100
+    assert [row for row in rows if row in kept] == list(kept)
+    sizes = {sum(row.prompt == prompt for row in kept) for prompt in {row.prompt for row in kept}}
+    assert sizes == {4}
+    assert kept == limit_rows(rows, 100, seed=1)
+    assert kept != limit_rows(rows, 100, seed=2)
+    assert limit_rows(rows, 0, seed=1) is rows
+    assert limit_rows(rows, 400, seed=1) is rows
+
+
+def test_large_groups_do_not_crowd_out_others() -> None:
+    rows: list[AnyRow] = [Comparison(prompt=f"p{i % 8}", chosen=f"a{i}", rejected=f"b{i}") for i in range(800)]
+    kept = limit_rows(rows, 100, seed=0)
+    assert {row.prompt for row in kept} == {row.prompt for row in rows}
+
+
+def test_ratings_count_half_a_pair() -> None:
+    rows = [Rating(prompt=f"p{i}", response="r", scores={"score": 1}) for i in range(100)]
+    assert len(limit_rows(rows, 30, seed=0)) == 60
+
+
+def test_backbone_that_cannot_read_the_answers_is_changed(
+    tiny_bert: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
+    monkeypatch.setattr(quickstart, "resolve", lambda name: folders.get(name, name))
+    monkeypatch.setattr(quickstart, "smollm2_installed", lambda: True)
+    odd = [Comparison(prompt="p", chosen="龘靐齉", rejected="爩麤灪")]
+    chosen = choose_backbone("auto", Parts(odd, odd), starter=False, gpu=False)
+    assert chosen.name == "smollm2"
+    assert "MiniLM does not know 100% of the text" in chosen.notes[0]
+    assert choose_backbone("auto", Parts(odd, odd), starter=True, gpu=False).name == "minilm"
+    assert choose_backbone("auto", Parts(polite(), polite()), starter=False, gpu=False).name == "minilm"
+    assert choose_backbone("minilm", Parts(odd, odd), starter=False, gpu=True).train_pairs == 0
+    monkeypatch.setattr(quickstart, "smollm2_installed", lambda: False)
+    stays = choose_backbone("auto", Parts(odd, odd), starter=False, gpu=False)
+    assert stays.name == "minilm"
+    assert "pip install" in stays.notes[0]
+
+
+def test_long_texts_mean_fewer_pairs(tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "resolve", lambda _: tiny_bert)
+    short = polite(4)
+    long = [replace(row, chosen=row.chosen * 40, rejected=row.rejected * 40) for row in short]
+    few, many = (
+        choose_backbone("minilm", Parts(rows, rows), starter=False, gpu=False).train_pairs for rows in (long, short)
+    )
+    assert 200 <= few < many <= 2000
+
+
+def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str) -> None:
+    rows = [Comparison(prompt="p", chosen="龘", rejected="good answer")]
+    assert sample_reading(quickstart.load_tokenizer(tiny_llama), rows)[0] == 0.0
+    assert 0 < sample_reading(quickstart.load_tokenizer(tiny_bert), rows)[0] < 1
+
+
+def test_hold_out_is_about_a_hundred_rows() -> None:
+    assert training_config("minilm", 2000, epochs=1, seed=0).validation == 0.05
+    assert training_config("minilm", 50, epochs=1, seed=0).validation == 0.1
+
+
+def test_each_text_is_scored_once() -> None:
+    class Counting(LengthReward):
+        asked = 0
+
+        def score(self, prompts, responses, *, references=None):  # type: ignore[no-untyped-def]
+            Counting.asked += len(responses)
+            return LengthReward.score(self, prompts, responses)
+
+    scorer = Remembered(Counting())
+    for _ in range(2):
+        np.testing.assert_array_equal(scorer.score(["p", "p", "q"], ["a", "a", "bb"]), np.float32([1, 1, 2]))
+    assert Counting.asked == 2

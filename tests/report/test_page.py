@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.results import Evaluation
+from guerdon.explain.occlusion import occlude
+from guerdon.metrics import Interval
+from guerdon.report.charts import distribution_chart, learning_charts
+from guerdon.report.curves import LearningCurve, read_curve
+from guerdon.report.examples import choose_examples, is_chinese, judged
+from guerdon.report.page import Axis, Explanation, Page, Reading, render, verdict_sentence
+from guerdon.report.quickstart import paired_rewards
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import AnyRow, Comparison, Ranking, Rating
+
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"
+
+
+def comparisons(count: int = 40) -> list[Comparison]:
+    """Right by length in three of four; English and Chinese."""
+    rows = []
+    for i in range(count):
+        long, short = f"Answer {i}. " * (3 + i % 5), f"No {i}."
+        if i % 2:
+            long, short = "好的回答。" * (3 + i % 5) + str(i), f"不知道{i}。"
+        chosen, rejected = (short, long) if i % 4 > 2 or i % 8 == 0 else (long, short)
+        rows.append(Comparison(prompt=f"p{i}", chosen=chosen, rejected=rejected, subset="zh" if i % 2 else "en"))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluate(LengthReward(), comparisons(), baselines={"shortest wins": LengthReward(-1)}, resamples=50)
+
+
+def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain") -> Page:
+    scorer = LengthReward()
+    examples = choose_examples(scorer, rows)
+    return Page(
+        data=text,
+        evaluation=evaluation,
+        notes=[text],
+        readings={"": Reading(80, 0.4, 3, 2), "zh": Reading(40, 0.8), "en": Reading(40, 0.01), text: Reading(1, 0.5)},
+        curve=LearningCurve(((1, 0.7), (2, 0.6)), ((1, 0.5), (2, 0.6)), ((2, 0.65),), ((2, 0.61),)),
+        rewards=paired_rewards(scorer, rows),
+        examples=examples,
+        explanations=[
+            Explanation(each, ((text, occlude(scorer, each.prompt, each.answers[0].text)),)) for each in examples
+        ],
+        facts={text: {text: text}},
+        commands=[(text, text)],
+    )
+
+
+class Outline(HTMLParser):
+    """Tags, attributes, and whether all that is opened is closed."""
+
+    VOID = frozenset(("meta", "line", "path", "circle", "br"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(text: str) -> Outline:
+    found = Outline()
+    found.feed(text)
+    assert found.open == []
+    return found
+
+
+def test_page_is_well_formed_and_stands_alone(evaluation: Evaluation) -> None:
+    text = render(full_page(evaluation, comparisons()))
+    seen = outline(text).seen
+    tags = {tag for tag, _ in seen}
+    assert {"h1", "table", "svg", "article", "pre"} <= tags
+    assert not tags & {"script", "link", "img", "iframe", "a"}
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_text_of_the_data_cannot_become_markup() -> None:
+    rows = [
+        replace(row, prompt=f"{HOSTILE}{i}", chosen=f"{row.chosen} {HOSTILE}", subset=HOSTILE if i % 2 else "en")
+        for i, row in enumerate(comparisons())
+    ]
+    evaluation = evaluate(LengthReward(), rows, baselines={HOSTILE: LengthReward(-1)}, name=HOSTILE + "m", resamples=9)
+    text = render(full_page(evaluation, rows, HOSTILE))
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;alert(&#39;x&#39;)" in text
+    assert "{{ 7 * 7 }}" in text
+    names = {name for _, attributes in outline(text).seen for name in attributes}
+    assert not {name for name in names if name.startswith("on")}
+
+
+def test_what_is_not_there_is_not_shown(evaluation: Evaluation) -> None:
+    text = render(Page(data="few", evaluation=evaluation))
+    outline(text)
+    for heading in ("Worked examples", "Why it prefers", "Training and rewards", "Next", "Facts", "could not read"):
+        assert heading not in text
+
+
+def test_unread_text_is_pointed_out(evaluation: Evaluation) -> None:
+    text = render(full_page(evaluation, comparisons()))
+    assert "40% of the text is unknown" in text
+    assert "3 of 80 texts were too long" in text
+    assert "the model cannot read 80% of such texts" in text
+    assert "cannot read 1%" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "heading"),
+    [
+        ([Rating(prompt=f"p{i % 6}", response="x" * (i + 1), scores={"score": i % 7}) for i in range(40)], "Spearman"),
+        ([Rating(prompt="p", response="x" * (i + 1), scores={"a": i, "b": -i}) for i in range(12)], "Ratings: b"),
+        ([Ranking(prompt=f"p{i}", responses=("x", "yy", "zzz"), scores=(0, 1, 2)) for i in range(12)], "accuracy"),
+    ],
+)
+def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
+    scorer = LengthReward()
+    found = evaluate(scorer, rows, baselines={"shortest": LengthReward(-1)}, resamples=20)
+    text = render(
+        Page(data="d", evaluation=found, rewards=paired_rewards(scorer, rows), examples=choose_examples(scorer, rows))
+    )
+    outline(text)
+    assert heading in text
+    assert "nan" not in text.lower().replace("nant", "")
+
+
+def test_verdict_says_better_worse_or_unclear(evaluation: Evaluation) -> None:
+    section = evaluation.sections[0]
+    assert "shortest wins" in verdict_sentence(section, "model")
+
+    def sentence(point: float, low: float, high: float) -> str:
+        model, base = section.overall.systems
+        systems = (model, replace(base, difference=Interval(point, low, high)))
+        return verdict_sentence(replace(section, overall=replace(section.overall, systems=systems)), "model")
+
+    better = "It beats the best baseline, shortest wins, by 12.0 points (95% interval 6.0 to 18.0)."
+    assert sentence(0.12, 0.06, 0.18) == better
+    assert sentence(-0.12, -0.2, -0.1).startswith("It is worse than the best baseline")
+    assert "does not clearly beat" in sentence(0.02, -0.1, 0.1)
+    assert "cannot be told" in sentence(0.02, math.nan, math.nan)
+
+
+def test_axis_holds_everything() -> None:
+    axis = Axis.around("accuracy", [Interval(0.73, 0.68, 0.81), Interval(math.nan)])
+    assert (axis.low, axis.high, axis.chance) == (0.5, 0.9, 0.5)
+    assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
+    assert axis.mark(Interval(math.nan)) is None
+    assert Axis.around("spearman", [Interval(-0.25)]).low == -0.3
+
+
+def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:
+    found = choose_examples(LengthReward(), comparisons())
+    assert [(each.chinese, each.right) for each in found] == [
+        (False, True),
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
+    for example in found:
+        scores = [answer.score for answer in example.answers]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(answer.preferred for answer in example.answers) == 1
+        assert (example.lead > 0) == example.right
+
+
+def test_best_answer_of_a_prompt() -> None:
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    (found,) = judged([Comparison(prompt="p", chosen=x, rejected=y) for x, y in pairs])
+    assert (found.best, found.others) == ("a", ("b", "c"))
+    assert judged([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)]) == []
+    assert judged([Comparison(prompt="p", chosen=x, rejected=y) for x, y in (("a", "b"), ("b", "a"))]) == []
+    (rated,) = judged([Rating(prompt="p", response=str(i), scores={"score": i}) for i in range(20)])
+    assert (rated.best, len(rated.others), rated.others[-1]) == ("19", 4, "0")
+    assert judged([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
+
+
+def test_script() -> None:
+    assert is_chinese("水开后煮 8 分钟。")
+    assert not is_chinese("Boil it. 煮")
+    assert not is_chinese("")
+
+
+def test_curve_is_read_and_a_torn_line_is_passed_over(tmp_path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 0.7, "accuracy": 0.5}\n{"step": 2, "eval_loss": 0.6, "eval_accuracy": 0.8}\n'
+        '{"step": 4, "eval_loss": 0.65, "eval_accuracy": 0.9}\n{"step": 5, "lo'
+    )
+    curve = read_curve(tmp_path)
+    assert curve.loss == ((1.0, 0.7),)
+    assert curve.kept == (2.0, 0.8)
+    assert read_curve(tmp_path / "none") == LearningCurve()
+    assert LearningCurve().kept is None
+
+
+def test_charts_of_little_are_left_out() -> None:
+    assert learning_charts(LearningCurve(loss=((1, 0.5),))) == []
+    assert distribution_chart(np.arange(9.0), np.arange(9.0)) is None
+    assert distribution_chart(np.ones(20), np.ones(20)) is None
+    (chart,) = learning_charts(LearningCurve(loss=((1, 0.5), (2, 0.5))))
+    assert chart.y_ticks
+
+
+def test_one_wild_reward_does_not_squeeze_the_chart() -> None:
+    rng = np.random.default_rng(0)
+    preferred, others = rng.normal(1, 1, 400), rng.normal(0, 1, 400)
+    preferred[0] = 1e6
+    chart = distribution_chart(preferred, others)
+    assert chart is not None
+    assert max(abs(float(tick.label)) for tick in chart.x_ticks) < 10

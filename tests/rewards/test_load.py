@@ -1,0 +1,81 @@
+"""A name becomes a Scorer, or one message that says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guerdon.errors import ModelError
+from guerdon.rewards.load import load_scorer
+from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.transformer import TransformerReward
+
+SCORERS = """
+from guerdon.rewards.rules import LengthReward as Longest
+
+ready = Longest()
+number = 7
+
+def make():
+    return Longest(-1)
+
+def broken():
+    return 7
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an importable module with scorers."""
+    (tmp_path / "guerdon_test_scorers.py").write_text(SCORERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "guerdon_test_scorers"
+
+
+@pytest.mark.parametrize(("name", "scores"), [("longest", [2, 4]), ("shortest", [-2, -4])])
+def test_rules_have_names(name: str, scores: list[float]) -> None:
+    assert load_scorer(name).score(["", ""], ["ab", "abcd"]).tolist() == scores
+
+
+@pytest.mark.parametrize(("attribute", "sign"), [("ready", 1), ("Longest", 1), ("make", -1)])
+def test_an_object_a_class_or_a_function_of_a_module(module: str, attribute: str, sign: int) -> None:
+    assert load_scorer(f"{module}:{attribute}") == LengthReward(sign)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (":number", "is a int, not a Scorer"),
+        (":broken", "is a int, not a Scorer"),
+        (":missing", "cannot import"),
+        ("_no_such:thing", "cannot import"),
+        (":", "cannot import"),
+    ],
+)
+def test_what_is_no_scorer_is_refused(module: str, spec: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_scorer(module + spec)
+
+
+@pytest.mark.parametrize("name", ["no/such-model", "no such model!", "./missing", "a/b/c"])
+def test_an_unknown_model_is_a_model_error(name: str) -> None:
+    with pytest.raises(ModelError, match="no such|no model|cannot load"):
+        load_scorer(name)
+
+
+def test_a_folder_by_path_or_by_name(tiny_bert: str, tmp_path: Path) -> None:
+    saved = TransformerReward.create(tiny_bert)
+    saved.save(tmp_path / "a:b")  # a colon in a folder's name is no module
+    for name in (tmp_path / "a:b", str(tmp_path / "a:b")):
+        scorer = load_scorer(name, overlong="error")
+        assert isinstance(scorer, TransformerReward)
+        assert scorer.encoder.overlong == "error"
+        assert scorer.score(["egg"], ["good"]) == saved.score(["egg"], ["good"])
+
+
+def test_the_weights_take_the_dtype_asked_for(tiny_bert: str, tmp_path: Path) -> None:
+    TransformerReward.create(tiny_bert).save(tmp_path)
+    scorer = load_scorer(tmp_path, device="cpu", dtype="bfloat16")
+    assert isinstance(scorer, TransformerReward)
+    assert {str(p.dtype) for p in scorer.net.parameters()} == {"torch.bfloat16", "torch.float32"}

@@ -1,0 +1,51 @@
+"""Options that do not fit are named, all at once, by the flags that set them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from guerdon.errors import ConfigError
+from guerdon.train.config import TrainConfig
+
+
+def test_the_defaults_fit() -> None:
+    assert TrainConfig() == TrainConfig()
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(
+            epochs=0, pairs_per_step=-1, smoothing=0.5, validation=0, patience=2, members=3, merge=True, seed=-1,
+            centring=float("nan"), temperature=0, warmup=1.0,
+        )  # fmt: skip
+    message = str(caught.value)
+    for part in (
+        "--epochs must be above 0, got 0", "--pairs-per-step must be above 0, got -1", "--smoothing must be below 0.5",
+        "--patience needs a held-out share", "--merge does not go with --members", "--seed must be 0 or more",
+        "--centring must be 0 or more, got nan", "--temperature must be above 0", "--warmup must be below 1.0",
+    ):  # fmt: skip
+        assert part in message
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(TrainConfig) if isinstance(f.default, float)])
+def test_no_number_may_be_nan(field: str) -> None:
+    options: dict[str, Any] = {field: float("nan")}
+    with pytest.raises(ConfigError, match="--" + field.replace("_", "-")):
+        TrainConfig(**options)
+
+
+def test_every_option_is_documented() -> None:
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    documented = {
+        before.target.id
+        for before, after in zip(body.body, body.body[1:], strict=False)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(after, ast.Expr)
+    }
+    assert documented == {field.name for field in fields(TrainConfig)}

@@ -1,0 +1,174 @@
+"""Every objective really learns a toy, to a threshold on texts that training has not seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from guerdon.rewards.load import load_scorer
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.train.run import train
+from guerdon.types import Comparison, Ranking, Rating, Reference
+
+LOG_ODDS = np.log(0.75 / 0.25)
+
+
+def transformer(scorer: Any) -> TransformerReward:
+    assert isinstance(scorer, TransformerReward)
+    return scorer
+
+
+@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
+def test_bradley_terry(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows = [Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0)) for _ in range(120)]
+    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name)))
+    assert toy.accuracy(scorer, 3, 0) > 0.9
+    fresh = [toy.prompt() for _ in range(20)], [toy.response(g) for g in (0, 3) for _ in range(10)]
+    assert np.array_equal(load_scorer(tmp_path).score(*fresh), scorer.score(*fresh)), (
+        "what is returned is what is saved"
+    )
+    contract = transformer(scorer).contract
+    assert contract.data["rows"] == 120
+    assert (tmp_path / "baseline").is_dir()
+    assert contract.mean != 0
+    assert contract.std > 0
+
+
+def test_votes_ties_and_margins_set_the_difference(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    """The best difference is the log odds of the votes, plus the margin; of a tie it is 0."""
+    rows = [
+        row
+        for _ in range(80)
+        for row in (
+            Comparison(
+                prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0), preference=0.75, margin=4.0
+            ),
+            Comparison(prompt=toy.prompt(), chosen=toy.response(1), rejected=toy.response(2), preference=0.5),
+        )
+    ]
+    found = {}
+    for scale in (0.0, 0.5):
+        config = quick(tiny_bert, epochs=8, margin_scale=scale, learning_rate=2e-3)
+        scorer = train(rows, tmp_path / str(scale), config)
+        found[scale] = toy.difference(scorer, 3, 0).mean()
+        assert abs(toy.difference(scorer, 1, 2).mean()) < 0.35
+    assert found[0.0] == pytest.approx(LOG_ODDS, abs=0.4)
+    assert found[0.5] - found[0.0] == pytest.approx(0.5 * 4.0, abs=1.2)
+
+
+def test_regression_gives_ratings_back_in_their_units(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    grades = [i % 4 for i in range(160)]
+    rows = [Rating(prompt=toy.prompt(), response=toy.response(g), scores={"score": 10 + 5.0 * g}) for g in grades]
+    scorer = train(rows, tmp_path, quick(tiny_bert, epochs=5))
+    fresh = scorer.score([toy.prompt() for _ in grades], [toy.response(g) for g in grades])
+    truth = 10 + 5.0 * np.array(grades)
+    assert np.corrcoef(fresh, truth)[0, 1] > 0.9
+    assert np.abs(fresh - truth).mean() < 2.5  # a constant would be off by 5
+
+
+def test_many_attributes_have_an_output_each(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows = [
+        Rating(
+            prompt=toy.prompt(),
+            response=toy.response(i % 4),
+            scores={"rudeness": 9.0 - 3.0 * (i % 4)} | ({"praise": 100.0 + (i % 4 >= 2)} if i % 3 else {}),
+        )
+        for i in range(160)
+    ]
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, epochs=5)))
+    assert reward.contract.attributes == ("praise", "rudeness")
+    grades = [i % 4 for i in range(80)]
+    fresh = [toy.prompt() for _ in grades], [toy.response(g) for g in grades]
+    praise, rudeness = reward.attributes(*fresh).T
+    assert np.abs(praise - (100.0 + (np.array(grades) >= 2))).mean() < 0.25
+    assert np.abs(rudeness - (9.0 - 3.0 * np.array(grades))).mean() < 1.5
+    np.testing.assert_allclose(reward.score(*fresh), (praise + rudeness) / 2, atol=1e-4)
+
+
+def test_ratings_and_their_pairs_together(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows = [
+        Rating(prompt=f"boil egg {i // 4}", response=toy.response(i % 4), scores={"score": 10.0 * (i % 4)})
+        for i in range(120)
+    ]
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both")))
+    assert toy.accuracy(reward, 3, 0) > 0.9
+    assert reward.score(["boil egg 1"], [toy.response(3)])[0] > 18
+    assert reward.contract.temperature == reward.contract.scale[0], "pairs were fitted in standard units"
+
+
+def test_comparisons_beside_ratings_score_by_preference(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows: list[Any] = [
+        Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0)) for _ in range(60)
+    ]
+    rows += [
+        Rating(prompt=toy.prompt(), response=toy.response(i % 4), scores={"tone": i % 4, "worth": 3.0 - i % 4})
+        for i in range(60)
+    ]
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=5)))
+    assert reward.contract.attributes == ("preference", "tone", "worth")
+    assert reward.contract.weights == (1.0, 0.0, 0.0)
+    assert toy.accuracy(reward, 3, 0) > 0.9
+
+
+@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])
+def test_plackett_luce(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows = [
+        Ranking(prompt=toy.prompt(), responses=tuple(toy.response(g) for g in grades), scores=tuple(map(float, grades)))
+        for grades in ([0, 3, 1], [2, 0, 3], [1, 1, 2, 3], [0, 2]) * 20
+    ]
+    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), pairs_per_step=8, epochs=4))
+    for better, worse in ((3, 2), (2, 1), (1, 0)):
+        assert toy.accuracy(scorer, better, worse) > 0.8
+
+
+def test_contrast_with_generated_texts(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    rows = [
+        Reference(prompt=toy.prompt(), reference=toy.response(3), generated=(toy.response(0), toy.response(1)))
+        for _ in range(100)
+    ]
+    scorer = train(rows, tmp_path, quick(tiny_bert, temperature=0.5))
+    assert toy.accuracy(scorer, 3, 1) > 0.9
+
+
+def test_contrast_with_references_of_other_prompts(
+    tiny_llama: str, toy: Any, quick: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which answer belongs to which question: no response is good by itself, so TF-IDF has nothing to learn."""
+    words = ["the", "water", "this", "of"]
+
+    def prompt(topic: str) -> str:
+        return " ".join([topic, *toy.rng.choices(words, k=3)])
+
+    def answer(topic: str) -> str:
+        return f"{topic} {toy.rng.choice(words)}"
+
+    asked = ["egg", "planet"] * 32
+    rows = [Reference(prompt=prompt(topic), reference=answer(topic)) for topic in asked]
+    config = quick(tiny_llama, in_batch_negatives=4, epochs=10, pairs_per_step=8)
+    scorer = train(rows, tmp_path, config)
+    prompts = [prompt(topic) for topic in asked]
+    own = scorer.score(prompts, [answer(topic) for topic in asked])
+    other = scorer.score(prompts, [answer({"egg": "planet", "planet": "egg"}[topic]) for topic in asked])
+    assert (own > other).mean() > 0.9
+    assert not (tmp_path / "baseline").exists()
+    assert "no TF-IDF baseline" in caplog.text
+
+
+def test_contrast_with_answers_of_a_policy(
+    tiny_bert: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(32)]
+    config = quick(tiny_bert, policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, pairs_per_step=8)
+    scorer = train(rows, tmp_path, config)
+    lines = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert len(kept) == 32
+    assert {len(row["generated"]) for row in kept} <= {1, 2}
+    texts = [row["generated"][0] for row in kept]
+    prompts = [toy.prompt() for _ in kept]
+    fresh = scorer.score(prompts, [toy.response(3) for _ in kept])
+    assert (fresh > scorer.score(prompts, texts)).mean() > 0.9

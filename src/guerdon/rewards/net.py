@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from guerdon.errors import ModelError
+from guerdon.errors import ConfigError, ModelError
 from guerdon.rewards.contract import Pooling
 
 if TYPE_CHECKING:
@@ -45,9 +45,15 @@ class RewardNet(nn.Module):
         """Which layers FSDP must keep whole; accelerate asks the outermost module."""
         return self.classifier._no_split_modules
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """What `transformers.Trainer` calls for `gradient_checkpointing=True`."""
-        self.classifier.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
+    def recompute_activations(self) -> None:
+        """Keeps activations of layers' ends only, and computes the rest again in the backward pass.
+
+        Raises:
+            ConfigError: the model cannot.
+        """
+        if not self.classifier.supports_gradient_checkpointing:
+            raise ConfigError(f"{type(self.classifier).__name__} cannot recompute: drop --gradient-checkpointing")
+        self.classifier.activation_checkpointing_enable()
 
     def forward(
         self,

@@ -274,7 +274,7 @@ def build_trainer(
             f"--pairs-per-step {per_step} cannot be shared equally by {ranks} devices; use a multiple of {ranks}"
         )
     if config.gradient_checkpointing:
-        trainee.gradient_checkpointing_enable()
+        prepared.reward.net.recompute_activations()
     callbacks: list[Any] = [MetricsLog(run)]
     if arguments.process_index == 0:
         callbacks.append(TensorBoardCallback(SummaryWriter(str(run / "tensorboard"))))

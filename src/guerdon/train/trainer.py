@@ -48,10 +48,6 @@ class Trainee(nn.Module):
         """For FSDP."""
         return self.net._no_split_modules
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """For `Trainer`."""
-        self.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
-
     def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         """Summed loss and order counts of a micro-batch; see `RewardObjective.forward`."""
         loss, order = self.objective(self.net(**batch), targets)

@@ -181,15 +181,15 @@ def test_a_killed_ensemble_keeps_its_finished_members(
 def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
     from guerdon.errors import OutputError
 
-    class Interrupt(Exception):
+    class InterruptError(Exception):
         pass
 
     def stop(figures: dict[str, float]) -> None:
         if figures["step"] == 3:
-            raise Interrupt
+            raise InterruptError
 
     config = quick(tiny_bert, epochs=2, pairs_per_step=8, checkpoint_every=2)
-    with pytest.raises(Interrupt):
+    with pytest.raises(InterruptError):
         train(str(data), tmp_path / "out", config, on_step=stop)
     with pytest.raises(OutputError, match="--resume goes on with it"):
         train(str(data), tmp_path / "out", config)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from guerdon.data.write import write_rows
+from guerdon.errors import OutputError
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import Comparison
@@ -99,6 +100,7 @@ def kill_and_resume(data: Path, out: Path, config: TrainConfig, moment: str, num
     assert broken.returncode == -signal.SIGKILL, broken.stderr
     assert not (out / "guerdon.json").exists() or moment.startswith("after")
     train(str(data), out, config, resume=True)
+    assert not list(out.rglob("*.tmp")), "what was half-written is swept away"
 
 
 @pytest.fixture
@@ -167,9 +169,7 @@ def test_so_do_lora_early_stopping_and_the_other_options(
 
 
 @pytest.mark.slow
-def test_a_killed_ensemble_keeps_its_finished_members(
-    tiny_bert: str, quick: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_ensemble_keeps_its_finished_members(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
     config = quick(tiny_bert, epochs=1, pairs_per_step=8, checkpoint_every=2, members=2)
     train(str(data), tmp_path / "whole", config)
     kill_and_resume(data, tmp_path / "broken", config, "weights", 4)  # the second member has begun
@@ -179,17 +179,12 @@ def test_a_killed_ensemble_keeps_its_finished_members(
 
 
 def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
-    from guerdon.errors import OutputError
-
-    class InterruptError(Exception):
-        pass
-
     def stop(figures: dict[str, float]) -> None:
         if figures["step"] == 3:
-            raise InterruptError
+            raise KeyboardInterrupt
 
     config = quick(tiny_bert, epochs=2, pairs_per_step=8, checkpoint_every=2)
-    with pytest.raises(InterruptError):
+    with pytest.raises(KeyboardInterrupt):
         train(str(data), tmp_path / "out", config, on_step=stop)
     with pytest.raises(OutputError, match="--resume goes on with it"):
         train(str(data), tmp_path / "out", config)

@@ -203,6 +203,8 @@ def _train_one(
     with _main_process_first() as main:
         if main:  # only now is it sure that there is something to run
             _mark_run(run, config, fingerprint)
+            for left in out.glob(".*.tmp"):  # by a run that was killed while it saved
+                shutil.rmtree(left, ignore_errors=True)
     reward = prepared.reward
     trainee = Trainee(reward.net, RewardObjective(config, prepared.heads))
     trainer = build_trainer(trainee, prepared, config, run, on_step)

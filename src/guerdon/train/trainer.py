@@ -333,7 +333,8 @@ def layer_depth(names: Sequence[str]) -> dict[str, int]:
         )
         found[name] = -1 if layer is None else layer + 1
     top = max(found.values(), default=0) + 1
-    return {n: (0 if "embed" in n else top) if level < 0 else level for n, level in found.items()}
+    return {n: (0 if any(e in n for e in _EMBEDDINGS) else top) if level < 0 else level for n, level in found.items()}
 
 
 _LAYERS = ("layer", "layers", "h", "block", "blocks")
+_EMBEDDINGS = ("embed", ".wte.", ".wpe.")

@@ -1,0 +1,63 @@
+"""Answers of a policy become generated texts once; a resumed run reads them back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.errors import ConfigError
+from guerdon.train import negatives
+from guerdon.train.config import TrainConfig
+from guerdon.train.negatives import with_policy_negatives
+from guerdon.types import Comparison, Reference
+
+CONFIG = TrainConfig(policy="a policy", policy_negatives=3, seed=5)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Puts a policy in place that gives a good, a repeated, an empty and a perfect answer; records what it is asked."""
+    calls: list[dict[str, Any]] = []
+
+    def answer(policy: str, prompts: list[str], **options: Any) -> Iterator[list[str]]:
+        calls.append({"policy": policy, "prompts": prompts} | options)
+        yield from ([f"answer to {prompt}", f"answer to {prompt}", ""] for prompt in prompts[:-1])
+        yield ["right", "answer", "another"]
+
+    monkeypatch.setattr(negatives, "sample_answers", answer)
+    return calls
+
+
+ROWS = [
+    Reference(prompt="p", reference="right", generated=("old",), group="g"),
+    Reference(prompt="q", reference="right"),
+]
+
+
+def test_usable_answers_join_the_generated_texts(
+    asked: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
+    assert [row.generated for row in found if isinstance(row, Reference)] == [
+        ("old", "answer to p"),
+        ("answer", "another"),
+    ]
+    assert asked == [{"policy": "a policy", "prompts": ["p", "q"], "per_prompt": 3, "seed": 5}]
+    assert "3 answers of the policy were empty, repeated, or the reference itself: left out" in caplog.text
+
+
+def test_they_are_read_back_and_not_asked_for_again(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    first = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
+    again = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
+    assert list(again) == list(first)
+    assert len(asked) == 1
+
+
+def test_other_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rows with a prompt and a reference"):
+        with_policy_negatives([Comparison(prompt="p", chosen="a", rejected="b")], CONFIG, tmp_path / "kept.jsonl")

@@ -19,7 +19,7 @@ from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train import run as run_module
 from guerdon.train.run import train
-from guerdon.types import AnyRow, Comparison, Message, Rating
+from guerdon.types import AnyRow, Comparison, Message, Rating, Reference
 
 
 def pairs(toy: Any, count: int = 48) -> list[AnyRow]:
@@ -153,13 +153,15 @@ def test_lora_runs_save_what_was_trained(merge: bool, tiny_llama: str, toy: Any,
     )
 
 
-@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])
+@pytest.mark.parametrize(("name", "rank"), [("tiny_bert", 0), ("tiny_llama", 0), ("tiny_llama", 4)])
 def test_gradient_checkpointing_changes_nothing(
-    name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
+    name: str, rank: int, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
     rows = pairs(toy, 16)
     for on in (False, True):
-        config = quick(request.getfixturevalue(name), epochs=1, gradient_checkpointing=on)
+        config = quick(
+            request.getfixturevalue(name), epochs=1, gradient_checkpointing=on, lora_rank=rank, merge=bool(rank)
+        )
         train(rows, tmp_path / str(on), config)
     for mine, theirs in zip(weights(tmp_path / "False").values(), weights(tmp_path / "True").values(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
@@ -226,6 +228,17 @@ def test_resuming_what_is_finished_gives_it_back(
     monkeypatch.setattr(run_module, "prepare", None)  # it must not even begin
     again = train(rows, tmp_path, quick(tiny_bert, epochs=1), resume=True)
     assert np.array_equal(again.score(["egg"], ["good"]), scorer.score(["egg"], ["good"]))
+
+
+def test_answers_of_a_policy_that_another_attempt_left_are_not_used(
+    tiny_bert: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(6)]
+    with pytest.raises(ConfigError):  # after the policy has answered
+        train(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, max_length=4000))
+    left = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8")
+    train(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, seed=1))
+    assert (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8") != left
 
 
 def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(

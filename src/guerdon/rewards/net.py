@@ -91,6 +91,15 @@ class RewardNet(nn.Module):
         return ((hidden * weight).sum(dim=1) / weight.sum(dim=1))[row]
 
 
+def disable_dropout(module: nn.Module) -> None:
+    """Switches dropout off for good, in layers and inside attention."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if isinstance(vars(part).get("attention_dropout"), float):
+            vars(part)["attention_dropout"] = 0.0
+
+
 def head_names(model: PreTrainedModel) -> list[str]:
     """Names of the head's submodules on this model; empty if it has none that we know."""
     return [name for name in HEAD_NAMES if isinstance(getattr(model, name, None), nn.Module)]

@@ -38,6 +38,9 @@ class TrainConfig:
     overlong: Literal["cut-prompt", "cut", "error"] = "cut-prompt"
     """Texts that are longer: cut the prompt from its left (a response that does not fit alone is an error), cut the
     response's end as well, or refuse."""
+    dropout: bool = False
+    """Keep the backbone's dropout. Off, as in most reward-model training: two passes over one text agree, and a step
+    takes a quarter less time on a CPU."""
     lora_rank: int = 0
     """Rank of LoRA adapters; 0 trains all weights."""
     lora_alpha: int = 32

@@ -26,7 +26,7 @@ from guerdon.files import atomic_write, check_writable
 from guerdon.rewards.contract import FILE_NAME, read_card
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.net import takes_positions
+from guerdon.rewards.net import disable_dropout, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import Lora, TransformerReward
 from guerdon.train import examples
@@ -164,6 +164,8 @@ def prepare(rows: Sequence[AnyRow], held: Sequence[AnyRow] | None, config: Train
         overlong=config.overlong,
         seed=config.seed,
     )
+    if not config.dropout:
+        disable_dropout(reward.net)
     encoded = reward.encode(table.prompts, table.responses)
     for warning in encoded.warnings():
         logger.warning(warning)
@@ -391,6 +393,11 @@ def _check_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resu
             differing.append(f"the data differs ({theirs['data']['rows']} rows then, {fingerprint['rows']} now)")
         if differing:
             raise ConfigError(f"cannot resume {run.parent}: " + "; ".join(differing))
+    else:
+        for left in run.glob(
+            "negatives*.jsonl"
+        ):  # of an attempt that never began: other rows, maybe, or another policy
+            left.unlink()
 
 
 def _finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:

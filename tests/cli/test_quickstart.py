@@ -13,17 +13,20 @@ from guerdon.data.read import load_rows
 from guerdon.data.starter import starter_rows
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError
-from guerdon.report import quickstart
-from guerdon.report.quickstart import (
-    PRODUCTS,
+from guerdon.report import choices
+from guerdon.report.choices import (
     Parts,
-    Remembered,
+    Plan,
     choose_backbone,
     limit_rows,
+    load_tokenizer,
+    plan,
     read_parts,
+    readable,
     sample_reading,
     training_config,
 )
+from guerdon.report.quickstart import PRODUCTS, Remembered
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Rating, group_key
 
@@ -137,6 +140,17 @@ def test_starter_set_comes_divided() -> None:
     assert not {group_key(row) for row in parts.train} & {group_key(row) for row in parts.test}
 
 
+def test_rows_are_measured_by_whether_they_are_read(tiny_bert: str) -> None:
+    from guerdon.report.quickstart import evaluate_by_reading
+    from guerdon.rewards.transformer import TransformerReward
+
+    odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤") for i in range(30)]
+    reward, scorer = TransformerReward.create(tiny_bert), LengthReward()
+    found = evaluate_by_reading(reward, scorer, [*polite(), *odd], {"shortest": LengthReward(-1)}, seed=0)
+    assert [part.sections[0].overall.rows for part in found.values()] == [40, 30]
+    assert evaluate_by_reading(reward, scorer, polite(), {}, seed=0) == {}
+
+
 def test_constant_prompt_divides_ratings_by_answer_and_refuses_comparisons(tmp_path: Path) -> None:
     path = tmp_path / "ratings.jsonl"
     write_rows([Rating(prompt="p", response=f"r{i % 20}", scores={"score": i}) for i in range(40)], path)
@@ -183,35 +197,56 @@ def test_backbone_that_cannot_read_the_answers_is_changed(
     tiny_bert: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
-    monkeypatch.setattr(quickstart, "resolve", lambda name: folders.get(name, name))
-    monkeypatch.setattr(quickstart, "smollm2_installed", lambda: True)
+    monkeypatch.setattr(choices, "resolve", lambda name: folders.get(name, name))
+    monkeypatch.setattr(choices, "smollm2_installed", lambda: True)
     odd = [Comparison(prompt="p", chosen="龘靐齉", rejected="爩麤灪")]
-    chosen = choose_backbone("auto", Parts(odd, odd), starter=False, gpu=False)
+    chosen = choose_backbone("auto", Parts(odd, odd), starter=False)
     assert chosen.name == "smollm2"
     assert "MiniLM does not know 100% of the text" in chosen.notes[0]
-    assert choose_backbone("auto", Parts(odd, odd), starter=True, gpu=False).name == "minilm"
-    assert choose_backbone("auto", Parts(polite(), polite()), starter=False, gpu=False).name == "minilm"
-    assert choose_backbone("minilm", Parts(odd, odd), starter=False, gpu=True).train_pairs == 0
-    monkeypatch.setattr(quickstart, "smollm2_installed", lambda: False)
-    stays = choose_backbone("auto", Parts(odd, odd), starter=False, gpu=False)
+    assert choose_backbone("auto", Parts(odd, odd), starter=True).name == "minilm"
+    assert choose_backbone("auto", Parts(polite(), polite()), starter=False).name == "minilm"
+    monkeypatch.setattr(choices, "smollm2_installed", lambda: False)
+    stays = choose_backbone("auto", Parts(odd, odd), starter=False)
     assert stays.name == "minilm"
     assert "pip install" in stays.notes[0]
 
 
-def test_long_texts_mean_fewer_pairs(tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quickstart, "resolve", lambda _: tiny_bert)
-    short = polite(4)
-    long = [replace(row, chosen=row.chosen * 40, rejected=row.rejected * 40) for row in short]
-    few, many = (
-        choose_backbone("minilm", Parts(rows, rows), starter=False, gpu=False).train_pairs for rows in (long, short)
-    )
-    assert 200 <= few < many <= 2000
+def planned(tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None) -> Plan:
+    backbone = choose_backbone(tiny_bert, Parts(rows, rows), starter=False)
+    return plan(Parts(rows, rows), backbone, pairs=pairs, epochs=None, seed=0, gpu=gpu)
+
+
+def test_long_texts_mean_fewer_pairs_and_passes(tiny_bert: str) -> None:
+    rows = polite(1000)
+    long = [replace(row, chosen=row.chosen * 9, rejected=row.rejected * 9) for row in rows]
+    assert len(planned(tiny_bert, long).train) < len(planned(tiny_bert, rows).train) <= 1000
+    assert planned(tiny_bert, long).epochs == 1.0
+    assert 1.0 < planned(tiny_bert, polite(300)).epochs <= 3.0
+    assert any("guerdon evaluate takes all" in note for note in planned(tiny_bert, long).notes)
+
+
+def test_gpu_or_zero_take_all_rows(tiny_bert: str) -> None:
+    rows = [replace(row, chosen=row.chosen * 9) for row in polite(1000)]
+    assert planned(tiny_bert, rows, gpu=True).train == rows
+    assert planned(tiny_bert, rows, gpu=True).test == rows
+    assert planned(tiny_bert, rows, pairs=0).train == rows
+    assert planned(tiny_bert, rows, pairs=0).epochs == 1.0
+
+
+def test_rows_with_unread_answers_are_left_out_of_training_and_measured(tiny_bert: str) -> None:
+    odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤灪") for i in range(50)]
+    found = planned(tiny_bert, [*polite(400), *odd])
+    assert not {row.chosen for row in found.train} & {"龘靐齉"}
+    assert {row.chosen for row in found.test} >= {"龘靐齉"}
+    assert found.notes[0].startswith("50 of 450 comparisons are left out of the training")
+    few = [*polite(100), *odd]
+    assert readable(load_tokenizer(tiny_bert), few) is few
 
 
 def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str) -> None:
     rows = [Comparison(prompt="p", chosen="龘", rejected="good answer")]
-    assert sample_reading(quickstart.load_tokenizer(tiny_llama), rows)[0] == 0.0
-    assert 0 < sample_reading(quickstart.load_tokenizer(tiny_bert), rows)[0] < 1
+    assert sample_reading(load_tokenizer(tiny_llama), rows)[0] == 0.0
+    assert 0 < sample_reading(load_tokenizer(tiny_bert), rows)[0] < 1
 
 
 def test_hold_out_is_about_a_hundred_rows() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from guerdon.data.read import iter_rows, load_rows
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import Comparison, Origin
+from guerdon.types import Comparison, Origin, prompt_text
 
 PAIR: dict[str, Any] = {"prompt": "Q?", "chosen": "good", "rejected": "bad", "subset": "topic_for"}
 
@@ -83,6 +83,12 @@ def test_group_faults(tmp_path: Path) -> None:
         load_rows(source, group="subset", group_regex="(")
     with pytest.raises(ConfigError, match="needs the group column"):
         load_rows(source, group_regex="(x)")
+
+
+def test_the_parts_of_the_starter_set_make_up_the_whole_and_share_no_prompt() -> None:
+    train, test = load_rows("starter:train"), load_rows("starter:test")
+    assert {row.id for row in [*train, *test]} == {row.id for row in load_rows("starter")}
+    assert not {prompt_text(row.prompt) for row in train} & {prompt_text(row.prompt) for row in test}
 
 
 def test_the_starter_set_is_a_source_of_its_own() -> None:

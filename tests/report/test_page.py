@@ -149,12 +149,12 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
 
 def test_verdict_says_better_worse_or_unclear(evaluation: Evaluation) -> None:
     section = evaluation.sections[0]
-    assert "shortest wins" in verdict_sentence(section, "model")
+    assert "shortest wins" in verdict_sentence(section)
 
     def sentence(point: float, low: float, high: float) -> str:
         model, base = section.overall.systems
         systems = (model, replace(base, difference=Interval(point, low, high)))
-        return verdict_sentence(replace(section, overall=replace(section.overall, systems=systems)), "model")
+        return verdict_sentence(replace(section, overall=replace(section.overall, systems=systems)))
 
     better = "It beats the best baseline, shortest wins, by 12.0 points (95% interval 6.0 to 18.0)."
     assert sentence(0.12, 0.06, 0.18) == better

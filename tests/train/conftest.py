@@ -59,7 +59,13 @@ def quick() -> Any:
     """Makes the configuration of a run of seconds; takes whatever differs."""
 
     def make(backbone: str, **options: Any) -> TrainConfig:
-        usual: dict[str, Any] = {"learning_rate": 5e-3, "epochs": 3, "pairs_per_step": 16, "validation": 0.0}
+        usual: dict[str, Any] = {
+            "learning_rate": 5e-3,
+            "epochs": 3,
+            "pairs_per_step": 16,
+            "validation": 0.0,
+            "dropout": True,
+        }
         return TrainConfig(backbone=backbone, **(usual | {"checkpoint_every": 1000} | options))
 
     return make

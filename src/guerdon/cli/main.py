@@ -35,7 +35,8 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`.",
+            "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`,",
+            "the set that comes along (its parts: `starter:train`, `starter:test`).",
         ]
     )
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from guerdon.evaluate.results import Evaluation
-    from guerdon.report.quickstart import Backbone, Parts, Remembered
+    from guerdon.report.choices import Plan
+    from guerdon.report.quickstart import Remembered
     from guerdon.rewards.transformer import TransformerReward
     from guerdon.train.config import TrainConfig
 
@@ -33,7 +34,7 @@ class _Job:
     backbone: str
     group: str | None
     group_regex: str | None
-    epochs: float
+    epochs: float | None
     max_train_pairs: int | None
     seed: int
     notes: list[str] = field(default_factory=list)
@@ -47,7 +48,7 @@ class _Job:
             "--backbone": None if self.backbone == "auto" else self.backbone,
             "--group": self.group,
             "--group-regex": self.group_regex,
-            "--epochs": None if self.epochs == 1.0 else f"{self.epochs:g}",
+            "--epochs": None if self.epochs is None else f"{self.epochs:g}",
             "--max-train-pairs": self.max_train_pairs,
             "--seed": self.seed or None,
         }
@@ -76,7 +77,7 @@ def quickstart(
     backbone: str = "auto",
     group: str | None = None,
     group_regex: str | None = None,
-    epochs: float = 1.0,
+    epochs: float | None = None,
     max_train_pairs: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -93,7 +94,7 @@ def quickstart(
             data.
         group: column that says which rows belong together, so that none of a group is in both training and test.
         group_regex: regular expression whose first capture group in that column is the group.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows; by default as many (1 to 3) as there is time for.
         max_train_pairs: train on about this many pairs; 0 for all. By default as many (200 to 2,000) as two cores take
             in minutes, and all where there is a GPU.
         seed: of the division into training and test, of the training, and of the intervals.
@@ -102,104 +103,108 @@ def quickstart(
     from guerdon.cli.progress import terminal
     from guerdon.report.quickstart import check_folder, claim_folder
 
-    if not epochs > 0 or (max_train_pairs or 0) < 0:
+    if (epochs is not None and not epochs > 0) or (max_train_pairs or 0) < 0:
         raise ConfigError(
-            f"--epochs must be above 0 and --max-train-pairs 0 or more; got {epochs:g} and {max_train_pairs}"
+            f"--epochs must be above 0 and --max-train-pairs 0 or more; got {epochs} and {max_train_pairs}"
         )
     job = _Job(data, out, backbone, group, group_regex, epochs, max_train_pairs, seed)
     started = time.monotonic()
     check_folder(out, overwrite=overwrite)
     with terminal() as console:
-        parts, chosen = _read(job)
+        plan, backbone = _read(job)
         claim_folder(out, {"command": job.command()})
-        config, reward = _train(job, parts, chosen, console)
-        evaluation, scorer = _evaluate(job, parts, reward, console)
-        _score(job, parts, scorer, console)
-        _report(job, parts, config, reward, scorer, evaluation)
+        config, reward = _train(job, plan, backbone, console)
+        measured = _evaluate(job, plan, reward, console)
+        _score(job, measured.scorer, console)
+        _report(job, plan, config, reward, measured)
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in _commands(job):
         print(f"  {command}\n      {what}")
 
 
-def _read(job: _Job) -> tuple[Parts, Backbone]:
+def _read(job: _Job) -> tuple[Plan, str]:
     with job.step("data", job.data):
-        from guerdon.report.quickstart import choose_backbone, count_rows, limit_rows, read_parts
+        from guerdon.report.choices import choose_backbone, count_rows, plan, read_parts
 
         parts = read_parts(job.data, group=job.group, group_regex=job.group_regex, seed=job.seed)
-        for note in parts.notes:
-            job.tell(note)
+        print(f"      {count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on")
+        backbone = choose_backbone(job.backbone, parts, starter=job.data == "starter")
         import torch
 
-        starter = job.data == "starter"
-        chosen = choose_backbone(job.backbone, parts, starter=starter, gpu=torch.cuda.is_available())
-        for note in chosen.notes:
+        chosen = plan(
+            parts,
+            backbone,
+            pairs=job.max_train_pairs,
+            epochs=job.epochs,
+            seed=job.seed,
+            gpu=torch.cuda.is_available(),
+        )
+        for note in (*parts.notes, *backbone.notes, *chosen.notes):
             job.tell(note)
-        limit = chosen.train_pairs if job.max_train_pairs is None else job.max_train_pairs
-        train, test = limit_rows(parts.train, limit, job.seed), limit_rows(parts.test, chosen.test_pairs, job.seed)
-        print(f"      {count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on")
-        if len(train) < len(parts.train):
-            job.tell(f"Training on {len(train):,} of {count_rows(parts.train)}; --max-train-pairs 0 for all.")
-        if len(test) < len(parts.test):
-            job.tell(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
-    return replace(parts, train=train, test=test), chosen
+    return chosen, backbone.name
 
 
-def _train(job: _Job, parts: Parts, chosen: Backbone, console: Console) -> tuple[TrainConfig, TransformerReward]:
+def _train(job: _Job, plan: Plan, backbone: str, console: Console) -> tuple[TrainConfig, TransformerReward]:
     from guerdon.cli.progress import training_progress
     from guerdon.data.write import write_rows
-    from guerdon.report.quickstart import training_config
+    from guerdon.report.choices import training_config
     from guerdon.rewards.transformer import TransformerReward
 
-    write_rows(parts.test, job.out / "test.jsonl")
-    config = training_config(chosen.name, len(parts.train), epochs=job.epochs, seed=job.seed)
-    with job.step("train", f"{chosen.name} on {len(parts.train):,} rows"):
+    write_rows(plan.test, job.out / "test.jsonl")
+    config = training_config(backbone, len(plan.train), epochs=plan.epochs, seed=job.seed)
+    times = "once" if plan.epochs == 1 else f"{plan.epochs:g} times"
+    with job.step("train", f"{backbone} on {len(plan.train):,} rows, {times}"):
         from guerdon.train.run import train
 
         with training_progress(console) as on_step:
-            train(parts.train, job.out / "model", config, on_step=on_step)
+            train(plan.train, job.out / "model", config, on_step=on_step)
         # Loaded as any user will load it: what is measured is what was saved.
         reward = TransformerReward.load(job.out / "model", overlong=config.overlong)
     return config, reward
 
 
-def _evaluate(job: _Job, parts: Parts, reward: TransformerReward, console: Console) -> tuple[Evaluation, Remembered]:
-    from guerdon.cli.evaluate import show
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    scorer: Remembered
+    evaluation: Evaluation
+    by_reading: dict[str, Evaluation]
+    """The rows that the model can read and those that it cannot, where there are both."""
+
+
+def _evaluate(job: _Job, plan: Plan, reward: TransformerReward, console: Console) -> _Measured:
+    from guerdon.cli.evaluate import show, verdict_line
     from guerdon.cli.progress import text_progress, watch
     from guerdon.data.split import responses
     from guerdon.evaluate.agreement import evaluate
     from guerdon.evaluate.baselines import default_baselines
     from guerdon.files import atomic_write
-    from guerdon.report.quickstart import Remembered
+    from guerdon.report.quickstart import Remembered, evaluate_by_reading
 
     scorer = Remembered(reward)
-    with job.step("evaluate", f"on {len(parts.test):,} rows, beside baselines"):
-        baselines = default_baselines(parts.test, job.out / "model", seed=job.seed)
-        texts = {(row.prompt, text) for row in parts.test for text in responses(row)}
+    with job.step("evaluate", f"on {len(plan.test):,} rows, beside baselines"):
+        baselines = default_baselines(plan.test, job.out / "model", seed=job.seed)
+        texts = {(row.prompt, text) for row in plan.test for text in responses(row)}
         with text_progress(console, "scoring", len(texts)) as advance:
             watch(reward, advance)
-            found = evaluate(scorer, parts.test, baselines=baselines, seed=job.seed)
+            found = evaluate(scorer, plan.test, baselines=baselines, seed=job.seed)
+        by_reading = evaluate_by_reading(reward, scorer, plan.test, baselines, seed=job.seed)
         found = replace(found, settings={"path": str(job.out / "model"), "data": str(job.out / "test.jsonl")})
         with atomic_write(job.out / "evaluation.json") as file:
             json.dump(found.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
     show(found)
-    return found, scorer
+    for name, part in by_reading.items():
+        print(f"The {part.sections[0].overall.rows:,} {name}: {verdict_line(part.sections[0], part.model)}")
+    return _Measured(scorer, found, by_reading)
 
 
-def _score(job: _Job, parts: Parts, scorer: Remembered, console: Console) -> None:
+def _score(job: _Job, scorer: Remembered, console: Console) -> None:
     from guerdon.cli.score import score_source
 
     with job.step("score", f"the answers to the unseen prompts, into {job.out / 'scores.jsonl'}"):
         score_source(scorer, str(job.out / "test.jsonl"), str(job.out / "scores.jsonl"), console)
 
 
-def _report(
-    job: _Job,
-    parts: Parts,
-    config: TrainConfig,
-    reward: TransformerReward,
-    scorer: Remembered,
-    evaluation: Evaluation,
-) -> None:
+def _report(job: _Job, plan: Plan, config: TrainConfig, reward: TransformerReward, measured: _Measured) -> None:
     from guerdon.files import atomic_write
     from guerdon.report import quickstart as results
     from guerdon.report.curves import read_curve
@@ -207,14 +212,16 @@ def _report(
     from guerdon.report.page import Page, render
 
     with job.step("report", str(job.out / "report.html")):
-        examples = choose_examples(scorer, parts.test, temperature=reward.contract.temperature)
+        scorer = measured.scorer
+        examples = choose_examples(scorer, plan.test, temperature=reward.contract.temperature)
         page = Page(
             data="the starter set" if job.data == "starter" else Path(job.data).name,
-            evaluation=evaluation,
+            evaluation=measured.evaluation,
+            by_reading=measured.by_reading,
             notes=job.notes,
-            readings=results.readings(reward, parts.test),
+            readings=results.readings(reward, plan.test),
             curve=read_curve(job.out / "model" / "run"),
-            rewards=results.paired_rewards(scorer, parts.test),
+            rewards=results.paired_rewards(scorer, plan.test),
             examples=examples,
             explanations=results.explain(scorer, examples),
             facts=results.run_facts(reward, config, command=job.command(), seconds=job.seconds),

@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 from guerdon.data.files import Record, iter_records
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.layouts import PROMPTS, RESPONSES, take_prompt
-from guerdon.data.read import STARTER, Faults
+from guerdon.data.read import STARTER_PARTS, Faults
 from guerdon.data.values import Fields, items, label, response
 from guerdon.data.write import plain, row_record
 from guerdon.errors import DataError
@@ -83,7 +83,7 @@ def score_source(scorer: Scorer, source: str, out: str, console: Console) -> tup
     """
     from guerdon.cli.progress import text_progress, watch
 
-    twice = source == STARTER or Path(source).is_file()
+    twice = source in STARTER_PARTS or Path(source).is_file()
     total = sum(len(request.texts) for request in usable(source)) if twice else None
     rows = texts = 0
     with text_progress(console, "scoring", total) as advance, _sink(out) as write:
@@ -118,10 +118,10 @@ _MANY: Mapping[str, int | slice] = {"scores": slice(None)}
 
 def iter_requests(source: str) -> Iterator[Request | DataError]:
     """What each record of a source asks to have scored, or what is wrong with it; `source` as for `iter_records`."""
-    if source == STARTER:
+    if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        yield from map(_of_row, starter_rows())
+        yield from map(_of_row, starter_rows(STARTER_PARTS[source]))
         return
     for origin, record in iter_records(source):
         if isinstance(record, DataError):

@@ -51,6 +51,8 @@ class Page:
     data: str
     """What the data is called."""
     evaluation: Evaluation
+    by_reading: Mapping[str, Evaluation] | None = None
+    """What rows are ("rows that it reads") -> their evaluation, where the model cannot read all."""
     notes: Sequence[str] = ()
     """What a reader must know first."""
     readings: Mapping[str, Reading] | None = None
@@ -82,7 +84,17 @@ def render(page: Page) -> str:
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return environment.get_template(TEMPLATE).render(
         page=page,
-        sections=[section_view(section, page.evaluation, page.readings or {}) for section in page.evaluation.sections],
+        by_reading=[
+            {
+                "what": f"{part.sections[0].overall.rows:,} {name}",
+                "figure": figure(
+                    part.sections[0].primary, part.sections[0].overall.model.metrics[part.sections[0].primary]
+                ),
+                "verdict": verdict_sentence(part.sections[0]),
+            }
+            for name, part in (page.by_reading or {}).items()
+        ],
+        sections=[section_view(section, page.readings or {}) for section in page.evaluation.sections],
         charts=charts,
         distribution=distribution,
         examples=[example_view(example, (page.readings or {}).get(example.subset)) for example in page.examples],
@@ -103,7 +115,7 @@ def _percent(share: float) -> str:
 # --- the figures
 
 
-def section_view(section: Section, evaluation: Evaluation, readings: Mapping[str, Reading]) -> dict[str, Any]:
+def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str, Any]:
     """What the template shows of one kind of rows."""
     overall, metric = section.overall, section.primary
     values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
@@ -117,7 +129,7 @@ def section_view(section: Section, evaluation: Evaluation, readings: Mapping[str
         "interval": bounds(metric, overall.model.metrics[metric]),
         "baseline": None if best is None else (best.name, figure(metric, best.metrics[metric])),
         "outcome": verdict.outcome if verdict else "unclear",
-        "verdict": verdict_sentence(section, evaluation.model),
+        "verdict": verdict_sentence(section),
         "tested": f"{overall.rows:,} {section.kind} that the model has not learned from, {clusters(overall)}",
         "balanced": length_sentence(overall),
         "axis": axis.view(),
@@ -218,7 +230,7 @@ def _number(metric: str, value: float) -> str:
     return (f"{value:.2f}" if metric in _CORRELATIONS else f"{100 * value:.1f}%").replace("-", "−")
 
 
-def verdict_sentence(section: Section, model: str) -> str:
+def verdict_sentence(section: Section) -> str:
     """Whether the model beats its best baseline, in plain words."""
     verdict = section.verdict
     if verdict is None:

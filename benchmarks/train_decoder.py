@@ -25,7 +25,8 @@ from guerdon.data.read import load_rows
 from guerdon.models import resolve
 from guerdon.train.config import TrainConfig
 from guerdon.train.objective import RewardObjective
-from guerdon.train.run import build_trainer, prepare
+from guerdon.train.prepare import prepare
+from guerdon.train.run import build_trainer
 from guerdon.train.trainer import Trainee
 from guerdon.types import Comparison, Message, Row
 

@@ -187,7 +187,6 @@ def run_facts(
             "epochs": f"{config.epochs:g}",
             "pairs a step": str(config.pairs_per_step),
             "learning rate": f"{config.learning_rate:g}",
-            "held out for the checkpoint": f"{config.validation:.1%}",
             "seed": str(config.seed),
         },
         "Time": {name: f"{value:.0f} s" for name, value in seconds.items()},

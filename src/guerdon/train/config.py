@@ -82,6 +82,8 @@ class TrainConfig:
     16384 on a GPU."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+    trust_remote_code: bool = False
+    """Run code that comes with the backbone; only for models you trust."""
     members: int = 1
     """Train this many models with different seeds and save them as an ensemble."""
     conservative: float = 0.0

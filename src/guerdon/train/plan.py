@@ -61,16 +61,23 @@ def _blocks(members: list[Judgement], rng: random.Random) -> list[list[Judgement
 
 def with_in_batch_negatives(steps: list[list[Judgement]], table: TextTable, count: int) -> list[list[Judgement]]:
     """Lets each reference of a step also beat the references of `count` other prompts of that step."""
-    return [[_contrasted(judgement, step, table, count) for judgement in step] for step in steps]
+    return [
+        [
+            _contrasted(judgement, [*step[place + 1 :], *step[:place]], table, count)
+            for place, judgement in enumerate(step)
+        ]
+        for step in steps
+    ]
 
 
-def _contrasted(judgement: Judgement, step: list[Judgement], table: TextTable, count: int) -> Judgement:
+def _contrasted(judgement: Judgement, rest: list[Judgement], table: TextTable, count: int) -> Judgement:
+    """`rest` begins behind the judgement, so that no text of a step is borrowed more often than another."""
     if not isinstance(judgement, Listed) or not judgement.contrastive:
         return judgement
     own = table.prompt_keys[judgement.members[0]]
     others = {
         table.responses[other.members[0]]: None
-        for other in step
+        for other in rest
         if isinstance(other, Listed) and table.prompt_keys[other.members[0]] != own
     }
     known = {table.responses[text] for text in judgement.members}

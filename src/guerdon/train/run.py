@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from guerdon.batches import Tokens
 from guerdon.data.read import load_rows
-from guerdon.data.split import split_rows
-from guerdon.data.write import row_record
-from guerdon.errors import ConfigError, ContractError, DataError, OutputError
-from guerdon.files import atomic_write, check_writable
-from guerdon.rewards.contract import FILE_NAME, read_card
+from guerdon.errors import ConfigError, DataError
+from guerdon.files import check_writable
+from guerdon.rewards.contract import FILE_NAME
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.net import disable_dropout, takes_positions
+from guerdon.rewards.net import takes_positions
 from guerdon.rewards.tfidf import TfidfReward
-from guerdon.rewards.transformer import Lora, TransformerReward
+from guerdon.rewards.transformer import TransformerReward
 from guerdon.train import examples
 from guerdon.train.callbacks import EarlyStopping, MetricsLog, OnStep, Progress
 from guerdon.train.config import TrainConfig
-from guerdon.train.examples import Heads, Judgement, Scale, TextTable
-from guerdon.train.negatives import with_policy_negatives
+from guerdon.train.examples import Heads, Judgement, Scale
+from guerdon.train.folder import RUN_FOLDER, check_run, fingerprint_of, is_finished, mark_run
 from guerdon.train.objective import RewardObjective
-from guerdon.train.plan import plan_steps, with_in_batch_negatives
+from guerdon.train.prepare import Prepared, prepare
+from guerdon.train.ranks import main_process_first
 from guerdon.types import AnyRow, Scorer
 
 if TYPE_CHECKING:
@@ -43,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RUN_FOLDER = "run"
-RUN_FILE = "run.json"
 BASELINE_FOLDER = "baseline"
 _STATISTICS_SAMPLE = 512
 """Training texts whose scores give the contract's mean and deviation."""
@@ -93,7 +85,7 @@ def train(
     for index, name in enumerate(names):
         member = replace(config, members=1, seed=config.seed + index)
         _train_one(rows, held, out / name, member, resume, on_step)
-    with _main_process_first() as main:
+    with main_process_first() as main:
         if main:
             save_ensemble_card(out, names, config.conservative)
     scorer = load_scorer(out)
@@ -107,83 +99,6 @@ def _rows(data: str | Path | Sequence[AnyRow], group: str | None, group_regex: s
     return data
 
 
-@contextlib.contextmanager
-def _main_process_first() -> Iterator[bool]:
-    """Lets the first of a launcher's processes through before the others; gives whether this is the first.
-
-    Should the first one fail, the launcher (`accelerate launch`, `torchrun`) ends the others.
-    """
-    from accelerate import PartialState
-
-    state = PartialState(timeout=timedelta(days=1))  # a policy may generate for hours meanwhile
-    with state.main_process_first():
-        yield state.is_main_process
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything that is fixed before the first step."""
-
-    train_rows: Sequence[AnyRow]
-    reward: TransformerReward
-    heads: Heads
-    scales: dict[tuple[str, str], Scale]
-    table: TextTable
-    tokens: list[Tokens]
-    steps: list[list[Judgement]]
-    validation: list[list[Judgement]]
-
-
-def prepare(rows: Sequence[AnyRow], held: Sequence[AnyRow] | None, config: TrainConfig, run: Path) -> Prepared:
-    """Rows to a model, tokens and steps. Everything random comes from `config.seed`."""
-    if config.policy:
-        with _main_process_first():
-            rows = with_policy_negatives(rows, config, run / "negatives.jsonl")
-            if held is not None:
-                held = with_policy_negatives(held, config, run / "negatives-validation.jsonl")
-    if held is None and config.validation:
-        split = split_rows(rows, test=config.validation, seed=config.seed)
-        rows, held = split.train, split.test
-    objectives = examples.resolve_objectives(rows, config)
-    heads = examples.heads_for(rows, objectives)
-    scales = examples.rating_scales(rows, heads, by_subset=config.normalise_ratings == "subset")
-    table = TextTable()
-    judged = examples.judgements(rows, table, objectives, heads, scales, config)
-    per_step = min(config.pairs_per_step, len(judged))
-    steps = plan_steps(judged, table.prompt_keys, epochs=config.epochs, per_step=per_step, seed=config.seed)
-    checks = [_held_out(held, table, heads, scales, config)] if held else []
-    if config.in_batch_negatives:
-        steps = with_in_batch_negatives(steps, table, config.in_batch_negatives)
-        checks = with_in_batch_negatives(checks, table, config.in_batch_negatives)
-    reward = TransformerReward.create(
-        config.backbone,
-        attributes=heads.names,
-        pooling=None if config.pooling == "auto" else config.pooling,
-        max_length=config.max_length or None,
-        lora=Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None,
-        overlong=config.overlong,
-        seed=config.seed,
-    )
-    if not config.dropout:
-        disable_dropout(reward.net)
-    encoded = reward.encode(table.prompts, table.responses)
-    for warning in encoded.warnings():
-        logger.warning(warning)
-    return Prepared(rows, reward, heads, scales, table, encoded.tokens, steps, checks)
-
-
-def _held_out(
-    held: Sequence[AnyRow],
-    table: TextTable,
-    heads: Heads,
-    scales: dict[tuple[str, str], Scale],
-    config: TrainConfig,
-) -> list[Judgement]:
-    """Validation judgements, standardised as the training ones are."""
-    objectives = examples.resolve_objectives(held, config)
-    return examples.judgements(held, table, objectives, heads, scales, replace(config, balance_length=False))
-
-
 def _train_one(
     rows: Sequence[AnyRow],
     held: Sequence[AnyRow] | None,
@@ -195,16 +110,16 @@ def _train_one(
     from guerdon.train.trainer import Trainee, checkpoint_steps, load_trainable
 
     run = out / RUN_FOLDER
-    fingerprint = _fingerprint([*rows, *(held or ())])
-    with _main_process_first() as main:
+    fingerprint = fingerprint_of([*rows, *(held or ())])
+    with main_process_first() as main:
         if main:
-            _check_run(run, config, fingerprint, resume)
-    if resume and _finished(out, config, fingerprint):
+            check_run(run, config, fingerprint, resume)
+    if resume and is_finished(out, config, fingerprint):
         return TransformerReward.load(out, overlong=config.overlong)
     prepared = prepare(rows, held, config, run)
-    with _main_process_first() as main:
+    with main_process_first() as main:
         if main:  # only now is it sure that there is something to run
-            _mark_run(run, config, fingerprint)
+            mark_run(run, config, fingerprint)
             for left in out.glob(".*.tmp"):  # by a run that was killed while it saved
                 shutil.rmtree(left, ignore_errors=True)
     reward = prepared.reward
@@ -217,7 +132,7 @@ def _train_one(
         load_trainable(trainee, run / f"checkpoint-{best}")
     trainer.accelerator.wait_for_everyone()
     reward = _finish(prepared, trainee, config, fingerprint)
-    with _main_process_first() as main:
+    with main_process_first() as main:
         if main:
             _save_baseline(prepared.train_rows, out / BASELINE_FOLDER)
             reward.save(out, training=asdict(config), merge=config.merge)
@@ -352,60 +267,3 @@ def _units(contract: Any, heads: Heads, scales: dict[tuple[str, str], Scale], co
         weights = tuple(1 / len(heads.names) for _ in heads.names)
     temperature = scale[0] if len(heads.names) == 1 else 1.0  # pairs were fitted before the change of units
     return dataclasses.replace(contract, weights=weights, shift=shift, scale=scale, temperature=temperature)
-
-
-def _fingerprint(rows: Sequence[AnyRow]) -> dict[str, Any]:
-    """What tells one data set from another."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row_record(row), sort_keys=True, ensure_ascii=False, default=str).encode())
-    sources = sorted({row.origin.source for row in rows if row.origin})
-    return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}
-
-
-def _mark_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> None:
-    """Says in the run folder whose it is."""
-    with atomic_write(run / RUN_FILE) as file:
-        json.dump({"config": asdict(config), "data": fingerprint}, file, indent=2)
-
-
-def _check_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: bool) -> None:
-    """Checks that a run folder is free, or holds this very run and is to be resumed.
-
-    Raises:
-        OutputError: the folder holds a run and `resume` was not asked for.
-        ConfigError: it holds another run than the one to resume.
-    """
-    marker = run / RUN_FILE
-    mine = asdict(config)
-    if marker.exists():
-        if not resume:
-            raise OutputError(
-                f"{run.parent} holds a training run already. Fix: --resume goes on with it; or choose another --out"
-            )
-        theirs = json.loads(marker.read_text(encoding="utf-8"))
-        differing = sorted(
-            f"{name} was {theirs['config'].get(name)!r}, now {value!r}"
-            for name, value in mine.items()
-            if theirs["config"].get(name) != value
-        )
-        if theirs["data"]["sha256"] != fingerprint["sha256"]:
-            differing.append(f"the data differs ({theirs['data']['rows']} rows then, {fingerprint['rows']} now)")
-        if differing:
-            raise ConfigError(f"cannot resume {run.parent}: " + "; ".join(differing))
-    else:
-        for left in run.glob(
-            "negatives*.jsonl"
-        ):  # of an attempt that never began: other rows, maybe, or another policy
-            left.unlink()
-
-
-def _finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
-    """Whether `out` holds the model that this very run gives."""
-    try:
-        card = read_card(out)
-    except ContractError:
-        return False
-    return card["kind"] == "transformer" and bool(
-        card["contract"].get("data") == fingerprint and card["training"] == asdict(config)
-    )

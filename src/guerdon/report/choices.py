@@ -217,7 +217,9 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens that two cores train on, and score, in 4 to 7 minutes (MiniLM), the fewer the more their prompts have in common, or in 10."""
+    """Tokens of pairs that two cores train on, and score, in minutes: 4 to 7 (the more pairs share an answer, the less
+    time they take) with MiniLM, about 10 with a larger model.
+    """
 
     train_tokens: float
     test_tokens: float
@@ -256,8 +258,8 @@ def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float |
     train = readable(backbone.tokenizer, parts.train)
     if len(train) < len(parts.train):
         notes.append(
-            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training, because the "
-            "model does not know more than a third of the text of their answers. Such rows are measured all the same."
+            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training: over a third "
+            "of the text of their answers is unknown to the model. Such rows are measured all the same."
         )
     speed = _SPEEDS.get(backbone.name, _SLOW)
     tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train)[1])

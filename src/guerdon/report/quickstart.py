@@ -109,7 +109,7 @@ def evaluate_by_reading(
     unread = [share > UNREADABLE_ROW for share in unread_share(reward.tokenizer, rows)]
     parts = {
         "rows that it reads": [row for row, lost in zip(rows, unread, strict=True) if not lost],
-        "rows of whose answers it does not know more than a third": [
+        "rows that it cannot (over a third of the answers unknown to it)": [
             row for row, lost in zip(rows, unread, strict=True) if lost
         ],
     }

@@ -97,7 +97,7 @@ def test_in_batch_negatives_are_references_of_other_prompts_of_the_step() -> Non
     for number, judgement in enumerate(step):
         assert isinstance(judgement, Listed)
         texts = [table.responses[text] for text in judgement.members]
-        borrowed = [f"reference {n}" for n in range(3) if n != number]
+        borrowed = [f"reference {(number + n) % 3}" for n in (1, 2)]  # those that follow, round the step
         assert texts == [f"reference {number}", f"generated {number}.0", *borrowed]
         assert {table.prompt_keys[text] for text in judgement.members} == {f"p{number}"}
         assert judgement.grades == (1.0, 0.0, 0.0, 0.0)

@@ -217,8 +217,9 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens of pairs that two cores train on, and score, in minutes: 4 to 7 (the more pairs share an answer, the less
-    time they take) with MiniLM, about 10 with a larger model.
+    """Tokens of pairs that two cores train on, and score, in minutes.
+
+    With MiniLM in 4 to 7 (the more pairs share an answer, the less time they take), with a larger model in about 10.
     """
 
     train_tokens: float
@@ -258,8 +259,8 @@ def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float |
     train = readable(backbone.tokenizer, parts.train)
     if len(train) < len(parts.train):
         notes.append(
-            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training: over a third "
-            "of the text of their answers is unknown to the model. Such rows are measured all the same."
+            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training: over a "
+            "third of the text of their answers is unknown to the model. Such rows are measured all the same."
         )
     speed = _SPEEDS.get(backbone.name, _SLOW)
     tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train)[1])

@@ -78,8 +78,8 @@ class TrainConfig:
     checkpoint_every: int = 0
     """Steps between checkpoints, each with an evaluation; 0 takes four an epoch."""
     tokens_per_batch: int = 0
-    """Padded tokens computed at once: lower it when memory runs out, the result stays the same. 0 takes 2048, or
-    16384 on a GPU."""
+    """Padded tokens computed at once: lower it when memory runs out, the result stays the same. 0 takes 16384 on
+    a GPU, elsewhere 2048 for encoders and 1024 for decoders."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     trust_remote_code: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from guerdon.batches import SharedRow, Tokens, share_prefixes
@@ -104,18 +104,28 @@ def micro_batches(
     clusters: dict[str, list[Judgement]] = defaultdict(list)
     for judgement in step:
         clusters[prompt_keys[judgement.texts[0]]].append(judgement)
-    pieces: list[list[Judgement]] = []
-    for cluster in clusters.values():
-        whole = _rows(cluster, tokens, prompt_keys, budget, shared)
-        pieces += [cluster] if _padded(whole) <= budget else [[judgement] for judgement in cluster]
-    pieces.sort(key=lambda piece: -max(row.length for row in _rows(piece, tokens, prompt_keys, budget, shared)))
-    cuts: list[list[Judgement]] = []
-    for piece in pieces:
-        if cuts and _padded(_rows([*cuts[-1], *piece], tokens, prompt_keys, budget, shared)) <= budget:
-            cuts[-1] += piece
-        else:
-            cuts.append(list(piece))
-    return [MicroBatch(tuple(cut), tuple(_rows(cut, tokens, prompt_keys, budget, shared))) for cut in cuts]
+
+    def rows(judgements: Sequence[Judgement]) -> list[SharedRow]:
+        return _rows(judgements, tokens, prompt_keys, budget, shared)
+
+    def joined(pieces: Iterable[Sequence[Judgement]]) -> list[list[Judgement]]:
+        """Joins pieces in their order, as far as the budget goes."""
+        found: list[list[Judgement]] = []
+        for piece in pieces:
+            if found and _padded(rows([*found[-1], *piece])) <= budget:
+                found[-1] += piece
+            else:
+                found.append(list(piece))
+        return found
+
+    # Judgements of one prompt stay together where they fit, so that they share its texts; then prompts of like length.
+    pieces = [
+        piece
+        for cluster in clusters.values()
+        for piece in joined([judgement] for judgement in sorted(cluster, key=lambda judgement: judgement.texts))
+    ]
+    pieces.sort(key=lambda piece: -max(row.length for row in rows(piece)))
+    return [MicroBatch(tuple(cut), tuple(rows(cut))) for cut in joined(pieces)]
 
 
 def _rows(

@@ -19,7 +19,7 @@ from guerdon.files import check_writable
 from guerdon.rewards.contract import FILE_NAME
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.net import takes_positions
+from guerdon.rewards.net import is_decoder, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train import examples
@@ -222,12 +222,19 @@ def _steps(prepared: Prepared, steps: list[list[Judgement]], config: TrainConfig
         prepared.tokens,
         prepared.table,
         prepared.heads,
-        budget=config.tokens_per_batch or (16384 if torch.cuda.is_available() else 2048),
+        budget=config.tokens_per_batch or _default_budget(reward),
         pad_id=reward.contract.pad_token_id,
         shared=reward.shares,
         positions=takes_positions(reward.net.classifier),
         ranks=ranks,
     )
+
+
+def _default_budget(reward: TransformerReward) -> int:
+    """Tokens of a micro-batch: a GPU wants them large; on a CPU small ones run as fast and hold less padding."""
+    if torch.cuda.is_available():
+        return 16384
+    return 1024 if is_decoder(reward.net.classifier) else 2048
 
 
 def _finish(

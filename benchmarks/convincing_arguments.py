@@ -23,6 +23,7 @@ from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.evaluate.agreement import evaluate
 from guerdon.evaluate.baselines import default_baselines
+from guerdon.metrics import Interval
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import AnyRow
@@ -35,6 +36,7 @@ RECIPES = {
     "native pooler": replace(COMMON, pooling="native"),
     "layer-wise rates": replace(COMMON, layer_decay=0.8, learning_rate=1e-4),
     "length balanced": replace(COMMON, balance_length=True),
+    "length balanced, hard": replace(COMMON, balance_length=True, soft_labels=False),
     "length covariate": replace(COMMON, length_covariate=True),
     "length covariate, layer-wise rates": replace(COMMON, length_covariate=True, layer_decay=0.8, learning_rate=1e-4),
 }
@@ -53,8 +55,13 @@ def measure(name: str, config: TrainConfig, fit: Sequence[AnyRow], held_out: Seq
     for system in result.sections[0].overall.systems:
         figures = system.metrics
         print(
-            f"  {system.name}: accuracy {figures['accuracy']}, length-balanced {figures['length_balanced']}", flush=True
+            f"  {system.name}: accuracy {shown(figures['accuracy'])}, length-balanced {shown(figures['length_balanced'])}"
         )
+
+
+def shown(figure: Interval) -> str:
+    """A figure with its interval."""
+    return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def main() -> None:

@@ -54,9 +54,8 @@ def measure(name: str, config: TrainConfig, fit: Sequence[AnyRow], held_out: Seq
     print(json.dumps(line), flush=True)
     for system in result.sections[0].overall.systems:
         figures = system.metrics
-        print(
-            f"  {system.name}: accuracy {shown(figures['accuracy'])}, length-balanced {shown(figures['length_balanced'])}"
-        )
+        accuracy, balanced = shown(figures["accuracy"]), shown(figures["length_balanced"])
+        print(f"  {system.name}: accuracy {accuracy}, length-balanced {balanced}", flush=True)
 
 
 def shown(figure: Interval) -> str:

@@ -63,7 +63,7 @@ def test_votes_ties_and_margins_set_the_difference(tiny_bert: str, toy: Any, qui
 def test_regression_gives_ratings_back_in_their_units(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     grades = [i % 4 for i in range(160)]
     rows = [Rating(prompt=toy.prompt(), response=toy.response(g), scores={"score": 10 + 5.0 * g}) for g in grades]
-    scorer = train(rows, tmp_path, quick(tiny_bert, epochs=5))
+    scorer = train(rows, tmp_path, quick(tiny_bert, epochs=12))
     fresh = scorer.score([toy.prompt() for _ in grades], [toy.response(g) for g in grades])
     truth = 10 + 5.0 * np.array(grades)
     assert np.corrcoef(fresh, truth)[0, 1] > 0.9
@@ -79,7 +79,7 @@ def test_many_attributes_have_an_output_each(tiny_bert: str, toy: Any, quick: An
         )
         for i in range(160)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, epochs=5)))
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, epochs=12)))
     assert reward.contract.attributes == ("praise", "rudeness")
     grades = [i % 4 for i in range(80)]
     fresh = [toy.prompt() for _ in grades], [toy.response(g) for g in grades]

@@ -3,8 +3,8 @@
 Same model, same real dialogues, same pairs in an optimiser step, float32 on the CPU (bf16 on a GPU, both sides). Each
 system runs the same number of steps in turn, several times; medians are compared. TRL runs at its defaults
 (random micro-batches of eight pairs, activations recomputed) and at its fastest setting (micro-batches grouped by
-length, nothing recomputed, in the size that proves fastest; larger ones are slower still on a CPU). Losses and scores are the same mathematics:
-tests/test_losses.py and tests/rewards/test_transformer.py hold that.
+length, nothing recomputed, in the size that proves fastest; larger ones are slower still on a CPU). Losses and scores
+are the same mathematics: tests/test_losses.py and tests/rewards/test_transformer.py hold that.
 
     python benchmarks/train_decoder.py --data DIALOGUES.jsonl.gz
 """

@@ -11,6 +11,20 @@ class DataError(GuerdonError):
     """Rows that cannot be used; the message names file and line."""
 
 
+class TextError(DataError):
+    """One of several texts cannot be used. Whoever knows where it was read says so with `at`."""
+
+    def __init__(self, index: int, fault: str) -> None:
+        super().__init__(f"text {index + 1}: {fault}")
+        self.index = index
+        """0-based, among the texts given."""
+        self.fault = fault
+
+    def at(self, origin: object | None) -> DataError:
+        """The same fault with the place that the text was read at, where that is known."""
+        return self if origin is None else DataError(f"{origin}: {self.fault}")
+
+
 class ConfigError(GuerdonError):
     """Options that do not fit together; all faults at once."""
 

@@ -5,7 +5,7 @@ Nothing here imports torch or numpy, so that every floor above can import it for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -155,3 +155,21 @@ def prompt_text(prompt: Prompt) -> str:
 def group_key(row: Row) -> str:
     """What must not be torn apart: the row's group where it has one, else its prompt."""
     return row.group or prompt_text(row.prompt)
+
+
+def response_texts(row: AnyRow) -> tuple[str, ...]:
+    """The responses that a row judges, the better ones first where the row says so."""
+    if isinstance(row, Comparison):
+        return row.chosen, row.rejected
+    if isinstance(row, Rating):
+        return (row.response,)
+    if isinstance(row, Ranking):
+        return row.responses
+    return () if row.reference is None else (row.reference, *row.generated)
+
+
+def origin_of(rows: Iterable[AnyRow], prompt: Prompt, response: str) -> Origin | None:
+    """Where a text was read: the first row that has it, if it knows."""
+    key = prompt_text(prompt)
+    holders = (row for row in rows if response in response_texts(row) and prompt_text(row.prompt) == key)
+    return next((row.origin for row in holders), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from guerdon.cli.main import main
+from guerdon.rewards.transformer import TransformerReward
 
 GOOD = [
     {"prompt": f"Question {n}?", "chosen": f"A good answer, number {n}.", "rejected": f"A bad one, {n}."}
@@ -179,7 +180,17 @@ def test_option(name: str, tiny_bert: str, tiny_llama: str, place: Path, capsys:
 def test_over_long_text(overlong: str, tiny_bert: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "long.jsonl").write_bytes(lines(*GOOD, GOOD[0] | {"chosen": "word " * 5000}))
     arguments = ["train", "long.jsonl", "--out", "out", "--backbone", tiny_bert, "--overlong", overlong]
-    assert "too long" in refused(arguments, place, capsys)
+    assert f"long.jsonl:{len(GOOD) + 1}: too long" in refused(arguments, place, capsys)
+
+
+@pytest.mark.parametrize("verb", ["score", "evaluate"])
+def test_over_long_text_of_a_saved_model(
+    verb: str, tiny_bert: str, place: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path_factory.mktemp("model")
+    TransformerReward.create(tiny_bert).save(model)
+    (place / "long.jsonl").write_bytes(lines(*GOOD, GOOD[0] | {"chosen": "word " * 5000}))
+    assert f"long.jsonl:{len(GOOD) + 1}: too long" in refused([verb, str(model), "long.jsonl"], place, capsys)
 
 
 def test_over_long_prompt_where_no_cut_is_allowed(

@@ -16,9 +16,8 @@ from guerdon.rewards.tfidf import (
     TfidfReward,
     preference_pairs,
     rating_targets,
-    response_texts,
 )
-from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer, response_texts
 
 ENGLISH = ("thank you for a clear and polite answer", "go away you silly fool", "the river runs past an old mill")
 CHINESE = ("谢谢，这个回答很清楚也很有礼貌", "走开，你这个笨蛋", "河水流过一座旧磨坊")

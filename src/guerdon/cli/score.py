@@ -19,7 +19,7 @@ from guerdon.data.layouts import PROMPTS, RESPONSES, take_prompt
 from guerdon.data.read import STARTER_PARTS, Faults
 from guerdon.data.values import Fields, items, label, response
 from guerdon.data.write import plain, row_record
-from guerdon.errors import DataError
+from guerdon.errors import DataError, TextError
 from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, Scorer
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class Request:
     columns: Mapping[str, int | slice]
     """Column -> which of the rewards it takes: one, or a list."""
     reference: str | None = None
+    origin: Origin | None = None
 
 
 _ONE: Mapping[str, int | slice] = {"score": 0}
@@ -162,17 +163,17 @@ def requests_of(record: Record, origin: Origin | None = None) -> list[Request]:
         bare = {name: record[name] for name in (*PROMPTS, "chosen", "rejected") if name in columns}
         (row,) = read_record(bare, origin)
         assert isinstance(row, Comparison)
-        return [Request(own, row.prompt, (row.chosen, row.rejected), _TWO, reference)]
+        return [Request(own, row.prompt, (row.chosen, row.rejected), _TWO, reference, origin)]
     fields = Fields(record, origin)
     if not columns.isdisjoint(PROMPTS) and not columns.isdisjoint(RESPONSES):
         prompt, (name, value) = take_prompt(fields), fields.first(*RESPONSES)
-        return [Request(own, prompt, (response(value, name),), _ONE, reference)]
+        return [Request(own, prompt, (response(value, name),), _ONE, reference, origin)]
     if not columns.isdisjoint(PROMPTS) and "responses" in columns:
         values = items(record["responses"], "responses")
         if not values:
             raise DataError("column 'responses' is an empty list")
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
-        return [Request(own, take_prompt(fields), texts, _MANY, reference)]
+        return [Request(own, take_prompt(fields), texts, _MANY, reference, origin)]
     try:
         return [_of_row(row) for row in read_record(record, origin)]
     except LayoutError:
@@ -187,15 +188,16 @@ def _of_row(row: AnyRow) -> Request:
     """A row of a layout that has no columns of its own for the rewards, in Guerdon's layout."""
     record = row_record(row)
     if isinstance(row, Comparison):
-        return Request(record, row.prompt, (row.chosen, row.rejected), _TWO, row.reference)
+        return Request(record, row.prompt, (row.chosen, row.rejected), _TWO, row.reference, row.origin)
     if isinstance(row, Rating):
-        return Request(record, row.prompt, (row.response,), _ONE, row.reference)
+        return Request(record, row.prompt, (row.response,), _ONE, row.reference, row.origin)
     if isinstance(row, Ranking):
-        return Request(record, row.prompt, row.responses, _MANY, row.reference)
+        return Request(record, row.prompt, row.responses, _MANY, row.reference, row.origin)
     # The reference is itself scored, so a scorer that needs references must not see it.
     columns: dict[str, int | slice] = {"score_reference": 0} if row.reference else {}
     columns |= {"scores": slice(len(columns), None)} if row.generated else {}
-    return Request(record, row.prompt, (*([row.reference] if row.reference else []), *row.generated), columns)
+    texts = (*([row.reference] if row.reference else []), *row.generated)
+    return Request(record, row.prompt, texts, columns, origin=row.origin)
 
 
 def chunks(requests: Iterator[Request], texts: int) -> Iterator[list[Request]]:
@@ -220,7 +222,11 @@ def score_requests(scorer: Scorer, requests: Sequence[Request]) -> Iterator[dict
     texts = [text for request in requests for text in request.texts]
     references = [request.reference for request in requests for _ in request.texts]
     given = references if any(reference is not None for reference in references) else None
-    rewards = np.asarray(scorer.score(prompts, texts, references=given), dtype=np.float32)
+    try:
+        rewards = np.asarray(scorer.score(prompts, texts, references=given), dtype=np.float32)
+    except TextError as error:
+        owners = [request for request in requests for _ in request.texts]
+        raise error.at(owners[error.index].origin) from None
     start = 0
     for request in requests:
         stop = start + len(request.texts)

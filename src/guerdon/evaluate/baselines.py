@@ -11,8 +11,8 @@ import numpy as np
 from guerdon.errors import DataError
 from guerdon.metrics import Ints, cluster_codes
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import Design, TfidfReward, response_texts
-from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text
+from guerdon.rewards.tfidf import Design, TfidfReward
+from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text, response_texts
 
 logger = logging.getLogger(__name__)
 

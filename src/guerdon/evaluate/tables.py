@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from guerdon.errors import DataError, ModelError
+from guerdon.errors import DataError, ModelError, TextError
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Scorer, group_key, prompt_text
+from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, Reference, Scorer, group_key, prompt_text
 
 Request: TypeAlias = tuple[Prompt, str, str | None]
 """What a scorer is asked about: prompt, response, reference."""
@@ -25,17 +25,24 @@ class Requests:
     """The distinct requests of all tables, so that nothing is scored twice."""
 
     index: dict[Request, int] = field(default_factory=dict)
+    origins: list[Origin | None] = field(default_factory=list)
+    """Where each request was first read."""
 
     def add(self, row: AnyRow, response: str) -> int:
         """The number of the request for this response to the row's prompt."""
         # A reference that is itself being judged would tell a reference-based scorer the answer.
         reference = None if isinstance(row, Reference) else row.reference
-        return self.index.setdefault((row.prompt, response, reference), len(self.index))
+        request = row.prompt, response, reference
+        if request not in self.index:
+            self.index[request] = len(self.index)
+            self.origins.append(row.origin)
+        return self.index[request]
 
     def score(self, scorer: Scorer, progress: Callable[[int, int], None] | None = None) -> Floats:
         """Asks the scorer about every request once; shape (requests,), NaN where there is no finite reward.
 
         Raises:
+            DataError: a text cannot be scored.
             ModelError: the scorer does not give one reward per response.
         """
         requests = list(self.index)
@@ -44,7 +51,10 @@ class Requests:
         rewards = np.full(len(requests), np.nan)
         for start in range(0, len(order), _CHUNK):
             places = order[start : start + _CHUNK]
-            rewards[places] = _ask(scorer, [requests[i] for i in places])
+            try:
+                rewards[places] = _ask(scorer, [requests[i] for i in places])
+            except TextError as error:
+                raise error.at(self.origins[places[error.index]]) from None
             if progress is not None:
                 progress(start + len(places), len(order))
         rewards[~np.isfinite(rewards)] = np.nan

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from guerdon.batches import Tokens
-from guerdon.errors import DataError
+from guerdon.errors import DataError, TextError
 from guerdon.rewards.contract import ScoreContract
 from guerdon.types import Message, Prompt, prompt_text
 
@@ -69,7 +69,7 @@ class Encoder:
 
         Raises:
             ValueError: the lengths differ.
-            DataError: a text is too long and `overlong` does not allow to cut it.
+            TextError: a text is too long and `overlong` does not allow to cut it.
         """
         if len(prompts) != len(responses):
             raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
@@ -185,11 +185,12 @@ class Encoder:
         too_long = surplus > len(of_prompt)
         if self.overlong == "error" or (self.overlong == "cut-prompt" and too_long):
             what = "response alone" if too_long else "prompt and response"
-            raise DataError(
-                f"text {number + 1} of {len(responses)} is too long: {what} takes {len(piece.ids)} tokens, the model "
-                f"reads {self.contract.max_length}; the response begins {responses[number][:60]!r}. Fix: shorten it, "
+            raise TextError(
+                number,
+                f"too long: {what} takes {len(piece.ids)} tokens, the model reads {self.contract.max_length}; "
+                f"the response begins {responses[number][:60]!r}. Fix: shorten it, "
                 "choose a model that reads more, raise --max-length if the model allows, or pass "
-                f"--overlong {'cut' if too_long else 'cut-prompt'}"
+                f"--overlong {'cut' if too_long else 'cut-prompt'}",
             )
         drop = set(of_prompt[:surplus])
         if too_long:

@@ -16,7 +16,7 @@ import numpy as np
 from guerdon.errors import DataError, ModelError
 from guerdon.files import atomic_write
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text, response_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -231,17 +231,6 @@ class Design:
         places = [self.index[row.response] for row in rows]
         model = Ridge(alpha=1.0, solver="sparse_cg").fit(self.matrix[places], target)
         return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
-
-
-def response_texts(row: AnyRow) -> tuple[str, ...]:
-    """The responses that a row judges, the better ones first where the row says so."""
-    if isinstance(row, Comparison):
-        return row.chosen, row.rejected
-    if isinstance(row, Rating):
-        return (row.response,)
-    if isinstance(row, Ranking):
-        return row.responses
-    return () if row.reference is None else (row.reference, *row.generated)
 
 
 def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[Ints, Ints, Floats]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from guerdon.batches import Tokens
 from guerdon.data.split import split_rows
+from guerdon.errors import TextError
 from guerdon.rewards.net import disable_dropout
 from guerdon.rewards.transformer import Lora, TransformerReward
 from guerdon.train import examples
@@ -17,7 +18,7 @@ from guerdon.train.examples import Heads, Judgement, Scale, TextTable
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
 from guerdon.train.ranks import main_process_first
-from guerdon.types import AnyRow
+from guerdon.types import AnyRow, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,11 @@ def prepare(rows: Sequence[AnyRow], held: Sequence[AnyRow] | None, config: Train
     )
     if not config.dropout:
         disable_dropout(reward.net)
-    encoded = reward.encode(table.prompts, table.responses)
+    try:
+        encoded = reward.encode(table.prompts, table.responses)
+    except TextError as error:
+        text = table.prompts[error.index], table.responses[error.index]
+        raise error.at(origin_of([*rows, *(held or ())], *text)) from None
     for warning in encoded.warnings():
         logger.warning(warning)
     return Prepared(rows, reward, heads, scales, table, encoded.tokens, steps, checks)

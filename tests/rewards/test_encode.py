@@ -170,7 +170,7 @@ def test_cut_also_shortens_the_response_and_says_so(tiny_bert: str) -> None:
 
 def test_a_response_that_does_not_fit_alone_is_an_error(tiny_bert: str) -> None:
     encoder, _ = encoder_for(tiny_bert, "pair", max_length=10)
-    with pytest.raises(DataError, match="text 2: too long: response alone takes 33.*reads 10.*'egg egg.*--overlong cut$"):
+    with pytest.raises(DataError, match="text 2: too long: response alone takes 33.*reads 10.*'egg.*--overlong cut$"):
         encoder.encode(["", ""], ["egg", "egg " * 30])
 
 

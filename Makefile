@@ -36,8 +36,10 @@ check: setup ## what CI runs: format, lint, types, then the quick tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; minutes)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; half an hour); DATA=FILE: on your own comparisons
+	@set -e; for script in score_encoder train_decoder; do \
+		echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(if $(DATA),--data $(DATA)); \
+	done
 
 format: setup ## format the code and fix what the linter can
 	$(BIN)/ruff format .

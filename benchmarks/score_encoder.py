@@ -46,7 +46,7 @@ def flops(model: TransformerReward, lengths: list[int]) -> float:
 def main() -> None:
     """Runs the systems in turn and prints medians, ratios and the share of the peak."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default="starter", help="comparisons")
     parser.add_argument("--texts", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()

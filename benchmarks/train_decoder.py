@@ -109,7 +109,7 @@ def timed(train: Callable[[], object], pairs: int) -> float:
 def main() -> None:
     """Runs the systems in turn and prints medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="comparisons with long shared prompts")
+    parser.add_argument("--data", default="starter", help="comparisons")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--pairs", type=int, default=32, help="pairs of one timed run")
     parser.add_argument("--pairs-per-step", type=int, default=32, help="a multiple of 8")

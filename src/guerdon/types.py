@@ -158,14 +158,14 @@ def group_key(row: Row) -> str:
 
 
 def response_texts(row: AnyRow) -> tuple[str, ...]:
-    """The responses that a row judges, the better ones first where the row says so."""
+    """Every text that a row judges as an answer to its prompt, a reference first."""
     if isinstance(row, Comparison):
         return row.chosen, row.rejected
     if isinstance(row, Rating):
         return (row.response,)
     if isinstance(row, Ranking):
         return row.responses
-    return () if row.reference is None else (row.reference, *row.generated)
+    return (*([row.reference] if row.reference else []), *row.generated)
 
 
 def origin_of(rows: Iterable[AnyRow], prompt: Prompt, response: str) -> Origin | None:

@@ -17,7 +17,7 @@ from guerdon.rewards.tfidf import (
     preference_pairs,
     rating_targets,
 )
-from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer, response_texts
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer
 
 ENGLISH = ("thank you for a clear and polite answer", "go away you silly fool", "the river runs past an old mill")
 CHINESE = ("谢谢，这个回答很清楚也很有礼貌", "走开，你这个笨蛋", "河水流过一座旧磨坊")
@@ -163,8 +163,10 @@ def test_several_attributes_become_one_target():
     assert rating_targets(named).tolist() == [7]
 
 
-def test_a_reference_without_a_text_has_no_responses():
-    assert response_texts(Reference(prompt="p", generated=("a",))) == ()
+def test_generated_texts_without_a_reference_order_nothing():
+    rows = [Reference(prompt="p", generated=("a", "b")), Comparison(prompt="p", chosen="a", rejected="b")]
+    better, worse, _ = preference_pairs(rows, {"a": 0, "b": 1})
+    assert (better.tolist(), worse.tolist()) == ([0], [1])
 
 
 def test_fits_on_parts_share_the_features():

@@ -174,16 +174,16 @@ class _Measured:
 def _evaluate(job: _Job, plan: Plan, reward: TransformerReward, console: Console) -> _Measured:
     from guerdon.cli.evaluate import show, verdict_line
     from guerdon.cli.progress import text_progress, watch
-    from guerdon.data.split import responses
     from guerdon.evaluate.agreement import evaluate
     from guerdon.evaluate.baselines import default_baselines
     from guerdon.files import atomic_write
     from guerdon.report.quickstart import Remembered, evaluate_by_reading
+    from guerdon.types import response_texts
 
     scorer = Remembered(reward)
     with job.step("evaluate", f"on {len(plan.test):,} rows, beside baselines"):
         baselines = default_baselines(plan.test, job.out / "model", seed=job.seed)
-        texts = {(row.prompt, text) for row in plan.test for text in responses(row)}
+        texts = {(row.prompt, text) for row in plan.test for text in response_texts(row)}
         with text_progress(console, "scoring", len(texts)) as advance:
             watch(reward, advance)
             found = evaluate(scorer, plan.test, baselines=baselines, seed=job.seed)

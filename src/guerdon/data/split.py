@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, group_key, prompt_text
+from guerdon.types import AnyRow, Prompt, group_key, prompt_text, response_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,12 @@ def leaks(train: Iterable[AnyRow], test: Iterable[AnyRow]) -> list[str]:
     """
     seen: dict[str, set[str]] = {}
     for row in train:
-        seen.setdefault(_fingerprint(prompt_text(row.prompt)), set()).update(map(_fingerprint, responses(row)))
+        seen.setdefault(_fingerprint(prompt_text(row.prompt)), set()).update(map(_fingerprint, response_texts(row)))
     found: dict[str, tuple[AnyRow, set[str]]] = {}
     for row in test:
         prompt = _fingerprint(prompt_text(row.prompt))
         if prompt in seen:
-            common = {_fingerprint(said) for said in responses(row)} & seen[prompt]
+            common = {_fingerprint(said) for said in response_texts(row)} & seen[prompt]
             found.setdefault(prompt, (row, set()))[1].update(common)
     return [_leak(row, len(common)) for row, common in found.values()]
 
@@ -118,19 +118,6 @@ def _fingerprint(text: str) -> str:
 def normalised(text: str) -> str:
     """The text without differences of case and white space."""
     return " ".join(text.casefold().split())
-
-
-def responses(row: AnyRow) -> Iterator[str]:
-    """Every text that a row judges as an answer to its prompt."""
-    if isinstance(row, Comparison):
-        yield from (row.chosen, row.rejected)
-    elif isinstance(row, Rating):
-        yield row.response
-    elif isinstance(row, Ranking):
-        yield from row.responses
-    else:
-        yield from ((row.reference,) if row.reference else ())
-        yield from row.generated
 
 
 def first_user_turn(prompt: Prompt) -> str:

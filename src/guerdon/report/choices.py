@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guerdon.data.read import STARTER, load_rows
-from guerdon.data.split import leaks, responses, split_rows
+from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.models import resolve
 from guerdon.report.page import UNREADABLE
 from guerdon.train.config import TrainConfig
-from guerdon.types import AnyRow, Rating, group_key, prompt_text
+from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -115,7 +115,7 @@ def _drawn_groups(rows: Sequence[AnyRow], most: int, seed: int) -> Iterator[list
 
 def pairs_in(row: AnyRow) -> float:
     """The work that a row makes, in pairs of responses."""
-    return max(1, sum(1 for _ in responses(row))) / 2
+    return max(1, len(response_texts(row))) / 2
 
 
 def count_rows(rows: Sequence[AnyRow]) -> str:
@@ -181,7 +181,7 @@ def smollm2_installed() -> bool:
 def sample_reading(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> tuple[float, float]:
     """Share of unknown tokens in the answers, and mean tokens of a prompt with its answer, on a sample of the rows."""
     picked = rows[:: max(1, len(rows) // _SAMPLE)]
-    pairs = [(prompt_text(row.prompt), text) for row in picked for text in responses(row)]
+    pairs = [(prompt_text(row.prompt), text) for row in picked for text in response_texts(row)]
     if not pairs:
         return 0.0, 0.0
     answers = count_tokens(tokenizer, [text for _, text in pairs])
@@ -193,10 +193,10 @@ def sample_reading(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -
 
 def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
     """Of each row, the share of unknown tokens in its answers, which are what is judged."""
-    counts = iter(count_tokens(tokenizer, [text for row in rows for text in responses(row)]))
+    counts = iter(count_tokens(tokenizer, [text for row in rows for text in response_texts(row)]))
     shares = []
     for row in rows:
-        own = [next(counts) for _ in responses(row)]
+        own = [next(counts) for _ in response_texts(row)]
         shares.append(sum(lost for _, lost in own) / max(1, sum(tokens for tokens, _ in own)))
     return shares
 

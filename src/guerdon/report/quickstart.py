@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from guerdon.data.split import responses
 from guerdon.errors import OutputError
 from guerdon.evaluate.agreement import evaluate
 from guerdon.evaluate.results import Evaluation
@@ -26,7 +25,7 @@ from guerdon.report.choices import UNREADABLE_ROW, unread_share
 from guerdon.report.examples import Example
 from guerdon.report.page import Explanation, Reading
 from guerdon.train.config import TrainConfig
-from guerdon.types import AnyRow, Prompt, Scorer
+from guerdon.types import AnyRow, Prompt, Scorer, response_texts
 
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
@@ -122,7 +121,7 @@ def readings(reward: TransformerReward, rows: Sequence[AnyRow]) -> dict[str, Rea
     """What the model reads of each subset, and of all rows under the empty name."""
     by_subset: dict[str, dict[tuple[Prompt, str], None]] = {"": {}}
     for row in rows:
-        for text in responses(row):
+        for text in response_texts(row):
             for name in {"", row.subset}:
                 by_subset.setdefault(name, {})[row.prompt, text] = None
     return {name: _reading(reward, list(texts)) for name, texts in by_subset.items()}

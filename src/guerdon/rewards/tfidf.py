@@ -249,8 +249,8 @@ def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[
         if isinstance(row, Comparison):
             pairs.append((index[row.chosen], index[row.rejected], row.preference))
         elif isinstance(row, Reference):
-            places = [index[text] for text in response_texts(row)]
-            pairs += [(places[0], other, 1.0) for other in places[1:]]
+            if row.reference:
+                pairs += [(index[row.reference], index[other], 1.0) for other in row.generated]
         elif isinstance(row, Ranking):
             # The scores of one ranking speak of that ranking only, so it is a group of its own.
             items += [(f"ranking {number}", text, s) for text, s in zip(row.responses, row.scores, strict=True)]

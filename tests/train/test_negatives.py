@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ConfigError
+from guerdon.policy.decode import Sample
+from guerdon.policy.model import Answer
 from guerdon.train import negatives
 from guerdon.train.config import TrainConfig
 from guerdon.train.negatives import with_policy_negatives
@@ -23,12 +25,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Puts a policy in place that gives a good, a repeated, an empty and a perfect answer; records what it is asked."""
     calls: list[dict[str, Any]] = []
 
-    def answer(policy: str, prompts: list[str], **options: Any) -> Iterator[list[str]]:
-        calls.append({"policy": policy, "prompts": prompts} | options)
-        yield from ([f"answer to {prompt}", f"answer to {prompt}", ""] for prompt in prompts[:-1])
-        yield ["right", "answer", "another"]
+    class Scripted:
+        def answer(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[Answer]]]:
+            calls.append({"prompts": prompts} | options)
+            nothing = Sample((), (), True)
+            yield len(prompts) - 1, [Answer(text, nothing) for text in ("right", "answer", "another")]
+            for index, prompt in enumerate(prompts[:-1]):
+                yield index, [Answer(text, nothing) for text in (f"answer to {prompt}", f"answer to {prompt}", "")]
 
-    monkeypatch.setattr(negatives, "sample_answers", answer)
+    def load(name: str, **options: Any) -> Scripted:
+        calls.append({"policy": name} | options)
+        return Scripted()
+
+    monkeypatch.setattr(negatives.Policy, "load", load)
     return calls
 
 
@@ -47,7 +56,10 @@ def test_usable_answers_join_the_generated_texts(
         ("old", "answer to p"),
         ("answer", "another"),
     ]
-    assert asked == [{"policy": "a policy", "prompts": ["p", "q"], "per_prompt": 3, "seed": 5}]
+    assert asked == [
+        {"policy": "a policy", "trust_remote_code": False},
+        {"prompts": ["p", "q"], "per_prompt": 3, "seed": 5},
+    ]
     assert "3 answers of the policy were empty, repeated, or the reference itself: left out" in caplog.text
 
 
@@ -55,7 +67,7 @@ def test_they_are_read_back_and_not_asked_for_again(asked: list[dict[str, Any]],
     first = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
     again = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
     assert list(again) == list(first)
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 def test_other_rows_are_refused(tmp_path: Path) -> None:

@@ -1,1 +1,5 @@
-"""A language model that answers."""
+"""A language model that answers.
+
+model.py    a policy by name: rendering, answers
+decode.py   sampling token by token, for many answers at once
+"""

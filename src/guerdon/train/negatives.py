@@ -9,8 +9,8 @@ from pathlib import Path
 
 from guerdon.data.read import load_rows
 from guerdon.data.write import write_rows
-from guerdon.errors import ConfigError
-from guerdon.policy.generate import sample_answers
+from guerdon.errors import ConfigError, TextError
+from guerdon.policy.model import Policy
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Reference
 
@@ -25,6 +25,7 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
 
     Raises:
         ConfigError: the rows are not references.
+        DataError: a prompt is too long for the policy.
         ModelError: the policy cannot be loaded.
     """
     if kept.exists():
@@ -32,15 +33,18 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
     references = [row for row in rows if isinstance(row, Reference)]
     if len(references) != len(rows):
         raise ConfigError("--policy needs rows with a prompt and a reference; this data has other kinds of rows")
-    answers = sample_answers(
-        config.policy, [row.prompt for row in references], per_prompt=config.policy_negatives, seed=config.seed
-    )
-    found: list[AnyRow] = []
+    policy = Policy.load(config.policy, trust_remote_code=config.trust_remote_code)
+    prompts = [row.prompt for row in references]
+    found: list[AnyRow] = list(references)
     left_out = 0
-    for row, texts in zip(references, answers, strict=True):
-        usable = tuple(dict.fromkeys(text for text in texts if text and text != row.reference))
-        left_out += len(texts) - len(usable)
-        found.append(replace(row, generated=(*row.generated, *usable)))
+    try:
+        for index, answers in policy.answer(prompts, per_prompt=config.policy_negatives, seed=config.seed):
+            row = references[index]
+            usable = tuple(dict.fromkeys(a.text for a in answers if a.text and a.text != row.reference))
+            left_out += len(answers) - len(usable)
+            found[index] = replace(row, generated=(*row.generated, *usable))
+    except TextError as error:
+        raise error.at(references[error.index].origin) from None
     if left_out:
         logger.warning("%d answers of the policy were empty, repeated, or the reference itself: left out", left_out)
     write_rows(found, kept)

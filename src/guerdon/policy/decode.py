@@ -1,0 +1,223 @@
+"""Sampling token by token, for many answers at once.
+
+Every prompt is computed once, however many answers it gets; the cache has room for the whole answer from the start,
+where Transformers concatenates at every token; rows that have ended leave the batch. Uniform numbers are drawn before
+the first token, one for each row and token, so that an answer depends on the seed and not on what leaves when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from guerdon.batches import pad
+from guerdon.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    max_new_tokens: int = 128
+    """Longest answer, in tokens."""
+    temperature: float = 1.0
+    """Of the softmax; 0 takes the most probable token."""
+    top_p: float = 1.0
+    """Draw from the smallest set of tokens with this probability (Holtzman et al. 2020, arXiv:1904.09751)."""
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.max_new_tokens < 1:
+            faults.append(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if not self.temperature >= 0:
+            faults.append(f"temperature must be 0 or more, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            faults.append(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if faults:
+            raise ConfigError("sampling: " + "; ".join(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled answer as tokens."""
+
+    ids: tuple[int, ...]
+    """The end-of-sequence token included, where there is one."""
+    logps: tuple[float, ...]
+    """log softmax(logits / temperature) of each token, in nats; of the plain softmax where the temperature is 0."""
+    finished: bool
+    """Whether it ended by itself, and not at the longest length."""
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, written into room that was made for the whole answer."""
+
+    def __init__(self, keys: Tensor, values: Tensor, repeats: Tensor, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+        self._length = keys.shape[-2]
+        self._all_keys = self._with_room(keys, repeats, room)
+        self._all_values = self._with_room(values, repeats, room)
+        self._show()
+
+    @staticmethod
+    def _with_room(states: Tensor, repeats: Tensor, room: int) -> Tensor:
+        _, heads, length, width = states.shape
+        roomy = states.new_empty(len(repeats), heads, length + room, width)
+        roomy[:, :, :length] = states[repeats]
+        return roomy
+
+    def _show(self) -> None:
+        self.keys: Tensor = self._all_keys[:, :, : self._length]
+        self.values: Tensor = self._all_values[:, :, : self._length]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Writes the states of new tokens, shape (rows, heads, tokens, width), behind those that are there."""
+        start, self._length = self._length, self._length + key_states.shape[-2]
+        self._all_keys[:, :, start : self._length] = key_states
+        self._all_values[:, :, start : self._length] = value_states
+        self._show()
+        return self.keys, self.values
+
+    def keep(self, rows: Tensor) -> None:
+        """Lets all rows but these go."""
+        self._all_keys = self._all_keys[rows]
+        self._all_values = self._all_values[rows]
+        self._show()
+
+
+def decodes(model: Any) -> bool:
+    """Whether `decode` can run this model: a causal one whose cache is keys and values of every token."""
+    if model.config.is_encoder_decoder:
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def decode(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    per_prompt: int,
+    sampling: Sampling,
+    *,
+    pad_id: int,
+    eos_ids: Sequence[int],
+    generator: torch.Generator,
+) -> list[list[Sample]]:
+    """Samples answers to prompts, all side by side.
+
+    Args:
+        model: a causal language model for which `decodes` holds, in evaluation mode.
+        prompts: n prompts as token ids, none empty.
+        per_prompt: answers to each.
+        sampling: how tokens are drawn.
+        pad_id: any valid id; what is padding is told by the mask.
+        eos_ids: tokens that end an answer.
+        generator: on the CPU; gives n * per_prompt * max_new_tokens numbers whatever is sampled.
+
+    Returns:
+        For each prompt its samples.
+    """
+    device = next(model.parameters()).device
+    rows = len(prompts) * per_prompt
+    uniform = torch.rand(rows, sampling.max_new_tokens, generator=generator, dtype=torch.float64).to(device)
+    ends = torch.tensor(sorted(set(eos_ids)), device=device)
+    with torch.inference_mode():
+        logits, cache, mask, place = _prefill(model, prompts, per_prompt, sampling.max_new_tokens, pad_id)
+        ids = torch.full((rows, sampling.max_new_tokens), pad_id, device=device)
+        logps = torch.zeros(rows, sampling.max_new_tokens, device=device)
+        lengths = torch.full((rows,), sampling.max_new_tokens, device=device)
+        finished = torch.zeros(rows, dtype=torch.bool, device=device)
+        live = torch.arange(rows, device=device)  # the rows of the batch, as rows of the result
+        width = max(len(prompt) for prompt in prompts)
+        for step in range(sampling.max_new_tokens):
+            token, logp = draw(logits, uniform[live, step], sampling)
+            ids[live, step], logps[live, step] = token, logp
+            ended = torch.isin(token, ends) & ~finished[live]
+            finished[live[ended]] = True
+            lengths[live[ended]] = step + 1
+            going = (~finished[live]).nonzero()[:, 0]
+            if not len(going) or step + 1 == sampling.max_new_tokens:
+                break
+            if len(going) <= _LEAVE_AT * len(live):
+                live, token, mask, place = live[going], token[going], mask[going], place[going]
+                for layer in cache.layers:
+                    layer.keep(going)
+            logits = model(
+                input_ids=token.unsqueeze(1),
+                attention_mask=mask[:, : width + step + 1],
+                position_ids=(place + step).unsqueeze(1),
+                past_key_values=cache,
+            ).logits[:, -1]
+    samples = [
+        Sample(tuple(row[:length]), tuple(logp[:length]), end)
+        for row, logp, length, end in zip(
+            ids.tolist(), logps.tolist(), lengths.tolist(), finished.tolist(), strict=True
+        )
+    ]
+    return [samples[start : start + per_prompt] for start in range(0, rows, per_prompt)]
+
+
+_LEAVE_AT = 0.75
+"""Ended rows leave the batch when at most this share of it still goes on: leaving copies the cache."""
+
+
+def _prefill(
+    model: Any, prompts: Sequence[Sequence[int]], per_prompt: int, room: int, pad_id: int
+) -> tuple[Tensor, Any, Tensor, Tensor]:
+    """Computes every distinct prompt once.
+
+    Returns:
+        Logits of the next token (rows, vocabulary); the cache of all rows; which of its places and of the room behind
+        them hold a token (rows, longest prompt + room); the position of the next token (rows,).
+    """
+    device = next(model.parameters()).device
+    distinct = {tuple(prompt): None for prompt in prompts}
+    order = {prompt: place for place, prompt in enumerate(distinct)}
+    repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(per_prompt)], device=device)
+    width = max(map(len, distinct))
+    ids = pad(distinct, width, pad_id, left=True).to(device)
+    mask = pad(([1] * len(prompt) for prompt in distinct), width, 0, left=True).to(device)
+    positions = pad((range(len(prompt)) for prompt in distinct), width, 0, left=True).to(device)
+    filled: Any = DynamicCache(config=model.config)
+    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled, logits_to_keep=1)
+    cache: Any = DynamicCache()
+    cache.layers = [_RoomyLayer(layer.keys, layer.values, repeats, room) for layer in filled.layers]
+    whole = torch.cat([mask, mask.new_ones(len(distinct), room)], dim=1)[repeats]
+    return output.logits[:, -1][repeats], cache, whole, mask.sum(dim=1)[repeats]
+
+
+def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """Draws one token a row by inverting the distribution function.
+
+    Args:
+        logits: shape (rows, vocabulary).
+        uniform: numbers in [0, 1), float64, shape (rows,).
+        sampling: how.
+
+    Returns:
+        Token ids (rows,), and their log-probabilities in nats (rows,), float32, before `top_p`.
+    """
+    logps = torch.log_softmax(logits.float() / (sampling.temperature or 1.0), dim=1)
+    if sampling.temperature == 0:
+        token = logps.argmax(dim=1)
+    else:
+        probabilities = logps.exp()
+        if sampling.top_p < 1:
+            probabilities = nucleus(probabilities, sampling.top_p)
+        below = probabilities.cumsum(dim=1, dtype=torch.float64)
+        target = (uniform * below[:, -1]).unsqueeze(1)
+        token = torch.searchsorted(below, target, right=True).squeeze(1)
+    return token, logps.gather(1, token.unsqueeze(1)).squeeze(1)
+
+
+def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Sets to 0 what is outside the smallest set of most probable tokens that holds `top_p`; (rows, vocabulary)."""
+    ordered, places = probabilities.sort(dim=1, descending=True)
+    outside = ordered.cumsum(dim=1) - ordered >= top_p  # what stands before a token holds enough already
+    return probabilities.masked_fill(torch.zeros_like(outside).scatter(1, places, outside), 0.0)

@@ -1,0 +1,213 @@
+"""A language model that answers: prompts in, sampled answers out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from guerdon.errors import DataError, ModelError, TextError
+from guerdon.models import resolve
+from guerdon.policy.decode import Sample, Sampling, decode, decodes
+from guerdon.types import Message, Prompt, prompt_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the policy said, as text and as tokens."""
+
+    text: str
+    """Without special tokens, stripped; may be empty."""
+    sample: Sample
+
+
+class Policy:
+    """A causal or sequence-to-sequence language model with its tokenizer."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model: Any = model
+        self.tokenizer: Any = tokenizer
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        device: str | None = None,
+        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+        trust_remote_code: bool = False,
+    ) -> Policy:
+        """Loads a policy.
+
+        Args:
+            name: `smollm2`, a folder, or a hub name.
+            device: `cpu`, `cuda` ...; None takes a GPU where there is one.
+            dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
+            trust_remote_code: run code that comes with the model; only for models you trust.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+        path = resolve(name)
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if dtype == "auto":
+            dtype = "bfloat16" if where.startswith("cuda") else "float32"
+        trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        try:
+            config = AutoConfig.from_pretrained(path, **trust)
+            kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            tokenizer = AutoTokenizer.from_pretrained(path, **trust)
+            model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
+        except Exception as error:
+            raise ModelError(f"cannot load the policy {name!r}: {' '.join(str(error).split())[:300]}") from error
+        return cls(model.to(torch.device(where)).eval(), tokenizer)
+
+    @cached_property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        given = self.model.generation_config.eos_token_id
+        several = given if isinstance(given, list) else [given]
+        return tuple(sorted({one for one in (*several, self.tokenizer.eos_token_id) if one is not None}))
+
+    @property
+    def window(self) -> int:
+        """The most tokens, prompt and answer together, that the model reads."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length)
+
+    def render(self, prompt: Prompt) -> str:
+        """The text that an answer follows."""
+        if not self.tokenizer.chat_template:
+            return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
+        turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        from jinja2 import TemplateError
+
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            roles = ", ".join(turn.role for turn in turns)
+            raise DataError(
+                f"the policy's chat template refuses a chat with the turns {roles}: {error}. Fix: change the roles, or "
+                "choose a policy whose template has them"
+            ) from error
+
+    def encode(self, prompts: Sequence[Prompt], *, room: int) -> list[list[int]]:
+        """Token ids of n prompts.
+
+        Raises:
+            TextError: a prompt leaves less than `room` tokens for the answer.
+        """
+        chat = bool(self.tokenizer.chat_template)  # a template writes its own BOS
+        texts = [self.render(prompt) for prompt in prompts]
+        coded = self.tokenizer(texts, add_special_tokens=not chat, truncation=False, verbose=False)["input_ids"]
+        shared = 0 if self.model.config.is_encoder_decoder else room
+        for index, ids in enumerate(coded):
+            if len(ids) + shared > self.window:
+                raise TextError(
+                    index,
+                    f"too long: the prompt takes {len(ids)} tokens, the policy reads {self.window}, answer included; "
+                    f"it begins {prompt_text(prompts[index])[:60]!r}. Fix: shorten it, allow fewer new tokens (now "
+                    f"{room}), or choose a policy that reads more",
+                )
+        return [list(ids) for ids in coded]
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        per_prompt: int = 1,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        rows: int = 64,
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        """Samples answers, prompts of like length side by side.
+
+        Args:
+            prompts: n prompts.
+            per_prompt: answers to each.
+            sampling: how tokens are drawn.
+            seed: of the sampling; the same prompts then get the same answers.
+            rows: answers that are sampled side by side.
+
+        Yields:
+            Index of a prompt and its `per_prompt` answers, each prompt once, in no particular order.
+
+        Raises:
+            TextError: a prompt is too long.
+        """
+        sampling = sampling or Sampling()
+        coded = self.encode(prompts, room=sampling.max_new_tokens)
+        generator = torch.Generator().manual_seed(seed)
+        order = sorted(range(len(prompts)), key=lambda index: (len(coded[index]), index))
+        wide = max(1, rows // per_prompt)
+        for start in range(0, len(order), wide):
+            chosen = order[start : start + wide]
+            samples = self.sample([coded[index] for index in chosen], per_prompt, sampling, generator)
+            for index, own in zip(chosen, samples, strict=True):
+                texts = self.tokenizer.batch_decode([sample.ids for sample in own], skip_special_tokens=True)
+                yield index, [Answer(text.strip(), sample) for text, sample in zip(texts, own, strict=True)]
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator
+    ) -> list[list[Sample]]:
+        """Samples answers to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
+        if decodes(self.model):
+            return decode(
+                self.model,
+                prompts,
+                per_prompt,
+                sampling,
+                pad_id=self.tokenizer.pad_token_id,
+                eos_ids=self.eos_ids,
+                generator=generator,
+            )
+        return self._generate(prompts, per_prompt, sampling, generator)
+
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator
+    ) -> list[list[Sample]]:
+        """The same by Transformers' `generate`, for encoder-decoders and for caches of other kinds."""
+        padded = self.tokenizer.pad(
+            {"input_ids": [list(ids) for ids in prompts]}, padding_side="left", return_tensors="pt"
+        ).to(self.model.device)
+        warm = sampling.temperature > 0
+        with torch.random.fork_rng(devices=_devices(self.model.device)), torch.inference_mode():
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            output = self.model.generate(
+                **padded,
+                do_sample=warm,
+                **({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if warm else {}),
+                max_new_tokens=sampling.max_new_tokens,
+                num_return_sequences=per_prompt,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=list(self.eos_ids),
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        scores = torch.stack(output.logits, dim=1).float() / (sampling.temperature or 1.0)
+        ids = output.sequences[:, -scores.shape[1] :]
+        logps = torch.log_softmax(scores, dim=2).gather(2, ids.unsqueeze(2)).squeeze(2)
+        samples = [self._ended(row, logp) for row, logp in zip(ids.tolist(), logps.tolist(), strict=True)]
+        return [samples[start : start + per_prompt] for start in range(0, len(samples), per_prompt)]
+
+    def _ended(self, ids: list[int], logps: list[float]) -> Sample:
+        stop = next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)
+        return Sample(tuple(ids[:stop]), tuple(logps[:stop]), stop is not None)
+
+
+def _devices(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -241,3 +242,33 @@ def test_ten_thousand_pairs_take_under_two_seconds():
     start = time.process_time()
     metrics.clustered_bootstrap(lambda weights: metrics.accuracy_ties_half(margins, weights), np.arange(10_000))
     assert time.process_time() - start < 2
+
+
+@given(paired(), st.integers(1, 6))
+def test_best_of_n_is_the_mean_over_all_subsets(data, n):
+    scores, values, *_ = (column[:7] for column in data)
+    n = min(n, len(scores))
+
+    def best(chosen):
+        top = scores[list(chosen)].max()
+        return np.mean([values[i] for i in chosen if scores[i] == top])
+
+    expected = np.mean([best(chosen) for chosen in itertools.combinations(range(len(scores)), n)])
+    found = metrics.best_of_n_probabilities(scores, n)
+    assert found.sum() == pytest.approx(1)
+    assert found @ values == pytest.approx(expected)
+
+
+def test_best_of_n_is_stable_for_many_candidates():
+    found = metrics.best_of_n_probabilities(np.arange(4096.0), 2048)
+    assert found.sum() == pytest.approx(1)
+    assert found[-1] == pytest.approx(0.5)
+    assert metrics.best_of_n_probabilities([3.0, 3.0, 1.0], 1) == pytest.approx([1 / 3] * 3)
+
+
+def test_the_kl_bound_of_best_of_n_is_reached_without_ties():
+    """KL of the density n F^(n-1) f against f is log n - (n - 1) / n."""
+    for n in (1, 2, 16):
+        u = (np.arange(200_000) + 0.5) / 200_000
+        density = n * u ** (n - 1)
+        assert metrics.best_of_n_kl(n) == pytest.approx(np.mean(density * np.log(density)), abs=1e-3)

@@ -254,6 +254,44 @@ def ndcg(scores: ArrayLike, relevance: ArrayLike, k: int = 10, *, exponential: b
     return float(mean_gain[np.sort(group)] @ discounts / (np.sort(gains)[::-1] @ discounts))
 
 
+def best_of_n_probabilities(scores: ArrayLike, n: int) -> Floats:
+    """P(candidate i has the highest score among n drawn without replacement), equal scores sharing alike.
+
+    With N candidates, c_i of them scored at most s_i and b_i below s_i, and t_i = c_i - b_i tied with i,
+
+        P_i = [C(c_i, n) - C(b_i, n)] / (t_i C(N, n)).
+
+    The sum of P_i v_i is the unbiased estimate of what best-of-n gets of any value v from N samples, of smallest
+    variance (a U-statistic); the estimator of Nakano et al. 2021 (arXiv:2112.09332), with ties.
+
+    Args:
+        scores: what is picked by, shape (N,), no NaN.
+        n: 1 <= n <= N.
+
+    Returns:
+        Shape (N,), summing to 1.
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    ordered = np.sort(s)
+    upto, below = np.searchsorted(ordered, s, side="right"), np.searchsorted(ordered, s, side="left")
+
+    def share(count: Any) -> Floats:
+        """C(count, n) / C(N, n), by logarithms, since the numbers themselves overflow."""
+        logs = special.gammaln(count + 1) - special.gammaln(np.maximum(count - n, 0) + 1)
+        whole = special.gammaln(len(s) + 1) - special.gammaln(len(s) - n + 1)
+        return np.where(count < n, 0.0, np.exp(logs - whole))
+
+    return np.asarray((share(upto) - share(below)) / (upto - below))
+
+
+def best_of_n_kl(n: int) -> float:
+    """An upper bound on KL(best-of-n || policy), in nats: log n - (n - 1) / n; reached where no scores tie.
+
+    Beirami et al. 2024 (arXiv:2401.01879) show that it is a bound, and not the divergence that it is often taken for.
+    """
+    return float(np.log(n) - (n - 1) / n)
+
+
 def expected_calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 15) -> float:
     """Mean gap between stated probability and what happened (Guo et al. 2017, equation 5).
 

@@ -56,6 +56,14 @@ def test_a_prompt_is_answered_in_any_batch_as_alone(tiny_llama: str) -> None:
     assert beside == texts(answers(policy, temperature=0.0, per_prompt=1, rows=1))
 
 
+def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny_llama: str) -> None:
+    policy = Policy.load(tiny_llama)
+    options: dict[str, Any] = {"per_prompt": 2, "sampling": Sampling(max_new_tokens=6), "rows": 4}
+    whole = dict(policy.answer([*PROMPTS, "egg"], **options))
+    rest = dict(policy.answer([*PROMPTS, "egg"], **options, done={0, 2}))
+    assert rest == {index: whole[index] for index in (1, 3)}
+
+
 def test_generate_gives_the_same_greedily_and_true_logps(tiny_llama: str) -> None:
     """The way for other models, shown on one that both ways can run."""
     policy = Policy.load(tiny_llama)

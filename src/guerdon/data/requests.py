@@ -13,7 +13,7 @@ from guerdon.data.read import STARTER_PARTS, Faults
 from guerdon.data.values import Fields, items, label, response
 from guerdon.data.write import plain, row_record
 from guerdon.errors import DataError
-from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating
+from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, prompt_text, response_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Request:
     """Column -> which of the rewards it takes: one, or a list."""
     reference: str | None = None
     origin: Origin | None = None
+    group: str = ""
 
 
 _ONE: Mapping[str, int | slice] = {"score": 0}
@@ -75,23 +76,28 @@ def requests_of(record: Record, origin: Origin | None = None) -> list[Request]:
         DataError: there is nothing to score, or a column holds what it must not.
     """
     columns = {name for name, value in record.items() if value is not None}
-    own, reference = plain(record), label(record.get("reference"), "reference") or None
+    own = plain(record)
+    about: dict[str, Any] = {
+        "reference": label(record.get("reference"), "reference") or None,
+        "origin": origin,
+        "group": label(record.get("group"), "group"),
+    }
     if {"chosen", "rejected"} <= columns:
         # Votes and margins are left out: they could make chosen and rejected change places.
         bare = {name: record[name] for name in (*PROMPTS, "chosen", "rejected") if name in columns}
         (row,) = read_record(bare, origin)
         assert isinstance(row, Comparison)
-        return [Request(own, row.prompt, (row.chosen, row.rejected), _TWO, reference, origin)]
+        return [Request(own, row.prompt, (row.chosen, row.rejected), _TWO, **about)]
     fields = Fields(record, origin)
     if not columns.isdisjoint(PROMPTS) and not columns.isdisjoint(RESPONSES):
         prompt, (name, value) = take_prompt(fields), fields.first(*RESPONSES)
-        return [Request(own, prompt, (response(value, name),), _ONE, reference, origin)]
+        return [Request(own, prompt, (response(value, name),), _ONE, **about)]
     if not columns.isdisjoint(PROMPTS) and "responses" in columns:
         values = items(record["responses"], "responses")
         if not values:
             raise DataError("column 'responses' is an empty list")
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
-        return [Request(own, take_prompt(fields), texts, _MANY, reference, origin)]
+        return [Request(own, take_prompt(fields), texts, _MANY, **about)]
     try:
         return [_of_row(row) for row in read_record(record, origin)]
     except LayoutError:
@@ -102,17 +108,55 @@ def requests_of(record: Record, origin: Origin | None = None) -> list[Request]:
         ) from None
 
 
+def read_prompts(source: str) -> list[Request]:
+    """The distinct prompts of a source, as requests without texts; judgements are not needed, and not read.
+
+    Raises:
+        DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
+    """
+    if source in STARTER_PARTS:
+        from guerdon.data.starter import starter_rows
+
+        asked = [_prompt_of_row(row) for row in starter_rows(STARTER_PARTS[source])]
+        return list({prompt_text(request.prompt): request for request in reversed(asked)}.values())[::-1]
+    faults, found = Faults(), dict[str, Request]()
+    for origin, record in iter_records(source):
+        try:
+            if isinstance(record, DataError):
+                raise record
+            request = _prompt_of(record, origin)
+        except DataError as error:
+            faults.add(error if error is record else DataError(f"{origin}: {error}"))
+        else:
+            found.setdefault(prompt_text(request.prompt), request)
+    faults.raise_if_any(source, len(found))
+    return list(found.values())
+
+
+def _prompt_of(record: Record, origin: Origin) -> Request:
+    columns = {name for name, value in record.items() if value is not None}
+    if columns.isdisjoint(PROMPTS):
+        return _prompt_of_row(read_record(record, origin)[0])
+    fields = Fields(record, origin)
+    asked, base = take_prompt(fields), fields.base()
+    return Request({}, asked, (), {}, base["reference"], origin, base["group"])
+
+
+def _prompt_of_row(row: AnyRow) -> Request:
+    return Request({}, row.prompt, (), {}, row.reference, row.origin, row.group)
+
+
 def _of_row(row: AnyRow) -> Request:
     """A row of a layout that has no columns of its own for the rewards, in Guerdon's layout."""
     record = row_record(row)
+    about: dict[str, Any] = {"reference": row.reference, "origin": row.origin, "group": row.group}
     if isinstance(row, Comparison):
-        return Request(record, row.prompt, (row.chosen, row.rejected), _TWO, row.reference, row.origin)
+        return Request(record, row.prompt, (row.chosen, row.rejected), _TWO, **about)
     if isinstance(row, Rating):
-        return Request(record, row.prompt, (row.response,), _ONE, row.reference, row.origin)
+        return Request(record, row.prompt, (row.response,), _ONE, **about)
     if isinstance(row, Ranking):
-        return Request(record, row.prompt, row.responses, _MANY, row.reference, row.origin)
+        return Request(record, row.prompt, row.responses, _MANY, **about)
     # The reference is itself scored, so a scorer that needs references must not see it.
     columns: dict[str, int | slice] = {"score_reference": 0} if row.reference else {}
     columns |= {"scores": slice(len(columns), None)} if row.generated else {}
-    texts = (*([row.reference] if row.reference else []), *row.generated)
-    return Request(record, row.prompt, texts, columns, origin=row.origin)
+    return Request(record, row.prompt, response_texts(row), columns, **(about | {"reference": None}))

@@ -29,7 +29,7 @@ def row_record(row: AnyRow) -> Record:
 
     Reading the record gives an equal row back.
     """
-    record: Record = {"prompt": _prompt_value(row.prompt)}
+    record: Record = {"prompt": prompt_value(row.prompt)}
     if isinstance(row, Comparison):
         record |= {"chosen": row.chosen, "rejected": row.rejected}
         record |= {"preference": row.preference} if row.preference != 1.0 else {}
@@ -60,7 +60,8 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
 
 
-def _prompt_value(prompt: Prompt) -> Any:
+def prompt_value(prompt: Prompt) -> Any:
+    """The prompt as JSON has it: a string, or a list of messages."""
     if isinstance(prompt, str):
         return prompt
     return [{"role": message.role, "content": message.content} for message in prompt]

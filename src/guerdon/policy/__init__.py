@@ -1,5 +1,6 @@
 """A language model that answers.
 
-model.py    a policy by name: rendering, answers
-decode.py   sampling token by token, for many answers at once
+model.py     a policy by name: rendering, answers
+decode.py    sampling token by token, for many answers at once
+endpoint.py  a policy behind an OpenAI-compatible endpoint
 """

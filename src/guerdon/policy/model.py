@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -133,6 +134,7 @@ class Policy:
         sampling: Sampling | None = None,
         seed: int = 0,
         rows: int = 64,
+        done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[Answer]]]:
         """Samples answers, prompts of like length side by side.
 
@@ -142,22 +144,27 @@ class Policy:
             sampling: how tokens are drawn.
             seed: of the sampling; the same prompts then get the same answers.
             rows: answers that are sampled side by side.
+            done: indices of prompts that have their answers; the others get those of an unbroken run.
 
         Yields:
-            Index of a prompt and its `per_prompt` answers, each prompt once, in no particular order.
+            Index of a prompt and its `per_prompt` answers, each other prompt once, in no particular order.
 
         Raises:
             TextError: a prompt is too long.
         """
         sampling = sampling or Sampling()
         coded = self.encode(prompts, room=sampling.max_new_tokens)
-        generator = torch.Generator().manual_seed(seed)
         order = sorted(range(len(prompts)), key=lambda index: (len(coded[index]), index))
         wide = max(1, rows // per_prompt)
         for start in range(0, len(order), wide):
             chosen = order[start : start + wide]
+            if all(index in done for index in chosen):
+                continue
+            generator = torch.Generator().manual_seed(_seed_of(seed, start))
             samples = self.sample([coded[index] for index in chosen], per_prompt, sampling, generator)
             for index, own in zip(chosen, samples, strict=True):
+                if index in done:
+                    continue
                 texts = self.tokenizer.batch_decode([sample.ids for sample in own], skip_special_tokens=True)
                 yield index, [Answer(text.strip(), sample) for text, sample in zip(texts, own, strict=True)]
 
@@ -207,6 +214,11 @@ class Policy:
     def _ended(self, ids: list[int], logps: list[float]) -> Sample:
         stop = next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)
         return Sample(tuple(ids[:stop]), tuple(logps[:stop]), stop is not None)
+
+
+def _seed_of(seed: int, batch: int) -> int:
+    """A seed for each batch, so that a run that was cut short goes on as if it had not been."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {batch}".encode(), digest_size=7).digest())
 
 
 def _devices(device: torch.device) -> list[torch.device]:

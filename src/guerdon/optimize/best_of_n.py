@@ -1,0 +1,170 @@
+"""Best-of-N: sample n answers, keep the one with the highest reward.
+
+What that gains is estimated without bias from one pool of N >= n answers a prompt
+(`guerdon.metrics.best_of_n_probabilities`). The reward that picks always rises with n; whether the answers get better
+shows in rewards that did not pick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from guerdon.data.write import plain, prompt_value
+from guerdon.errors import DataError
+from guerdon.metrics import (
+    Floats,
+    Interval,
+    best_of_n_kl,
+    best_of_n_probabilities,
+    bootstrap_distribution,
+    cluster_codes,
+    percentile_interval,
+)
+from guerdon.optimize.candidates import Candidates
+from guerdon.types import Scorer, prompt_text
+
+FULL_SHARE = 0.9
+"""Where the data decides n: the largest for which this share of the prompts has enough answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What best-of-n gets of one value, for each n."""
+
+    name: str
+    means: tuple[Interval, ...]
+    """Mean over prompts of the value of the answer that is picked."""
+    gains: tuple[Interval, ...]
+    """The same minus that of n = 1, from the same resamples."""
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfN:
+    """What best-of-n gains."""
+
+    ns: tuple[int, ...]
+    kl_bounds: tuple[float, ...]
+    """log n - (n - 1) / n in nats: KL(best-of-n || policy) is at most this."""
+    curves: tuple[Curve, ...]
+    """The reward that picks first, then those that only watch."""
+    prompts: int
+    left_out: int
+    """Prompts with fewer answers that have every reward than the largest n."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-ready."""
+        values: dict[str, Any] = plain(asdict(self))
+        return values
+
+
+def rewards_of(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
+    """The reward of every response, shape (responses,) for each prompt; NaN where there is none."""
+    prompts = [one.prompt for one in candidates for _ in one.responses]
+    responses = [response for one in candidates for response in one.responses]
+    references = [one.reference for one in candidates for _ in one.responses]
+    given = references if any(reference is not None for reference in references) else None
+    rewards = np.asarray(scorer.score(prompts, responses, references=given), dtype=np.float64)
+    rewards[~np.isfinite(rewards)] = np.nan
+    ends = np.cumsum([len(one.responses) for one in candidates])[:-1]
+    return list(np.split(rewards, ends))
+
+
+def best_of_n(
+    candidates: Sequence[Candidates],
+    values: Mapping[str, Sequence[Floats]],
+    *,
+    n: int | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> BestOfN:
+    """The curve over n = 1, 2, 4 ... of every value, by the first one's pick, with 95% intervals.
+
+    Args:
+        candidates: the responses to each prompt.
+        values: name -> value of every response, as `rewards_of` gives it. The first picks. A response without one of
+            the values takes no part.
+        n: the largest n; None takes the largest for which 90% of the prompts have enough responses.
+        resamples: bootstrap data sets, of whole groups.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: too few responses have a reward.
+    """
+    columns = [np.stack(parts) for parts in zip(*values.values(), strict=True)]  # of each prompt: (values, responses)
+    pools = [column[:, ~np.isnan(column).any(axis=0)] for column in columns]
+    counts = np.array([pool.shape[1] for pool in pools])
+    most = n or int(np.quantile(counts, 1 - FULL_SHARE, method="lower"))
+    kept = np.flatnonzero(counts >= max(most, 1)).tolist()
+    if most < 2 or not kept:
+        raise DataError(
+            f"best-of-n needs two responses with a reward to a prompt, and {n or 'enough'} as asked; "
+            f"the prompts have {int(counts.min())} to {int(counts.max())} of them"
+        )
+    ns = (*(2**power for power in range(most.bit_length()) if 2**power < most), most)
+    expected = np.array([[pools[i] @ best_of_n_probabilities(pools[i][0], size) for size in ns] for i in kept])
+    groups = cluster_codes([candidates[i].group or prompt_text(candidates[i].prompt) for i in kept])
+    flat = expected.reshape(len(kept), -1)  # (prompts, ns * values)
+
+    def means(weights: Floats) -> Floats:
+        return np.asarray((weights @ flat / weights.sum(1, keepdims=True)).reshape(-1, len(ns), len(values)))
+
+    point = expected.mean(axis=0)
+    drawn = bootstrap_distribution(means, groups, resamples=resamples, seed=seed)
+    curves = tuple(
+        Curve(
+            name,
+            tuple(percentile_interval(point[i, v], drawn[:, i, v]) for i in range(len(ns))),
+            tuple(
+                percentile_interval(point[i, v] - point[0, v], drawn[:, i, v] - drawn[:, 0, v]) for i in range(len(ns))
+            ),
+        )
+        for v, name in enumerate(values)
+    )
+    return BestOfN(ns, tuple(map(best_of_n_kl, ns)), curves, len(kept), len(pools) - len(kept))
+
+
+def training_records(
+    candidates: Sequence[Candidates], rewards: Sequence[Floats]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the pick leaves to train on, in the layouts of TRL, which Guerdon reads too.
+
+    Args:
+        candidates: the responses to each prompt.
+        rewards: of every response, as `rewards_of` gives them.
+
+    Returns:
+        Rows for supervised fine-tuning (`prompt`, `completion`: the best response), and pairs for DPO and the like
+        (`prompt`, `chosen`: the best, `rejected`: the worst, `margin`: the difference of their rewards) of the prompts
+        whose rewards differ. Prompts without a reward are in neither.
+    """
+    best, pairs = [], []
+    for one, values in zip(candidates, rewards, strict=True):
+        if np.isnan(values).all():
+            continue
+        top, bottom = int(np.nanargmax(values)), int(np.nanargmin(values))
+
+        def said(place: int, one: Candidates = one) -> Any:
+            text = one.responses[place]
+            return text if isinstance(one.prompt, str) else [{"role": "assistant", "content": text}]
+
+        prompt = prompt_value(one.prompt)
+        best.append({"prompt": prompt, "completion": said(top)})
+        if values[top] > values[bottom]:
+            margin = float(values[top] - values[bottom])
+            pairs.append({"prompt": prompt, "chosen": said(top), "rejected": said(bottom), "margin": margin})
+    return best, pairs
+
+
+def candidate_records(candidates: Sequence[Candidates], values: Mapping[str, Sequence[Floats]]) -> list[dict[str, Any]]:
+    """Every prompt with its responses and a list of each value; no reward is null."""
+    records = []
+    for place, one in enumerate(candidates):
+        record: dict[str, Any] = {"prompt": prompt_value(one.prompt), "responses": list(one.responses)}
+        record |= {name: plain(column[place].tolist()) for name, column in values.items()}
+        common = {"reference": one.reference, "group": one.group}
+        records.append(record | {name: value for name, value in common.items() if value})
+    return records

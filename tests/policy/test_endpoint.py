@@ -1,0 +1,114 @@
+"""Answers from a server that speaks the chat completions protocol: a real one on the loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from guerdon.errors import ModelError
+from guerdon.policy import endpoint
+from guerdon.policy.decode import Sampling
+from guerdon.policy.endpoint import Endpoint
+from guerdon.types import Message
+
+
+class Server:
+    """Answers with what it was asked; `troubles` are statuses that it gives first."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.keys: set[str | None] = set()
+        self.troubles: list[int] = []
+        self.reply: Any = None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.asked.append(body | {"path": self.path})
+                outer.keys.add(self.headers["Authorization"])
+                status = outer.troubles.pop() if outer.troubles else 200
+                last = body["messages"][-1]["content"]
+                choices = [{"message": {"content": f" {last} {i} "}} for i in range(body["n"])]
+                content = json.dumps(outer.reply or {"choices": choices}).encode()
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base = f"http://127.0.0.1:{self.http.server_port}/v1/"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(endpoint.time, "sleep", lambda seconds: None)
+    running = Server()
+    thread = threading.Thread(target=running.http.serve_forever)
+    thread.start()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+    thread.join()
+
+
+def test_every_prompt_is_asked_once_as_the_protocol_has_it(server: Server) -> None:
+    prompts = [f"question {number}" for number in range(40)]
+    policy = Endpoint(server.base, "a-model", key="secret")
+    sampling = Sampling(max_new_tokens=9, temperature=0.5, top_p=0.9)
+    found = dict(policy.answer(prompts, per_prompt=2, sampling=sampling, seed=7, done={3}))
+    assert found == {i: [f"{prompt} 0", f"{prompt} 1"] for i, prompt in enumerate(prompts) if i != 3}
+    assert len(server.asked) == 39
+    first = next(body for body in server.asked if body["messages"][0]["content"] == "question 0")
+    assert first == {
+        "path": "/v1/chat/completions", "model": "a-model", "n": 2, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9,
+        "seed": 7, "messages": [{"role": "user", "content": "question 0"}],
+    }  # fmt: skip
+    assert server.keys == {"Bearer secret"}
+
+
+def test_chats_keep_their_turns(server: Server) -> None:
+    prompt = (Message("system", "Be brief."), Message("user", "planet?"))
+    assert dict(Endpoint(server.base, "m").answer([prompt])) == {0: ["planet? 0"]}
+    assert [turn["role"] for turn in server.asked[0]["messages"]] == ["system", "user"]
+
+
+def test_what_may_pass_is_tried_again(server: Server) -> None:
+    server.troubles = [503, 429, 500]
+    assert dict(Endpoint(server.base, "m").answer(["q"])) == {0: ["q 0"]}
+    assert len(server.asked) == endpoint.TRIES
+
+
+def test_what_will_not_pass_is_an_error_at_once(server: Server) -> None:
+    server.troubles = [404]
+    with pytest.raises(ModelError, match=r"chat/completions refuses: status 404"):
+        list(Endpoint(server.base, "m").answer(["q"]))
+    server.troubles = [500] * endpoint.TRIES
+    with pytest.raises(ModelError, match=r"4 tries\): status 500"):
+        list(Endpoint(server.base, "m").answer(["q"]))
+
+
+@pytest.mark.parametrize("reply", [{"choices": [{"text": "old protocol"}]}, {"error": "?"}, [1]])
+def test_another_protocol_is_an_error(reply: Any, server: Server) -> None:
+    server.reply = reply
+    with pytest.raises(ModelError, match="does not answer as a chat completion does"):
+        list(Endpoint(server.base, "m").answer(["q"]))
+
+
+def test_fewer_choices_than_asked_for_are_an_error(server: Server) -> None:
+    server.reply = {"choices": [{"message": {"content": "one"}}]}
+    with pytest.raises(ModelError, match="gave 1 choices, 3 were asked for"):
+        list(Endpoint(server.base, "m").answer(["q"], per_prompt=3))
+
+
+def test_no_server_is_an_error(server: Server) -> None:
+    server.http.socket.close()
+    with pytest.raises(ModelError, match="cannot be reached"):
+        list(Endpoint("http://127.0.0.1:9/v1", "m").answer(["q"]))

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("guerdon.cli.train:train", "a reward model from comparisons, ratings, rankings or references"),
     "evaluate": ("guerdon.cli.evaluate:evaluate", "agreement with people, beside trivial baselines, with intervals"),
     "score": ("guerdon.cli.score:score", "give every response its reward"),
+    "optimize best-of-n": ("guerdon.cli.optimize:best_of_n", "the best of n answers by a reward, and what that gains"),
 }
 """Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
 

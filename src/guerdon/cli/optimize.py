@@ -1,0 +1,243 @@
+"""`guerdon optimize best-of-n`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from guerdon.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from guerdon.metrics import Floats, Interval
+    from guerdon.optimize.best_of_n import BestOfN
+    from guerdon.optimize.candidates import Answering, Candidates
+    from guerdon.types import Prompt
+
+SETTINGS = "settings.json"
+_DEFAULT_N = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """The options that decide what comes out."""
+
+    model: str
+    data: str
+    policy: str | None
+    endpoint: str | None
+    n: int
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+def best_of_n(
+    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path = Path("best-of-n"),
+    policy: str | None = None,
+    endpoint: str | None = None,
+    n: int = 0,
+    gold: tuple[str, ...] = (),
+    max_new_tokens: int = 128,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    resume: bool = False,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> None:
+    """Keep the answer with the highest reward out of n, measure what that gains, and write rows to train on.
+
+    Answers come from a policy (--policy, or --endpoint with the server's name for it in --policy); without either, DATA
+    holds them: rows with `responses`, or several rows to a prompt. The folder then holds candidates.jsonl (all answers
+    with their rewards), sft.jsonl (prompt, completion: the best), pairs.jsonl (prompt, chosen, rejected: best and
+    worst, for DPO), curve.json and curve.png.
+
+    Args:
+        model: the reward that picks: a folder, a hub name, longest, shortest, or module:object.
+        data: prompts, or prompts with their answers (file, hub name, starter or starter:test).
+        out: folder for everything that is made.
+        policy: a causal or sequence-to-sequence language model: smollm2, a folder, or a hub name.
+        endpoint: address of an OpenAI-compatible server, e.g. http://localhost:8000/v1; the key, where it wants one, is
+            read from OPENAI_API_KEY.
+        n: answers to each prompt; 0 is 16 for a policy, and for a file as many as 90% of its prompts have.
+        gold: rewards that only watch: models that did not pick show whether the answers got better.
+        max_new_tokens: longest answer, in tokens.
+        temperature: of the sampling.
+        top_p: sample from the most probable tokens that hold this much.
+        seed: of the sampling and of the intervals.
+        resume: go on with a run that was cut short in the same folder.
+        device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
+        trust_remote_code: run code that comes with a model; only for models you trust.
+    """
+    from guerdon.cli.progress import terminal
+
+    pick = _Pick(model, data, policy, endpoint, n, max_new_tokens, temperature, top_p, seed)
+    _check(pick)
+    with terminal() as console:
+        from guerdon.optimize.best_of_n import best_of_n as measure
+        from guerdon.optimize.best_of_n import rewards_of
+        from guerdon.rewards.load import load_scorer
+
+        options: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
+        scorers = {name: load_scorer(path, **options) for name, path in _names(model, gold).items()}
+        _claim(out, pick, resume)
+        candidates = _candidates(pick, out, console, **options)
+        values: dict[str, Sequence[Floats]] = {}
+        for name, scorer in scorers.items():
+            console.print(f"scoring {sum(len(one.responses) for one in candidates):,} answers by {name}")
+            values[name] = rewards_of(scorer, candidates)
+        values |= _given(candidates)
+        result = measure(candidates, values, n=pick.n or (_DEFAULT_N if policy else None), seed=seed)
+    _write(out, candidates, values, result)
+    _show(result, out)
+
+
+def _check(pick: _Pick) -> None:
+    faults = []
+    if pick.endpoint and not pick.policy:
+        faults.append("--endpoint needs the server's name of the model in --policy")
+    if pick.n < 0 or pick.n == 1:
+        faults.append(f"--n must be 2 or more, got {pick.n}")
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def _names(model: str, gold: tuple[str, ...]) -> dict[str, str]:
+    """A short name for each reward, all different."""
+    names: dict[str, str] = {}
+    for path in (model, *gold):
+        short = Path(path).name or path
+        names[short if short not in names else f"{short} ({len(names)})"] = path
+    return names
+
+
+def _claim(out: Path, pick: _Pick, resume: bool) -> None:
+    """Makes the folder ours, or finds the run that is to go on."""
+    from dataclasses import asdict
+
+    from guerdon.files import atomic_write, check_writable
+
+    marker, mine = out / SETTINGS, asdict(pick)
+    check_writable(marker)
+    if marker.exists():
+        if not resume:
+            raise OutputError(f"{out} holds a run already. Fix: --resume goes on with it, or choose another --out")
+        theirs = json.loads(marker.read_text(encoding="utf-8"))
+        if differing := [f"{name} was {theirs.get(name)!r}" for name in mine if theirs.get(name) != mine[name]]:
+            raise ConfigError(
+                f"{out} holds another run: {', '.join(differing)}. Fix: the same options, or another --out"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
+    with atomic_write(marker) as file:
+        json.dump(mine, file, indent=2, ensure_ascii=False)
+
+
+def _candidates(
+    pick: _Pick, out: Path, console: Console, *, device: str | None, trust_remote_code: bool
+) -> list[Candidates]:
+    from guerdon.cli.progress import text_progress
+    from guerdon.optimize.candidates import read_candidates, sample_candidates
+
+    if pick.policy is None:
+        return read_candidates(pick.data)
+    from guerdon.data.requests import read_prompts
+    from guerdon.policy.decode import Sampling
+
+    requests = read_prompts(pick.data)
+    options: dict[str, Any] = {
+        "per_prompt": pick.n or _DEFAULT_N,
+        "sampling": Sampling(pick.max_new_tokens, pick.temperature, pick.top_p),
+        "seed": pick.seed,
+    }
+    answer = _answering(pick, options, device=device, trust_remote_code=trust_remote_code)
+    with text_progress(console, "answering prompts:", len(requests)) as advance:
+        return sample_candidates(requests, answer, out / "answers.jsonl", advance)
+
+
+def _answering(pick: _Pick, options: dict[str, Any], *, device: str | None, trust_remote_code: bool) -> Answering:
+    assert pick.policy is not None
+    if pick.endpoint:
+        from guerdon.policy.endpoint import Endpoint
+
+        server = Endpoint(pick.endpoint, pick.policy, key=os.environ.get("OPENAI_API_KEY"))
+        return lambda prompts, done: server.answer(prompts, **options, done=done)
+    from guerdon.policy.model import Policy
+
+    policy = Policy.load(pick.policy, device=device, trust_remote_code=trust_remote_code)
+
+    def answer(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str]]]:
+        for index, answers in policy.answer(prompts, **options, done=done):
+            yield index, [one.text for one in answers]
+
+    return answer
+
+
+def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:
+    """The scores of the data itself, where all answers have one."""
+    import numpy as np
+
+    given = [one.given for one in candidates]
+    if any(scores is None for scores in given):
+        return {}
+    return {"score in the data": [np.asarray(scores, dtype=np.float64) for scores in given]}
+
+
+def _write(
+    out: Path, candidates: Sequence[Candidates], values: Mapping[str, Sequence[Floats]], result: BestOfN
+) -> None:
+    from guerdon.files import atomic_write
+    from guerdon.optimize.best_of_n import candidate_records, training_records
+    from guerdon.report.figures import save_figure
+    from guerdon.report.gains import best_of_n_figure
+
+    best, pairs = training_records(candidates, next(iter(values.values())))
+    files = {"candidates.jsonl": candidate_records(candidates, values), "sft.jsonl": best, "pairs.jsonl": pairs}
+    for name, records in files.items():
+        with atomic_write(out / name) as file:
+            file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+    with atomic_write(out / "curve.json") as file:
+        json.dump(result.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+    save_figure(best_of_n_figure(result), out / "curve.png")
+
+
+def _show(result: BestOfN, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False)
+    table = Table(title=f"Best of n, {result.prompts:,} prompts", title_justify="left", box=None)
+    table.add_column("n", justify="right")
+    table.add_column("KL, at most", justify="right")
+    for place, curve in enumerate(result.curves):
+        table.add_column(curve.name + (" (picks)" if place == 0 else ""), justify="right")
+        table.add_column("gain over n = 1", justify="right")
+    for row, n in enumerate(result.ns):
+        cells = [cell for curve in result.curves for cell in (shown(curve.means[row]), shown(curve.gains[row]))]
+        table.add_row(str(n), f"{result.kl_bounds[row]:.2f}", *cells)
+    console.print(table)
+    if result.left_out:
+        console.print(
+            f"{result.left_out:,} prompts had fewer than {result.ns[-1]} answers with a reward: left out here."
+        )
+    if len(result.curves) == 1:
+        console.print("The reward that picks always gains. Whether the answers got better, --gold tells.")
+    console.print(f"{out}: candidates.jsonl, sft.jsonl, pairs.jsonl, curve.json, curve.png")
+
+
+def shown(figure: Interval) -> str:
+    """A figure with its interval."""
+    return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]".replace("-", "−")

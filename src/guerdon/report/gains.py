@@ -1,0 +1,46 @@
+"""Figures of what optimising against a reward gains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guerdon.optimize.best_of_n import BestOfN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLOURS = ("#2563a8", "#b45f06", "#4d7c0f", "#7a4b9a")
+
+
+def best_of_n_figure(result: BestOfN) -> Figure:
+    """One panel for each value, over n on a logarithmic axis, with 95% intervals; above, the bound on the KL."""
+    from matplotlib.figure import Figure
+
+    count = len(result.curves)
+    figure = Figure(figsize=(4.6 * count + 0.4, 3.7), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for place, (axis, curve) in enumerate(zip(axes, result.curves, strict=True)):
+        points = [mean.point for mean in curve.means]
+        colour = _COLOURS[place % len(_COLOURS)]
+        axis.plot(result.ns, points, marker="o", color=colour)
+        axis.fill_between(
+            result.ns,
+            [mean.low for mean in curve.means],
+            [mean.high for mean in curve.means],
+            color=colour,
+            alpha=0.15,
+            lw=0,
+        )
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(result.ns, [str(n) for n in result.ns])
+        axis.set_xlabel("n, answers to pick from")
+        axis.set_title(
+            f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left", pad=26
+        )
+        axis.grid(axis="y", color="#eeeeee")
+        axis.spines["right"].set_visible(False)
+        above = axis.secondary_xaxis("top")
+        above.set_xticks(result.ns, [f"{kl:.2f}" for kl in result.kl_bounds], fontsize=8)
+        above.set_xlabel("KL from the policy, at most (nats)", fontsize=8)
+        above.minorticks_off()
+    return figure

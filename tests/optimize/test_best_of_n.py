@@ -1,0 +1,104 @@
+"""Best-of-N: the curve of a known case, what has no reward, and the rows that it leaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from guerdon.data.formats import read_record
+from guerdon.errors import DataError
+from guerdon.metrics import best_of_n_kl
+from guerdon.optimize.best_of_n import best_of_n, candidate_records, rewards_of, training_records
+from guerdon.optimize.candidates import Candidates
+from guerdon.types import Comparison, Message
+
+
+def pool(count: int, size: int, seed: int = 0) -> tuple[list[Candidates], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    candidates = [Candidates(f"p{i}", tuple(f"r{j}" for j in range(size))) for i in range(count)]
+    return candidates, rng.uniform(size=(count, size))
+
+
+def test_the_curve_of_uniform_rewards_is_known() -> None:
+    """The best of n uniform numbers is n / (n + 1) on average; what has nothing to do with them stays at 1/2."""
+    candidates, rewards = pool(400, 16)
+    noise = np.random.default_rng(1).uniform(size=rewards.shape)
+    result = best_of_n(candidates, {"reward": list(rewards), "noise": list(noise)})
+    assert result.ns == (1, 2, 4, 8, 16)
+    assert result.kl_bounds == tuple(map(best_of_n_kl, result.ns))
+    for n, mean, watched in zip(result.ns, result.curves[0].means, result.curves[1].means, strict=True):
+        assert mean.low < n / (n + 1) < mean.high
+        assert watched.low < 0.5 < watched.high
+    assert result.curves[0].gains[0].point == 0
+    assert result.curves[0].gains[-1].clearly_positive
+    assert not result.curves[1].gains[-1].clearly_positive
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_the_largest_n_is_the_best_of_all() -> None:
+    candidates, rewards = pool(9, 6)
+    result = best_of_n(candidates, {"reward": list(rewards)})
+    assert result.ns == (1, 2, 4, 6)
+    assert result.curves[0].means[-1].point == pytest.approx(rewards.max(axis=1).mean())
+    assert result.curves[0].means[0].point == pytest.approx(rewards.mean())
+
+
+def test_what_has_no_reward_takes_no_part_and_is_never_zero() -> None:
+    candidates, rewards = pool(30, 5)
+    rewards -= 10
+    rewards[:, 4] = np.nan
+    rewards[0, 1:] = np.nan
+    result = best_of_n(candidates, {"reward": list(rewards)}, n=4)
+    assert (result.prompts, result.left_out) == (29, 1)
+    assert result.curves[0].means[-1].point == pytest.approx(rewards[1:, :4].max(axis=1).mean())
+    watched = np.where(np.arange(5) == 0, np.nan, rewards)
+    result = best_of_n(candidates, {"reward": list(rewards), "watches": list(watched)}, n=3)
+    assert result.curves[0].means[-1].point == pytest.approx(rewards[1:, 1:4].max(axis=1).mean())
+
+
+def test_groups_are_drawn_whole() -> None:
+    candidates, rewards = pool(40, 4)
+    grouped = [Candidates(one.prompt, one.responses, group=str(i % 2)) for i, one in enumerate(candidates)]
+    rewards[::2] += 5
+    free, tied = (best_of_n(c, {"r": list(rewards)}).curves[0].means[0] for c in (candidates, grouped))
+    assert tied.high - tied.low > 2 * (free.high - free.low)
+
+
+@pytest.mark.parametrize(("size", "n"), [(3, 4), (1, None)])
+def test_too_few_answers_are_an_error(size: int, n: int | None) -> None:
+    candidates, rewards = pool(5, size)
+    with pytest.raises(DataError, match=rf"the prompts have {size} to {size}"):
+        best_of_n(candidates, {"r": list(rewards)}, n=n)
+
+
+def test_rewards_are_split_by_prompt_and_infinity_is_none() -> None:
+    class Lengths:
+        def score(self, prompts, responses, *, references=None):
+            assert references == ["ref", "ref", None]
+            return np.array([len(response) or np.inf for response in responses])
+
+    found = rewards_of(Lengths(), [Candidates("p", ("a", ""), "ref"), Candidates("q", ("abc",))])
+    np.testing.assert_array_equal(found[0], [1, np.nan])
+    np.testing.assert_array_equal(found[1], [3])
+
+
+def test_training_rows_are_of_layouts_that_are_read_back() -> None:
+    chat = (Message("system", "s"), Message("user", "q"))
+    candidates = [
+        Candidates("p", ("a", "b", "c")),
+        Candidates(chat, ("x", "y")),
+        Candidates("t", ("m", "n")),
+        Candidates("n", ("o",)),
+    ]
+    rewards = [np.array([1.0, np.nan, 3.5]), np.array([2.0, 1.0]), np.array([1.0, 1.0]), np.array([np.nan])]
+    best, pairs = training_records(candidates, rewards)
+    assert [row["completion"] for row in best] == ["c", [{"role": "assistant", "content": "x"}], "m"]
+    (first,), (second,) = (read_record(record, None) for record in pairs)
+    assert isinstance(first, Comparison)
+    assert isinstance(second, Comparison)
+    assert (first.prompt, first.chosen, first.rejected, first.margin) == ("p", "c", "a", 2.5)
+    assert (second.prompt, second.chosen, second.rejected) == (chat, "x", "y")
+    records = candidate_records(candidates, {"reward": rewards})
+    assert records[0] == {"prompt": "p", "responses": ["a", "b", "c"], "reward": [1.0, None, 3.5]}

@@ -1,11 +1,19 @@
-"""The losses of reward modelling, each a pure function of scores.
+"""The losses of reward models, and of policies trained with them, each a pure function.
 
-Every function takes scores (raw, unbounded, float) and returns one loss per judgement, *not* reduced: the caller sums
-over the judgements of an optimiser step and divides by their number, so that a step means the same however it is cut
-into micro-batches. All are written on `logsigmoid` or `logsumexp` and stay finite at margins of 1e4.
+Those of reward models come first. They take scores (raw, unbounded, float) and return one loss per judgement, *not*
+reduced: the caller sums over the judgements of an optimiser step and divides by their number, so that a step means the
+same however it is cut into micro-batches. All are written on `logsigmoid` or `logsumexp` and stay finite at margins of
+1e4.
+
+Those of policies work on tokens: n sampled answers, padded to t tokens. `logps` are log-probabilities of the tokens
+that were taken, under the policy in training; `mask` is 1 where a token was generated and 0 behind the end. They return
+a loss per token, which `token_weights` turns into a sum that is the same however the answers are cut into
+micro-batches. Which of them make up which algorithm is a row of the table in `guerdon.optimize.rl.algorithms`.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -112,3 +120,188 @@ def contrastive(scores: Tensor, present: Tensor, *, temperature: float = 1.0) ->
     """
     logits = (scores / temperature).masked_fill(~present, float("-inf"))
     return torch.logsumexp(logits, dim=1) - logits[:, 0]
+
+
+# --- policies: advantages
+
+
+def group_advantages(
+    rewards: Tensor, *, baseline: Literal["mean", "leave-one-out"] = "mean", scale: bool = True
+) -> Tensor:
+    """How much better each answer is than the others to its prompt.
+
+    GRPO (Shao et al. 2024, arXiv:2402.03300, section 4.1.2): A = (r - mean) / std. Dr. GRPO (Liu et al. 2025,
+    arXiv:2503.20783) leaves the std out. RLOO (Ahmadian et al. 2024, arXiv:2402.14740, eq. 8) compares with the mean of
+    the *other* answers, A_i = r_i - sum_{j != i} r_j / (k - 1), which is k / (k - 1) (r_i - mean).
+
+    Args:
+        rewards: shape (groups, k); NaN is an answer without a reward: it takes no part, and its advantage is NaN.
+        baseline: what an answer is compared with.
+        scale: divide by the standard deviation of the group (unbiased) + 1e-4.
+
+    Returns:
+        Shape (groups, k); 0 in a group with a single reward.
+    """
+    known = ~rewards.isnan()
+    count = known.sum(dim=1, keepdim=True).to(rewards.dtype)
+    centred = rewards - rewards.nansum(dim=1, keepdim=True) / count
+    if scale:
+        variance = centred.square().nansum(dim=1, keepdim=True) / (count - 1).clamp(min=1)
+        centred = centred / (variance.sqrt() + 1e-4)
+    if baseline == "leave-one-out":
+        centred = centred * count / (count - 1).clamp(min=1)
+    return centred
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float = 1.0, lam: float = 0.95) -> Tensor:
+    """Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438, eq. 16), behind the end worth nothing.
+
+        delta_t = r_t + gamma V_{t+1} - V_t,    A_t = delta_t + gamma lam A_{t+1}
+
+    With values of 0 and lam = 1 it is the discounted sum of the rewards to come.
+
+    Args:
+        rewards: of each token, shape (n, t).
+        values: of the state that each token was taken in, shape (n, t).
+        mask: shape (n, t); ones first.
+        gamma: discount.
+        lam: 0 trusts the values, 1 the rewards.
+
+    Returns:
+        Advantages, shape (n, t), 0 behind the end. A + V are the value targets.
+    """
+    values = values * mask
+    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
+    deltas = (rewards + gamma * following - values) * mask
+    advantages = torch.zeros_like(deltas)
+    running = torch.zeros_like(deltas[:, 0])
+    for t in range(deltas.shape[1] - 1, -1, -1):
+        running = deltas[:, t] + gamma * lam * running
+        advantages[:, t] = running
+    return advantages * mask
+
+
+def whiten(values: Tensor, mask: Tensor) -> Tensor:
+    """(x - mean) / (std + 1e-8) over the masked tokens of the batch, shape (n, t), 0 elsewhere.
+
+    What REINFORCE++ (Hu et al. 2025, arXiv:2501.03262, section 3) and PPO do to advantages.
+    """
+    count = mask.sum()
+    mean = (values * mask).sum() / count
+    variance = ((values - mean).square() * mask).sum() / (count - 1).clamp(min=1)
+    return (values - mean) / (variance.sqrt() + 1e-8) * mask
+
+
+# --- policies: how far from the policy that sampled, and from the reference
+
+
+def log_ratio(
+    logps: Tensor, sampled: Tensor, mask: Tensor, level: Literal["token", "sequence", "product"] = "token"
+) -> Tensor:
+    """The logarithm of pi(y) / pi_old(y), of each token or of the answer.
+
+    Args:
+        logps: shape (n, t).
+        sampled: log-probabilities under the policy that sampled, shape (n, t).
+        mask: shape (n, t).
+        level: `token`; `sequence`, the mean over the tokens (GSPO, Zheng et al. 2025, arXiv:2507.18071, eq. 7);
+            `product`, their sum, which is the log-ratio of the whole answer (RLOO).
+
+    Returns:
+        Shape (n, t), or (n, 1) for an answer.
+    """
+    difference = (logps - sampled) * mask
+    if level == "token":
+        return difference
+    total = difference.sum(dim=1, keepdim=True)
+    return total if level == "product" else total / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def kl_k1(logps: Tensor, reference: Tensor) -> Tensor:
+    """The KL estimate log pi - log pi_ref of the tokens taken, shape (n, t): unbiased, may be negative."""
+    return logps - reference
+
+
+def kl_k3(logps: Tensor, reference: Tensor) -> Tensor:
+    """The KL estimate exp(d) - d - 1, d = log pi_ref - log pi, shape (n, t): never negative (GRPO, eq. 4)."""
+    difference = reference - logps
+    return difference.exp() - difference - 1
+
+
+# --- policies: losses per token
+
+
+def clipped_surrogate(ratio: Tensor, advantages: Tensor, *, low: float = 0.2, high: float = 0.2) -> Tensor:
+    """PPO's clipped objective (Schulman et al. 2017, arXiv:1707.06347, eq. 7), as a loss.
+
+        loss = -min(w A, clip(w, 1 - low, 1 + high) A),    w = exp(ratio)
+
+    `high` above `low` is DAPO's clip-higher (Yu et al. 2025, arXiv:2503.14476, eq. 10).
+
+    Args:
+        ratio: `log_ratio`, shape (n, t) or (n, 1).
+        advantages: shape (n, t) or (n, 1).
+        low: how far the weight may fall below 1.
+        high: how far it may rise above 1.
+
+    Returns:
+        Shape (n, t) or (n, 1).
+    """
+    weight = ratio.exp()
+    return -torch.min(weight * advantages, weight.clamp(1 - low, 1 + high) * advantages)
+
+
+def cispo(ratio: Tensor, advantages: Tensor, logps: Tensor, *, high: float = 4.0) -> Tensor:
+    """CISPO (MiniMax-M1, 2025, arXiv:2506.13585, eq. 4): every token keeps a gradient, its weight is clipped.
+
+        loss = -stop_gradient(min(w, 1 + high)) A log pi
+
+    Args and shapes as `clipped_surrogate`; `logps` has shape (n, t).
+    """
+    return -ratio.exp().clamp(max=1 + high).detach() * advantages * logps
+
+
+def clipped_value(values: Tensor, sampled: Tensor, targets: Tensor, *, clip: float = 0.2) -> Tensor:
+    """Half the squared error of the critic, the worse of its value and of that value kept near the old one.
+
+    As OpenAI's PPO has it (Schulman et al. 2017; Stiennon et al. 2020).
+
+    Args:
+        values: shape (n, t).
+        sampled: values at the time of sampling, shape (n, t).
+        targets: advantages + those values, shape (n, t).
+        clip: how far a value may move; in units of the reward.
+
+    Returns:
+        Shape (n, t).
+    """
+    near = sampled + (values - sampled).clamp(-clip, clip)
+    return 0.5 * torch.max((values - targets).square(), (near - targets).square())
+
+
+def token_weights(
+    mask: Tensor,
+    how: Literal["token", "sequence", "constant"],
+    *,
+    answers: int,
+    tokens: int,
+    longest: int,
+) -> Tensor:
+    """What each token counts, so that the sum of weights times losses over all micro-batches is the loss of the step.
+
+    Args:
+        mask: of this micro-batch, shape (n, t).
+        how: `token`, all tokens of the step alike (DAPO); `sequence`, all answers alike, and within one its tokens
+            (GRPO); `constant`, 1 / (answers * longest) each, so that no length is favoured (Dr. GRPO).
+        answers: of the whole step, over all ranks.
+        tokens: generated tokens of the whole step, over all ranks.
+        longest: the most tokens an answer may have.
+
+    Returns:
+        Shape (n, t), 0 where the mask is.
+    """
+    if how == "token":
+        return mask / max(tokens, 1)
+    if how == "constant":
+        return mask / (answers * longest)
+    return mask / (mask.sum(dim=1, keepdim=True).clamp(min=1) * answers)

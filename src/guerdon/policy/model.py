@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from guerdon.errors import DataError, ModelError, TextError
-from guerdon.models import resolve
+from guerdon.errors import ModelError, TextError
+from guerdon.models import render_chat, resolve
 from guerdon.policy.decode import Sample, Sampling, decode, decodes
 from guerdon.types import Message, Prompt, prompt_text
 
@@ -94,17 +94,7 @@ class Policy:
         if not self.tokenizer.chat_template:
             return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
         turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        from jinja2 import TemplateError
-
-        try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:
-            roles = ", ".join(turn.role for turn in turns)
-            raise DataError(
-                f"the policy's chat template refuses a chat with the turns {roles}: {error}. Fix: change the roles, or "
-                "choose a policy whose template has them"
-            ) from error
+        return render_chat(self.tokenizer, turns, whose="the policy", answering=True)
 
     def encode(self, prompts: Sequence[Prompt], *, room: int) -> list[list[int]]:
         """Token ids of n prompts.

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from guerdon.batches import Tokens
-from guerdon.errors import DataError, TextError
+from guerdon.errors import TextError
+from guerdon.models import render_chat
 from guerdon.rewards.contract import ScoreContract
 from guerdon.types import Message, Prompt, prompt_text
 
@@ -156,17 +157,7 @@ class Encoder:
         return text, start, start + len(said)
 
     def _chat(self, turns: Sequence[Message]) -> str:
-        from jinja2 import TemplateError
-
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
-        except TemplateError as error:
-            roles = ", ".join(turn.role for turn in turns)
-            raise DataError(
-                f"the model's chat template refuses a chat with the turns {roles}: {error}. Fix: change the roles, or "
-                "choose a model whose template has them"
-            ) from error
+        return render_chat(self.tokenizer, turns, whose="the model")
 
     @cached_property
     def _closing(self) -> int:

@@ -10,8 +10,10 @@ Scoring and training use the same batches, so they see the same numbers. Two lay
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -185,6 +187,29 @@ def _shared_mask(segment: Tensor, length: int) -> Tensor:
     sees = (segment.unsqueeze(0) == 0) | (segment.unsqueeze(0) == segment.unsqueeze(1))
     mask[:n, :n] = sees & torch.ones(n, n, dtype=torch.bool).tril()
     return mask
+
+
+def reads_shared_rows(backbone: Any, config: Any) -> bool:
+    """Whether a causal model computes shared rows exactly.
+
+    Transformers takes a 4-D mask as it is and so drops sliding windows silently; recurrent layers and ALiBi do not
+    read positions or masks at all. Only full attention with `position_ids` qualifies.
+
+    Args:
+        backbone: the module that takes `input_ids`, `attention_mask` and `position_ids`.
+        config: of the whole model.
+    """
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    windowed = any(getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size", "alibi"))
+    if getattr(text, "use_sliding_window", True) is False:  # Qwen2 states a window and switches it off
+        windowed = False
+    return (
+        kinds == {"full_attention"}
+        and not windowed
+        and config._attn_implementation in ("sdpa", "eager")
+        and "position_ids" in inspect.signature(backbone.forward).parameters
+    )
 
 
 def batches(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from guerdon.batches import reads_shared_rows
 from guerdon.errors import ConfigError, ModelError
 from guerdon.rewards.contract import Pooling
 
@@ -162,23 +163,8 @@ def is_decoder(model: PreTrainedModel) -> bool:
 
 
 def shares_prefixes(model: PreTrainedModel) -> bool:
-    """Whether the shared layout is exact for this model.
-
-    Transformers takes a 4-D mask as it is and so drops sliding windows silently; recurrent layers and ALiBi do not
-    read positions or masks at all. Only full causal attention with `position_ids` qualifies.
-    """
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    windowed = any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "alibi"))
-    if getattr(config, "use_sliding_window", True) is False:  # Qwen2 states a window and switches it off
-        windowed = False
-    return (
-        is_decoder(model)
-        and kinds == {"full_attention"}
-        and not windowed
-        and model.config._attn_implementation in ("sdpa", "eager")
-        and "position_ids" in inspect.signature(_backbone(model).forward).parameters
-    )
+    """Whether the shared layout is exact for this model."""
+    return is_decoder(model) and reads_shared_rows(_backbone(model), model.config)
 
 
 def takes_positions(model: PreTrainedModel) -> bool:

@@ -1,0 +1,75 @@
+"""Log-probabilities of answers: those of a plain pass, and their gradients, however rows are shared and cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from guerdon.policy.logps import Asked, answer_batches, padded, reads_groups, states_of, token_logps
+
+GROUPS = [
+    Asked((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),
+    Asked((16, 17), ((18, 19), (18, 19))),
+    Asked((20, 21, 22), ((23, 24, 25, 26, 27, 28),)),
+]
+LONGEST = 6
+
+
+def model_of(folder: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+
+
+def logps_of(model: Any, *, shared: bool, budget: int) -> tuple[Tensor, int]:
+    """(answers, LONGEST) in the order of the groups, and how many tokens were computed."""
+    rows, computed = {}, 0
+    for batch in answer_batches(GROUPS, budget=budget, pad_id=0, shared=shared):
+        logits = model.lm_head(states_of(model.model, batch))
+        table = padded(token_logps(logits, batch.taken), batch, LONGEST)
+        rows |= dict(zip(batch.items, table, strict=True))
+        computed += batch.inputs["input_ids"].numel()
+    return torch.stack([rows[item] for item in range(len(rows))]), computed
+
+
+def plain(model: Any) -> Tensor:
+    rows = []
+    for group in GROUPS:
+        for answer in group.answers:
+            logits = model(torch.tensor([[*group.prompt, *answer]])).logits[0, len(group.prompt) - 1 : -1].float()
+            found = torch.log_softmax(logits, dim=1).gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1)
+            rows.append(torch.nn.functional.pad(found, (0, LONGEST - len(answer))))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("budget", [1, 14, 1000])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", ["tiny_llama", "tiny_qwen"])
+def test_values_and_gradients_are_those_of_a_plain_pass(
+    name: str, shared: bool, budget: int, request: pytest.FixtureRequest
+) -> None:
+    model = model_of(request.getfixturevalue(name))
+    weights = torch.linspace(-1, 1, len(plain(model)) * LONGEST).view(-1, LONGEST)
+
+    def gradients(values: Tensor) -> list[Tensor]:
+        model.zero_grad()
+        (values * weights).sum().backward()
+        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+    found, _ = logps_of(model, shared=shared, budget=budget)
+    expected = plain(model)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    for mine, theirs in zip(gradients(found), gradients(expected), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_sharing_computes_fewer_tokens(tiny_llama: str) -> None:
+    model = model_of(tiny_llama)
+    assert logps_of(model, shared=True, budget=1000)[1] < logps_of(model, shared=False, budget=1000)[1]
+
+
+def test_which_models_read_groups(tiny_llama: str, tiny_sliding: str) -> None:
+    assert reads_groups(model_of(tiny_llama))
+    assert not reads_groups(model_of(tiny_sliding))

@@ -278,7 +278,8 @@ class RewardTrainer(Trainer):
         """AdamW with a rate for each layer."""
         if self.optimizer is None:
             groups = optimiser_groups(self._trainee, self.args.learning_rate, self.args.weight_decay, self._layer_decay)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+            fused = self.args.device.type in ("cuda", "cpu")
+            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate, fused=fused)
         return self.optimizer
 
 

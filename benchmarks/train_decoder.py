@@ -27,7 +27,7 @@ from guerdon.train.config import TrainConfig
 from guerdon.train.objective import RewardObjective
 from guerdon.train.prepare import prepare
 from guerdon.train.run import build_trainer
-from guerdon.train.trainer import Trainee
+from guerdon.train.trainee import Trainee
 from guerdon.types import Comparison, Message, Row
 
 

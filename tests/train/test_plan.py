@@ -22,7 +22,8 @@ from guerdon.train.plan import (
     step_count,
     with_in_batch_negatives,
 )
-from guerdon.train.trainer import Steps, Trainee
+from guerdon.train.stepwise import trainable
+from guerdon.train.trainee import Steps, Trainee
 from guerdon.types import Prompt
 
 PAIRS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -150,7 +151,7 @@ def test_the_cut_of_a_step_does_not_change_its_gradient(name: str, request: pyte
         trainee.zero_grad()
         for batch, targets in item["micro"]:
             trainee(batch, targets)[0].backward()
-        return len(item["micro"]), [p.grad.clone() for p in trainee.trainable().values() if p.grad is not None]
+        return len(item["micro"]), [p.grad.clone() for p in trainable(trainee).values() if p.grad is not None]
 
     count, expected = gradient(100_000, False)
     assert count == 1

@@ -33,7 +33,8 @@ from guerdon.train.ranks import main_process_first
 from guerdon.types import AnyRow, Scorer
 
 if TYPE_CHECKING:
-    from guerdon.train.trainer import RewardTrainer, Steps, Trainee
+    from guerdon.train.stepwise import StepTrainer
+    from guerdon.train.trainee import Steps, Trainee
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ def _train_one(
     resume: bool,
     on_step: OnStep | None,
 ) -> TransformerReward:
-    from guerdon.train.trainer import Trainee, checkpoint_steps, load_trainable
+    from guerdon.train.stepwise import checkpoint_steps, load_trainable
+    from guerdon.train.trainee import Trainee
 
     run = out / RUN_FOLDER
     fingerprint = fingerprint_of([*rows, *(held or ())])
@@ -152,13 +154,13 @@ def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
 
 def build_trainer(
     trainee: Trainee, prepared: Prepared, config: TrainConfig, run: Path, on_step: OnStep | None
-) -> RewardTrainer:
-    """The `RewardTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
+) -> StepTrainer:
+    """The `StepTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers import PrinterCallback, TrainingArguments
     from transformers.integrations.integration_utils import TensorBoardCallback
 
-    from guerdon.train.trainer import RewardTrainer
+    from guerdon.train.stepwise import StepTrainer
 
     total = len(prepared.steps)
     every = config.checkpoint_every or max(1, round(total / max(config.epochs, 1e-9) / 4))
@@ -201,7 +203,7 @@ def build_trainer(
         callbacks.append(Progress(on_step, per_step))
     if config.patience:
         callbacks.append(EarlyStopping(config.patience))
-    trainer = RewardTrainer(
+    trainer = StepTrainer(
         trainee,
         arguments,
         _steps(prepared, prepared.steps, config, ranks),
@@ -214,7 +216,7 @@ def build_trainer(
 
 
 def _steps(prepared: Prepared, steps: list[list[Judgement]], config: TrainConfig, ranks: int) -> Steps:
-    from guerdon.train.trainer import Steps
+    from guerdon.train.trainee import Steps
 
     reward = prepared.reward
     return Steps(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,91 +21,13 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from guerdon.batches import Batch, Tokens, collate_padded, collate_shared
 from guerdon.errors import ModelError
 from guerdon.files import disk_errors, output_error
-from guerdon.rewards.net import RewardNet
-from guerdon.train.examples import Heads, Judgement, TextTable
-from guerdon.train.objective import RewardObjective, Targets, targets_of
-from guerdon.train.plan import MicroBatch, micro_batches
-
-logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "trainable.safetensors"
 
-
-class Trainee(nn.Module):
-    """What the optimiser sees: the network and the objective's own weight, as one module."""
-
-    def __init__(self, net: RewardNet, objective: RewardObjective) -> None:
-        super().__init__()
-        self.net = net
-        self.objective = objective
-
-    @property
-    def _no_split_modules(self) -> Any:
-        """For FSDP."""
-        return self.net._no_split_modules
-
-    def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Summed loss and order counts of a micro-batch; see `RewardObjective.forward`."""
-        loss, order = self.objective(self.net(**batch), targets)
-        return loss, order
-
-    def trainable(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter, of those that are trained."""
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
-
-
 Step = dict[str, Any]
-"""`micro`: list of (batch, targets); `judgements`: how many they hold."""
-
-
-class Steps(Dataset[Step]):
-    """Optimiser steps, collated when they are asked for. Item i is the share of rank i % ranks of step i // ranks."""
-
-    def __init__(
-        self,
-        steps: Sequence[Sequence[Judgement]],
-        tokens: Sequence[Tokens],
-        table: TextTable,
-        heads: Heads,
-        *,
-        budget: int,
-        pad_id: int,
-        shared: bool,
-        positions: bool,
-        ranks: int = 1,
-    ) -> None:
-        self._steps = steps
-        self._tokens = tokens
-        self._table = table
-        self._heads = heads
-        self._budget = budget
-        self._pad_id = pad_id
-        self._shared = shared
-        self._positions = positions
-        self._ranks = ranks
-
-    def __len__(self) -> int:
-        return len(self._steps) * self._ranks
-
-    def __getitem__(self, index: int) -> Step:
-        step = self._steps[index // self._ranks]
-        share = len(step) // self._ranks
-        rank = index % self._ranks
-        mine = step[rank * share : (rank + 1) * share] if self._ranks > 1 else step
-        cuts = micro_batches(mine, self._tokens, self._table.prompt_keys, budget=self._budget, shared=self._shared)
-        return {"micro": [self._collate(cut) for cut in cuts], "judgements": len(mine)}
-
-    def _collate(self, cut: MicroBatch) -> tuple[Batch, Targets]:
-        order = [text for row in cut.rows for text in row.items]
-        if any(len(row.items) > 1 for row in cut.rows):
-            batch = collate_shared(self._tokens, cut.rows, pad_id=self._pad_id)
-        else:
-            texts = [self._tokens[text] for text in order]
-            batch = collate_padded(texts, pad_id=self._pad_id, positions=self._positions)
-        return batch, targets_of(cut.judgements, order, self._table, self._heads)
+"""`micro`: list of (batch, targets); `judgements`: what the summed loss is divided by."""
 
 
 def only(items: Sequence[Step]) -> Step:
@@ -114,22 +35,26 @@ def only(items: Sequence[Step]) -> Step:
     return items[0]
 
 
-class RewardTrainer(Trainer):
-    """`Trainer` whose items are optimiser steps, and whose checkpoints are whole or absent."""
+class StepTrainer(Trainer):
+    """`Trainer` whose items are optimiser steps, and whose checkpoints are whole or absent.
+
+    The model takes `(batch, targets)` and gives the summed loss of a micro-batch, and how many pairs it orders with how
+    many of them right, shape (2,).
+    """
 
     def __init__(
         self,
-        trainee: Trainee,
+        model: nn.Module,
         args: TrainingArguments,
-        steps: Steps,
-        validation: Steps | None,
+        steps: Dataset[Step],
+        validation: Dataset[Step] | None = None,
         *,
         layer_decay: float = 1.0,
         **options: Any,
     ) -> None:
         self._layer_decay = layer_decay
         super().__init__(
-            model=trainee,
+            model=model,
             args=args,
             train_dataset=steps,
             eval_dataset=validation,
@@ -196,7 +121,7 @@ class RewardTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Loss and accuracy on the held-out judgements, the same on every rank."""
         steps: Any = self.eval_dataset
-        self._trainee.eval()
+        self._bare.eval()
         totals = torch.zeros(4, device=self.args.device)  # loss, judgements, ordered pairs, of them right
         with torch.no_grad():
             for index in range(len(steps)):
@@ -216,7 +141,7 @@ class RewardTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint under another name and renames it; keeps the last and the best."""
-        if not all(parameter.isfinite().all() for parameter in self._trainee.trainable().values()):
+        if not all(parameter.isfinite().all() for parameter in trainable(self._bare).values()):
             raise self._diverged("weights are not finite", self.state.global_step)
         run = Path(str(self.args.output_dir))
         stage = run / "saving"
@@ -253,7 +178,7 @@ class RewardTrainer(Trainer):
         """Writes what is trained, and nothing else: the rest is as the backbone has it."""
         from safetensors.torch import save_file
 
-        names = self._trainee.trainable()
+        names = trainable(self._bare)
         state: Mapping[str, Tensor] = state_dict or dict(names)
         folder = output_dir or str(self.args.output_dir)
         os.makedirs(folder, exist_ok=True)
@@ -266,21 +191,25 @@ class RewardTrainer(Trainer):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            load_trainable(self._trainee, Path(resume_from_checkpoint))
+            load_trainable(self._bare, Path(resume_from_checkpoint))
 
     @property
-    def _trainee(self) -> Trainee:
-        trainee = self.accelerator.unwrap_model(self.model)
-        assert isinstance(trainee, Trainee)
-        return trainee
+    def _bare(self) -> nn.Module:
+        module: nn.Module = self.accelerator.unwrap_model(self.model)
+        return module
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a rate for each layer."""
         if self.optimizer is None:
-            groups = optimiser_groups(self._trainee, self.args.learning_rate, self.args.weight_decay, self._layer_decay)
+            groups = optimiser_groups(self._bare, self.args.learning_rate, self.args.weight_decay, self._layer_decay)
             fused = self.args.device.type in ("cuda", "cpu")
             self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate, fused=fused)
         return self.optimizer
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> parameter, of those that are trained."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def checkpoint_steps(run: Path) -> list[int]:
@@ -289,7 +218,7 @@ def checkpoint_steps(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def load_trainable(trainee: Trainee, checkpoint: Path) -> None:
+def load_trainable(model: nn.Module, checkpoint: Path) -> None:
     """Puts a checkpoint's weights into the model.
 
     Raises:
@@ -298,7 +227,7 @@ def load_trainable(trainee: Trainee, checkpoint: Path) -> None:
     from safetensors.torch import load_file
 
     state = load_file(checkpoint / WEIGHTS_FILE)
-    own = trainee.trainable()
+    own = trainable(model)
     if set(state) != set(own):
         raise ModelError(f"{checkpoint} holds other weights than this model trains: was the run started otherwise?")
     with torch.no_grad():
@@ -306,16 +235,16 @@ def load_trainable(trainee: Trainee, checkpoint: Path) -> None:
             parameter.copy_(state[name])
 
 
-def optimiser_groups(trainee: Trainee, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+def optimiser_groups(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
     """AdamW's parameter groups: a rate for each layer, decay for matrices only.
 
     The head has `rate`; each layer below it `layer_decay` times that of the layer above, embeddings the least
     (Howard and Ruder 2018, arXiv:1801.06146, section 3.2).
     """
-    depth = layer_depth([name for name, _ in trainee.named_parameters()])
+    depth = layer_depth([name for name, _ in model.named_parameters()])
     top = max(depth.values())
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for name, parameter in trainee.trainable().items():
+    for name, parameter in trainable(model).items():
         groups.setdefault((depth[name], parameter.dim() >= 2), []).append(parameter)
     return [
         {"params": members, "lr": rate * layer_decay ** (top - level), "weight_decay": weight_decay if matrix else 0.0}

@@ -16,14 +16,15 @@ from guerdon.rewards.transformer import Lora, TransformerReward
 from guerdon.train.config import TrainConfig
 from guerdon.train.examples import Heads
 from guerdon.train.objective import RewardObjective
-from guerdon.train.trainer import (
+from guerdon.train.stepwise import (
     WEIGHTS_FILE,
-    Trainee,
     checkpoint_steps,
     layer_depth,
     load_trainable,
     optimiser_groups,
+    trainable,
 )
+from guerdon.train.trainee import Trainee
 
 
 def trainee_on(folder: str, lora: Lora | None = None, **options: Any) -> Trainee:
@@ -38,8 +39,8 @@ def test_every_trained_weight_has_its_rate_once(name: str, lora: Lora | None, re
     groups = optimiser_groups(trainee, 1.0, 0.1, 0.5)
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    assert sum(len(group["params"]) for group in groups) == len(rates) == len(trainee.trainable())
-    for parameter_name, parameter in trainee.trainable().items():
+    assert sum(len(group["params"]) for group in groups) == len(rates) == len(trainable(trainee))
+    for parameter_name, parameter in trainable(trainee).items():
         assert decays[id(parameter)] == (0.1 if parameter.dim() >= 2 else 0.0)
         depth = (
             0 if "embed" in parameter_name else 1 if ".0." in parameter_name else 2 if ".1." in parameter_name else 3

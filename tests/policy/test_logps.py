@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from guerdon.policy.logps import Asked, answer_batches, padded, reads_groups, states_of, token_logps
+from guerdon.policy.logps import Asked, answer_batches, by_place
+from guerdon.policy.net import PolicyNet
 
 GROUPS = [
     Asked((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),
@@ -25,12 +26,11 @@ def model_of(folder: str) -> Any:
 
 def logps_of(model: Any, *, shared: bool, budget: int) -> tuple[Tensor, int]:
     """(answers, LONGEST) in the order of the groups, and how many tokens were computed."""
-    rows, computed = {}, 0
-    for batch in answer_batches(GROUPS, budget=budget, pad_id=0, shared=shared):
-        logits = model.lm_head(states_of(model.model, batch))
-        table = padded(token_logps(logits, batch.taken), batch, LONGEST)
-        rows |= dict(zip(batch.items, table, strict=True))
-        computed += batch.inputs["input_ids"].numel()
+    rows, computed, net = {}, 0, PolicyNet(model)
+    for items, batch in answer_batches(GROUPS, budget=budget, pad_id=0, shared=shared):
+        table = by_place(net(batch), batch, len(items), LONGEST)
+        rows |= dict(zip(items, table, strict=True))
+        computed += batch["input_ids"].numel()
     return torch.stack([rows[item] for item in range(len(rows))]), computed
 
 
@@ -71,5 +71,15 @@ def test_sharing_computes_fewer_tokens(tiny_llama: str) -> None:
 
 
 def test_which_models_read_groups(tiny_llama: str, tiny_sliding: str) -> None:
-    assert reads_groups(model_of(tiny_llama))
-    assert not reads_groups(model_of(tiny_sliding))
+    assert PolicyNet(model_of(tiny_llama)).reads_groups
+    assert not PolicyNet(model_of(tiny_sliding)).reads_groups
+
+
+def test_capped_logits_are_not_passed_over(tiny_llama: str) -> None:
+    """A model that does something to its logits is asked for them."""
+    model = model_of(tiny_llama)
+    expected = logps_of(model, shared=True, budget=1000)[0]
+    model.config.final_logit_softcapping = 30.0  # Llama does not read it: the logits are as before
+    torch.testing.assert_close(logps_of(model, shared=True, budget=1000)[0], expected)
+    model.lm_head.register_forward_hook(lambda module, inputs, output: output * 2)
+    assert not torch.allclose(logps_of(model, shared=True, budget=1000)[0], expected)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guerdon.batches import Batch, SharedRow, Tokens, by_budget, collate_padded, collate_shared, reads_shared_rows
+from guerdon.batches import SharedRow, Tokens, by_budget, collate_padded, collate_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,33 +20,18 @@ class Asked:
     answers: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerBatch:
-    """Answers that are computed side by side."""
+AnswerBatch = dict[str, Tensor]
+"""Answers that are computed side by side: the keyword arguments of the backbone, and of each token taken:
 
-    items: tuple[int, ...]
-    """Which answers these are, counted through all groups."""
-    inputs: Batch
-    """Keyword arguments of the backbone, `row` and `column` apart."""
-    row: Tensor
-    """Of the state that each token was drawn from, shape (tokens,)."""
-    column: Tensor
-    """Likewise, shape (tokens,)."""
-    taken: Tensor
-    """The tokens, shape (tokens,)."""
-    answer: Tensor
-    """Which of `items` each token is of, shape (tokens,)."""
-    place: Tensor
-    """Its place in the answer, shape (tokens,)."""
-
-    def to(self, device: torch.device) -> AnswerBatch:
-        """The same on a device."""
-        inputs = {name: value.to(device) for name, value in self.inputs.items()}
-        moved = (value.to(device) for value in (self.row, self.column, self.taken, self.answer, self.place))
-        return AnswerBatch(self.items, inputs, *moved)
+`row` and `column` of the state that it was drawn from; `taken`, the token itself; `answer`, which answer of the batch
+it is of; `place`, where in that answer; each of shape (tokens,).
+"""
+OF_TOKENS = ("row", "column", "taken", "answer", "place")
 
 
-def answer_batches(groups: Sequence[Asked], *, budget: int, pad_id: int, shared: bool) -> Iterator[AnswerBatch]:
+def answer_batches(
+    groups: Sequence[Asked], *, budget: int, pad_id: int, shared: bool
+) -> Iterator[tuple[list[int], AnswerBatch]]:
     """Cuts answers into batches of at most `budget` padded tokens, longest first.
 
     Args:
@@ -54,6 +39,9 @@ def answer_batches(groups: Sequence[Asked], *, budget: int, pad_id: int, shared:
         budget: padded tokens of a batch; a longer row is a batch of its own.
         pad_id: any valid id.
         shared: compute the prompt of a group once (`guerdon.batches.reads_shared_rows`).
+
+    Yields:
+        Which answers these are, counted through all groups, and the batch.
     """
     tokens = [Tokens(group.prompt + answer) for group in groups for answer in group.answers]
     prompts = [len(group.prompt) for group in groups for _ in group.answers]
@@ -85,12 +73,14 @@ def _rows(tokens: Sequence[Tokens], members: Sequence[int], prompt: int, budget:
     yield SharedRow(tuple(held), prompt, length) if len(held) > 1 else _alone(tokens, held[0])
 
 
-def _collate(tokens: Sequence[Tokens], prompts: Sequence[int], rows: Sequence[SharedRow], pad_id: int) -> AnswerBatch:
-    items = tuple(item for row in rows for item in row.items)
+def _collate(
+    tokens: Sequence[Tokens], prompts: Sequence[int], rows: Sequence[SharedRow], pad_id: int
+) -> tuple[list[int], AnswerBatch]:
+    items = [item for row in rows for item in row.items]
     if any(len(row.items) > 1 for row in rows):
-        inputs = collate_shared(tokens, rows, pad_id=pad_id)
+        batch = collate_shared(tokens, rows, pad_id=pad_id)
     else:
-        inputs = collate_padded([tokens[item] for item in items], pad_id=pad_id, positions=True)
+        batch = collate_padded([tokens[item] for item in items], pad_id=pad_id, positions=True)
     at_row: list[int] = []
     at_column: list[int] = []
     taken: list[int] = []
@@ -110,16 +100,19 @@ def _collate(tokens: Sequence[Tokens], prompts: Sequence[int], rows: Sequence[Sh
             answer += [number] * count
             place += range(count)
             number += 1
-    del inputs["row"], inputs["column"]
-    lists = (at_row, at_column, taken, answer, place)
-    return AnswerBatch(items, inputs, *(torch.tensor(values, dtype=torch.long) for values in lists))
+    columns = zip(OF_TOKENS, (at_row, at_column, taken, answer, place), strict=True)
+    return items, batch | {name: torch.tensor(values, dtype=torch.long) for name, values in columns}
 
 
 def states_of(backbone: Any, batch: AnswerBatch) -> Tensor:
     """The hidden state that each token was drawn from, shape (tokens, hidden)."""
-    output = backbone(**batch.inputs, use_cache=False)
-    hidden: Tensor = output.last_hidden_state
-    return hidden[batch.row, batch.column]
+    hidden: Tensor = backbone(**inputs_of(batch), use_cache=False).last_hidden_state
+    return hidden[batch["row"], batch["column"]]
+
+
+def inputs_of(batch: AnswerBatch) -> dict[str, Tensor]:
+    """The part of a batch that the model reads."""
+    return {name: value for name, value in batch.items() if name not in OF_TOKENS}
 
 
 def token_logps(logits: Tensor, taken: Tensor, temperature: float = 1.0) -> Tensor:
@@ -137,12 +130,6 @@ def token_logps(logits: Tensor, taken: Tensor, temperature: float = 1.0) -> Tens
     return scaled.gather(1, taken.unsqueeze(1)).squeeze(1) - torch.logsumexp(scaled, dim=1)
 
 
-def padded(values: Tensor, batch: AnswerBatch, length: int) -> Tensor:
+def by_place(values: Tensor, batch: AnswerBatch, answers: int, length: int) -> Tensor:
     """Values of tokens, shape (tokens,), as answers by places, shape (answers, length), 0 behind their ends."""
-    table = values.new_zeros(len(batch.items), length)
-    return table.index_put((batch.answer, batch.place), values)
-
-
-def reads_groups(model: Any) -> bool:
-    """Whether this causal language model computes a group's prompt once, exactly."""
-    return reads_shared_rows(getattr(model, model.base_model_prefix), model.config)
+    return values.new_zeros(answers, length).index_put((batch["answer"], batch["place"]), values)

@@ -1,0 +1,64 @@
+"""A causal language model as what is trained: batches of answers to log-probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from guerdon.batches import reads_shared_rows
+from guerdon.errors import ConfigError
+from guerdon.policy.logps import AnswerBatch, inputs_of, states_of, token_logps
+
+
+class PolicyNet(nn.Module):
+    """A causal language model, or a PEFT model around one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Raises ConfigError for a model that is not a causal language model."""
+        super().__init__()
+        self.model = model
+        if self.language_model.config.is_encoder_decoder:
+            raise ConfigError(
+                f"{type(self.language_model).__name__} is an encoder-decoder; only causal language models can be "
+                "trained. Fix: choose another --policy (best-of-n takes this one)"
+            )
+
+    @property
+    def language_model(self) -> Any:
+        """The Transformers model itself, adapters in place."""
+        get_base_model = getattr(self.model, "get_base_model", None)
+        return get_base_model() if get_base_model else self.model
+
+    @property
+    def backbone(self) -> Any:
+        """What gives hidden states."""
+        model = self.language_model
+        return getattr(model, model.base_model_prefix)
+
+    @property
+    def _no_split_modules(self) -> Any:
+        """Which layers FSDP must keep whole; accelerate asks the outermost module."""
+        return self.language_model._no_split_modules
+
+    @property
+    def reads_groups(self) -> bool:
+        """Whether the prompt of a group of answers may be computed once."""
+        return reads_shared_rows(self.backbone, self.language_model.config)
+
+    def forward(self, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities of the tokens of a batch of answers, float32, shape (tokens,)."""
+        model = self.language_model
+        if _plain_head(model):
+            # Only where tokens were taken: on the prompt the vocabulary would cost as much as a third of the model.
+            logits = model.get_output_embeddings()(states_of(self.backbone, batch))
+        else:
+            logits = model(**inputs_of(batch), use_cache=False).logits[batch["row"], batch["column"]]
+        return token_logps(logits, batch["taken"], temperature)
+
+
+def _plain_head(model: Any) -> bool:
+    """Whether logits are the head's product and nothing more (Gemma caps them, Granite and Cohere scale them)."""
+    config = model.config.get_text_config()
+    names = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+    return not any(getattr(config, name, None) for name in names)

@@ -122,6 +122,66 @@ def contrastive(scores: Tensor, present: Tensor, *, temperature: float = 1.0) ->
     return torch.logsumexp(logits, dim=1) - logits[:, 0]
 
 
+# --- policies: weighted likelihood
+
+
+def score_function_weights(rewards: Tensor, lam: float = 1.0) -> Tensor:
+    """What -log pi of each sampled answer counts in L(x) = L_MLE(x) - lam R(x).
+
+    R reads text, and text is drawn: no gradient flows from it into the weights of the model. That of its mean is
+
+        grad E[R(y)] = E[(R(y) - b) grad log pi(y)]        (score function; Williams 1992)
+
+    for any b that does not depend on y. With b the mean reward of the other answers to the prompt it is unbiased, so
+
+        -lam R  has the gradient of  lam (R_i - b_i) / n  times  -log pi(y_i),   summed over the n answers.
+
+    At lam = 0 nothing but the likelihood of the references is left; as lam grows the model leaves them for what scores
+    higher.
+
+    Args:
+        rewards: shape (prompts, k); NaN takes no part.
+        lam: what a unit of reward is worth, in nats of likelihood.
+
+    Returns:
+        Shape (prompts, k), of either sign; 0 without a reward, and where an answer has none to be compared with.
+    """
+    advantages = group_advantages(rewards, baseline="leave-one-out", scale=False)
+    return lam * advantages.nan_to_num() / (~rewards.isnan()).sum().clamp(min=1)
+
+
+def exponential_weights(rewards: Tensor, beta: float = 1.0) -> Tensor:
+    """Reward-weighted regression: exp(R / beta), normalised over the batch (Peters and Schaal 2007).
+
+    The policy that it leads to is the sampled one times exp(R / beta), which is what KL-regularised RL aims at.
+
+    Args:
+        rewards: shape (prompts, k); NaN takes no part.
+        beta: temperature, in units of the reward; small ones keep the best alone.
+
+    Returns:
+        Shape (prompts, k), summing to 1; 0 without a reward.
+    """
+    known = ~rewards.isnan()
+    scaled = torch.where(known, rewards.nan_to_num() / beta, float("-inf"))
+    return torch.softmax(scaled.flatten(), dim=0).view_as(rewards) if known.any() else torch.zeros_like(rewards)
+
+
+def best_weights(rewards: Tensor) -> Tensor:
+    """RAFT: the best answer to each prompt counts, the others do not (Dong et al. 2023, arXiv:2304.06767).
+
+    Args:
+        rewards: shape (prompts, k); NaN takes no part.
+
+    Returns:
+        Shape (prompts, k), summing to 1; 0 for a prompt without a reward.
+    """
+    known = ~rewards.isnan()
+    best = rewards.nan_to_num(nan=float("-inf")).argmax(dim=1, keepdim=True)
+    chosen = torch.zeros_like(rewards).scatter(1, best, 1.0) * known.any(dim=1, keepdim=True)
+    return chosen / chosen.sum().clamp(min=1)
+
+
 # --- policies: advantages
 
 

@@ -9,12 +9,14 @@ Two small models come as Python packages, so that everything runs where no hub i
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import logging
 import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,28 @@ def resolve(name: str) -> str:
         f'There is no model "{name}": no such folder, and no possible hub name. '
         f"Fix: give a folder, a hub name (owner/name), or one of {', '.join(OFFLINE_MODELS)}"
     )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
+
+    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
+    """
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    bar = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bar:
+            hf_logging.enable_progress_bar()
 
 
 def render_chat(tokenizer: Any, turns: Sequence[Message], *, whose: str, answering: bool = False) -> str:

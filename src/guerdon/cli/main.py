@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("guerdon.cli.evaluate:evaluate", "agreement with people, beside trivial baselines, with intervals"),
     "score": ("guerdon.cli.score:score", "give every response its reward"),
     "optimize best-of-n": ("guerdon.cli.optimize:best_of_n", "the best of n answers by a reward, and what that gains"),
+    "optimize weighted": ("guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT"),
 }
 """Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
 

@@ -1,4 +1,4 @@
-"""`guerdon optimize best-of-n`."""
+"""`guerdon optimize best-of-n | weighted`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.errors import ConfigError, OutputError
+from guerdon.optimize.config import WeightedConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -241,3 +242,41 @@ def _show(result: BestOfN, out: Path) -> None:
 def shown(figure: Interval) -> str:
     """A figure with its interval."""
     return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]".replace("-", "−")
+
+
+def weighted(
+    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path = Path("weighted"),
+    resume: bool = False,
+    device: str | None = None,
+    config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
+
+    Every step samples answers to some prompts of DATA, scores them, and makes those more likely that score higher. With
+    --objective reward, references in DATA (a column reference) are learnt by plain likelihood beside them. The folder
+    then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
+
+    Args:
+        model: the reward: a folder, a hub name, longest, shortest, or module:object.
+        data: prompts, with references or without (file, hub name, starter or starter:train).
+        out: folder of the policy.
+        resume: go on from the last checkpoint in the folder, with the same data and options.
+        device: of the reward: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
+        config: how to train.
+    """
+    from guerdon.cli.progress import terminal, training_progress
+
+    with terminal() as console:
+        from guerdon.data.requests import read_prompts
+        from guerdon.optimize.weighted import train_weighted
+        from guerdon.rewards.load import load_scorer
+
+        scorer = load_scorer(model, device=device, trust_remote_code=config.trust_remote_code)
+        requests = read_prompts(data)
+        with training_progress(console) as on_step:
+            train_weighted(scorer, requests, out, config, resume=resume, on_step=on_step)
+    print(f"policy: {out}\nnext, with prompts and a reward that it has not seen:")
+    print(f"  guerdon optimize best-of-n OTHER TEST --policy {out} --n 4 --out check")

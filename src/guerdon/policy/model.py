@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from guerdon.errors import ModelError, TextError
-from guerdon.models import render_chat, resolve
+from guerdon.files import staged
+from guerdon.models import quiet, render_chat, resolve
 from guerdon.policy.decode import Sample, Sampling, decode, decodes
 from guerdon.types import Message, Prompt, prompt_text
 
@@ -68,10 +71,11 @@ class Policy:
             dtype = "bfloat16" if where.startswith("cuda") else "float32"
         trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         try:
-            config = AutoConfig.from_pretrained(path, **trust)
-            kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            tokenizer = AutoTokenizer.from_pretrained(path, **trust)
-            model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
+            with quiet():
+                config = AutoConfig.from_pretrained(path, **trust)
+                kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+                tokenizer = AutoTokenizer.from_pretrained(path, **trust)
+                model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
         except Exception as error:
             raise ModelError(f"cannot load the policy {name!r}: {' '.join(str(error).split())[:300]}") from error
         return cls(model.to(torch.device(where)).eval(), tokenizer)
@@ -116,6 +120,63 @@ class Policy:
                 )
         return [list(ids) for ids in coded]
 
+    def encode_answers(self, coded: Sequence[Sequence[int]], texts: Sequence[tuple[Prompt, str]]) -> list[list[int]]:
+        """Token ids of answers as the policy would have said them, the end of the turn included.
+
+        Args:
+            coded: n prompts as `encode` gives them.
+            texts: the same prompts, each with the text of its answer.
+
+        Raises:
+            TextError: prompt and answer are too long.
+        """
+        found = []
+        for index, (ids, (prompt, text)) in enumerate(zip(coded, texts, strict=True)):
+            if self.tokenizer.chat_template:
+                turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+                whole = render_chat(self.tokenizer, (*turns, Message("assistant", text)), whose="the policy")
+                said = whole.removeprefix(self.render(prompt))
+            else:
+                said = text
+            answer = list(self.tokenizer(said, add_special_tokens=False, verbose=False)["input_ids"])
+            stop = next((place + 1 for place, token in enumerate(answer) if token in self.eos_ids), None)
+            answer = answer[:stop] if stop else [*answer, self.tokenizer.eos_token_id]
+            if len(ids) + len(answer) > self.window:
+                raise TextError(
+                    index,
+                    f"too long: prompt and reference take {len(ids) + len(answer)} tokens, the policy reads "
+                    f"{self.window}. Fix: shorten them, or choose a policy that reads more",
+                )
+            found.append(answer)
+        return found
+
+    def text(self, sample: Sample) -> str:
+        """What a sample says: without special tokens, stripped; may be empty."""
+        return str(self.tokenizer.decode(sample.ids, skip_special_tokens=True)).strip()
+
+    def add_lora(self, rank: int, alpha: int) -> None:
+        """Puts LoRA adapters (Hu et al. 2021) on the linear layers; nothing else is then trained."""
+        from peft import LoraConfig, TaskType, get_peft_model
+
+        kind = TaskType.SEQ_2_SEQ_LM if self.model.config.is_encoder_decoder else TaskType.CAUSAL_LM
+        config = LoraConfig(task_type=kind, r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear")
+        with quiet():
+            self.model = get_peft_model(self.model, config)
+
+    def save(self, folder: str | Path, *, training: Mapping[str, Any]) -> None:
+        """Writes weights (adapters merged), tokenizer and `policy.json`, each file whole or not at all.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        model = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
+        with staged(folder) as stage:
+            with quiet():
+                model.save_pretrained(stage)
+            self.tokenizer.save_pretrained(stage)
+            (stage / "policy.json").write_text(json.dumps({"training": dict(training)}, indent=2), encoding="utf-8")
+        self.model = model
+
     def answer(
         self,
         prompts: Sequence[Prompt],
@@ -155,8 +216,7 @@ class Policy:
             for index, own in zip(chosen, samples, strict=True):
                 if index in done:
                     continue
-                texts = self.tokenizer.batch_decode([sample.ids for sample in own], skip_special_tokens=True)
-                yield index, [Answer(text.strip(), sample) for text, sample in zip(texts, own, strict=True)]
+                yield index, [Answer(self.text(sample), sample) for sample in own]
 
     def sample(
         self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
 from guerdon.errors import ContractError, ModelError
+from guerdon.models import quiet
 from guerdon.rewards.net import HEAD_NAMES, head_names, unread_weights
 
 if TYPE_CHECKING:
@@ -24,28 +23,6 @@ logger = logging.getLogger(__name__)
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors")
 """By which Transformers knows what a folder holds."""
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
-
-    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
-    """
-    from transformers.utils import logging as hf_logging
-
-    level = hf_logging.get_verbosity()
-    bar = hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        hf_logging.set_verbosity(level)
-        if bar:
-            hf_logging.enable_progress_bar()
 
 
 def load_classifier(
@@ -79,7 +56,7 @@ def load_classifier(
             "label2id": {name: index for index, name in enumerate(attributes)},
         }
     try:
-        with _quiet():
+        with quiet():
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 path,
                 dtype=getattr(torch, dtype),
@@ -112,7 +89,7 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
     from transformers import AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except Exception as error:
         raise ModelError(f"cannot load the tokenizer of {path!r}: {_first_line(error)}") from error
@@ -133,7 +110,7 @@ def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
         target_modules="all-linear",
         modules_to_save=head_names(model),
     )
-    with _quiet():
+    with quiet():
         return get_peft_model(model, config)
 
 
@@ -156,7 +133,7 @@ def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> 
         raise ContractError(
             f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them"
         )
-    with _quiet():
+    with quiet():
         if isinstance(base, PeftModel):
             base.load_adapter(str(folder), adapter_name=name)
             return base
@@ -172,7 +149,7 @@ def save_model(model: torch.nn.Module, folder: Path) -> None:
     """Writes weights and config in HF layout, or PEFT's for the adapter in force."""
     from peft import PeftModel
 
-    with _quiet():
+    with quiet():
         if not isinstance(model, PeftModel):
             model.save_pretrained(folder)  # type: ignore[operator]
             return

@@ -40,6 +40,26 @@ class MetricsLog(TrainerCallback):
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
 
+def run_callbacks(run: Path, on_step: OnStep | None, judgements_per_step: int, *, main: bool) -> list[TrainerCallback]:
+    """What every run writes down: `metrics.jsonl`, TensorBoard files, and progress for whoever asked.
+
+    Args:
+        run: the run folder.
+        on_step: told after every step.
+        judgements_per_step: what an optimiser step holds.
+        main: whether this is the first process of the run.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    callbacks: list[TrainerCallback] = [MetricsLog(run)]
+    if main:
+        callbacks.append(TensorBoardCallback(SummaryWriter(str(run / "tensorboard"))))
+    if on_step:
+        callbacks.append(Progress(on_step, judgements_per_step))
+    return callbacks
+
+
 def _step_of(line: str) -> float:
     """The step of a line; infinite for one that a crash cut short."""
     try:

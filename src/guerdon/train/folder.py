@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guerdon.data.write import row_record
 from guerdon.errors import ConfigError, ContractError, OutputError
@@ -15,6 +15,9 @@ from guerdon.files import atomic_write
 from guerdon.rewards.contract import read_card
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RUN_FOLDER = "run"
 RUN_FILE = "run.json"
@@ -29,13 +32,13 @@ def fingerprint_of(rows: Sequence[AnyRow]) -> dict[str, Any]:
     return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}
 
 
-def mark_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> None:
+def mark_run(run: Path, config: DataclassInstance, fingerprint: dict[str, Any]) -> None:
     """Says in the run folder whose it is."""
     with atomic_write(run / RUN_FILE) as file:
         json.dump({"config": asdict(config), "data": fingerprint}, file, indent=2)
 
 
-def check_run(run: Path, config: TrainConfig, fingerprint: dict[str, Any], resume: bool) -> None:
+def check_run(run: Path, config: DataclassInstance, fingerprint: dict[str, Any], resume: bool) -> None:
     """Checks that a run folder is free, or holds this very run and is to be resumed.
 
     Raises:

@@ -23,7 +23,7 @@ from guerdon.rewards.net import is_decoder, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train import examples
-from guerdon.train.callbacks import EarlyStopping, MetricsLog, OnStep, Progress
+from guerdon.train.callbacks import EarlyStopping, OnStep, run_callbacks
 from guerdon.train.config import TrainConfig
 from guerdon.train.examples import Heads, Judgement, Scale
 from guerdon.train.folder import RUN_FOLDER, check_run, fingerprint_of, is_finished, mark_run
@@ -156,37 +156,18 @@ def build_trainer(
     trainee: Trainee, prepared: Prepared, config: TrainConfig, run: Path, on_step: OnStep | None
 ) -> StepTrainer:
     """The `StepTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers import PrinterCallback, TrainingArguments
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    from guerdon.train.stepwise import StepTrainer
+    from guerdon.train.stepwise import StepTrainer, step_arguments
 
     total = len(prepared.steps)
-    every = config.checkpoint_every or max(1, round(total / max(config.epochs, 1e-9) / 4))
-    arguments = TrainingArguments(
-        output_dir=str(run),
-        per_device_train_batch_size=1,
-        max_steps=total,
+    arguments = step_arguments(
+        run,
+        steps=total,
         learning_rate=config.learning_rate or (2e-4 if config.lora_rank else 5e-5),
-        lr_scheduler_type="linear",
-        warmup_steps=round(config.warmup * total),
+        warmup=config.warmup,
         weight_decay=config.weight_decay,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        logging_strategy="steps",
-        logging_steps=max(1, min(10, total // 10)),
-        eval_strategy="steps" if prepared.validation else "no",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        metric_for_best_model="eval_loss" if prepared.validation else None,
-        greater_is_better=False if prepared.validation else None,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        report_to=[],
-        disable_tqdm=True,
+        checkpoint_every=config.checkpoint_every or max(1, round(total / max(config.epochs, 1e-9) / 4)),
+        validates=bool(prepared.validation),
         seed=config.seed,
-        data_seed=config.seed,
     )
     ranks = arguments.world_size
     per_step = len(prepared.steps[0])
@@ -196,14 +177,10 @@ def build_trainer(
         )
     if config.gradient_checkpointing:
         prepared.reward.net.recompute_activations()
-    callbacks: list[Any] = [MetricsLog(run)]
-    if arguments.process_index == 0:
-        callbacks.append(TensorBoardCallback(SummaryWriter(str(run / "tensorboard"))))
-    if on_step:
-        callbacks.append(Progress(on_step, per_step))
+    callbacks = run_callbacks(run, on_step, per_step, main=arguments.process_index == 0)
     if config.patience:
         callbacks.append(EarlyStopping(config.patience))
-    trainer = StepTrainer(
+    return StepTrainer(
         trainee,
         arguments,
         _steps(prepared, prepared.steps, config, ranks),
@@ -211,8 +188,6 @@ def build_trainer(
         layer_decay=config.layer_decay,
         callbacks=callbacks,
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _steps(prepared: Prepared, steps: list[list[Judgement]], config: TrainConfig, ranks: int) -> Steps:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -33,6 +33,55 @@ Step = dict[str, Any]
 def only(items: Sequence[Step]) -> Step:
     """Collator: an item is a whole step already."""
     return items[0]
+
+
+def step_arguments(
+    run: Path,
+    *,
+    steps: int,
+    learning_rate: float,
+    warmup: float,
+    weight_decay: float,
+    checkpoint_every: int,
+    validates: bool,
+    seed: int,
+) -> TrainingArguments:
+    """What `StepTrainer` needs to know of a run: bf16 where a GPU has it, a linear rate, checkpoints, figures.
+
+    Args:
+        run: folder of checkpoints and figures.
+        steps: optimiser steps of the run.
+        learning_rate: at its peak.
+        warmup: share of the steps over which it rises; it then falls to 0 along a line.
+        weight_decay: of matrices.
+        checkpoint_every: steps between two checkpoints, and two evaluations.
+        validates: whether there is something held out; the checkpoint with the lowest loss on it is kept, too.
+        seed: of everything random.
+    """
+    return TrainingArguments(
+        output_dir=str(run),
+        per_device_train_batch_size=1,
+        max_steps=steps,
+        learning_rate=learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(warmup * steps),
+        weight_decay=weight_decay,
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        logging_strategy="steps",
+        logging_steps=max(1, min(10, steps // 10)),
+        eval_strategy="steps" if validates else "no",
+        eval_steps=checkpoint_every,
+        save_strategy="steps",
+        save_steps=checkpoint_every,
+        metric_for_best_model="eval_loss" if validates else None,
+        greater_is_better=False if validates else None,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+    )
 
 
 class StepTrainer(Trainer):
@@ -61,6 +110,7 @@ class StepTrainer(Trainer):
             data_collator=only,
             **options,
         )
+        self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
         self._order = torch.zeros(2)
         self._seen = 0

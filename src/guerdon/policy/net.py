@@ -48,13 +48,19 @@ class PolicyNet(nn.Module):
 
     def forward(self, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
         """Log-probabilities of the tokens of a batch of answers, float32, shape (tokens,)."""
+        _, logits = self.read(batch)
+        return token_logps(logits, batch["taken"], temperature)
+
+    def read(self, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
+        """The state that each token was drawn from (tokens, hidden), and the logits there (tokens, vocabulary)."""
         model = self.language_model
         if _plain_head(model):
             # Only where tokens were taken: on the prompt the vocabulary would cost as much as a third of the model.
-            logits = model.get_output_embeddings()(states_of(self.backbone, batch))
-        else:
-            logits = model(**inputs_of(batch), use_cache=False).logits[batch["row"], batch["column"]]
-        return token_logps(logits, batch["taken"], temperature)
+            states = states_of(self.backbone, batch)
+            return states, model.get_output_embeddings()(states)
+        output = model(**inputs_of(batch), use_cache=False, output_hidden_states=True)
+        places = batch["row"], batch["column"]
+        return output.hidden_states[-1][places], output.logits[places]
 
 
 def _plain_head(model: Any) -> bool:

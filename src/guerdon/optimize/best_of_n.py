@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from guerdon.data.write import plain, prompt_value
-from guerdon.errors import DataError
+from guerdon.errors import DataError, TextError
 from guerdon.metrics import (
     Floats,
     Interval,
@@ -62,12 +62,20 @@ class BestOfN:
 
 
 def rewards_of(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
-    """The reward of every response, shape (responses,) for each prompt; NaN where there is none."""
-    prompts = [one.prompt for one in candidates for _ in one.responses]
+    """The reward of every response, shape (responses,) for each prompt; NaN where there is none.
+
+    Raises:
+        DataError: a response cannot be scored.
+    """
+    owners = [one for one in candidates for _ in one.responses]
     responses = [response for one in candidates for response in one.responses]
-    references = [one.reference for one in candidates for _ in one.responses]
+    references = [one.reference for one in owners]
     given = references if any(reference is not None for reference in references) else None
-    rewards = np.asarray(scorer.score(prompts, responses, references=given), dtype=np.float64)
+    try:
+        scores = scorer.score([one.prompt for one in owners], responses, references=given)
+    except TextError as error:
+        raise error.at(owners[error.index].origin) from None
+    rewards = np.asarray(scores, dtype=np.float64)
     rewards[~np.isfinite(rewards)] = np.nan
     ends = np.cumsum([len(one.responses) for one in candidates])[:-1]
     return list(np.split(rewards, ends))

@@ -242,7 +242,7 @@ class Speed:
 
 
 _SPEEDS = {"minilm": Speed(800_000, 700_000, 200, 512)}
-_SLOW = Speed(120_000, 150_000, 100, 512)
+_SLOW = Speed(60_000, 50_000, 100, 512)
 """For a decoder of SmolLM2's size, and for what is not known."""
 
 

@@ -230,7 +230,7 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 class Speed:
     """Tokens of pairs that two cores train on, and score, in minutes.
 
-    With MiniLM in 4 to 7 (the more pairs share an answer, the less time they take), with a larger model in about 10.
+    With MiniLM in 3 to 6 (the more pairs share an answer, the less time they take), with a larger model in 5 to 10.
     """
 
     train_tokens: float
@@ -241,7 +241,7 @@ class Speed:
     """Tokens that a prompt with its answer is cut to: a few very long ones would take all the time."""
 
 
-_SPEEDS = {"minilm": Speed(800_000, 700_000, 200, 512)}
+_SPEEDS = {"minilm": Speed(600_000, 700_000, 200, 512)}
 _SLOW = Speed(60_000, 50_000, 100, 512)
 """For a decoder of SmolLM2's size, and for what is not known."""
 

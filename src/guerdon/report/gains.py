@@ -34,9 +34,7 @@ def best_of_n_figure(result: BestOfN) -> Figure:
         axis.set_xscale("log", base=2)
         axis.set_xticks(result.ns, [str(n) for n in result.ns])
         axis.set_xlabel("n, answers to pick from")
-        axis.set_title(
-            f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left", pad=26
-        )
+        axis.set_title(f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left")
         axis.grid(axis="y", color="#eeeeee")
         axis.spines["right"].set_visible(False)
         above = axis.secondary_xaxis("top")

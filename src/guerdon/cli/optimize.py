@@ -165,7 +165,7 @@ def _candidates(
         "seed": pick.seed,
     }
     answer = _answering(pick, options, device=device, trust_remote_code=trust_remote_code)
-    with text_progress(console, "answering prompts:", len(requests)) as advance:
+    with text_progress(console, "answering", len(requests)) as advance:
         return sample_candidates(requests, answer, out / "answers.jsonl", advance)
 
 

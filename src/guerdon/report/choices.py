@@ -230,7 +230,7 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 class Speed:
     """Tokens of pairs that two cores train on, and score, in minutes.
 
-    With MiniLM in 3 to 6 (the more pairs share an answer, the less time they take), with a larger model in 5 to 10.
+    The starter set takes MiniLM 5 of them; the more pairs share an answer, the less time they take.
     """
 
     train_tokens: float

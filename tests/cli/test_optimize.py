@@ -95,6 +95,7 @@ def test_what_cannot_be_is_refused(
     data = prompts if "--policy" in options else lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"})
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out"), *options]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_weighted_training(tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

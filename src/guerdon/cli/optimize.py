@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +94,7 @@ def best_of_n(
 
         options: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
         scorers = {name: load_scorer(path, **options) for name, path in _names(model, gold).items()}
-        _claim(out, pick, resume)
+        _check_folder(out, pick, resume)
         candidates = _candidates(pick, out, console, **options)
         values: dict[str, Sequence[Floats]] = {}
         for name, scorer in scorers.items():
@@ -125,11 +125,9 @@ def _names(model: str, gold: tuple[str, ...]) -> dict[str, str]:
     return names
 
 
-def _claim(out: Path, pick: _Pick, resume: bool) -> None:
-    """Makes the folder ours, or finds the run that is to go on."""
-    from dataclasses import asdict
-
-    from guerdon.files import atomic_write, check_writable
+def _check_folder(out: Path, pick: _Pick, resume: bool) -> None:
+    """Finds out whether the folder is free, or holds the run that is to go on; changes nothing."""
+    from guerdon.files import check_writable
 
     marker, mine = out / SETTINGS, asdict(pick)
     check_writable(marker)
@@ -143,8 +141,14 @@ def _claim(out: Path, pick: _Pick, resume: bool) -> None:
             )
     elif out.is_dir() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
-    with atomic_write(marker) as file:
-        json.dump(mine, file, indent=2, ensure_ascii=False)
+
+
+def _claim(out: Path, pick: _Pick) -> None:
+    """Makes the folder ours, once it is sure that there is something to run."""
+    from guerdon.files import atomic_write
+
+    with atomic_write(out / SETTINGS) as file:
+        json.dump(asdict(pick), file, indent=2, ensure_ascii=False)
 
 
 def _candidates(
@@ -154,7 +158,9 @@ def _candidates(
     from guerdon.optimize.candidates import read_candidates, sample_candidates
 
     if pick.policy is None:
-        return read_candidates(pick.data)
+        candidates = read_candidates(pick.data)
+        _claim(out, pick)
+        return candidates
     from guerdon.data.requests import read_prompts
     from guerdon.policy.decode import Sampling
 
@@ -165,6 +171,7 @@ def _candidates(
         "seed": pick.seed,
     }
     answer = _answering(pick, options, device=device, trust_remote_code=trust_remote_code)
+    _claim(out, pick)
     with text_progress(console, "answering", len(requests)) as advance:
         return sample_candidates(requests, answer, out / "answers.jsonl", advance)
 

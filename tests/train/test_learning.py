@@ -25,7 +25,7 @@ def transformer(scorer: Any) -> TransformerReward:
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
 def test_bradley_terry(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
     rows = [Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0)) for _ in range(120)]
-    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name)))
+    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), epochs=6))
     assert toy.accuracy(scorer, 3, 0) > 0.9
     fresh = [toy.prompt() for _ in range(20)], [toy.response(g) for g in (0, 3) for _ in range(10)]
     assert np.array_equal(load_scorer(tmp_path).score(*fresh), scorer.score(*fresh)), (
@@ -94,7 +94,7 @@ def test_ratings_and_their_pairs_together(tiny_bert: str, toy: Any, quick: Any, 
         Rating(prompt=f"boil egg {i // 4}", response=toy.response(i % 4), scores={"score": 10.0 * (i % 4)})
         for i in range(120)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both")))
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=10)))
     assert toy.accuracy(reward, 3, 0) > 0.9
     assert reward.score(["boil egg 1"], [toy.response(3)])[0] > 18
     assert reward.contract.temperature == reward.contract.scale[0], "pairs were fitted in standard units"
@@ -108,7 +108,7 @@ def test_comparisons_beside_ratings_score_by_preference(tiny_bert: str, toy: Any
         Rating(prompt=toy.prompt(), response=toy.response(i % 4), scores={"tone": i % 4, "worth": 3.0 - i % 4})
         for i in range(60)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=5)))
+    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=8)))
     assert reward.contract.attributes == ("preference", "tone", "worth")
     assert reward.contract.weights == (1.0, 0.0, 0.0)
     assert toy.accuracy(reward, 3, 0) > 0.9
@@ -120,7 +120,7 @@ def test_plackett_luce(name: str, request: pytest.FixtureRequest, toy: Any, quic
         Ranking(prompt=toy.prompt(), responses=tuple(toy.response(g) for g in grades), scores=tuple(map(float, grades)))
         for grades in ([0, 3, 1], [2, 0, 3], [1, 1, 2, 3], [0, 2]) * 20
     ]
-    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), pairs_per_step=8, epochs=4))
+    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), pairs_per_step=8, epochs=8))
     for better, worse in ((3, 2), (2, 1), (1, 0)):
         assert toy.accuracy(scorer, better, worse) > 0.8
 
@@ -130,7 +130,7 @@ def test_contrast_with_generated_texts(tiny_bert: str, toy: Any, quick: Any, tmp
         Reference(prompt=toy.prompt(), reference=toy.response(3), generated=(toy.response(0), toy.response(1)))
         for _ in range(100)
     ]
-    scorer = train(rows, tmp_path, quick(tiny_bert, temperature=0.5))
+    scorer = train(rows, tmp_path, quick(tiny_bert, temperature=0.5, epochs=5))
     assert toy.accuracy(scorer, 3, 1) > 0.9
 
 

@@ -2,7 +2,8 @@
 
 One MiniLM reward model with its native classification path, saved once and loaded by all three; the same (prompt,
 response) texts in the same order; float32 on the CPU. The systems run in turn, several times; medians are compared, and
-the scores must be equal. The share of the machine's matmul peak is counted on real tokens (padding is not work).
+the scores must be equal. The share of the machine's matmul peak counts the products of every layer on real tokens:
+padding is not work, and what guerdon leaves out of the last layer counts as done.
 
     python benchmarks/score_encoder.py --data COMPARISONS.jsonl.gz
 """
@@ -47,7 +48,7 @@ def main() -> None:
     """Runs the systems in turn and prints medians, ratios and the share of the peak."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="starter", help="comparisons")
-    parser.add_argument("--texts", type=int, default=256)
+    parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     rows = [row for row in load_rows(arguments.data) if isinstance(row, Comparison)]

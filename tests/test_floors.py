@@ -14,7 +14,7 @@ PACKAGE = Path(guerdon.__file__).parent
 
 FLOORS: list[set[str]] = [
     {"types", "errors"},
-    {"losses", "metrics", "files"},
+    {"losses", "metrics", "files", "cores"},
     {"data", "models"},
     {"batches"},
     {"rewards", "policy"},

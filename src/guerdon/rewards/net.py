@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from guerdon.batches import reads_shared_rows
 from guerdon.errors import ConfigError, ModelError
+from guerdon.rewards import first_token
 from guerdon.rewards.contract import Pooling
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class RewardNet(nn.Module):
         super().__init__()
         self.model = model
         self.pooling = pooling
+        self._may_skip = first_token.prepare(self.classifier)
         if pooling != "native":
             _head(self.classifier).float()
             for module in _bypassed(self.classifier):
@@ -72,16 +75,23 @@ class RewardNet(nn.Module):
         """
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        if self.pooling == "native":
-            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
-            return cast("Tensor", logits[row].float())
-        if self.pooling == "last":
-            extra["use_cache"] = False  # encoders do not know the word
-        backbone = _backbone(self.classifier)
-        hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
+        with first_token.first_token_only() if self._reads_column_0(attention_mask) else nullcontext():
+            if self.pooling == "native":
+                logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
+                return cast("Tensor", logits[row].float())
+            if self.pooling == "last":
+                extra["use_cache"] = False  # encoders do not know the word
+            backbone = _backbone(self.classifier)
+            hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
         pooled = self._pool(hidden, attention_mask, row, column).float()
         with torch.autocast(pooled.device.type, enabled=False):  # bf16 here would tie close scores
             return _apply_head(self.classifier, pooled)
+
+    def _reads_column_0(self, attention_mask: Tensor) -> bool:
+        """Whether nothing but the first column of the last layer matters: to a score, not to a gradient's shape."""
+        if not self._may_skip or self.pooling not in ("native", "first") or torch.is_grad_enabled():
+            return False
+        return not self.training and (self.pooling == "native" or bool(attention_mask[:, 0].all()))
 
     def _pool(self, hidden: Tensor, attention_mask: Tensor, row: Tensor, column: Tensor) -> Tensor:
         if self.pooling == "last":

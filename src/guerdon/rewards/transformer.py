@@ -14,6 +14,7 @@ import torch
 
 from guerdon import batches
 from guerdon.batches import Batch, Tokens
+from guerdon.cores import each_on_a_core
 from guerdon.errors import ConfigError, ContractError, ModelError
 from guerdon.files import staged
 from guerdon.metrics import sigmoid
@@ -216,13 +217,17 @@ class TransformerReward:
         values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
         self._activate()
         self.net.eval()
-        device = self.device
-        with torch.inference_mode():
-            for items, batch in self._batches(tokens, list(first.values()), prompt_of):
-                on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-                values[items] = self.net(**on_device).float().cpu().numpy()
-                self.on_progress(int(repeats[items].sum()))
+        spread = each_on_a_core if self.device.type == "cpu" else map
+        for items, logits in spread(self._score_batch, self._batches(tokens, list(first.values()), prompt_of)):
+            values[items] = logits
+            self.on_progress(int(repeats[items].sum()))
         return values[distinct]
+
+    def _score_batch(self, cut: tuple[list[int], Batch]) -> tuple[list[int], np.ndarray]:
+        items, batch = cut
+        with torch.inference_mode():
+            on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
+            return items, self.net(**on_device).float().cpu().numpy()
 
     def _activate(self) -> None:
         """Puts this model's adapter in force, where several share the backbone."""

@@ -1,0 +1,55 @@
+"""Batches spread over cores come back whole and in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from guerdon.cores import each_on_a_core
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
+def test_results_come_in_the_order_of_the_items(threads: int, count: int) -> None:
+    def work(item: int) -> int:
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    assert list(each_on_a_core(work, iter(range(count)))) == [item * item for item in range(count)]
+    assert torch.get_num_threads() == threads
+
+
+def test_several_run_at_once_with_one_thread_of_torch_each(threads: int) -> None:
+    together = threading.Barrier(threads, timeout=20)
+
+    def work(_: int) -> int:
+        together.wait()  # would break if the items came one by one
+        return torch.get_num_threads()
+
+    assert set(each_on_a_core(work, range(2 * threads))) == {1}
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_ends_the_work(threads: int) -> None:
+    done = []
+
+    def work(item: int) -> None:
+        if item == 3:
+            raise ValueError("item 3")
+        done.append(item)
+
+    with pytest.raises(ValueError, match="item 3"):
+        list(each_on_a_core(work, range(10_000)))
+    assert len(done) < 100
+    assert torch.get_num_threads() == threads

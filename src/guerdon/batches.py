@@ -91,6 +91,11 @@ def _rows_of_group(tokens: Sequence[Tokens], members: list[int], longest: int) -
         start = end
 
 
+def default_budget() -> int:
+    """Padded tokens of a batch: a GPU is full with more than two cores are."""
+    return 16384 if torch.cuda.is_available() else 1024
+
+
 def by_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Cuts rows into batches of like length whose padded size (rows x longest) is within `budget` tokens.
 

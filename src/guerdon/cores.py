@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,11 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each_on_a_core(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

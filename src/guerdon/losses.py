@@ -223,20 +223,21 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float = 1.0, la
     Args:
         rewards: of each token, shape (n, t).
         values: of the state that each token was taken in, shape (n, t).
-        mask: shape (n, t); ones first.
+        mask: shape (n, t); a token that is not counted (what an environment said between turns) is passed over.
         gamma: discount.
         lam: 0 trusts the values, 1 the rewards.
 
     Returns:
-        Advantages, shape (n, t), 0 behind the end. A + V are the value targets.
+        Advantages, shape (n, t), 0 where the mask is. A + V are the value targets.
     """
-    values = values * mask
-    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
-    deltas = (rewards + gamma * following - values) * mask
-    advantages = torch.zeros_like(deltas)
-    running = torch.zeros_like(deltas[:, 0])
-    for t in range(deltas.shape[1] - 1, -1, -1):
-        running = deltas[:, t] + gamma * lam * running
+    advantages = torch.zeros_like(rewards)
+    running = torch.zeros_like(rewards[:, 0])
+    following = torch.zeros_like(values[:, 0])
+    for t in range(rewards.shape[1] - 1, -1, -1):
+        counted = mask[:, t].bool()
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        running = torch.where(counted, delta + gamma * lam * running, running)
+        following = torch.where(counted, values[:, t], following)
         advantages[:, t] = running
     return advantages * mask
 

@@ -114,6 +114,27 @@ def test_weighted_training(tiny_llama: str, prompts: str, tmp_path: Path, capsys
     assert "--lam must not be negative" in error
 
 
+def test_rl(
+    tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    options = ["--policy", tiny_llama, "--samples", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
+    command = ["optimize", "rl", "shortest", prompts, "--out", str(out), *options]
+    assert main([*command, "--epochs", "2"]) == 0
+    printed = capsys.readouterr()
+    assert f"policy: {out}" in printed.out
+    assert "step 2/2" in printed.err
+    assert main(command) == 2
+    assert "holds a training run already" in capsys.readouterr().err
+    again = ["optimize", "best-of-n", "longest", prompts, "--policy", str(out), "--out", str(tmp_path / "n"), *SAMPLED]
+    assert main(again) == 0
+    assert main([*command[:-2], "--algorithm", "a2c", "--prompts-per-step", "0"]) == 2
+    assert "--prompts-per-step must be at least 1" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(command) == 2
+    assert 'pip install "guerdon[rl]"' in capsys.readouterr().err
+
+
 def test_a_folder_of_something_else_is_left_alone(
     prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("guerdon.cli.score:score", "give every response its reward"),
     "optimize best-of-n": ("guerdon.cli.optimize:best_of_n", "the best of n answers by a reward, and what that gains"),
     "optimize weighted": ("guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT"),
+    "optimize rl": ("guerdon.cli.optimize:rl", "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib"),
 }
 """Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
 

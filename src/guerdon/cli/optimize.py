@@ -1,4 +1,4 @@
-"""`guerdon optimize best-of-n | weighted`."""
+"""`guerdon optimize best-of-n | weighted | rl`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.errors import ConfigError, OutputError
-from guerdon.optimize.config import WeightedConfig
+from guerdon.errors import ConfigError, MissingExtraError, OutputError
+from guerdon.optimize.config import RLConfig, WeightedConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -285,5 +285,55 @@ def weighted(
         requests = read_prompts(data)
         with training_progress(console) as on_step:
             train_weighted(scorer, requests, out, config, resume=resume, on_step=on_step)
+    _say_next(out)
+
+
+def rl(
+    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path = Path("rl"),
+    validation: str | None = None,
+    gold: str | None = None,
+    resume: bool = False,
+    config: OmitArgPrefixes[RLConfig] = RLConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Fine-tune a language model by reinforcement learning, on RLlib: PPO, RLOO, REINFORCE++, GRPO and its kin.
+
+    Every step samples answers to some prompts of DATA, scores them, and updates the policy by the row of the table in
+    docs/optimize.md that --algorithm names. The folder then holds the policy in Hugging Face layout, and run/ with
+    metrics.jsonl and TensorBoard files. --env-runners and --learners grow it from one process to many.
+
+    Args:
+        model: the reward: a folder, a hub name, longest, shortest, or module:object. Every runner loads its own.
+        data: prompts (file, hub name, starter or starter:train).
+        out: folder of the policy.
+        validation: held-out prompts to watch the policy on; the policy at the peak is the one that is kept.
+        gold: a reward that does not train and says where the peak is (default: the reward that trains).
+        resume: go on from the last checkpoint in the folder, with the same data and options.
+        config: how to train.
+    """
+    from importlib.util import find_spec
+
+    from guerdon.cli.progress import terminal, training_progress
+
+    if find_spec("ray") is None:
+        raise MissingExtraError("guerdon optimize rl", "ray[rllib]", "rl")
+    with terminal() as console:
+        from guerdon.data.requests import read_prompts
+        from guerdon.optimize.rl.run import train_rl
+        from guerdon.rewards.load import load_scorer
+
+        requests = read_prompts(data)
+        # Without runners of their own the reward is loaded here, where a fault in it is told at once.
+        scorer = model if config.env_runners else load_scorer(model, trust_remote_code=config.trust_remote_code)
+        held_out = read_prompts(validation) if validation else ()
+        watching = load_scorer(gold, trust_remote_code=config.trust_remote_code) if gold else None
+        with training_progress(console) as on_step:
+            train_rl(scorer, requests, out, config, validation=held_out, gold=watching, resume=resume, on_step=on_step)
+    _say_next(out)
+
+
+def _say_next(out: Path) -> None:
     print(f"policy: {out}\nnext, with prompts and a reward that it has not seen:")
     print(f"  guerdon optimize best-of-n OTHER TEST --policy {out} --n 4 --out check")

@@ -99,6 +99,9 @@ def figures_line(figures: Mapping[str, float]) -> str:
         "loss": "loss {:.3f}",
         "accuracy": "accuracy {:.3f}",
         "eval_accuracy": "held out {:.3f}",
+        "reward": "reward {:.3f}",
+        "kl": "KL {:.2f}",
+        "answer_tokens": "{:.0f} tokens",
         "pairs_per_second": "{:.1f} pairs/s",
     }
     parts = [text.format(figures[name]) for name, text in formats.items() if name in figures]

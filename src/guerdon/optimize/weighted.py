@@ -11,12 +11,9 @@ first also weighs the references of the data, by one over their number in the st
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from guerdon import losses
+from guerdon.batches import default_budget
 from guerdon.data.requests import Request
-from guerdon.data.write import prompt_value
 from guerdon.errors import ConfigError, ModelError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.config import WeightedConfig
+from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Policy
@@ -68,7 +66,7 @@ class PromptSteps(Dataset[Step]):
     """Which prompts each step asks; item i is the share of rank i % ranks of step i // ranks."""
 
     def __init__(self, prompts: int, config: WeightedConfig, ranks: int = 1) -> None:
-        stream = _epochs(prompts, random.Random(config.seed))
+        stream = prompt_stream(prompts, config.seed)
         steps = max(1, math.ceil(prompts * config.epochs / config.prompts_per_step))
         self._steps = [[next(stream) for _ in range(config.prompts_per_step)] for _ in range(steps)]
         self._ranks = ranks
@@ -80,11 +78,6 @@ class PromptSteps(Dataset[Step]):
     def __getitem__(self, index: int) -> Step:
         step = self._steps[index // self._ranks]
         return {"place": index, "prompts": step[index % self._ranks :: self._ranks]}
-
-
-def _epochs(count: int, rng: random.Random) -> Iterator[int]:
-    while True:
-        yield from rng.sample(range(count), count)
 
 
 class WeightedTrainer(StepTrainer):
@@ -106,7 +99,7 @@ class WeightedTrainer(StepTrainer):
         self._policy, self._scorer, self._requests, self._config = policy, scorer, requests, config
         self._coded = _encode(policy, requests, config)
         self._sampling = Sampling(config.max_new_tokens, config.temperature)
-        self._budget = config.tokens_per_batch or (16384 if torch.cuda.is_available() else 1024)
+        self._budget = config.tokens_per_batch or default_budget()
         self._sums = _no_figures()
         self._unrewarded = 0
 
@@ -251,7 +244,7 @@ def train_weighted(
     out = Path(out)
     run = out / RUN_FOLDER
     check_writable(out / "policy.json")
-    fingerprint = _fingerprint(requests)
+    fingerprint = fingerprint_of(requests)
     with main_process_first() as main:
         if main:
             check_run(run, config, fingerprint, resume)
@@ -296,11 +289,3 @@ def train_weighted(
             for step in checkpoint_steps(run):
                 shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
     return policy
-
-
-def _fingerprint(requests: Sequence[Request]) -> dict[str, Any]:
-    """What tells one set of prompts from another."""
-    digest = hashlib.sha256()
-    for request in requests:
-        digest.update(json.dumps([prompt_value(request.prompt), request.reference], ensure_ascii=False).encode())
-    return {"rows": len(requests), "sha256": digest.hexdigest()}

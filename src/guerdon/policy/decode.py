@@ -52,6 +52,8 @@ class Sample:
     """log softmax(logits / temperature) of each token, in nats; of the plain softmax where the temperature is 0."""
     finished: bool
     """Whether it ended by itself, and not at the longest length."""
+    heard: tuple[int, ...] = ()
+    """Places of tokens that were not the policy's: what an environment said between two turns."""
 
 
 class _RoomyLayer(DynamicLayer):

@@ -150,6 +150,23 @@ class Policy:
             found.append(answer)
         return found
 
+    def encode_reply(self, conversation: Sequence[Message], *, finished: bool) -> list[int]:
+        """Token ids between an answer of the policy and its next one: the end of its turn, and what was said to it.
+
+        Args:
+            conversation: ends with the policy's answer and the reply to it.
+            finished: whether the answer ended by itself; else its end is part of what follows.
+        """
+        ends = [] if finished else [int(self.tokenizer.eos_token_id)]
+        if not self.tokenizer.chat_template:
+            following = f"\n\n{conversation[-1].content}\n\n"
+        else:
+            whole = render_chat(self.tokenizer, conversation, whose="the policy", answering=True)
+            answered = render_chat(self.tokenizer, conversation[:-1], whose="the policy")
+            eos = max((self.tokenizer.decode([one]) for one in self.eos_ids), key=answered.rfind)
+            following = whole.removeprefix(answered[: answered.rfind(eos) + len(eos)])
+        return ends + list(self.tokenizer(following, add_special_tokens=False, verbose=False)["input_ids"])
+
     def text(self, sample: Sample) -> str:
         """What a sample says: without special tokens, stripped; may be empty."""
         return str(self.tokenizer.decode(sample.ids, skip_special_tokens=True)).strip()

@@ -85,7 +85,7 @@ class TransformerReward:
         self.encoder = Encoder(tokenizer, contract, overlong)
         self.shares = shares_prefixes(self.net.classifier)
         """Whether responses to one prompt are computed in one row; exact where it is on."""
-        self.tokens_per_batch = 16384 if torch.cuda.is_available() else 1024
+        self.tokens_per_batch = batches.default_budget()
         """Padded size of a scoring batch."""
         self.on_progress: Callable[[int], None] = _ignore
         """Called with the number of texts scored since the last call."""

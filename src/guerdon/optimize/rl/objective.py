@@ -27,7 +27,7 @@ class Sampled:
     logps: Tensor
     """Log-probabilities at the time of sampling, shape (n, t)."""
     mask: Tensor
-    """Shape (n, t)."""
+    """1 where the policy took the token, shape (n, t)."""
     reference: Tensor | None = None
     """Log-probabilities under the reference policy, shape (n, t); needed where the KL counts."""
     values: Tensor | None = None
@@ -94,7 +94,8 @@ def _token_rewards(sampled: Sampled, algorithm: Algorithm, beta: float) -> Tenso
     rewards = torch.zeros_like(sampled.logps)
     if algorithm.kl == "reward" and beta:
         rewards = -beta * losses.kl_k1(sampled.logps, _reference(sampled)) * sampled.mask
-    last = (sampled.mask.sum(dim=1).long() - 1).clamp(min=0).unsqueeze(1)
+    places = torch.arange(sampled.mask.shape[1], device=sampled.mask.device)
+    last = (sampled.mask * places).amax(dim=1, keepdim=True).long()
     return rewards.scatter_add(1, last, sampled.rewards.nan_to_num().unsqueeze(1))
 
 

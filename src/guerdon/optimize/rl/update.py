@@ -86,6 +86,34 @@ class UpdateSettings:
     """Padded tokens of a micro-batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Learners that share an update: the same weights, the same answers, each computing some of the groups.
+
+    What is summed over them is little: log-probabilities of the step, gradients, figures. So the update is that of one
+    learner, whatever their number.
+    """
+
+    own: int = 0
+    count: int = 1
+
+    def share(self, of: Sequence[int]) -> Sequence[int]:
+        """The part that this learner computes."""
+        return of[self.own :: self.count]
+
+    def sum(self, tensor: Tensor) -> None:
+        """Puts the sum over all learners into the tensor."""
+        if self.count > 1:
+            torch.distributed.all_reduce(tensor)
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every learner."""
+        found = [value] * self.count
+        if self.count > 1:
+            torch.distributed.all_gather_object(found, value)
+        return found
+
+
 UNSTABLE_STEPS = 3
 """So many gradients in a row that are not finite end the run."""
 
@@ -101,21 +129,23 @@ class Updater:
         *,
         reference: Callable[[AnswerBatch, float], Tensor] | None,
         pad_id: int,
+        ranks: Ranks = Ranks(),  # frozen
     ) -> None:
         self.actor = actor
         self.optimizer = optimizer
         self.settings = settings
         self.reference = reference
         self.pad_id = pad_id
+        self.ranks = ranks
         self.unstable = 0
 
     def update(self, groups: Sequence[Group], *, beta: float, generator: torch.Generator) -> dict[str, float]:
         """Learns from the answers of one sampling step.
 
         Args:
-            groups: all of the same number of answers.
+            groups: all of the same number of answers; the same list on every learner.
             beta: weight of the KL.
-            generator: of the order of minibatches.
+            generator: of the order of minibatches; the same on every learner.
 
         Returns:
             Figures of the update; see `_figures`.
@@ -140,6 +170,7 @@ class Updater:
             order = torch.randperm(len(groups), generator=generator).tolist()
             for start in range(0, len(order), size):
                 self._step(groups, order[start : start + size], sampled, credit, beta, figures)
+        figures.join(self.ranks)
         return figures.means() | _sampling_figures(groups, sampled, credit)
 
     def _sampled(self, groups: Sequence[Group]) -> Sampled:
@@ -151,6 +182,7 @@ class Updater:
         for row, answer in enumerate(answers):
             logps[row, : len(answer.ids)] = torch.tensor(answer.logps)
             mask[row, : len(answer.ids)] = 1
+            mask[row, list(answer.heard)] = 0
         rewards = torch.tensor([reward for group in groups for reward in group.rewards])
         algorithm = self.settings.algorithm
         reference, values = None, None
@@ -159,9 +191,12 @@ class Updater:
         if algorithm.critic:
             values = torch.zeros(len(answers), longest, device=device)
         if reference is not None or values is not None:
+            mine = self.ranks.share(range(len(groups)))
+            rows = _rows(mine, len(groups[0].answers))
             self.actor.eval()
             with torch.no_grad():
-                for items, batch in self._batches(groups):
+                for places, batch in self._batches([groups[index] for index in mine]):
+                    items = [rows[place] for place in places]
                     shape = len(items), longest
                     if reference is not None:
                         assert self.reference is not None
@@ -169,6 +204,9 @@ class Updater:
                     if values is not None:
                         _, found = self.actor(batch, self.settings.temperature)
                         values[items] = by_place(found, batch, *shape)
+            for tensor in (reference, values):
+                if tensor is not None:
+                    self.ranks.sum(tensor)
         return Sampled(rewards.to(device), logps.to(device), mask.to(device), reference, values)
 
     def _batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], AnswerBatch]]:
@@ -189,13 +227,15 @@ class Updater:
     ) -> None:
         """One step of the optimiser on some of the groups."""
         count = len(groups[0].answers)
-        rows = [group * count + place for group in chosen for place in range(count)]
+        rows = _rows(chosen, count)
         mask = sampled.mask[rows] * credit.counts[rows].unsqueeze(1)
         minibatch = Minibatch(int(credit.counts[rows].sum()), int(mask.sum()), self.settings.longest)
         if not minibatch.answers:
             return
         self.optimizer.zero_grad(set_to_none=True)
-        for items, batch in self._batches([groups[index] for index in chosen]):
+        mine = self.ranks.share(chosen)
+        rows = _rows(mine, count)
+        for items, batch in self._batches([groups[index] for index in mine]):
             own = [rows[item] for item in items]
             taking_part = sampled.mask[own] * credit.counts[own].unsqueeze(1)
             loss = self._loss(batch, own, taking_part, sampled, credit, minibatch, beta, figures)
@@ -243,7 +283,8 @@ class Updater:
         return loss
 
     def _apply(self, figures: _Figures) -> None:
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
         if not norm.isfinite():
             self.unstable += 1
@@ -260,6 +301,19 @@ class Updater:
         figures.steps += 1
         self.optimizer.step()
 
+    def _sum_gradients(self, parameters: Sequence[Tensor]) -> None:
+        if self.ranks.count == 1:
+            return
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+        self.ranks.sum(flat)
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+
+def _rows(groups: Sequence[int], count: int) -> list[int]:
+    """The answers of some groups, as rows of the step."""
+    return [group * count + place for group in groups for place in range(count)]
+
 
 class _Figures:
     """Sums and counts of what is logged."""
@@ -273,6 +327,12 @@ class _Figures:
         held = self.sums.setdefault(name, [0.0, 0.0])
         held[0] += float(value)
         held[1] += float(count)
+
+    def join(self, ranks: Ranks) -> None:
+        """Adds what the other learners saw."""
+        seen = ranks.gather(self.sums)
+        names = dict.fromkeys(name for sums in seen for name in sums)
+        self.sums = {name: [sum(sums.get(name, (0, 0))[i] for sums in seen) for i in range(2)] for name in names}
 
     def means(self) -> dict[str, float]:
         """The mean of each; losses are those of whole optimiser steps."""

@@ -1,0 +1,143 @@
+"""One full step of RL (generate, score, update), in samples/s, against TRL's GRPOTrainer.
+
+SmolLM2-135M-Instruct with LoRA on all linear layers (rank 16), GRPO with beta 0.04, groups of 8, the same prompts, the
+same answer lengths (answers never end by themselves), the same MiniLM reward on both sides, float32 on the CPU. TRL
+runs with the micro-batch that proves fastest. The systems run in turn, several times; medians are compared. The first
+step of each is left out.
+
+    python benchmarks/rl_step.py --data DIALOGUES.jsonl.gz
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+
+from guerdon.data.requests import Request
+from guerdon.optimize.config import RLConfig
+from guerdon.optimize.rl.env import Given
+from guerdon.optimize.rl.run import running
+from guerdon.policy.model import Policy
+from guerdon.rewards.adapters import trl_reward
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.types import Scorer
+from workloads import endless, prompts_of
+
+GROUP = 8
+PHASES = ("sampling", "scoring", "learning")
+
+
+def guerdon_seconds(folder: str, prompts: list[str], tokens: int, scorer: Scorer, steps: int) -> list[dict[str, float]]:
+    """Of each step but the first: seconds in all, and of each phase."""
+    settings = RLConfig(
+        policy=folder, samples=GROUP, prompts_per_step=len(prompts), epochs=steps + 1, max_new_tokens=tokens, beta=0.04,
+        learning_rate=1e-5,
+    )  # fmt: skip
+    requests = [Request({}, prompt, (), {}) for prompt in prompts]
+    found = []
+    with running(Given(settings, requests, scorer)) as algorithm:
+        for _ in range(steps + 1):
+            start = time.perf_counter()
+            algorithm.train()
+            seconds = time.perf_counter() - start
+            found.append({"all": seconds} | {phase: algorithm.figures[f"seconds_{phase}"] for phase in PHASES})
+    return found[1:]
+
+
+def trl_seconds(
+    folder: str, prompts: list[str], tokens: int, scorer: Scorer, steps: int, micro_batch: int
+) -> list[float]:
+    """Of each step but the first."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    class Clock(TrainerCallback):
+        """Notes when steps end."""
+
+        def __init__(self) -> None:
+            self.ends: list[float] = []
+
+        def on_step_end(self, *_: object, **__: object) -> None:
+            self.ends.append(time.perf_counter())
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as out:
+        trainer = GRPOTrainer(
+            model=folder,
+            reward_funcs=[trl_reward(scorer)],
+            args=GRPOConfig(
+                out,
+                per_device_train_batch_size=micro_batch,
+                gradient_accumulation_steps=len(prompts) * GROUP // micro_batch,
+                num_generations=GROUP,
+                max_completion_length=tokens,
+                max_steps=steps + 1,
+                beta=0.04,
+                learning_rate=1e-5,
+                temperature=1.0,
+                gradient_checkpointing=False,
+                report_to=[],
+                save_strategy="no",
+                disable_tqdm=True,
+                use_cpu=True,
+                bf16=False,
+                shuffle_dataset=False,
+            ),
+            peft_config=LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"),
+            train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": text}]} for text in prompts]),
+            callbacks=[clock],
+        )
+        trainer.train()
+        logged = [line for line in trainer.state.log_history if "completions/mean_length" in line]
+        assert all(line["completions/mean_length"] == tokens for line in logged), "answers of other lengths"
+    return [end - start for start, end in zip(clock.ends, clock.ends[1:], strict=False)]
+
+
+def main() -> None:
+    """Runs the systems in turn and prints medians, ratios and the share of each phase."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="starter", help="rows with prompts")
+    parser.add_argument("--responses", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=1, help="timed steps of each run")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--micro-batches", type=int, nargs="+", default=[8, 16])
+    arguments = parser.parse_args()
+    scorer = TransformerReward.create("minilm", overlong="cut")
+    with endless("smollm2") as folder:
+        policy = Policy.load(folder, device="cpu")
+        for length, tokens in ((125, 45), (25, 128)):
+            prompts = prompts_of(arguments.data, policy, length, arguments.responses // GROUP)
+            own: list[dict[str, float]] = []
+            theirs: dict[int, list[float]] = {micro: [] for micro in arguments.micro_batches}
+            for _ in range(arguments.repeats):
+                own += guerdon_seconds(folder, prompts, tokens, scorer, arguments.steps)
+                for micro, seconds in theirs.items():
+                    seconds += trl_seconds(folder, prompts, tokens, scorer, arguments.steps, micro)
+            report(length, tokens, arguments.responses, own, theirs)
+
+
+def report(
+    length: int, tokens: int, responses: int, own: list[dict[str, float]], theirs: dict[int, list[float]]
+) -> None:
+    """Prints one workload."""
+    mine = statistics.median(step["all"] for step in own)
+    print(f"prompts of about {length} tokens, {responses} answers of {tokens}, groups of {GROUP}")
+    print(f"  guerdon                 {responses / mine:6.2f} samples/s  ({mine:.1f} s a step)")
+    rest = statistics.median(1 - sum(step[phase] for phase in PHASES) / step["all"] for step in own)
+    for phase in PHASES:
+        share = statistics.median(step[phase] / step["all"] for step in own)
+        print(f"    {phase:10s} {share:6.1%}")
+    print(f"    RLlib      {rest:6.1%}  (target under 5%)")
+    for micro, seconds in theirs.items():
+        median = statistics.median(seconds)
+        print(f"  TRL, micro-batch {micro:<4d}   {responses / median:6.2f} samples/s  ({median:.1f} s a step)")
+    best = min(statistics.median(seconds) for seconds in theirs.values())
+    print(f"  guerdon / TRL at its fastest: {best / mine:.2f}x  (target 2x on the first workload)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

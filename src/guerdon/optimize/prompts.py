@@ -1,0 +1,37 @@
+"""Which prompts a run asks, in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from guerdon.data.requests import Request
+from guerdon.data.write import prompt_value
+
+
+def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
+    """Indices of `count` prompts without end: each once, in an order of its own, before any comes again.
+
+    Args:
+        count: how many prompts there are.
+        seed: of the orders.
+        skip: how many indices were taken before.
+    """
+    rng = random.Random(seed)
+    for _ in range(skip // count):
+        rng.sample(range(count), count)
+    skip %= count
+    while True:
+        yield from rng.sample(range(count), count)[skip:]
+        skip = 0
+
+
+def fingerprint_of(requests: Sequence[Request]) -> dict[str, Any]:
+    """What tells one set of prompts from another."""
+    digest = hashlib.sha256()
+    for request in requests:
+        digest.update(json.dumps([prompt_value(request.prompt), request.reference], ensure_ascii=False).encode())
+    return {"rows": len(requests), "sha256": digest.hexdigest()}

@@ -1,0 +1,211 @@
+"""Whole runs on RLlib."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+ray = pytest.importorskip("ray")
+
+from guerdon.data.requests import Request  # noqa: E402
+from guerdon.errors import ConfigError, DataError, ModelError, OutputError  # noqa: E402
+from guerdon.optimize.config import RLConfig  # noqa: E402
+from guerdon.optimize.rl.algorithms import ALGORITHMS  # noqa: E402
+from guerdon.optimize.rl.run import train_rl  # noqa: E402
+from guerdon.policy.decode import Sampling  # noqa: E402
+from guerdon.policy.model import Policy  # noqa: E402
+from guerdon.types import Message, Origin, Prompt  # noqa: E402
+
+PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
+
+
+class Share:
+    """The share of the letter e in a response: 1 at best."""
+
+    def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+        return np.array([text.count("e") / len(text) if text else math.nan for text in responses], dtype=np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_ray() -> Iterator[None]:
+    """One Ray for all tests of this file: starting it takes seconds."""
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    yield
+    ray.shutdown()
+
+
+def requests() -> list[Request]:
+    return [Request({}, prompt, (), {}, None, Origin("x.jsonl", line)) for line, prompt in enumerate(PROMPTS, start=1)]
+
+
+def config(policy: str, **options: Any) -> RLConfig:
+    usual: dict[str, Any] = {
+        "samples": 16, "prompts_per_step": 4, "epochs": 3, "learning_rate": 1e-2, "lora_rank": 0, "max_new_tokens": 5,
+        "beta": 0.001, "passes": 2, "prompts_per_minibatch": 2,
+    }  # fmt: skip
+    return RLConfig(policy=policy, **(usual | options))
+
+
+def mean_reward(policy: Policy) -> float:
+    sampling = Sampling(max_new_tokens=5)
+    texts = [a.text for _, own in policy.answer(PROMPTS, per_prompt=16, sampling=sampling, seed=9) for a in own]
+    return float(np.nanmean(Share().score(None, texts)))
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    text = (folder / "run" / "metrics.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(AutoModelForCausalLM.from_pretrained(folder).state_dict())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], *, within: float = 0.0) -> bool:
+    return all(torch.allclose(one[name], other[name], rtol=0, atol=within) for name in one)
+
+
+def learns(name: str, policy: str, folder: Path, **options: Any) -> None:
+    before = mean_reward(Policy.load(policy))
+    trained = train_rl(Share(), requests(), folder, config(policy, algorithm=name, epochs=40, **options))
+    assert before < 0.1
+    assert mean_reward(trained) > 0.9
+    assert mean_reward(Policy.load(str(folder))) > 0.9, "what is returned is what is saved"
+
+
+def test_it_learns(tiny_llama: str, tmp_path: Path) -> None:
+    learns("grpo", tiny_llama, tmp_path)
+    log = lines(tmp_path)
+    assert [line["step"] for line in log] == list(range(1, 41))
+    assert log[-1]["reward"] > 0.9 > 0.2 > log[0]["reward"]
+    assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what was sampled is what is learnt from"
+    assert log[0]["clipped"] < log[3]["clipped"] + 0.5
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "grpo"])
+def test_every_row_learns(name: str, tiny_llama: str, tmp_path: Path) -> None:
+    learns(name, tiny_llama, tmp_path)
+
+
+@pytest.mark.slow
+def test_runners_and_learners_of_their_own(tiny_llama: str, tmp_path: Path) -> None:
+    learns("ppo", tiny_llama, tmp_path, env_runners=2, learners=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"algorithm": "ppo", "kl_target": 1.0, "lora_rank": 2}])
+def test_a_resumed_run_ends_where_the_unbroken_one_does(
+    options: dict[str, Any], tiny_llama: str, tmp_path: Path
+) -> None:
+    settings = config(tiny_llama, epochs=5, checkpoint_every=2, **options)
+    train_rl(Share(), requests(), tmp_path / "whole", settings)
+
+    def stop(figures: Any) -> None:
+        if figures["step"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_rl(Share(), requests(), tmp_path / "broken", settings, on_step=stop)
+    with pytest.raises(OutputError, match="--resume"):
+        train_rl(Share(), requests(), tmp_path / "broken", settings)
+    train_rl(Share(), requests(), tmp_path / "broken", settings, resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    mine, theirs = lines(tmp_path / "whole"), lines(tmp_path / "broken")
+    assert [line["reward"] for line in mine] == [line["reward"] for line in theirs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ppo", "grpo"])
+def test_two_learners_make_the_update_of_one(name: str, tiny_llama: str, tmp_path: Path) -> None:
+    for learners in (0, 2):
+        settings = config(tiny_llama, algorithm=name, epochs=1, learners=learners, learning_rate=1e-3)
+        train_rl(Share(), requests(), tmp_path / str(learners), settings)
+    assert not same(weights(tmp_path / "0"), weights(Path(tiny_llama)))
+    assert same(weights(tmp_path / "0"), weights(tmp_path / "2"), within=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_runner_is_replaced_and_its_prompts_are_asked_again(tiny_llama: str, tmp_path: Path) -> None:
+    class Killing(Share):
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            mark = tmp_path / "killed"
+            if os.getpid() != driver and self.calls == 3 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.calls += 1
+            return super().score(prompts, responses)
+
+        calls = 0
+
+    driver = os.getpid()
+    train_rl(Killing(), requests(), tmp_path / "out", config(tiny_llama, epochs=12, env_runners=2))
+    assert (tmp_path / "killed").exists()
+    asked = [line["prompts_asked"] for line in lines(tmp_path / "out")]
+    answered = [line["tokens_sampled"] for line in lines(tmp_path / "out")]
+    assert len(asked) == 12
+    assert min(answered) > 0
+
+
+def test_turns(tiny_llama: str, tmp_path: Path) -> None:
+    def reply(talks: Sequence[Sequence[Message]]) -> list[str | None]:
+        return ["more" if len(talk) % 4 else None for talk in talks]
+
+    settings = config(tiny_llama, turns=2, algorithm="ppo", epochs=40)
+    trained = train_rl(Share(), requests(), tmp_path, settings, reply=reply)
+    assert lines(tmp_path)[0]["kl"] == pytest.approx(0, abs=1e-4)
+    assert lines(tmp_path)[-1]["reward"] > 0.8
+    assert mean_reward(trained) < 0.9, "only the last turn is rewarded"
+
+
+def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None:
+    class Failing(Share):
+        calls = 0
+
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            Failing.calls += 1
+            if Failing.calls == 2:
+                raise ValueError("out of order")
+            found = super().score(prompts, responses)
+            found[::4] = math.nan
+            return found
+
+    train_rl(Failing(), requests(), tmp_path, config(tiny_llama))
+    first, second, third = lines(tmp_path)
+    assert first["reward_missing"] >= 0.25
+    assert first["reward_failures"] == 0
+    assert second["reward_failures"] == 1
+    assert second["reward_missing"] == 1
+    assert second["optimizer_steps"] == 0
+    assert math.isnan(second["reward"])
+    assert third["reward_missing"] < 1
+
+    class Never:
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            return np.full(len(responses), np.nan)
+
+    with pytest.raises(ModelError, match="no answer of 3 steps"):
+        train_rl(Never(), requests(), tmp_path / "never", config(tiny_llama))
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: str, tmp_path: Path) -> None:
+    long = [*requests(), Request({}, "egg " * 600, (), {}, None, Origin("x.jsonl", 5))]
+    with pytest.raises(DataError, match=r"x\.jsonl:5.*too long"):
+        train_rl(Share(), long, tmp_path / "a", config(tiny_llama))
+    with pytest.raises(ConfigError, match="no algorithm 'a2c'"):
+        train_rl(Share(), requests(), tmp_path / "b", config(tiny_llama, algorithm="a2c"))
+    with pytest.raises(ConfigError, match="reply"):
+        train_rl(Share(), requests(), tmp_path / "c", config(tiny_llama, turns=2))
+    assert not list(tmp_path.glob("*/run"))
+    with pytest.raises(ConfigError, match="--samples must be at least 2"):
+        config(tiny_llama, samples=1)

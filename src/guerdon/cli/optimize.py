@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guerdon.types import Prompt
 
 SETTINGS = "settings.json"
+DRIFT_PAGE = "monitor.html"
 _DEFAULT_N = 16
 
 
@@ -58,6 +59,7 @@ def best_of_n(
     resume: bool = False,
     device: str | None = None,
     trust_remote_code: bool = False,
+    unsafe_sandbox: bool = False,
 ) -> None:
     """Keep the answer with the highest reward out of n, measure what that gains, and write rows to train on.
 
@@ -67,7 +69,8 @@ def best_of_n(
     worst, for DPO), curve.json and curve.png.
 
     Args:
-        model: the reward that picks: a folder, a hub name, longest, shortest, or module:object.
+        model: the reward that picks: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests,
+            chrf), or module:object.
         data: prompts, or prompts with their answers (file, hub name, starter or starter:test).
         out: folder for everything that is made.
         policy: a causal or sequence-to-sequence language model: smollm2, a folder, or a hub name.
@@ -82,6 +85,7 @@ def best_of_n(
         resume: go on with a run that was cut short in the same folder.
         device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
         trust_remote_code: run code that comes with a model; only for models you trust.
+        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
     """
     from guerdon.cli.progress import terminal
 
@@ -93,7 +97,10 @@ def best_of_n(
         from guerdon.rewards.load import load_scorer
 
         options: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
-        scorers = {name: load_scorer(path, **options) for name, path in _names(model, gold).items()}
+        scorers = {
+            name: load_scorer(path, unsafe_sandbox=unsafe_sandbox, **options)
+            for name, path in _names(model, gold).items()
+        }
         _check_folder(out, pick, resume)
         candidates = _candidates(pick, out, console, **options)
         values: dict[str, Sequence[Floats]] = {}
@@ -258,6 +265,7 @@ def weighted(
     out: Path = Path("weighted"),
     resume: bool = False,
     device: str | None = None,
+    unsafe_sandbox: bool = False,
     config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
@@ -267,11 +275,13 @@ def weighted(
     then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
 
     Args:
-        model: the reward: a folder, a hub name, longest, shortest, or module:object.
+        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or
+            module:object.
         data: prompts, with references or without (file, hub name, starter or starter:train).
         out: folder of the policy.
         resume: go on from the last checkpoint in the folder, with the same data and options.
         device: of the reward: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
+        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
         config: how to train.
     """
     from guerdon.cli.progress import terminal, training_progress
@@ -281,7 +291,8 @@ def weighted(
         from guerdon.optimize.weighted import train_weighted
         from guerdon.rewards.load import load_scorer
 
-        scorer = load_scorer(model, device=device, trust_remote_code=config.trust_remote_code)
+        trust: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "unsafe_sandbox": unsafe_sandbox}
+        scorer = load_scorer(model, device=device, **trust)
         requests = read_prompts(data)
         with training_progress(console) as on_step:
             train_weighted(scorer, requests, out, config, resume=resume, on_step=on_step)
@@ -296,6 +307,7 @@ def rl(
     validation: str | None = None,
     gold: str | None = None,
     resume: bool = False,
+    unsafe_sandbox: bool = False,
     config: OmitArgPrefixes[RLConfig] = RLConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Fine-tune a language model by reinforcement learning, on RLlib: PPO, RLOO, REINFORCE++, GRPO and its kin.
@@ -305,12 +317,14 @@ def rl(
     metrics.jsonl and TensorBoard files. --env-runners and --learners grow it from one process to many.
 
     Args:
-        model: the reward: a folder, a hub name, longest, shortest, or module:object. Every runner loads its own.
+        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or
+            module:object. Every runner loads its own.
         data: prompts (file, hub name, starter or starter:train).
         out: folder of the policy.
         validation: held-out prompts to watch the policy on; the policy at the peak is the one that is kept.
         gold: a reward that does not train and says where the peak is (default: the reward that trains).
         resume: go on from the last checkpoint in the folder, with the same data and options.
+        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
         config: how to train.
     """
     from importlib.util import find_spec
@@ -322,13 +336,15 @@ def rl(
     with terminal() as console:
         from guerdon.data.requests import read_prompts
         from guerdon.optimize.rl.run import train_rl
-        from guerdon.rewards.load import load_scorer
+        from guerdon.rewards.load import RULES, load_scorer
 
+        trust: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "unsafe_sandbox": unsafe_sandbox}
         requests = read_prompts(data)
-        # Without runners of their own the reward is loaded here, where a fault in it is told at once.
-        scorer = model if config.env_runners else load_scorer(model, trust_remote_code=config.trust_remote_code)
+        # A model goes to runners by name, and each loads its own; else it is loaded here, and a fault told at once.
+        remote = config.env_runners and model not in RULES
+        scorer = model if remote else load_scorer(model, **trust)
         held_out = read_prompts(validation) if validation else ()
-        watching = load_scorer(gold, trust_remote_code=config.trust_remote_code) if gold else None
+        watching = load_scorer(gold, **trust) if gold else None
         with training_progress(console) as on_step:
             train_rl(scorer, requests, out, config, validation=held_out, gold=watching, resume=resume, on_step=on_step)
     _say_next(out)

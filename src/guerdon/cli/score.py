@@ -33,6 +33,7 @@ def score(
     device: str | None = None,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     trust_remote_code: bool = False,
+    unsafe_sandbox: bool = False,
 ) -> None:
     """Give every response its reward: JSON Lines, one object for each row of DATA, in the same order.
 
@@ -42,7 +43,7 @@ def score(
     Guerdon's own. A response without a reward gets null, and its row a reason.
 
     Args:
-        model: a folder, a hub name, longest, shortest, or module:object.
+        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or module:object.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter, or -
             for JSON Lines on standard input.
         out: a file for the JSON Lines, or - for standard output.
@@ -51,6 +52,7 @@ def score(
         device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
         dtype: auto is bfloat16 on a GPU and float32 elsewhere.
         trust_remote_code: run code that comes with the model; only for models you trust.
+        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
     """
     from guerdon.cli.progress import terminal
     from guerdon.files import check_writable
@@ -60,7 +62,14 @@ def score(
     with terminal() as console:
         from guerdon.rewards.load import load_scorer
 
-        scorer = load_scorer(model, device=device, dtype=dtype, overlong=overlong, trust_remote_code=trust_remote_code)
+        scorer = load_scorer(
+            model,
+            device=device,
+            dtype=dtype,
+            overlong=overlong,
+            trust_remote_code=trust_remote_code,
+            unsafe_sandbox=unsafe_sandbox,
+        )
         rows, texts = score_source(scorer, data, out, console)
         console.print(f"{texts:,} responses of {rows:,} rows scored" + ("" if out == "-" else f", in {out}"))
 

@@ -1,8 +1,8 @@
 """Watching a policy while it is optimised: is what rises still what was meant?
 
 The proxy is the reward that trains; the gold reward never does. Both score the same samples on the same held-out
-prompts at every look, with the KL from the policy at the start. A proxy that goes on rising while gold has turned is being
-exploited (Gao et al. 2023, arXiv:2210.10760): training stops, and the policy at gold's peak is what is kept.
+prompts at every look, with the KL from the policy at the start. A proxy that goes on rising while gold has turned is
+being exploited (Gao et al. 2023, arXiv:2210.10760): training stops, and the policy at gold's peak is what is kept.
 """
 
 from __future__ import annotations

@@ -81,19 +81,26 @@ def learning_charts(curve: LearningCurve) -> list[Chart]:
     ):
         if len(training) > 1:
             series = [("training rows", "quiet", training), ("held-out rows", "model", held_out)]
-            charts.append(_lines(title, [line for line in series if line[2]]))
+            charts.append(line_chart(title, "optimiser step", [line for line in series if line[2]]))
     return charts
 
 
-def _lines(title: str, lines: Sequence[tuple[str, str, Points]]) -> Chart:
+def line_chart(title: str, x_label: str, lines: Sequence[tuple[str, str, Points]]) -> Chart:
+    """Lines over a common axis that begins at 0.
+
+    Args:
+        title: of the chart.
+        x_label: of the axis below.
+        lines: name, style and points (x, y) of each line; `quiet` ones have no dots.
+    """
     steps = [step for _, _, points in lines for step, _ in points]
     values = [value for _, _, points in lines for _, value in points]
-    x = Scale(0.0, max(steps), _LEFT, WIDTH - _RIGHT)
+    x = Scale(0.0, max(steps) or 1.0, _LEFT, WIDTH - _RIGHT)
     low, high = padded(min(values), max(values))
     y = Scale(low, high, HEIGHT - _BOTTOM, _TOP)
     return Chart(
         title=title,
-        x_label="optimiser step",
+        x_label=x_label,
         x_ticks=_ticks(x, 5),
         y_ticks=_ticks(y, 4),
         series=tuple(
@@ -101,7 +108,7 @@ def _lines(title: str, lines: Sequence[tuple[str, str, Points]]) -> Chart:
                 name,
                 style,
                 "M" + "L".join(f"{x(step)} {y(value)}" for step, value in points),
-                tuple((x(step), y(value)) for step, value in points) if style == "model" else (),
+                tuple((x(step), y(value)) for step, value in points) if style != "quiet" else (),
             )
             for name, style, points in lines
         ),

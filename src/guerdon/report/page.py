@@ -13,6 +13,7 @@ from guerdon.metrics import Floats, Interval
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.curves import LearningCurve
 from guerdon.report.examples import Example
+from guerdon.report.templating import environment
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"
@@ -70,19 +71,11 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("guerdon.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"signed": _signed, "percent": _percent}
+    templates = environment()
+    templates.filters |= {"signed": _signed, "percent": _percent}
     charts = learning_charts(page.curve)
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
-    return environment.get_template(TEMPLATE).render(
+    return templates.get_template(TEMPLATE).render(
         page=page,
         by_reading=[
             {

@@ -12,15 +12,22 @@ from guerdon.rewards import hub
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.encode import Overlong
 from guerdon.rewards.ensemble import Ensemble
-from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.transformer import Dtype, TransformerReward, check_contract
 from guerdon.types import Scorer
 
 if TYPE_CHECKING:
     from typing import Any
 
-RULES = {"longest": LengthReward(+1), "shortest": LengthReward(-1)}
-"""Scorers that need no weights, by name."""
+RULES: dict[str, Scorer] = {
+    "longest": LengthReward(+1),
+    "shortest": LengthReward(-1),
+    "exact": ExactAnswer(),
+    "numeric": NumericAnswer(),
+    "unit-tests": UnitTests(),
+    "chrf": ChrF(),
+}
+"""Scorers that need no weights, by name; all but the first two read references."""
 
 
 def load_scorer(
@@ -30,22 +37,26 @@ def load_scorer(
     dtype: Dtype = "auto",
     overlong: Overlong = "cut-prompt",
     trust_remote_code: bool = False,
+    unsafe_sandbox: bool = False,
 ) -> Scorer:
     """Loads whatever gives a reward.
 
     Args:
         name: a folder with a reward model or an ensemble; the hub name of a single-label sequence classifier;
-            `longest` or `shortest`; or `module:object`, a `Scorer` or a callable without arguments that makes one.
+            a rule (`RULES`); or `module:object`, a `Scorer` or a callable without arguments that makes one.
         device: None takes a GPU where there is one.
         dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
         overlong: what to do with texts that are too long.
         trust_remote_code: run code that comes with the model; only for models you trust.
+        unsafe_sandbox: let `unit-tests` run generated code without a sandbox where the machine has none.
 
     Raises:
         ModelError: not found, or not a reward model.
         ContractError: a saved model that does not keep its contract.
     """
     text = str(name)
+    if text == "unit-tests":
+        return UnitTests(unsafe=unsafe_sandbox)
     if text in RULES:
         return RULES[text]
     if ":" in text and not Path(text).expanduser().exists():

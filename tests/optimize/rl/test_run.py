@@ -20,6 +20,7 @@ ray = pytest.importorskip("ray")
 from guerdon.data.requests import Request  # noqa: E402
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError  # noqa: E402
 from guerdon.optimize.config import RLConfig  # noqa: E402
+from guerdon.optimize.monitor import peak, read_looks  # noqa: E402
 from guerdon.optimize.rl.algorithms import ALGORITHMS  # noqa: E402
 from guerdon.optimize.rl.run import train_rl  # noqa: E402
 from guerdon.policy.decode import Sampling  # noqa: E402
@@ -161,11 +162,12 @@ def test_turns(tiny_llama: str, tmp_path: Path) -> None:
     def reply(talks: Sequence[Sequence[Message]]) -> list[str | None]:
         return ["more" if len(talk) % 4 else None for talk in talks]
 
-    settings = config(tiny_llama, turns=2, algorithm="ppo", epochs=40)
-    trained = train_rl(Share(), requests(), tmp_path, settings, reply=reply)
-    assert lines(tmp_path)[0]["kl"] == pytest.approx(0, abs=1e-4)
-    assert lines(tmp_path)[-1]["reward"] > 0.8
-    assert mean_reward(trained) < 0.9, "only the last turn is rewarded"
+    settings = config(tiny_llama, turns=2, epochs=40)
+    train_rl(Share(), requests(), tmp_path, settings, reply=reply)
+    log = lines(tmp_path)
+    assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what was heard does not count"
+    assert log[0]["answer_tokens"] > 5, "both turns count"
+    assert log[-1]["reward"] > log[0]["reward"] + 0.2
 
 
 def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None:
@@ -209,3 +211,31 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: st
     assert not list(tmp_path.glob("*/run"))
     with pytest.raises(ConfigError, match="--samples must be at least 2"):
         config(tiny_llama, samples=1)
+
+
+def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> None:
+    """The proxy wants e; gold wants e up to a third of the text, and none from there on."""
+
+    class Gold(Share):
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            share = super().score(prompts, responses)
+            return np.where(share > 0.34, 0.3 - share, share)
+
+    held_out = [Request({}, "How large is the planet?", (), {}), Request({}, "boil water", (), {})]
+    settings = config(tiny_llama, epochs=40, look_every=2, look_samples=16, patience=3)
+    trained = train_rl(Share(), requests(), tmp_path, settings, validation=held_out, gold=Gold())
+    looks = read_looks(tmp_path / "run" / "monitor.jsonl")
+    best = peak(looks)
+    assert looks[0].step == 0
+    assert looks[0].kl == pytest.approx(0, abs=1e-4)
+    assert looks[-1].step < 40, "it stopped"
+    assert looks[-1].step == best.step + 6
+    assert looks[-1].proxy > best.proxy > looks[0].proxy
+    assert looks[-1].gold < best.gold
+    assert looks[-1].kl > best.kl > 0
+    sampling = Sampling(max_new_tokens=5)
+    said = dict(trained.answer([r.prompt for r in held_out], per_prompt=16, sampling=sampling))
+    assert tuple(said[i][0].text for i in range(2)) == tuple(answer for _, answer in best.samples)
+    assert not list((tmp_path / "run").glob("peak-*"))
+    with pytest.raises(ConfigError, match="--validation"):
+        train_rl(Share(), requests(), tmp_path / "other", settings, gold=Gold())

@@ -174,6 +174,8 @@ def _check_lengths(policy: Policy, requests: Sequence[Request], config: RLConfig
 @contextmanager
 def running(given: Given) -> Iterator[TextAlgorithm]:
     """Builds the algorithm, on the Ray that is running, or on one of its own, which ends with it."""
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of what is as it should be
     started = not ray.is_initialized()
     if started:
         # A dashboard, and a guess at the object store's size, would cost seconds and gigabytes.

@@ -36,8 +36,8 @@ check: setup ## what CI runs: format, lint, types, then the quick tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; half an hour); DATA=FILE: on your own comparisons
-	@set -e; for script in score_encoder train_decoder; do \
+bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; an hour); DATA=FILE: on your own comparisons
+	@set -e; for script in score_encoder train_decoder generate rl_step; do \
 		echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(if $(DATA),--data $(DATA)); \
 	done
 

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-gymnasium = pytest.importorskip("gymnasium")
-
-from guerdon.data.requests import Request  # noqa: E402
-from guerdon.optimize.rl.env import TextEnv, TextSpace  # noqa: E402
-from guerdon.rewards.compose import WeightedSum  # noqa: E402
-from guerdon.rewards.rules import LengthReward  # noqa: E402
-from guerdon.types import Message  # noqa: E402
+from guerdon.data.requests import Request
+from guerdon.optimize.rl.env import TextEnv, TextSpace
+from guerdon.rewards.compose import WeightedSum
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import Message
 
 ASKED = [Request({}, "boil an egg?", (), {}), Request({}, (Message("user", "行星?"),), (), {}, reference="木星")]
 

@@ -123,7 +123,6 @@ def test_gae_is_the_sum_of_its_paper() -> None:
 
 
 def test_gae_is_that_of_rllib() -> None:
-    pytest.importorskip("ray")
     from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
     sampled = step(seed=5)

@@ -12,20 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 from transformers import AutoModelForCausalLM
 
-ray = pytest.importorskip("ray")
-
-from guerdon.data.requests import Request  # noqa: E402
-from guerdon.errors import ConfigError, DataError, ModelError, OutputError  # noqa: E402
-from guerdon.optimize.config import RLConfig  # noqa: E402
-from guerdon.optimize.monitor import peak, read_looks  # noqa: E402
-from guerdon.optimize.rl.algorithms import ALGORITHMS  # noqa: E402
-from guerdon.optimize.rl.run import train_rl  # noqa: E402
-from guerdon.policy.decode import Sampling  # noqa: E402
-from guerdon.policy.model import Policy  # noqa: E402
-from guerdon.types import Message, Origin, Prompt  # noqa: E402
+from guerdon.data.requests import Request
+from guerdon.errors import ConfigError, DataError, ModelError, OutputError
+from guerdon.optimize.config import RLConfig
+from guerdon.optimize.monitor import peak, read_looks
+from guerdon.optimize.rl.algorithms import ALGORITHMS
+from guerdon.optimize.rl.run import train_rl
+from guerdon.policy.decode import Sampling
+from guerdon.policy.model import Policy
+from guerdon.types import Message, Origin, Prompt
 
 PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
 

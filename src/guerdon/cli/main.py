@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "optimize best-of-n": ("guerdon.cli.optimize:best_of_n", "the best of n answers by a reward, and what that gains"),
     "optimize weighted": ("guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT"),
     "optimize rl": ("guerdon.cli.optimize:rl", "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib"),
+    "recipe": ("guerdon.cli.recipe:recipe", "an application, from judgements to better picks, beside baselines"),
 }
 """Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
 

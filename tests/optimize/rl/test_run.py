@@ -30,10 +30,13 @@ PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", 
 
 
 class Share:
-    """The share of the letter e in a response: 1 at best."""
+    """The share of digits in a response: 1 at best. Ten tokens are digits, and few others hold one."""
 
     def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
-        return np.array([text.count("e") / len(text) if text else math.nan for text in responses], dtype=np.float32)
+        digits = [sum(mark in "0123456789" for mark in text) for text in responses]
+        return np.array(
+            [count / len(text) if text else math.nan for count, text in zip(digits, responses, strict=True)], np.float32
+        )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,7 +216,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: st
 
 
 def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> None:
-    """The proxy wants e; gold wants e up to a third of the text, and none from there on."""
+    """The proxy wants digits; gold wants them up to a third of the text, and none from there on."""
 
     class Gold(Share):
         def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:

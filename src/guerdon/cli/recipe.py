@@ -1,0 +1,80 @@
+"""`guerdon recipe`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from guerdon.recipes.run import Result
+
+
+def recipe(
+    name: Annotated[Positional[str], arg(metavar="NAME")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path = Path("recipe"),
+    folds: int = 5,
+    limit: int = 0,
+    config: OmitArgPrefixes[TrainConfig] = TrainConfig(epochs=2, validation=0.0, overlong="cut"),  # noqa: B008  # frozen
+) -> None:
+    """One application from judgements to better picks: split, train, pick, measure beside baselines.
+
+    NAME is translation, summarisation, dialogue, question-answering, code-generation, code-completion or retrieval. A
+    reward model is trained on the judgements of some prompts of DATA, and picks among the candidates of others; what it
+    picks is worth what people, or tests, say. Beside it stand random, longest and TF-IDF picks, the single system that
+    was best in training, BM25 where the data has it, and an oracle.
+
+    Args:
+        name: the application.
+        data: scored candidates (translation, summarisation, retrieval), preferences (dialogue, question answering), or
+            problems with solutions and unit tests (code).
+        out: folder of the models and recipe.json.
+        folds: the prompts are dealt out to so many parts, one of which is measured on (retrieval: each in turn).
+        limit: train on about so many prompts; 0 takes all.
+        config: how to train.
+    """
+    from guerdon.cli.progress import terminal
+    from guerdon.recipes.table import recipe_named
+
+    chosen = recipe_named(name)
+    with terminal() as console:
+        from guerdon.recipes.run import run_recipe
+
+        choices = chosen.read(data)
+        console.print(f"{len(choices):,} prompts with {sum(len(c.responses) for c in choices):,} candidates")
+        result = run_recipe(
+            chosen,
+            choices,
+            out,
+            replace(config),
+            folds=folds,
+            limit=limit,
+            on_fold=lambda fold, count: console.print(f"training {fold + 1} of {count}"),
+        )
+    _show(result, out)
+
+
+def _show(result: Result, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from guerdon.cli.optimize import shown
+
+    console = Console(highlight=False)
+    table = Table(title=f"{result.about}: {result.yardstick}", title_justify="left")
+    table.add_column("picks by")
+    table.add_column("value", justify="right")
+    table.add_column("reward model minus it", justify="right")
+    for system in result.systems:
+        table.add_row(system.name, shown(system.value), shown(system.difference) if system.difference else "")
+    console.print(table)
+    console.print(
+        f"Trained on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals. "
+        f"{result.cut:.0%} of the texts were longer than the model reads.\n{out}: the models, recipe.json"
+    )

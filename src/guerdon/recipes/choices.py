@@ -1,0 +1,151 @@
+"""Data as choices: candidates for one prompt, and what each is worth by a yardstick that no model had a hand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guerdon.data.files import iter_records
+from guerdon.data.requests import read_requests
+from guerdon.errors import DataError
+from guerdon.recipes.mutants import mutants
+from guerdon.rewards.rules import UnitTests
+from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, prompt_text
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Candidates for one prompt."""
+
+    prompt: Prompt
+    responses: tuple[str, ...]
+    values: tuple[float, ...]
+    """What each is worth: a human score, 1 for what was preferred, tests passed, a grade of relevance."""
+    group: str = ""
+    """What is split and drawn as one; empty is the prompt."""
+    systems: tuple[str, ...] = ()
+    """Who made each, where known."""
+    given: tuple[float, ...] = ()
+    """Scores of a baseline that the data brings along, where it does (BM25)."""
+
+    @property
+    def key(self) -> str:
+        """The group."""
+        return self.group or prompt_text(self.prompt)
+
+
+def judged(source: str) -> list[Choice]:
+    """Candidates that people have scored: ratings of several responses to a prompt, or rankings.
+
+    A column `system` says who made a response, a column `bm25` how a search engine scored it.
+
+    Raises:
+        DataError: rows that cannot be used, or no prompt with two candidates.
+    """
+    found: dict[str, list[tuple[str, float, str, float | None]]] = {}
+    about: dict[str, tuple[Prompt, str]] = {}
+    for request in read_requests(source):
+        key = prompt_text(request.prompt)
+        about.setdefault(key, (request.prompt, request.group))
+        scores = _numbers(request.record, "scores" if len(request.texts) > 1 else "score", len(request.texts))
+        if scores is None:
+            raise DataError(f"{request.origin}: a candidate needs the score that people gave it (column score, scores)")
+        given = _numbers(request.record, "bm25", len(request.texts))
+        system = str(request.record.get("system") or "")
+        for place, text in enumerate(request.texts):
+            found.setdefault(key, []).append((text, scores[place], system, given[place] if given else None))
+    choices = []
+    for key, members in found.items():
+        distinct = {text: (value, system, base) for text, value, system, base in members}
+        values, systems, bases = zip(*distinct.values(), strict=True)
+        prompt, group = about[key]
+        known = all(base is not None for base in bases)
+        choices.append(
+            Choice(prompt, tuple(distinct), values, group, systems if any(systems) else (), bases if known else ())
+        )
+    return _several(choices, source)
+
+
+def preferred(source: str) -> list[Choice]:
+    """Two answers, one of which people preferred.
+
+    Raises:
+        DataError: rows that cannot be used.
+    """
+    pairs = [request for request in read_requests(source) if {"chosen", "rejected"} <= request.record.keys()]
+    choices = [Choice(one.prompt, one.texts, (1.0, 0.0), one.group) for one in pairs]
+    return _several(choices, source)
+
+
+def code(source: str) -> list[Choice]:
+    """A right solution and mutations of it, worth 1 where the unit tests pass and 0 where they fail.
+
+    Reads problems in the layouts of MBPP (`prompt`, `code`, `test_list`) and HumanEval (`prompt`,
+    `canonical_solution`, `test`, `entry_point`). Solutions are written by Python's own printer, mutated or not, so that
+    style tells nothing.
+
+    Raises:
+        DataError: a problem cannot be read.
+        ConfigError: there is no sandbox to run the tests in.
+    """
+    prompts, groups, responses, references = [], [], [], []
+    for origin, record in iter_records(source):
+        if isinstance(record, DataError):
+            raise record
+        prompt, solution, tests = _problem(record, origin)
+        for text in mutants(solution):
+            prompts.append(prompt)
+            groups.append(str(record.get("task_id", prompt)))
+            responses.append(text)
+            references.append(tests)
+    passed = UnitTests().score(prompts, responses, references=references)
+    found: dict[str, list[tuple[str, str, float]]] = {}
+    for prompt, group, text, value in zip(prompts, groups, responses, passed.tolist(), strict=True):
+        if value == value:  # no verdict, no candidate; UnitTests has said why
+            found.setdefault(group, []).append((prompt, text, value))
+    choices = [
+        Choice(members[0][0], tuple(text for _, text, _ in members), tuple(value for _, _, value in members), group)
+        for group, members in found.items()
+        if len({value for _, _, value in members}) == 2
+    ]
+    return _several(choices, source)
+
+
+def _problem(record: Mapping[str, Any], origin: Origin | None) -> tuple[str, str, str]:
+    """Prompt, solution and unit tests of a problem."""
+    try:
+        prompt = str(record["prompt"])
+        if "canonical_solution" in record:
+            tests = f"{record['test']}\n\ncheck({record['entry_point']})\n"
+            return prompt, prompt + str(record["canonical_solution"]), tests
+        return prompt, str(record["code"]), "\n".join([*(record.get("test_imports") or ()), *record["test_list"]])
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{origin}: not a programming problem; it needs prompt, code and test_list (MBPP), or prompt, "
+            f"canonical_solution, test and entry_point (HumanEval); missing: {error}"
+        ) from None
+
+
+def _numbers(record: Mapping[str, Any], column: str, count: int) -> list[float] | None:
+    value = record.get(column)
+    values = value if isinstance(value, list) else [value]
+    numbers = [float(one) for one in values if isinstance(one, int | float)]
+    return numbers if len(numbers) == len(values) == count else None
+
+
+def _several(choices: Sequence[Choice], source: str) -> list[Choice]:
+    kept = [choice for choice in choices if len(choice.responses) > 1]
+    if not kept:
+        raise DataError(f"{source}: no prompt has two candidates to choose from")
+    return kept
+
+
+def training_rows(choices: Sequence[Choice]) -> Iterator[AnyRow]:
+    """What a reward model learns from choices: the order of the candidates of each."""
+    for choice in choices:
+        if len(choice.responses) == 2 and set(choice.values) == {0.0, 1.0}:
+            better, worse = choice.responses if choice.values[0] else choice.responses[::-1]
+            yield Comparison(prompt=choice.prompt, chosen=better, rejected=worse, group=choice.key)
+        elif len(set(choice.values)) > 1:
+            yield Ranking(prompt=choice.prompt, responses=choice.responses, scores=choice.values, group=choice.key)

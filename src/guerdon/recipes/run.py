@@ -1,0 +1,184 @@
+"""Split by prompt, train, pick, and measure beside baselines: the same for every application."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from guerdon.errors import DataError
+from guerdon.files import atomic_write, check_writable
+from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
+from guerdon.recipes.choices import Choice, training_rows
+from guerdon.recipes.table import Recipe
+from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.train.config import TrainConfig
+from guerdon.train.run import train
+from guerdon.types import Scorer
+
+MODEL = "reward model"
+RESULT_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What one way of choosing gets."""
+
+    name: str
+    value: Interval
+    """By the yardstick, with its 95% interval over groups."""
+    difference: Interval | None
+    """Of the reward model and this one, on the same choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a recipe found."""
+
+    about: str
+    yardstick: str
+    systems: tuple[System, ...]
+    """The reward model first; then baselines; last an oracle, which knows the values."""
+    trained_on: int
+    measured_on: int
+    """Choices."""
+    cut: float
+    """Share of the measured texts of which the model did not read all."""
+
+
+def run_recipe(
+    recipe: Recipe,
+    choices: Sequence[Choice],
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    folds: int = 5,
+    limit: int = 0,
+    on_fold: Callable[[int, int], None] = lambda fold, folds: None,
+) -> Result:
+    """Trains reward models on some choices and lets them choose on others.
+
+    Args:
+        recipe: a row of the table.
+        choices: of the data.
+        out: folder; `fold-K` holds the model of each fold, `recipe.json` the result.
+        config: of the training; its seed also deals the groups out to folds.
+        folds: as many parts; one of them is held out, or each in turn.
+        limit: train on about so many choices; 0 takes all.
+        on_fold: called before each fold.
+
+    Raises:
+        DataError: fewer groups than folds.
+        OutputError: `out` cannot be written.
+    """
+    out = Path(out)
+    check_writable(out / RESULT_FILE)
+    fold_of = _folds(choices, folds, config.seed)
+    held_out = range(folds) if recipe.cross else range(1)
+    scores: dict[str, list[Floats]] = {}
+    tested: list[Choice] = []
+    trained, cut, texts = 0, 0, 0
+    for fold in held_out:
+        on_fold(fold, len(held_out))
+        learnt = [choice for choice, own in zip(choices, fold_of, strict=True) if own != fold]
+        learnt = random.Random(config.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
+        test = [choice for choice, own in zip(choices, fold_of, strict=True) if own == fold]
+        model = train(list(training_rows(learnt)), out / f"fold-{fold}", config)
+        if isinstance(model, TransformerReward):
+            read = model.encode([c.prompt for c in test for _ in c.responses], [r for c in test for r in c.responses])
+            cut, texts = cut + max(read.prompts_cut, read.responses_cut), texts + len(read.tokens)
+        for name, own_scores in _systems(model, learnt, test).items():
+            scores.setdefault(name, []).extend(own_scores)
+        tested += test
+        trained += len(learnt)
+    result = _measure(recipe, tested, scores, trained // len(held_out), cut / max(texts, 1))
+    with atomic_write(out / RESULT_FILE) as file:
+        json.dump(asdict(result), file, indent=2)
+    return result
+
+
+def _folds(choices: Sequence[Choice], folds: int, seed: int) -> list[int]:
+    """A fold for each choice, the same for all of a group."""
+    groups = sorted({choice.key for choice in choices})
+    if len(groups) < folds:
+        raise DataError(f"{len(groups)} prompts (or groups) cannot be divided into {folds} folds")
+    random.Random(seed).shuffle(groups)
+    fold_of = {group: place % folds for place, group in enumerate(groups)}
+    return [fold_of[choice.key] for choice in choices]
+
+
+def _systems(model: Scorer, learnt: Sequence[Choice], test: Sequence[Choice]) -> dict[str, list[Floats]]:
+    """What each way of choosing says of the candidates of every choice; equal scores share a pick."""
+    found = {MODEL: _scores(model, test)}
+    if all(choice.given for choice in test):
+        given = [np.array(choice.given) for choice in test]
+        found["BM25"] = given
+        found["reward model + BM25"] = [
+            _standard(own) + _standard(base) for own, base in zip(found[MODEL], given, strict=True)
+        ]
+    found["random"] = [np.zeros(len(choice.responses)) for choice in test]
+    found["longest"] = _scores(LengthReward(), test)
+    found["TF-IDF (same training data)"] = _scores(TfidfReward.fit(list(training_rows(learnt))), test)
+    best = _best_system(learnt)
+    if best:
+        found[f"always {best}"] = [np.array([float(name == best) for name in choice.systems]) for choice in test]
+    found["oracle"] = [np.array(choice.values) for choice in test]
+    return found
+
+
+def _scores(scorer: Scorer, choices: Sequence[Choice]) -> list[Floats]:
+    prompts = [choice.prompt for choice in choices for _ in choice.responses]
+    flat = np.asarray(scorer.score(prompts, [text for choice in choices for text in choice.responses]), dtype=float)
+    return np.split(flat, np.cumsum([len(choice.responses) for choice in choices])[:-1])
+
+
+def _standard(values: Floats) -> Floats:
+    """Mean 0 and deviation 1, so that two scores weigh alike."""
+    return np.asarray((values - values.mean()) / (values.std() or 1.0))
+
+
+def _best_system(choices: Sequence[Choice]) -> str:
+    """The system with the highest mean value, among those that most choices have; empty where none is known."""
+    values: dict[str, list[float]] = {}
+    for choice in choices:
+        for name, value in zip(choice.systems, choice.values, strict=bool(choice.systems)):
+            values.setdefault(name, []).append(value)
+    common = {name: own for name, own in values.items() if len(own) >= len(choices) / 2}
+    return max(common, key=lambda name: float(np.mean(common[name])), default="")
+
+
+def value_of(scores: Floats, values: Sequence[float], metric: str) -> float:
+    """What a choice by these scores is worth: the mean value of the highest, or nDCG@10; NaN without any score."""
+    if np.isnan(scores).all():
+        return float("nan")
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    if metric == "ndcg":
+        return ndcg(known, values)
+    return float(np.mean(np.asarray(values)[known == known.max()]))
+
+
+def _measure(
+    recipe: Recipe, choices: Sequence[Choice], scores: dict[str, list[Floats]], trained: int, cut: float
+) -> Result:
+    worth = {
+        name: np.array([value_of(s, c.values, recipe.metric) for s, c in zip(own, choices, strict=True)])
+        for name, own in scores.items()
+    }
+    counts = np.all([np.isfinite(values) for values in worth.values()], axis=0)
+    codes = cluster_codes([choice.key for choice, counted in zip(choices, counts, strict=True) if counted])
+
+    def interval(values: Floats) -> Interval:
+        known = values[counts]
+        return clustered_bootstrap(lambda weights: weights @ known / weights.sum(axis=1), codes)
+
+    systems = [
+        System(name, interval(values), None if name == MODEL else interval(worth[MODEL] - values))
+        for name, values in worth.items()
+    ]
+    return Result(recipe.about, recipe.yardstick, tuple(systems), trained, int(counts.sum()), cut)

@@ -1,0 +1,104 @@
+"""Data as choices, and code that is nearly right."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.errors import ConfigError, DataError
+from guerdon.recipes.choices import Choice, code, judged, preferred, training_rows
+from guerdon.recipes.mutants import MOST, mutants
+from guerdon.recipes.table import RECIPES, recipe_named
+from guerdon.rewards.rules.sandbox import sandbox_fault
+from guerdon.types import Comparison, Ranking
+
+SOLUTION = '''
+def total(xs, least):
+    """Adds up what is large enough."""
+    found = 0
+    for i in range(len(xs)):
+        if xs[i] >= least and xs[i] > 0:
+            found = found + xs[i]  # here
+    return found
+'''
+
+
+def write(folder: Path, *records: dict[str, Any]) -> str:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return str(path)
+
+
+def test_ratings_become_choices(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "p", "response": "a", "score": 1, "system": "one"},
+        {"prompt": "p", "response": "b", "score": 3, "system": "two"},
+        {"prompt": "q", "response": "alone", "score": 3, "system": "two"},
+    ]
+    (found,) = judged(write(tmp_path, *rows))
+    assert found == Choice("p", ("a", "b"), (1.0, 3.0), systems=("one", "two"))
+    (row,) = training_rows([found])
+    assert isinstance(row, Ranking)
+    assert row.scores == (1.0, 3.0)
+    with pytest.raises(DataError, match=r"data\.jsonl:1.*column score"):
+        judged(write(tmp_path, {"prompt": "p", "response": "a"}))
+    with pytest.raises(DataError, match="no prompt has two candidates"):
+        judged(write(tmp_path, rows[2]))
+
+
+def test_rankings_bring_bm25_along(tmp_path: Path) -> None:
+    row = {"prompt": "p", "responses": ["a", "b"], "scores": [0, 2], "bm25": [3.5, 1.0]}
+    assert judged(write(tmp_path, row)) == [Choice("p", ("a", "b"), (0.0, 2.0), given=(3.5, 1.0))]
+
+
+def test_preferences_become_choices(tmp_path: Path) -> None:
+    (found,) = preferred(write(tmp_path, {"prompt": "p", "chosen": "a", "rejected": "b"}))
+    assert (found.responses, found.values) == (("a", "b"), (1.0, 0.0))
+    (row,) = training_rows([found])
+    assert isinstance(row, Comparison)
+    assert (row.chosen, row.rejected) == ("a", "b")
+
+
+def test_mutants_differ_in_one_place_each() -> None:
+    first, *others = mutants(SOLUTION)
+    assert "Adds up" not in first
+    assert "# here" not in first
+    assert len(others) == MOST
+    assert len({first, *others}) == MOST + 1
+    for text in others:
+        ast.parse(text)
+        changed = [(a, b) for a, b in zip(first.splitlines(), text.splitlines(), strict=True) if a != b]
+        assert len(changed) == 1
+    assert any("found - xs[i]" in text for text in others)
+    assert any("xs[i] > least" in text for text in others)
+    assert mutants("def f(:") == []
+
+
+@pytest.mark.skipif(bool(sandbox_fault()), reason=sandbox_fault() or "-")
+def test_programs_are_worth_what_their_tests_say(tmp_path: Path) -> None:
+    mbpp = {
+        "task_id": 7, "prompt": "Add up.", "code": SOLUTION, "test_imports": ["import math"],
+        "test_list": ["assert total([1, 5, -2], 2) == 5", "assert total([math.inf], 0) == math.inf"],
+    }  # fmt: skip
+    head, body = SOLUTION.split('"""\n', 1)
+    humaneval = {
+        "task_id": "H/1", "prompt": head + '"""\n', "canonical_solution": body, "entry_point": "total",
+        "test": "def check(candidate):\n    assert candidate([1, 5, -2], 2) == 5\n    assert candidate([3], 3) == 3\n",
+    }  # fmt: skip
+    for found in code(write(tmp_path, mbpp, humaneval)):
+        assert found.values[0] == 1, "the solution passes"
+        assert 0 in found.values[1:]
+        worth = dict(zip(found.responses, found.values, strict=True))
+        assert all(value == 0 for text, value in worth.items() if "found - xs[i]" in text)
+    with pytest.raises(DataError, match="not a programming problem"):
+        code(write(tmp_path, {"prompt": "Add up."}))
+
+
+def test_the_table() -> None:
+    assert len(RECIPES) == 7
+    with pytest.raises(ConfigError, match="known are translation, "):
+        recipe_named("poetry")

@@ -1,0 +1,98 @@
+"""A recipe from data to figures, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from guerdon.cli.main import main
+from guerdon.errors import DataError
+from guerdon.recipes.choices import Choice
+from guerdon.recipes.run import run_recipe, value_of
+from guerdon.recipes.table import RECIPES
+from guerdon.train.config import TrainConfig
+
+WORDS = ["rude", "sorry", "good", "polite"]
+
+
+def choices(count: int) -> list[Choice]:
+    """The better word, the higher the value; of three systems, two is the best on average."""
+    rng = random.Random(3)
+    found = []
+    for number in range(count):
+        grades = rng.sample(range(4), 3)
+        texts = tuple(" ".join(rng.choices(["the", "water", "is"], k=rng.randint(2, 6)) + [WORDS[g]]) for g in grades)
+        bm25 = tuple(float(g == max(grades)) for g in grades)
+        found.append(Choice(f"boil egg {number}", texts, tuple(map(float, grades)), "", ("one", "two", "three"), bm25))
+    return found
+
+
+def config(backbone: str) -> TrainConfig:
+    return TrainConfig(
+        backbone=backbone, learning_rate=5e-3, epochs=6, pairs_per_step=8, validation=0.0, checkpoint_every=1000
+    )
+
+
+def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> None:
+    result = run_recipe(RECIPES["translation"], choices(60), tmp_path, config(tiny_bert))
+    worth = {system.name: system.value for system in result.systems}
+    assert list(worth) == [
+        "reward model", "BM25", "reward model + BM25", "random", "longest", "TF-IDF (same training data)",
+        next(name for name in worth if name.startswith("always ")), "oracle",
+    ]  # fmt: skip
+    assert worth["reward model"].point > worth["random"].high
+    assert worth["reward model"].point >= worth["longest"].point
+    assert worth["oracle"].point == worth["BM25"].point >= worth["reward model"].point
+    assert (result.trained_on, result.measured_on) == (48, 12)
+    random_pick = next(system for system in result.systems if system.name == "random")
+    assert random_pick.difference is not None
+    assert random_pick.difference.point == pytest.approx(worth["reward model"].point - worth["random"].point)
+    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["measured_on"] == 12
+
+
+def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
+    folds: list[int] = []
+    result = run_recipe(
+        RECIPES["retrieval"], choices(30), tmp_path, config(tiny_bert), folds=3,
+        on_fold=lambda fold, count: folds.append(fold),
+    )  # fmt: skip
+    assert folds == [0, 1, 2]
+    assert (result.trained_on, result.measured_on) == (20, 30)
+    assert result.systems[-1].value.point == 1
+    with pytest.raises(DataError, match="cannot be divided into 5 folds"):
+        run_recipe(RECIPES["retrieval"], choices(4), tmp_path / "few", config(tiny_bert))
+
+
+def test_equal_scores_share_and_no_score_counts_for_nothing() -> None:
+    assert value_of(np.array([1.0, 1.0, 0.0]), [4, 2, 9], "picked") == 3
+    assert value_of(np.array([np.nan, 1.0]), [4, 2], "picked") == 2
+    assert np.isnan(value_of(np.array([np.nan, np.nan]), [4, 2], "picked"))
+    assert value_of(np.array([3.0, 2.0, 1.0]), [3, 2, 1], "ndcg") == 1
+
+
+def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data.jsonl"
+    rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = [
+        "recipe",
+        "dialogue",
+        str(data),
+        "--out",
+        str(tmp_path / "out"),
+        "--backbone",
+        tiny_bert,
+        "--epochs",
+        "1",
+    ]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "dialogue: share of answers picked that people preferred" in printed
+    assert "TF-IDF" in printed
+    assert "Trained on 16 prompts, measured on 4 others" in printed
+    assert main(["recipe", "poetry", str(data)]) == 2
+    assert "there is no recipe 'poetry'" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def choices(count: int) -> list[Choice]:
     found = []
     for number in range(count):
         grades = rng.sample(range(4), 3)
-        texts = tuple(" ".join(rng.choices(["the", "water", "is"], k=rng.randint(2, 6)) + [WORDS[g]]) for g in grades)
+        texts = tuple(" ".join([*rng.choices(["the", "water", "is"], k=rng.randint(2, 6)), WORDS[g]]) for g in grades)
         bm25 = tuple(float(g == max(grades)) for g in grades)
         found.append(Choice(f"boil egg {number}", texts, tuple(map(float, grades)), "", ("one", "two", "three"), bm25))
     return found

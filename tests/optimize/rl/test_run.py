@@ -107,7 +107,9 @@ def test_runners_and_learners_of_their_own(tiny_llama: str, tmp_path: Path) -> N
     learns("ppo", tiny_llama, tmp_path, env_runners=2, learners=2)
 
 
-@pytest.mark.parametrize("options", [{}, {"algorithm": "ppo", "kl_target": 1.0, "lora_rank": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"algorithm": "ppo", "kl_target": 1.0, "lora_rank": 2}, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_ends_where_the_unbroken_one_does(
     options: dict[str, Any], tiny_llama: str, tmp_path: Path
 ) -> None:
@@ -160,6 +162,7 @@ def test_a_killed_runner_is_replaced_and_its_prompts_are_asked_again(tiny_llama:
     assert min(answered) > 0
 
 
+@pytest.mark.slow
 def test_turns(tiny_llama: str, tmp_path: Path) -> None:
     def reply(talks: Sequence[Sequence[Message]]) -> list[str | None]:
         return ["more" if len(talk) % 4 else None for talk in talks]
@@ -215,6 +218,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: st
         config(tiny_llama, samples=1)
 
 
+@pytest.mark.slow
 def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> None:
     """The proxy wants digits; gold wants them up to a third of the text, and none from there on."""
 

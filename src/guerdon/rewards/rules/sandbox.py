@@ -179,7 +179,8 @@ def _bwrap(bwrap: str) -> list[str]:
     places = ["/usr", "/lib", "/lib64", "/bin", *sorted(readable)]
     binds = [part for place in places if os.path.exists(place) for part in ("--ro-bind", place, place)]
     return [
-        bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", *binds,
+        bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        "--size", str(16 << 20), "--tmpfs", "/tmp", *binds,  # a Python below /tmp is bound into it
         "--ro-bind", str(CHILD), "/guerdon/child.py", "--proc", "/proc", "--dev", "/dev",
-        "--size", str(16 << 20), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/", "--",
+        "--chdir", "/tmp", "--remount-ro", "/", "--",
     ]  # fmt: skip

@@ -114,6 +114,7 @@ def test_weighted_training(tiny_llama: str, prompts: str, tmp_path: Path, capsys
     assert "--lam must not be negative" in error
 
 
+@pytest.mark.slow
 def test_rl(
     tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,13 @@ def test_weights_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"lam": 30.0}, {"objective": "rwr", "beta": 0.05}, {"objective": "raft"}, {"lora_rank": 8, "lam": 30.0}]
+    "options",
+    [
+        {"lam": 30.0},
+        pytest.param({"objective": "rwr", "beta": 0.05}, marks=pytest.mark.slow),
+        {"objective": "raft"},
+        pytest.param({"lora_rank": 8, "lam": 30.0}, marks=pytest.mark.slow),
+    ],
 )
 def test_it_learns(options: dict[str, Any], tiny_llama: str, tmp_path: Path) -> None:
     before = mean_reward(Policy.load(tiny_llama))

@@ -54,6 +54,7 @@ def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> N
     assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["measured_on"] == 12
 
 
+@pytest.mark.slow
 def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     folds: list[int] = []
     result = run_recipe(

@@ -22,7 +22,7 @@ def transformer(scorer: Any) -> TransformerReward:
     return scorer
 
 
-@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
+@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", pytest.param("tiny_sliding", marks=pytest.mark.slow)])
 def test_bradley_terry(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
     rows = [Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0)) for _ in range(120)]
     scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), epochs=6))
@@ -114,7 +114,7 @@ def test_comparisons_beside_ratings_score_by_preference(tiny_bert: str, toy: Any
     assert toy.accuracy(reward, 3, 0) > 0.9
 
 
-@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])
+@pytest.mark.parametrize("name", ["tiny_bert", pytest.param("tiny_llama", marks=pytest.mark.slow)])
 def test_plackett_luce(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
     rows = [
         Ranking(prompt=toy.prompt(), responses=tuple(toy.response(g) for g in grades), scores=tuple(map(float, grades)))

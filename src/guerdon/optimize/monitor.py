@@ -22,6 +22,7 @@ from torch import Tensor
 from guerdon import losses
 from guerdon.batches import default_budget
 from guerdon.data.requests import Request
+from guerdon.files import atomic_write
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Answer, Policy
@@ -119,7 +120,8 @@ class Monitor:
             samples=tuple((prompt_text(prompts[i]), said[i][0].text) for i in range(min(SHOWN, len(prompts)))),
         )
         self.looks = [*(one for one in self.looks if one.step < step), found]
-        self.record.write_text("".join(json.dumps(asdict(one)) + "\n" for one in self.looks), encoding="utf-8")
+        with atomic_write(self.record) as file:
+            file.writelines(json.dumps(asdict(one)) + "\n" for one in self.looks)
         return found
 
     @property

@@ -26,18 +26,20 @@ class MetricsLog(TrainerCallback):
         """Keeps the lines up to the step that training goes on from."""
         if not state.is_world_process_zero:
             return
-        kept = []
-        if state.global_step and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= state.global_step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        forget_after(self.path, state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Appends one line."""
         if state.is_world_process_zero and logs:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+def forget_after(log: Path, step: int) -> None:
+    """Keeps the lines of a log up to a step; makes it, empty, where there is none."""
+    lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step), encoding="utf-8")
 
 
 def run_callbacks(run: Path, on_step: OnStep | None, judgements_per_step: int, *, main: bool) -> list[TrainerCallback]:

@@ -85,7 +85,6 @@ class TextLearner(TorchLearner):  # type: ignore[misc]
         beta: float = 0.0,
         rate: float = 1.0,
         seed: int = 0,
-        return_state: bool = False,
         **_: Any,
     ) -> dict[str, Any]:
         """Learns from the answers of one sampling step.
@@ -95,7 +94,6 @@ class TextLearner(TorchLearner):  # type: ignore[misc]
             beta: weight of the KL.
             rate: share of the learning rate that is in force.
             seed: of the order of minibatches.
-            return_state: send the module's state along.
 
         Returns:
             Figures, and the seconds that the update took.

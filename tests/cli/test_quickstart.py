@@ -65,7 +65,7 @@ def test_every_product_is_there_and_the_rows_are_unseen(
         assert step in captured.out
     assert "Training on 20 of 32 comparisons; --max-train-pairs 0 for all." in captured.out
     assert f"Open {out / 'report.html'}" in captured.out
-    assert sorted(path.name for path in out.iterdir()) == sorted(PRODUCTS)
+    assert {path.name for path in out.iterdir()} == set(PRODUCTS) - {"answers.json"}, "no --policy"
 
     test = load_rows(str(out / "test.jsonl"))
     trained = json.loads((out / "model" / "guerdon.json").read_text(encoding="utf-8"))["contract"]["data"]
@@ -89,6 +89,32 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert run(tiny_bert, out, "--data", data, "--overwrite") == 0
     assert (out / "report.html").read_bytes() != before
     assert (out / "mine.txt").exists()
+
+
+def test_a_policy_answers_and_the_reward_picks(
+    data: str, tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(tiny_bert, out, "--data", data, "--policy", tiny_llama) == 0
+    said = capsys.readouterr().out
+    assert "[5/6] answer" in said
+    found = json.loads((out / "answers.json").read_text(encoding="utf-8"))
+    assert found["ns"] == [1, 2, 4, 8]
+    unseen = {row.prompt for row in load_rows(str(out / "test.jsonl"))}
+    assert found["prompts"] == len(unseen)
+    picks, gold, near, length = found["curves"]
+    points = [mean["point"] for mean in picks["means"]]
+    assert points == sorted(points), "what picks always rises"
+    for curve in (gold, near, length):
+        assert curve["gains"][-1]["low"] <= curve["gains"][-1]["point"] <= curve["gains"][-1]["high"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Better answers from a language model" in page
+    (sentence,) = [line for line in said.splitlines() if "gold reward" in line and "95% interval" in line]
+    assert sentence in page
+    for pick in found["shown"]:
+        assert pick["first"] != pick["best"]
+        assert pick["rewards"][1] >= pick["rewards"][0]
+        assert f"--policy {tiny_llama}" in page
 
 
 def test_ratings_end_with_a_report(tiny_bert: str, tmp_path: Path) -> None:

@@ -89,6 +89,10 @@ def test_the_parts_of_the_starter_set_make_up_the_whole_and_share_no_prompt() ->
     train, test = load_rows("starter:train"), load_rows("starter:test")
     assert {row.id for row in [*train, *test]} == {row.id for row in load_rows("starter")}
     assert not {prompt_text(row.prompt) for row in train} & {prompt_text(row.prompt) for row in test}
+    for part, rows in (("starter:train", train), ("starter:test", test)):
+        english, chinese = load_rows(f"{part}:en"), load_rows(f"{part}:zh")
+        assert {row.extra["language"] for row in english} == {"en"}
+        assert {row.id for row in english} | {row.id for row in chinese} == {row.id for row in rows}
 
 
 def test_the_starter_set_is_a_source_of_its_own() -> None:

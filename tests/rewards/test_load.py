@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from guerdon.errors import ModelError
+from guerdon.data.write import write_rows
+from guerdon.errors import DataError, ModelError
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.types import Comparison
 
 SCORERS = """
 from guerdon.rewards.rules import LengthReward as Longest
@@ -36,6 +38,16 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("name", "scores"), [("longest", [2, 4]), ("shortest", [-2, -4])])
 def test_rules_have_names(name: str, scores: list[float]) -> None:
     assert load_scorer(name).score(["", ""], ["ab", "abcd"]).tolist() == scores
+
+
+def test_a_bag_of_words_learns_here_and_now(tmp_path: Path) -> None:
+    rows = [Comparison(prompt=f"How {i}?", chosen="boil it gently", rejected="no idea at all") for i in range(4)]
+    write_rows(rows, tmp_path / "rows.jsonl")
+    scorer = load_scorer(f"tfidf:{tmp_path / 'rows.jsonl'}")
+    better, worse = scorer.score(["?", "?"], ["boil gently", "no idea"])
+    assert better > worse
+    with pytest.raises(DataError, match="no such file"):
+        load_scorer("tfidf:nothing.jsonl")
 
 
 @pytest.mark.parametrize(("attribute", "sign"), [("ready", 1), ("Longest", 1), ("make", -1)])

@@ -42,7 +42,8 @@ def evaluate(
     shorter response won; a model that only reads length gets 0.5. Intervals draw whole prompts (or groups).
 
     Args:
-        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or module:object.
+        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), tfidf:DATA (learns
+            from it here and now), or module:object.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
         group: column that says which rows are not independent; intervals then draw groups instead of prompts.
         group_regex: regular expression whose first capture group in that column is the group.

@@ -40,7 +40,7 @@ def usage() -> str:
             *lines,
             "",
             "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`,",
-            "the set that comes along (its parts: `starter:train`, `starter:test`).",
+            "the set that comes along (parts of it: `starter:train`, `starter:test`, `starter:train:en` ...).",
         ]
     )
 

@@ -70,7 +70,7 @@ def best_of_n(
 
     Args:
         model: the reward that picks: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests,
-            chrf), or module:object.
+            chrf), tfidf:DATA (learns from it here and now), or module:object.
         data: prompts, or prompts with their answers (file, hub name, starter or starter:test).
         out: folder for everything that is made.
         policy: a causal or sequence-to-sequence language model: smollm2, a folder, or a hub name.
@@ -230,6 +230,14 @@ def _write(
 
 
 def _show(result: BestOfN, out: Path) -> None:
+    show_curves(result)
+    if len(result.curves) == 1:
+        print("The reward that picks always gains. Whether the answers got better, --gold tells.")
+    print(f"{out}: candidates.jsonl, sft.jsonl, pairs.jsonl, curve.json, curve.png")
+
+
+def show_curves(result: BestOfN) -> None:
+    """Prints what picking by the first reward gets of every value, for each n."""
     from rich.console import Console
     from rich.table import Table
 
@@ -248,9 +256,6 @@ def _show(result: BestOfN, out: Path) -> None:
         console.print(
             f"{result.left_out:,} prompts had fewer than {result.ns[-1]} answers with a reward: left out here."
         )
-    if len(result.curves) == 1:
-        console.print("The reward that picks always gains. Whether the answers got better, --gold tells.")
-    console.print(f"{out}: candidates.jsonl, sft.jsonl, pairs.jsonl, curve.json, curve.png")
 
 
 def shown(figure: Interval) -> str:
@@ -275,8 +280,8 @@ def weighted(
     then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
 
     Args:
-        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or
-            module:object.
+        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf),
+            tfidf:DATA (learns from it here and now), or module:object.
         data: prompts, with references or without (file, hub name, starter or starter:train).
         out: folder of the policy.
         resume: go on from the last checkpoint in the folder, with the same data and options.
@@ -317,8 +322,8 @@ def rl(
     metrics.jsonl and TensorBoard files. --env-runners and --learners grow it from one process to many.
 
     Args:
-        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or
-            module:object. Every runner loads its own.
+        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf),
+            tfidf:DATA (learns from it here and now), or module:object. Every runner loads its own.
         data: prompts (file, hub name, starter or starter:train).
         out: folder of the policy.
         validation: held-out prompts to watch the policy on; the policy at the peak is the one that is kept.

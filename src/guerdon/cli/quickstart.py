@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from guerdon.evaluate.results import Evaluation
+    from guerdon.report.answers import Picked
     from guerdon.report.choices import Plan
     from guerdon.report.quickstart import Remembered
     from guerdon.rewards.transformer import TransformerReward
     from guerdon.train.config import TrainConfig
-
-STEPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,19 @@ class _Job:
     group_regex: str | None
     epochs: float | None
     max_train_pairs: int | None
+    policy: str
     seed: int
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def answering(self) -> str:
+        """The language model whose answers the reward picks from; empty for none."""
+        from guerdon.models import smollm2_installed
+
+        if self.policy == "auto":
+            return "smollm2" if self.data == "starter" and smollm2_installed() else ""
+        return "" if self.policy == "none" else self.policy
 
     def command(self) -> str:
         """The command that does the same again."""
@@ -50,6 +59,7 @@ class _Job:
             "--group-regex": self.group_regex,
             "--epochs": None if self.epochs is None else f"{self.epochs:g}",
             "--max-train-pairs": self.max_train_pairs,
+            "--policy": None if self.policy == "auto" else self.policy,
             "--seed": self.seed or None,
         }
         given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
@@ -63,7 +73,7 @@ class _Job:
     @contextmanager
     def step(self, name: str, what: str) -> Iterator[None]:
         """Announces a step and says how long it took."""
-        print(f"[{len(self.seconds) + 1}/{STEPS}] {name}: {what}", flush=True)
+        print(f"[{len(self.seconds) + 1}/{6 if self.answering else 5}] {name}: {what}", flush=True)
         start = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - start
@@ -79,13 +89,15 @@ def quickstart(
     group_regex: str | None = None,
     epochs: float | None = None,
     max_train_pairs: int | None = None,
+    policy: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Train a reward model, measure it on unseen prompts, score with it, explain it: all in one report.html.
+    """Train a reward model, measure it on unseen prompts, score, explain, and let it pick better answers: report.html.
 
     Without options it does so on the starter set, offline, in some minutes on two cores. The folder then holds
-    report.html, model/, evaluation.json, scores.jsonl and the unseen rows, test.jsonl.
+    report.html, model/, evaluation.json, scores.jsonl, the unseen rows, test.jsonl, and what the reward gained by
+    picking answers of a language model, answers.json.
 
     Args:
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
@@ -97,7 +109,9 @@ def quickstart(
         epochs: passes over the training rows; by default as many (1 to 2) as there is time for.
         max_train_pairs: train on about this many pairs; 0 for all. By default as many (100 to 2,000) as two cores take
             in minutes, and all where there is a GPU.
-        seed: of the division into training and test, of the training, and of the intervals.
+        policy: a language model that answers unseen prompts, 8 times each, for the reward to pick from: smollm2, a
+            folder or a hub name; none leaves this out. auto is smollm2 on the starter set and none on other data.
+        seed: of the division into training and test, of the training, of the answers, and of the intervals.
         overwrite: replace what an earlier quickstart wrote into the folder.
     """
     from guerdon.cli.progress import terminal
@@ -107,7 +121,7 @@ def quickstart(
         raise ConfigError(
             f"--epochs must be above 0 and --max-train-pairs 0 or more; got {epochs} and {max_train_pairs}"
         )
-    job = _Job(data, out, backbone, group, group_regex, epochs, max_train_pairs, seed)
+    job = _Job(data, out, backbone, group, group_regex, epochs, max_train_pairs, policy, seed)
     started = time.monotonic()
     check_folder(out, overwrite=overwrite)
     with terminal() as console:
@@ -116,7 +130,8 @@ def quickstart(
         config, reward = _train(job, plan, backbone, console)
         measured = _evaluate(job, plan, reward, console)
         _score(job, measured.scorer, console)
-        _report(job, plan, config, reward, measured)
+        picked = _pick(job, plan, reward, console) if job.answering else None
+        _report(job, plan, config, reward, measured, picked)
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in _commands(job):
         print(f"  {command}\n      {what}")
@@ -204,7 +219,39 @@ def _score(job: _Job, scorer: Remembered, console: Console) -> None:
         score_source(scorer, str(job.out / "test.jsonl"), str(job.out / "scores.jsonl"), console)
 
 
-def _report(job: _Job, plan: Plan, config: TrainConfig, reward: TransformerReward, measured: _Measured) -> None:
+def _pick(job: _Job, plan: Plan, reward: TransformerReward, console: Console) -> Picked | None:
+    name = job.answering
+    with job.step("answer", f"{name} answers unseen prompts, the reward picks"):
+        from guerdon.cli.optimize import show_curves
+        from guerdon.cli.progress import text_progress
+        from guerdon.files import atomic_write
+        from guerdon.policy.model import Policy
+        from guerdon.report.answers import pick_answers, questions, verdict
+        from guerdon.rewards.tfidf import TfidfReward
+
+        policy = Policy.load(name)
+        asked = questions(plan.test, reward.tokenizer, policy)
+        if not asked:
+            job.tell(f"No unseen prompt that both {name} and the reward read has a best answer, so none was asked.")
+            return None
+        with text_progress(console, "answering", len(asked)) as advance:
+            gold = TfidfReward.fit(plan.test)
+            picked = pick_answers(policy, name, reward, gold, asked, seed=job.seed, on_prompt=advance)
+        with atomic_write(job.out / "answers.json") as file:
+            json.dump(picked.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
+    show_curves(picked.result)
+    print(verdict(picked))
+    return picked
+
+
+def _report(
+    job: _Job,
+    plan: Plan,
+    config: TrainConfig,
+    reward: TransformerReward,
+    measured: _Measured,
+    picked: Picked | None,
+) -> None:
     from guerdon.files import atomic_write
     from guerdon.report import quickstart as results
     from guerdon.report.curves import read_curve
@@ -224,6 +271,7 @@ def _report(job: _Job, plan: Plan, config: TrainConfig, reward: TransformerRewar
             rewards=results.paired_rewards(scorer, plan.test),
             examples=examples,
             explanations=results.explain(scorer, examples),
+            picked=picked,
             facts=results.run_facts(reward, config, command=job.command(), seconds=job.seconds),
             commands=_commands(job),
         )

@@ -43,7 +43,8 @@ def score(
     Guerdon's own. A response without a reward gets null, and its row a reason.
 
     Args:
-        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), or module:object.
+        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), tfidf:DATA (learns
+            from it here and now), or module:object.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter, or -
             for JSON Lines on standard input.
         out: a file for the JSON Lines, or - for standard output.

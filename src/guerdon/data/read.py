@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from guerdon.data.files import iter_records
 from guerdon.data.formats import LayoutError, known_layouts, read_record
@@ -14,12 +14,17 @@ from guerdon.types import AnyRow, prompt_text
 
 STARTER = "starter"
 """The source that names the starter set."""
-STARTER_PARTS: dict[str, Literal["all", "train", "test"]] = {
-    STARTER: "all",
-    f"{STARTER}:train": "train",
-    f"{STARTER}:test": "test",
+_PARTS: dict[str, dict[str, Any]] = {
+    STARTER: {"part": "all"},
+    f"{STARTER}:train": {"part": "train"},
+    f"{STARTER}:test": {"part": "test"},
 }
-"""Sources that need no file; training and test share no prompt."""
+STARTER_PARTS: dict[str, dict[str, Any]] = _PARTS | {
+    f"{name}:{language}": options | {"languages": (language,)}
+    for name, options in _PARTS.items()
+    for language in ("en", "zh")
+}
+"""Sources that need no file -> what `starter_rows` takes; training and test share no prompt."""
 SHOWN_FAULTS = 20
 
 
@@ -28,7 +33,7 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
 
     Args:
         source: a file, `-`, a hub name (see `guerdon.data.files.iter_records`), or `starter` (its fixed parts:
-            `starter:train`, `starter:test`).
+            `starter:train`, `starter:test`; answers in one language: `starter:train:en`, `starter:zh` ...).
         group: a column whose value becomes each row's `group`: what a split must not tear apart.
         group_regex: a regular expression; its first capture group in that value (the whole match if it has none) is
             the group. Example: group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
@@ -44,7 +49,7 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        yield from (grouping.regroup(row, dict(row.extra)) for row in starter_rows(STARTER_PARTS[source]))
+        yield from (grouping.regroup(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
         return
     for origin, record in iter_records(source):
         if isinstance(record, DataError):

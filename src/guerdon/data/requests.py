@@ -41,7 +41,7 @@ def iter_requests(source: str) -> Iterator[Request | DataError]:
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        yield from map(_of_row, starter_rows(STARTER_PARTS[source]))
+        yield from map(_of_row, starter_rows(**STARTER_PARTS[source]))
         return
     for origin, record in iter_records(source):
         if isinstance(record, DataError):
@@ -117,7 +117,7 @@ def read_prompts(source: str) -> list[Request]:
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        asked = [_prompt_of_row(row) for row in starter_rows(STARTER_PARTS[source])]
+        asked = [_prompt_of_row(row) for row in starter_rows(**STARTER_PARTS[source])]
         return list({prompt_text(request.prompt): request for request in reversed(asked)}.values())[::-1]
     faults, found = Faults(), dict[str, Request]()
     for origin, record in iter_records(source):

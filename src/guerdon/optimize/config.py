@@ -88,7 +88,7 @@ class RLConfig:
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""
     algorithm: str = "grpo"
-    """ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo: a row of the table in docs/rl.md."""
+    """ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo: a row of the table in docs/optimize.md."""
     samples: int = 8
     """Answers to each prompt, which are compared with each other by all but ppo and reinforce++."""
     prompts_per_step: int = 16

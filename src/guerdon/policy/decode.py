@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from guerdon.batches import pad
 from guerdon.errors import ConfigError
+from guerdon.policy.net import PolicyNet
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,9 @@ def decode(
     rows = len(prompts) * per_prompt
     uniform = torch.rand(rows, sampling.max_new_tokens, generator=generator, dtype=torch.float64).to(device)
     ends = torch.tensor(sorted(set(eos_ids)), device=device)
+    net = PolicyNet(model)
     with torch.inference_mode():
-        logits, cache, mask, place = _prefill(model, prompts, per_prompt, sampling.max_new_tokens, pad_id)
+        logits, cache, mask, place = _prefill(net, prompts, per_prompt, sampling.max_new_tokens, pad_id)
         ids = torch.full((rows, sampling.max_new_tokens), pad_id, device=device)
         logps = torch.zeros(rows, sampling.max_new_tokens, device=device)
         lengths = torch.full((rows,), sampling.max_new_tokens, device=device)
@@ -150,12 +152,12 @@ def decode(
                 live, token, mask, place = live[going], token[going], mask[going], place[going]
                 for layer in cache.layers:
                     layer.keep(going)
-            logits = model(
+            logits = net.next_logits(
                 input_ids=token.unsqueeze(1),
                 attention_mask=mask[:, : width + step + 1],
                 position_ids=(place + step).unsqueeze(1),
                 past_key_values=cache,
-            ).logits[:, -1]
+            )
     samples = [
         Sample(tuple(row[:length]), tuple(logp[:length]), end)
         for row, logp, length, end in zip(
@@ -170,7 +172,7 @@ _LEAVE_AT = 0.75
 
 
 def _prefill(
-    model: Any, prompts: Sequence[Sequence[int]], per_prompt: int, room: int, pad_id: int
+    net: PolicyNet, prompts: Sequence[Sequence[int]], per_prompt: int, room: int, pad_id: int
 ) -> tuple[Tensor, Any, Tensor, Tensor]:
     """Computes every distinct prompt once.
 
@@ -178,7 +180,7 @@ def _prefill(
         Logits of the next token (rows, vocabulary); the cache of all rows; which of its places and of the room behind
         them hold a token (rows, longest prompt + room); the position of the next token (rows,).
     """
-    device = next(model.parameters()).device
+    device = next(net.parameters()).device
     distinct = {tuple(prompt): None for prompt in prompts}
     order = {prompt: place for place, prompt in enumerate(distinct)}
     repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(per_prompt)], device=device)
@@ -186,12 +188,12 @@ def _prefill(
     ids = pad(distinct, width, pad_id, left=True).to(device)
     mask = pad(([1] * len(prompt) for prompt in distinct), width, 0, left=True).to(device)
     positions = pad((range(len(prompt)) for prompt in distinct), width, 0, left=True).to(device)
-    filled: Any = DynamicCache(config=model.config)
-    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled, logits_to_keep=1)
+    filled: Any = DynamicCache(config=net.language_model.config)
+    logits = net.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled)
     cache: Any = DynamicCache()
     cache.layers = [_RoomyLayer(layer.keys, layer.values, repeats, room) for layer in filled.layers]
     whole = torch.cat([mask, mask.new_ones(len(distinct), room)], dim=1)[repeats]
-    return output.logits[:, -1][repeats], cache, whole, mask.sum(dim=1)[repeats]
+    return logits[repeats], cache, whole, mask.sum(dim=1)[repeats]
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
@@ -205,17 +207,40 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, T
     Returns:
         Token ids (rows,), and their log-probabilities in nats (rows,), float32, before `top_p`.
     """
-    logps = torch.log_softmax(logits.float() / (sampling.temperature or 1.0), dim=1)
+    scaled = logits.float() if sampling.temperature in (0, 1) else logits.float() / sampling.temperature
+    probabilities = scaled.softmax(dim=1)
     if sampling.temperature == 0:
-        token = logps.argmax(dim=1)
+        token = probabilities.argmax(dim=1)
     else:
-        probabilities = logps.exp()
-        if sampling.top_p < 1:
-            probabilities = nucleus(probabilities, sampling.top_p)
-        below = probabilities.cumsum(dim=1, dtype=torch.float64)
-        target = (uniform * below[:, -1]).unsqueeze(1)
-        token = torch.searchsorted(below, target, right=True).squeeze(1)
-    return token, logps.gather(1, token.unsqueeze(1)).squeeze(1)
+        token = invert(nucleus(probabilities, sampling.top_p) if sampling.top_p < 1 else probabilities, uniform)
+    return token, probabilities.gather(1, token.unsqueeze(1)).squeeze(1).log()
+
+
+_BLOCK = 256
+"""Tokens whose probabilities are summed at once: a whole vocabulary one by one takes longer than its softmax."""
+
+
+def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The first token at which the distribution function exceeds `uniform`: sums of blocks say where to look closer.
+
+    Args:
+        probabilities: up to a factor, shape (rows, vocabulary).
+        uniform: numbers in [0, 1), float64, shape (rows,).
+
+    Returns:
+        Token ids, shape (rows,); none has probability 0.
+    """
+    if short := -probabilities.shape[1] % _BLOCK:
+        probabilities = torch.nn.functional.pad(probabilities, (0, short))
+    blocks = probabilities.unflatten(1, (-1, _BLOCK))
+    below = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    target = (uniform * below[:, -1]).unsqueeze(1)
+    block = torch.searchsorted(below, target, right=True)
+    inside = blocks.gather(1, block.unsqueeze(2).expand(-1, 1, _BLOCK)).squeeze(1).double().cumsum(dim=1)
+    rest = target - (below.gather(1, block) - inside[:, -1:])
+    largest = torch.nextafter(inside[:, -1:], torch.zeros_like(target))  # sums in another order round differently
+    within = torch.searchsorted(inside, rest.clamp(min=0).minimum(largest), right=True)
+    return (block * _BLOCK + within).squeeze(1)
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:

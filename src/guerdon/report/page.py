@@ -10,15 +10,15 @@ from typing import Any
 from guerdon.evaluate.results import METRICS, Evaluation, PartResult, Section
 from guerdon.explain.occlusion import Occlusion
 from guerdon.metrics import Floats, Interval
+from guerdon.report.answers import Picked, picked_view
 from guerdon.report.charts import distribution_chart, learning_charts
+from guerdon.report.choices import UNREADABLE
 from guerdon.report.curves import LearningCurve
 from guerdon.report.examples import Example
 from guerdon.report.templating import environment
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"
-UNREADABLE = 0.1
-"""A larger share of unknown tokens is pointed out."""
 _CORRELATIONS = frozenset(("spearman", "spearman_within", "kendall", "ndcg"))
 _CHANCE = {"ndcg": None} | dict.fromkeys(("spearman", "spearman_within", "kendall"), 0.0)
 MANY_SUBSETS = 40
@@ -63,6 +63,8 @@ class Page:
     """Rewards of preferred answers and of those they stand above, each shape (m,)."""
     examples: Sequence[Example] = ()
     explanations: Sequence[Explanation] = ()
+    picked: Picked | None = None
+    """What picking answers of a language model by the reward gained."""
     facts: Mapping[str, Mapping[str, str]] | None = None
     """Heading -> name -> value."""
     commands: Sequence[tuple[str, str]] = ()
@@ -92,6 +94,7 @@ def render(page: Page) -> str:
         distribution=distribution,
         examples=[example_view(example, (page.readings or {}).get(example.subset)) for example in page.examples],
         explanations=[explanation_view(explanation) for explanation in page.explanations],
+        picked=None if page.picked is None else picked_view(page.picked),
         reading=(page.readings or {}).get(""),
         unreadable=UNREADABLE,
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MARKER = "quickstart.json"
 """Names the files of a quickstart's folder, so that a later one replaces these and nothing else."""
-PRODUCTS = ("model", "evaluation.json", "scores.jsonl", "report.html", "test.jsonl", MARKER)
+PRODUCTS = ("model", "evaluation.json", "scores.jsonl", "answers.json", "report.html", "test.jsonl", MARKER)
 _FEW = 20
 """Rows that a part needs to be measured by itself."""
 

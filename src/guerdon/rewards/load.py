@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guerdon.data.read import load_rows
 from guerdon.errors import ContractError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards import hub
@@ -13,6 +14,7 @@ from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.encode import Overlong
 from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
+from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import Dtype, TransformerReward, check_contract
 from guerdon.types import Scorer
 
@@ -28,6 +30,7 @@ RULES: dict[str, Scorer] = {
     "chrf": ChrF(),
 }
 """Scorers that need no weights, by name; all but the first two read references."""
+TFIDF = "tfidf:"
 
 
 def load_scorer(
@@ -43,7 +46,8 @@ def load_scorer(
 
     Args:
         name: a folder with a reward model or an ensemble; the hub name of a single-label sequence classifier;
-            a rule (`RULES`); or `module:object`, a `Scorer` or a callable without arguments that makes one.
+            a rule (`RULES`); `tfidf:DATA`, a bag of words that learns from judgements here and now, in seconds, a
+            cheap second opinion; or `module:object`, a `Scorer` or a callable without arguments that makes one.
         device: None takes a GPU where there is one.
         dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
         overlong: what to do with texts that are too long.
@@ -51,6 +55,7 @@ def load_scorer(
         unsafe_sandbox: let `unit-tests` run generated code without a sandbox where the machine has none.
 
     Raises:
+        DataError: nothing can be learned from the data of `tfidf:DATA`.
         ModelError: not found, or not a reward model.
         ContractError: a saved model that does not keep its contract.
     """
@@ -59,6 +64,8 @@ def load_scorer(
         return UnitTests(unsafe=unsafe_sandbox)
     if text in RULES:
         return RULES[text]
+    if text.startswith(TFIDF):
+        return TfidfReward.fit(load_rows(text.removeprefix(TFIDF)))
     if ":" in text and not Path(text).expanduser().exists():
         return _imported(text)
     folder = Path(resolve(text))

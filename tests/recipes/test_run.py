@@ -12,6 +12,7 @@ import pytest
 from guerdon.cli.main import main
 from guerdon.errors import DataError
 from guerdon.recipes.choices import Choice
+from guerdon.recipes.policy import yardsticks
 from guerdon.recipes.run import run_recipe, value_of
 from guerdon.recipes.table import RECIPES
 from guerdon.train.config import TrainConfig
@@ -97,3 +98,30 @@ def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.Capt
     assert "Trained on 16 prompts, measured on 4 others" in printed
     assert main(["recipe", "poetry", str(data)]) == 2
     assert "there is no recipe 'poetry'" in capsys.readouterr().err
+
+
+def test_a_policy_answers_the_held_out_prompts(
+    tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.jsonl"
+    rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    common = ["--backbone", tiny_bert, "--epochs", "1", "--ask", tiny_llama, "--n", "4", "--max-new-tokens", "8"]
+    out = tmp_path / "out"
+    assert main(["recipe", "dialogue", str(data), "--out", str(out), *common, "--asked", "3"]) == 0
+    assert "The reward model picks among answers" in capsys.readouterr().out
+    found = json.loads((out / "recipe.json").read_text(encoding="utf-8"))["answers"]
+    assert (found["prompts"], found["ns"]) == (3, [1, 2, 4])
+    names = [curve["name"] for curve in found["curves"]]
+    assert names == ["reward model", "gold reward", "chrF to the best candidate", "characters"]
+    assert main(["recipe", "retrieval", str(data), "--out", str(tmp_path / "other"), *common]) == 2
+    assert "--ask has no place" in capsys.readouterr().err
+
+
+def test_what_tells_whether_new_answers_are_good() -> None:
+    words = [Choice(f"egg {i}", ("boil it", "no idea"), (1.0, 0.0)) for i in range(4)]
+    assert list(yardsticks(words)) == ["gold reward", "chrF to the best candidate"]
+    assert words[0].reference == "boil it"
+    code = Choice("f", ("def f(): return 1", "def f(): return 2"), (1.0, 0.0), tests="assert f() == 1")
+    assert list(yardsticks([code])) == ["tests passed"]
+    assert code.reference == "assert f() == 1"

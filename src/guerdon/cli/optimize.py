@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from guerdon.metrics import Floats, Interval
     from guerdon.optimize.best_of_n import BestOfN
     from guerdon.optimize.candidates import Answering, Candidates
-    from guerdon.types import Prompt
 
 SETTINGS = "settings.json"
 DRIFT_PAGE = "monitor.html"
@@ -184,21 +183,16 @@ def _candidates(
 
 
 def _answering(pick: _Pick, options: dict[str, Any], *, device: str | None, trust_remote_code: bool) -> Answering:
-    assert pick.policy is not None
-    if pick.endpoint:
-        from guerdon.policy.endpoint import Endpoint
-
-        server = Endpoint(pick.endpoint, pick.policy, key=os.environ.get("OPENAI_API_KEY"))
-        return lambda prompts, done: server.answer(prompts, **options, done=done)
+    from guerdon.policy.endpoint import Endpoint
     from guerdon.policy.model import Policy
 
-    policy = Policy.load(pick.policy, device=device, trust_remote_code=trust_remote_code)
-
-    def answer(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str]]]:
-        for index, answers in policy.answer(prompts, **options, done=done):
-            yield index, [one.text for one in answers]
-
-    return answer
+    assert pick.policy is not None
+    who: Endpoint | Policy
+    if pick.endpoint:
+        who = Endpoint(pick.endpoint, pick.policy, key=os.environ.get("OPENAI_API_KEY"))
+    else:
+        who = Policy.load(pick.policy, device=device, trust_remote_code=trust_remote_code)
+    return lambda prompts, done: who.answer_texts(prompts, **options, done=done)
 
 
 def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:

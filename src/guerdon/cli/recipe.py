@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from guerdon.cli.optimize import show_curves, shown
+from guerdon.errors import ConfigError
 from guerdon.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from guerdon.optimize.candidates import Answering
+    from guerdon.policy.decode import Sampling
     from guerdon.recipes.run import Result
 
 
@@ -21,6 +25,11 @@ def recipe(
     out: Path = Path("recipe"),
     folds: int = 5,
     limit: int = 0,
+    ask: str | None = None,
+    n: int = 8,
+    asked: int = 64,
+    max_new_tokens: int = 128,
+    ask_temperature: float = 0.7,
     config: OmitArgPrefixes[TrainConfig] = TrainConfig(epochs=2, validation=0.0, overlong="cut"),  # noqa: B008  # frozen
 ) -> None:
     """One application from judgements to better picks: split, train, pick, measure beside baselines.
@@ -37,15 +46,27 @@ def recipe(
         out: folder of the models and recipe.json.
         folds: the prompts are dealt out to so many parts, one of which is measured on (retrieval: each in turn).
         limit: train on about so many prompts; 0 takes all.
+        ask: a language model that answers the held-out prompts, too, for the reward model to pick from: smollm2, a
+            folder or a hub name. Unit tests, or a gold reward that never trained, tell what that gains.
+        n: its answers to each prompt.
+        asked: held-out prompts that it answers, at the most.
+        max_new_tokens: its longest answer, in tokens.
+        ask_temperature: of its sampling.
         config: how to train.
     """
     from guerdon.cli.progress import terminal
     from guerdon.recipes.table import recipe_named
 
     chosen = recipe_named(name)
+    if ask and chosen.cross:
+        raise ConfigError(f"--ask has no place in {name}, which orders what is in the data")
+    if n < 2 or asked < 1:
+        raise ConfigError(f"--n must be 2 or more and --asked 1 or more; got {n} and {asked}")
     with terminal() as console:
+        from guerdon.policy.decode import Sampling
         from guerdon.recipes.run import run_recipe
 
+        answering = _answering(ask, n, Sampling(max_new_tokens, ask_temperature), config.seed) if ask else None
         choices = chosen.read(data)
         console.print(f"{len(choices):,} prompts with {sum(len(c.responses) for c in choices):,} candidates")
         result = run_recipe(
@@ -55,16 +76,26 @@ def recipe(
             replace(config),
             folds=folds,
             limit=limit,
+            answering=answering,
+            asked=asked,
             on_fold=lambda fold, count: console.print(f"training {fold + 1} of {count}"),
         )
     _show(result, out)
+    if result.answers:
+        print(f"\nThe reward model picks among answers of {ask} to {result.answers.prompts:,} of these prompts:")
+        show_curves(result.answers)
+
+
+def _answering(name: str, n: int, sampling: Sampling, seed: int) -> Answering:
+    from guerdon.policy.model import Policy
+
+    policy = Policy.load(name)
+    return lambda prompts, done: policy.answer_texts(prompts, per_prompt=n, sampling=sampling, seed=seed, done=done)
 
 
 def _show(result: Result, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
-
-    from guerdon.cli.optimize import shown
 
     console = Console(highlight=False)
     table = Table(title=f"{result.about}: {result.yardstick}", title_justify="left")

@@ -33,7 +33,7 @@ class Endpoint:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
 
-    def answer(
+    def answer_texts(
         self,
         prompts: Sequence[Prompt],
         *,
@@ -42,7 +42,7 @@ class Endpoint:
         seed: int = 0,
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[str]]]:
-        """Asks for answers; see `guerdon.policy.model.Policy.answer`. `seed` is sent along, the server may honour it.
+        """Asks for answers, as `guerdon.policy.model.Policy.answer_texts`; the server may honour the seed.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.

@@ -235,6 +235,11 @@ class Policy:
                     continue
                 yield index, [Answer(self.text(sample), sample) for sample in own]
 
+    def answer_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
+        """The same with the texts alone, which is what an endpoint gives as well; options as for `answer`."""
+        for index, answers in self.answer(prompts, **options):
+            yield index, [answer.text for answer in answers]
+
     def sample(
         self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator
     ) -> list[list[Sample]]:

@@ -28,11 +28,18 @@ class Choice:
     """Who made each, where known."""
     given: tuple[float, ...] = ()
     """Scores of a baseline that the data brings along, where it does (BM25)."""
+    tests: str = ""
+    """Unit tests, for code."""
 
     @property
     def key(self) -> str:
         """The group."""
         return self.group or prompt_text(self.prompt)
+
+    @property
+    def reference(self) -> str:
+        """What a new answer is held against: the tests, or the candidate that is worth most."""
+        return self.tests or max(zip(self.values, self.responses, strict=True), key=lambda pair: pair[0])[1]
 
 
 def judged(source: str) -> list[Choice]:
@@ -100,14 +107,16 @@ def code(source: str) -> list[Choice]:
             responses.append(text)
             references.append(tests)
     passed = UnitTests().score(prompts, responses, references=references)
-    found: dict[str, list[tuple[str, str, float]]] = {}
-    for prompt, group, text, value in zip(prompts, groups, responses, passed.tolist(), strict=True):
+    found: dict[str, dict[str, float]] = {}
+    about: dict[str, tuple[Prompt, str]] = {}
+    for prompt, group, text, tests, value in zip(prompts, groups, responses, references, passed.tolist(), strict=True):
         if value == value:  # no verdict, no candidate; UnitTests has said why
-            found.setdefault(group, []).append((prompt, text, value))
+            found.setdefault(group, {})[text] = value
+            about[group] = prompt, tests
     choices = [
-        Choice(members[0][0], tuple(text for _, text, _ in members), tuple(value for _, _, value in members), group)
-        for group, members in found.items()
-        if len({value for _, _, value in members}) == 2
+        Choice(about[group][0], tuple(values), tuple(values.values()), group, tests=about[group][1])
+        for group, values in found.items()
+        if len(set(values.values())) == 2
     ]
     return _several(choices, source)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from guerdon.data.write import plain
 from guerdon.errors import DataError
 from guerdon.files import atomic_write, check_writable
 from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
+from guerdon.optimize.best_of_n import BestOfN
+from guerdon.optimize.candidates import Answering
 from guerdon.recipes.choices import Choice, training_rows
+from guerdon.recipes.policy import pick_answers
 from guerdon.recipes.table import Recipe
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
@@ -50,6 +54,8 @@ class Result:
     """Choices."""
     cut: float
     """Share of the measured texts of which the model did not read all."""
+    answers: BestOfN | None = None
+    """What picking among a language model's answers to the measured prompts gains, where one was asked."""
 
 
 def run_recipe(
@@ -60,6 +66,8 @@ def run_recipe(
     *,
     folds: int = 5,
     limit: int = 0,
+    answering: Answering | None = None,
+    asked: int = 64,
     on_fold: Callable[[int, int], None] = lambda fold, folds: None,
 ) -> Result:
     """Trains reward models on some choices and lets them choose on others.
@@ -71,6 +79,8 @@ def run_recipe(
         config: of the training; its seed also deals the groups out to folds.
         folds: as many parts; one of them is held out, or each in turn.
         limit: train on about so many choices; 0 takes all.
+        answering: a language model whose answers the reward model picks from, too; for recipes that hold one fold out.
+        asked: prompts that it is asked, at the most.
         on_fold: called before each fold.
 
     Raises:
@@ -83,7 +93,7 @@ def run_recipe(
     held_out = range(folds) if recipe.cross else range(1)
     scores: dict[str, list[Floats]] = {}
     tested: list[Choice] = []
-    trained, cut, texts = 0, 0, 0
+    trained, cut, texts, answers = 0, 0, 0, None
     for fold in held_out:
         on_fold(fold, len(held_out))
         learnt = [choice for choice, own in zip(choices, fold_of, strict=True) if own != fold]
@@ -97,9 +107,12 @@ def run_recipe(
             scores.setdefault(name, []).extend(own_scores)
         tested += test
         trained += len(learnt)
+        if answering is not None and not recipe.cross:
+            answers = pick_answers(model, test, answering, out / "answers.jsonl", asked=asked, seed=config.seed)
     result = _measure(recipe, tested, scores, trained // len(held_out), cut / max(texts, 1))
+    result = replace(result, answers=answers)
     with atomic_write(out / RESULT_FILE) as file:
-        json.dump(asdict(result), file, indent=2)
+        json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
     return result
 
 

@@ -25,10 +25,11 @@ from torch.utils.data import Dataset
 from guerdon import losses
 from guerdon.batches import default_budget
 from guerdon.data.requests import Request
-from guerdon.errors import ConfigError, ModelError, TextError
+from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.config import WeightedConfig
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
+from guerdon.optimize.unrewarded import Unrewarded
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Policy
@@ -38,9 +39,6 @@ from guerdon.train.folder import RUN_FOLDER, check_run, mark_run
 from guerdon.train.ranks import main_process_first
 from guerdon.train.stepwise import Step, StepTrainer, checkpoint_steps, step_arguments
 from guerdon.types import Scorer
-
-UNREWARDED_STEPS = 3
-"""A run stops after so many steps without any reward."""
 
 
 class WeightedPolicy(nn.Module):
@@ -101,7 +99,7 @@ class WeightedTrainer(StepTrainer):
         self._sampling = Sampling(config.max_new_tokens, config.temperature)
         self._budget = config.tokens_per_batch or default_budget()
         self._sums = _no_figures()
-        self._unrewarded = 0
+        self._unrewarded = Unrewarded()
 
     def training_step(self, model: nn.Module, inputs: Step, num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's gradient on this rank."""
@@ -146,12 +144,7 @@ class WeightedTrainer(StepTrainer):
         given = references if any(reference is not None for reference in references) else None
         rewards = torch.tensor(self._scorer.score(prompts, texts, references=given), dtype=torch.float32)
         rewards = torch.where(rewards.isfinite(), rewards, math.nan)
-        self._unrewarded = 0 if rewards.isfinite().any() else self._unrewarded + 1
-        if self._unrewarded == UNREWARDED_STEPS:
-            raise ModelError(
-                f"no answer of {UNREWARDED_STEPS} steps in a row has a reward; the last one is {texts[-1][:60]!r}. "
-                "Fix: look at what the reward says of it (guerdon score); the last checkpoint is kept"
-            )
+        self._unrewarded.note(rewards)
         self._note(rewards, texts, [sample for own in samples for sample in own])
         return rewards.view(len(asked), -1), [[sample.ids for sample in own] for own in samples]
 

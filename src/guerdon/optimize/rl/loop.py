@@ -26,12 +26,11 @@ from guerdon.optimize.rl.module import TextModule
 from guerdon.optimize.rl.runner import REPORTED, TextRunner
 from guerdon.optimize.rl.shaping import Shaping, shape
 from guerdon.optimize.rl.update import AdaptiveBeta, Group
+from guerdon.optimize.unrewarded import Unrewarded
 from guerdon.policy.decode import Sample
 
 logger = logging.getLogger(__name__)
 
-UNREWARDED_STEPS = 3
-"""A run stops after so many steps without any reward."""
 RESAMPLINGS = 3
 """DAPO samples other prompts at most so often in a step, in place of those whose answers are all worth the same."""
 
@@ -53,7 +52,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         """Prompts that were taken from the stream."""
         self.again: list[int] = []
         """Prompts whose runner was lost before it had answered."""
-        self.unrewarded = 0
+        self.unrewarded = Unrewarded()
         self.figures: dict[str, float] = {}
         """Of the last step."""
         self.send_weights()
@@ -67,7 +66,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         step = self.iteration
         groups, report = self._gather(step)
         raw = np.array([reward for group in groups for reward in group.rewards])
-        self._check_rewards(raw)
+        self.unrewarded.note(raw)
         told = self._shaped(groups)
         figures = self.learner_group.update(
             training_data=TrainingData(batches=[told] * max(1, self.settings.learners)),
@@ -148,14 +147,6 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
             count = self.settings.samples
             groups += [_group(episodes[start : start + count]) for start in range(0, len(episodes), count)]
         return groups
-
-    def _check_rewards(self, rewards: np.ndarray) -> None:
-        self.unrewarded = 0 if np.isfinite(rewards).any() else self.unrewarded + 1
-        if self.unrewarded == UNREWARDED_STEPS:
-            raise ModelError(
-                f"no answer of {UNREWARDED_STEPS} steps in a row has a reward. Fix: look at what the reward says of "
-                "some answers (guerdon score); the last checkpoint is kept"
-            )
 
     def _shaped(self, groups: Sequence[Group]) -> list[Group]:
         settings = self.settings

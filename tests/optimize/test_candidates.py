@@ -115,9 +115,13 @@ def test_prompts_are_read_from_whatever_has_them(tmp_path: Path) -> None:
     found = read_prompts(source)
     assert [request.prompt for request in found] == ["p", (Message("user", "q"),), "do\n\nthis"]
     assert (found[0].reference, found[0].group, found[0].origin) == ("r", "g", Origin(source, 1))
+    assert [request.answer for request in found] == ["r", "a", None]
     assert (
         len(read_prompts("starter:test")) == len({str(request.prompt) for request in read_prompts("starter:test")}) > 20
     )
+    code = next(request for request in read_prompts("starter:test:en") if request.reference)
+    assert "assert" in code.reference, "unit tests are for scorers, and no answer to learn"
+    assert "assert" not in code.answer
 
 
 def test_rows_without_a_prompt_are_listed(tmp_path: Path) -> None:

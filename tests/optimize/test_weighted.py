@@ -31,9 +31,10 @@ class Share:
         return np.array([text.count("e") / len(text) if text else math.nan for text in responses], dtype=np.float32)
 
 
-def requests(reference: str | None = None) -> list[Request]:
+def requests(answer: str | None = None) -> list[Request]:
     return [
-        Request({}, prompt, (), {}, reference, Origin("x.jsonl", line)) for line, prompt in enumerate(PROMPTS, start=1)
+        Request({}, prompt, (), {}, origin=Origin("x.jsonl", line), answer=answer)
+        for line, prompt in enumerate(PROMPTS, start=1)
     ]
 
 
@@ -104,7 +105,7 @@ def test_it_learns(options: dict[str, Any], tiny_llama: str, tmp_path: Path) -> 
 
 
 def test_without_lambda_it_is_plain_likelihood(tiny_llama: str, tmp_path: Path) -> None:
-    """The references become likely, whatever the reward; a lambda pulls the other way."""
+    """The good answers become likely, whatever the reward; a lambda pulls the other way."""
 
     def nll(folder: str) -> float:
         policy = Policy.load(folder)
@@ -176,8 +177,8 @@ def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Pa
     long = Request({}, "egg " * 600, (), {}, None, Origin("x.jsonl", 7))
     with pytest.raises(DataError, match=r"^x\.jsonl:7: too long: the prompt"):
         train_weighted(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
-    behind = Request({}, "egg", (), {}, "egg " * 600, Origin("x.jsonl", 8))
-    with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and reference"):
+    behind = Request({}, "egg", (), {}, origin=Origin("x.jsonl", 8), answer="egg " * 600)
+    with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and answer"):
         train_weighted(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))
 
 

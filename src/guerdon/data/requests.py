@@ -27,8 +27,11 @@ class Request:
     columns: Mapping[str, int | slice]
     """Column -> which of the rewards it takes: one, or a list."""
     reference: str | None = None
+    """What scorers that need one hold a response against: a text, an answer, unit tests."""
     origin: Origin | None = None
     group: str = ""
+    answer: str | None = None
+    """Of a prompt: a good answer, to be learnt by likelihood; what was chosen, or the reference."""
 
 
 _ONE: Mapping[str, int | slice] = {"score": 0}
@@ -115,10 +118,12 @@ def read_prompts(source: str) -> list[Request]:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
     """
     if source in STARTER_PARTS:
-        from guerdon.data.starter import starter_rows
+        from guerdon.data.starter import starter_items
 
-        asked = [_prompt_of_row(row) for row in starter_rows(**STARTER_PARTS[source])]
-        return list({prompt_text(request.prompt): request for request in reversed(asked)}.values())[::-1]
+        return [
+            Request({}, item.prompt, (), {}, item.tests, group=item.id, answer=item.reference)
+            for item in starter_items(**STARTER_PARTS[source])
+        ]
     faults, found = Faults(), dict[str, Request]()
     for origin, record in iter_records(source):
         try:
@@ -138,12 +143,15 @@ def _prompt_of(record: Record, origin: Origin) -> Request:
     if columns.isdisjoint(PROMPTS):
         return _prompt_of_row(read_record(record, origin)[0])
     fields = Fields(record, origin)
+    chosen = record.get("chosen")
     asked, base = take_prompt(fields), fields.base()
-    return Request({}, asked, (), {}, base["reference"], origin, base["group"])
+    answer = chosen if isinstance(chosen, str) else base["reference"]
+    return Request({}, asked, (), {}, base["reference"], origin, base["group"], answer)
 
 
 def _prompt_of_row(row: AnyRow) -> Request:
-    return Request({}, row.prompt, (), {}, row.reference, row.origin, row.group)
+    answer = row.chosen if isinstance(row, Comparison) else row.reference
+    return Request({}, row.prompt, (), {}, row.reference, row.origin, row.group, answer)
 
 
 def _of_row(row: AnyRow) -> Request:

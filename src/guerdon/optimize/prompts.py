@@ -33,5 +33,9 @@ def fingerprint_of(requests: Sequence[Request]) -> dict[str, Any]:
     """What tells one set of prompts from another."""
     digest = hashlib.sha256()
     for request in requests:
-        digest.update(json.dumps([prompt_value(request.prompt), request.reference], ensure_ascii=False).encode())
+        digest.update(_told(request).encode())
     return {"rows": len(requests), "sha256": digest.hexdigest()}
+
+
+def _told(request: Request) -> str:
+    return json.dumps([prompt_value(request.prompt), request.reference, request.answer], ensure_ascii=False)

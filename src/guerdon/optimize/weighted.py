@@ -6,7 +6,7 @@ Every step samples answers from the policy as it is, asks the reward about them,
 
 where the weights are those of the article's L(x) = L_MLE(x) - lambda R(x), of reward-weighted regression, or of RAFT:
 `score_function_weights`, `exponential_weights`, `best_weights` in `guerdon.losses`, which says what lambda does. The
-first also weighs the references of the data, by one over their number in the step.
+first also weighs the good answers of the data, by one over their number in the step.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ class WeightedTrainer(StepTrainer):
         weights = self._weights(rewards)
         groups, flat = [], []
         for row, index in enumerate(inputs["prompts"]):
-            prompt, reference = self._coded[index]
+            prompt, answer = self._coded[index]
             own = [tuple(ids) for ids in answers[row]]
             weighed = weights[row].tolist()
-            if self._config.objective == "reward" and reference:
-                own.append(reference)
+            if self._config.objective == "reward" and answer:
+                own.append(answer)
                 weighed.append(1 / sum(bool(self._coded[i][1]) for i in inputs["prompts"]))
             kept = [(ids, weight) for ids, weight in zip(own, weighed, strict=True) if weight]
             if kept:
@@ -192,19 +192,19 @@ def _no_figures() -> Tensor:
 def _encode(
     policy: Policy, requests: Sequence[Request], config: WeightedConfig
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Of each request the tokens of its prompt, and those of its reference (none where it has none).
+    """Of each request the tokens of its prompt, and those of its good answer (none where it has none).
 
     Raises:
-        DataError: a prompt, or a reference behind it, is too long.
+        DataError: a prompt, or an answer behind it, is too long.
     """
     try:
         prompts = policy.encode([request.prompt for request in requests], room=config.max_new_tokens)
-        references = policy.encode_answers(prompts, [(r.prompt, r.reference or "") for r in requests])
+        answers = policy.encode_answers(prompts, [(r.prompt, r.answer or "") for r in requests])
     except TextError as error:
         raise error.at(requests[error.index].origin) from None
     return [
-        (tuple(prompt), tuple(reference) if request.reference else ())
-        for request, prompt, reference in zip(requests, prompts, references, strict=True)
+        (tuple(prompt), tuple(answer) if request.answer else ())
+        for request, prompt, answer in zip(requests, prompts, answers, strict=True)
     ]
 
 
@@ -221,7 +221,7 @@ def train_weighted(
 
     Args:
         scorer: the reward.
-        requests: prompts, with references where the data has them (`guerdon.data.requests.read_prompts`).
+        requests: prompts, with good answers where the data has them (`guerdon.data.requests.read_prompts`).
         out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
         config: how to train.
         resume: go on from the last checkpoint in `out`.

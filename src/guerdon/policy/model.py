@@ -144,7 +144,7 @@ class Policy:
             if len(ids) + len(answer) > self.window:
                 raise TextError(
                     index,
-                    f"too long: prompt and reference take {len(ids) + len(answer)} tokens, the policy reads "
+                    f"too long: prompt and answer take {len(ids) + len(answer)} tokens, the policy reads "
                     f"{self.window}. Fix: shorten them, or choose a policy that reads more",
                 )
             found.append(answer)

@@ -1,0 +1,120 @@
+"""What training a policy on a reward gains on unseen prompts, by that reward and by a gold one that never trained.
+
+The commands that are run are printed; each leaves a policy in a folder. Then the policy at the start and the trained
+one answer the test prompts, and the paired difference of every reward is given with its 95% interval over prompts.
+
+    python benchmarks/policy_gains.py --reward quickstart/model --method rl --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from guerdon.data.requests import Request, read_prompts
+from guerdon.metrics import Interval, clustered_bootstrap, spearman
+from guerdon.optimize.best_of_n import rewards_of
+from guerdon.optimize.candidates import Candidates
+from guerdon.policy.decode import Sampling
+from guerdon.policy.model import Policy
+from guerdon.rewards.load import load_scorer
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import Scorer
+
+COMMON = ["--samples", "8", "--temperature", "0.7"]
+METHODS = {
+    "rl": ["rl", "--algorithm", "grpo", "--beta", "0.02", "--checkpoint-every", "1000"],
+    "weighted": ["weighted", "--objective", "reward", "--lam", "1", "--checkpoint-every", "1000"],
+    "raft": ["weighted", "--objective", "raft", "--checkpoint-every", "1000"],
+}
+
+
+def trained(arguments: argparse.Namespace, seed: int) -> Path:
+    """Trains a policy by the command that is printed, unless it is there already."""
+    out = Path(arguments.out) / f"{arguments.method}-{seed}"
+    verb, *options = METHODS[arguments.method]
+    options += ["--policy", arguments.policy, "--max-new-tokens", str(arguments.max_new_tokens)]
+    options += ["--prompts-per-step", str(arguments.prompts_per_step), "--epochs", str(arguments.epochs)]
+    options += ["--learning-rate", str(arguments.learning_rate), "--seed", str(seed), "--out", str(out)]
+    words = ["optimize", verb, arguments.reward, arguments.train, *COMMON, *options]
+    print("guerdon", shlex.join(words), flush=True)
+    if not (out / "policy.json").exists():
+        subprocess.run([sys.executable, "-m", "guerdon", *words], check=True)
+    return out
+
+
+def answers(policy: Policy, requests: Sequence[Request], each: int, tokens: int) -> list[Candidates]:
+    """Answers of a policy to the test prompts; two policies draw with the same numbers."""
+    said = dict(
+        policy.answer_texts(
+            [request.prompt for request in requests], per_prompt=each, sampling=Sampling(tokens, 0.7), seed=12345
+        )
+    )
+    return [Candidates(request.prompt, tuple(said[index]), request.reference) for index, request in enumerate(requests)]
+
+
+def means(judges: dict[str, Scorer], candidates: Sequence[Candidates]) -> dict[str, np.ndarray]:
+    """The mean of every reward for each prompt."""
+    return {name: np.array([np.nanmean(v) for v in rewards_of(judge, candidates)]) for name, judge in judges.items()}
+
+
+def interval(differences: np.ndarray) -> Interval:
+    """The mean over prompts, with its 95% interval."""
+    codes = np.arange(len(differences))
+    return clustered_bootstrap(lambda weights: weights @ differences / weights.sum(axis=1), codes)
+
+
+def shown(value: Interval) -> str:
+    """As the docs have it."""
+    return f"{value.point:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+
+
+def main() -> None:
+    """Trains, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reward", default="quickstart/model", help="what trains")
+    parser.add_argument("--gold", default="tfidf:starter:test:en", help="what only watches")
+    parser.add_argument("--train", default="starter:train:en", help="prompts to train on")
+    parser.add_argument("--test", default="starter:test:en", help="prompts to measure on")
+    parser.add_argument("--policy", default="smollm2")
+    parser.add_argument("--method", choices=METHODS, default="rl")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--prompts-per-step", type=int, default=4)
+    parser.add_argument("--max-new-tokens", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--each", type=int, default=8, help="answers to each test prompt")
+    parser.add_argument("--out", default="runs/policy-gains")
+    arguments = parser.parse_args()
+    judges: dict[str, Scorer] = {
+        "proxy": load_scorer(arguments.reward),
+        "gold": load_scorer(arguments.gold),
+        "characters": LengthReward(),
+    }
+    requests = read_prompts(arguments.test)
+    policies = {"start": arguments.policy} | {f"seed {seed}": str(trained(arguments, seed)) for seed in arguments.seeds}
+    found = {}
+    for name, path in policies.items():
+        candidates = answers(Policy.load(path), requests, arguments.each, arguments.max_new_tokens)
+        found[name] = means(judges, candidates)
+        if name == "start":
+            pairs = zip(rewards_of(judges["gold"], candidates), rewards_of(LengthReward(), candidates), strict=True)
+            print(f"gold and length within a prompt, Spearman: {np.nanmean([spearman(*pair) for pair in pairs]):+.2f}")
+    start = found.pop("start")
+    print(f"{arguments.method}, {len(requests)} unseen prompts, {arguments.each} answers each; minus the start:")
+    for judge in judges:
+        print(f"  {judge:11s} start {start[judge].mean():+.3f}", end="")
+        for name, own in found.items():
+            print(f"  {name} {shown(interval(own[judge] - start[judge]))}", end="")
+        together = np.mean([own[judge] - start[judge] for own in found.values()], axis=0)
+        print(f"  all seeds {shown(interval(together))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

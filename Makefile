@@ -14,15 +14,24 @@ QUICK := not slow and not gpu
 test test-all check: export HF_HUB_OFFLINE := 1
 test test-all check: export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test test-all check bench format clean
+.PHONY: help setup demo demo-rl test test-all check bench format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .venv (some minutes the first time)
 
-demo: setup ## the main job, offline: train, evaluate and score a reward model on the starter set; writes report.html
+demo: setup ## the main job, offline: a reward model from the starter set, and better answers by it; writes report.html
 	$(BIN)/guerdon quickstart --overwrite
+
+demo-rl: quickstart/model ## after the demo: train SmolLM2 by that reward with GRPO; writes demo-rl/monitor.html
+	rm -rf demo-rl
+	$(BIN)/guerdon optimize rl quickstart/model starter:train:en --validation starter:test:en \
+		--gold tfidf:starter:test:en --prompts-per-step 4 --max-new-tokens 32 --temperature 0.7 \
+		--learning-rate 3e-4 --look-every 13 --out demo-rl
+
+quickstart/model:
+	@$(MAKE) --no-print-directory demo
 
 test: setup ## the quick tests
 	$(BIN)/python -m pytest -m "$(QUICK)"

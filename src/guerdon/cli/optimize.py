@@ -270,7 +270,7 @@ def weighted(
     """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
 
     Every step samples answers to some prompts of DATA, scores them, and makes those more likely that score higher. With
-    --objective reward, good answers in DATA (chosen or reference) are learnt by plain likelihood beside them. The folder
+    --objective reward, good answers in DATA (chosen, reference) are learnt by plain likelihood beside them. The folder
     then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
 
     Args:

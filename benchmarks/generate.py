@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--data", default="starter", help="rows with prompts")
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--each", type=int, default=8, help="answers to each prompt")
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64], help="of Transformers")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with endless("smollm2") as folder:
@@ -49,7 +50,7 @@ def main() -> None:
         systems: dict[str, Callable[[], object]] = {
             "guerdon": lambda p=prompts, s=sampling: policy.sample(p, arguments.each, s, torch.Generator()),
         }
-        for batch in (16, 32, 64):
+        for batch in arguments.batches:
             systems[f"generate, batch {batch}"] = lambda p=prompts, t=tokens, b=batch: hf_generate(
                 policy, p, arguments.each, t, b
             )

@@ -104,12 +104,13 @@ def main() -> None:
     parser.add_argument("--responses", type=int, default=64)
     parser.add_argument("--steps", type=int, default=1, help="timed steps of each run")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--micro-batches", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--micro-batches", type=int, nargs="+", default=[8, 16], help="of TRL")
+    parser.add_argument("--workloads", nargs="+", default=["125/45", "25/128"], help="tokens of prompt / answer")
     arguments = parser.parse_args()
     scorer = TransformerReward.create("minilm", overlong="cut")
     with endless("smollm2") as folder:
         policy = Policy.load(folder, device="cpu")
-        for length, tokens in ((125, 45), (25, 128)):
+        for length, tokens in (map(int, workload.split("/")) for workload in arguments.workloads):
             prompts = prompts_of(arguments.data, policy, length, arguments.responses // GROUP)
             own: list[dict[str, float]] = []
             theirs: dict[int, list[float]] = {micro: [] for micro in arguments.micro_batches}

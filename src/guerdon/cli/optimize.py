@@ -236,15 +236,16 @@ def show_curves(result: BestOfN) -> None:
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False)
+    most = result.ns[-1]
     table = Table(title=f"Best of n, {result.prompts:,} prompts", title_justify="left", box=None)
-    table.add_column("n", justify="right")
-    table.add_column("KL, at most", justify="right")
+    table.add_column("")
+    for n in result.ns:
+        table.add_column(f"n = {n}", justify="right")
+    table.add_column(f"gain of n = {most}", justify="right")
     for place, curve in enumerate(result.curves):
-        table.add_column(curve.name + (" (picks)" if place == 0 else ""), justify="right")
-        table.add_column("gain over n = 1", justify="right")
-    for row, n in enumerate(result.ns):
-        cells = [cell for curve in result.curves for cell in (shown(curve.means[row]), shown(curve.gains[row]))]
-        table.add_row(str(n), f"{result.kl_bounds[row]:.2f}", *cells)
+        means = [f"{mean.point:.3f}".replace("-", "−") for mean in curve.means]
+        table.add_row(curve.name + (" (picks)" if place == 0 else ""), *means, shown(curve.gains[-1]))
+    table.add_row("KL from the policy, at most", *(f"{kl:.2f}" for kl in result.kl_bounds))
     console.print(table)
     if result.left_out:
         console.print(

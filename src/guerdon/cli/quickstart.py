@@ -199,8 +199,7 @@ def _evaluate(job: _Job, plan: Plan, reward: TransformerReward, console: Console
     with job.step("evaluate", f"on {len(plan.test):,} rows, beside baselines"):
         baselines = default_baselines(plan.test, job.out / "model", seed=job.seed)
         texts = {(row.prompt, text) for row in plan.test for text in response_texts(row)}
-        with text_progress(console, "scoring", len(texts)) as advance:
-            watch(reward, advance)
+        with text_progress(console, "scoring", len(texts)) as advance, watch(reward, advance):
             found = evaluate(scorer, plan.test, baselines=baselines, seed=job.seed)
         by_reading = evaluate_by_reading(reward, scorer, plan.test, baselines, seed=job.seed)
         found = replace(found, settings={"path": str(job.out / "model"), "data": str(job.out / "test.jsonl")})

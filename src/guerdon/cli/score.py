@@ -91,8 +91,7 @@ def score_source(scorer: Scorer, source: str, out: str, console: Console) -> tup
     twice = source in STARTER_PARTS or Path(source).is_file()
     total = sum(len(request.texts) for request in read_requests(source)) if twice else None
     rows = texts = 0
-    with text_progress(console, "scoring", total) as advance, _sink(out) as write:
-        counts = watch(scorer, advance)
+    with text_progress(console, "scoring", total) as advance, watch(scorer, advance) as counts, _sink(out) as write:
         for chunk in chunks(read_requests(source), CHUNK_TEXTS):
             for record in score_requests(scorer, chunk):
                 write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")

@@ -170,9 +170,12 @@ def test_scorer_without_a_counter_is_said_to_have_none() -> None:
         on_progress: Callable[[int], None] = print
 
     counting = Counting()
-    assert watch(counting, len)
-    assert counting.on_progress is len
-    assert not watch(object(), print)
+    with watch(counting, len) as counts:
+        assert counts
+        assert counting.on_progress is len
+    assert counting.on_progress is print, "a bar that has ended is told nothing more"
+    with watch(object(), print) as counts:
+        assert not counts
 
 
 def test_warnings_appear_once_and_cleanly(capsys: pytest.CaptureFixture[str]) -> None:

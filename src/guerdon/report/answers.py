@@ -130,8 +130,8 @@ def pick_answers(
     """
     said: dict[int, tuple[str, ...]] = {}
     prompts = [one.prompt for one in asked]
-    for index, answers in policy.answer(prompts, per_prompt=ANSWERS, sampling=SAMPLING, seed=seed):
-        said[index] = tuple(answer.text for answer in answers)
+    for index, texts in policy.answer_texts(prompts, per_prompt=ANSWERS, sampling=SAMPLING, seed=seed):
+        said[index] = tuple(texts)
         on_prompt(1)
     candidates = [replace(one, responses=said[index]) for index, one in enumerate(asked)]
     judges = {PICKS: reward, GOLD: gold, NEAR: ChrF(), LENGTH: LengthReward()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guerdon.errors import ConfigError
+from guerdon.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -234,8 +234,12 @@ def _pick(job: _Job, plan: Plan, reward: TransformerReward, console: Console) ->
             job.tell(f"No unseen prompt that both {name} and the reward read has a best answer, so none was asked.")
             return None
         with text_progress(console, "answering", len(asked)) as advance:
-            gold = TfidfReward.fit(plan.test)
-            picked = pick_answers(policy, name, reward, gold, asked, seed=job.seed, on_prompt=advance)
+            try:
+                gold = TfidfReward.fit(plan.test)
+                picked = pick_answers(policy, name, reward, gold, asked, seed=job.seed, on_prompt=advance)
+            except DataError as error:  # what was trained and measured is worth a report all the same
+                job.tell(f"Picking among answers of {name} was left out: {error}")
+                return None
         with atomic_write(job.out / "answers.json") as file:
             json.dump(picked.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
     show_curves(picked.result)

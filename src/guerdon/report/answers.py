@@ -192,9 +192,7 @@ def picked_view(picked: Picked) -> dict[str, Any]:
                 "name": curve.name,
                 "means": [_decimals(mean.point) for mean in curve.means],
                 "gain": _decimals(curve.gains[-1].point, sign=True),
-                "interval": " to ".join(
-                    _decimals(end, sign=True) for end in (curve.gains[-1].low, curve.gains[-1].high)
-                ),
+                "interval": _interval(curve.gains[-1]),
             }
             for curve in result.curves
         ],

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ConfigError
-from guerdon.policy.decode import Sample
-from guerdon.policy.model import Answer
 from guerdon.train import negatives
 from guerdon.train.config import TrainConfig
 from guerdon.train.negatives import with_policy_negatives
@@ -26,12 +24,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     class Scripted:
-        def answer(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[Answer]]]:
+        def answer_texts(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[str]]]:
             calls.append({"prompts": prompts} | options)
-            nothing = Sample((), (), True)
-            yield len(prompts) - 1, [Answer(text, nothing) for text in ("right", "answer", "another")]
+            yield len(prompts) - 1, ["right", "answer", "another"]
             for index, prompt in enumerate(prompts[:-1]):
-                yield index, [Answer(text, nothing) for text in (f"answer to {prompt}", f"answer to {prompt}", "")]
+                yield index, [f"answer to {prompt}", f"answer to {prompt}", ""]
 
     def load(name: str, **options: Any) -> Scripted:
         calls.append({"policy": name} | options)

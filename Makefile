@@ -24,7 +24,7 @@ setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .ve
 demo: setup ## the main job, offline: a reward model from the starter set, and better answers by it; writes report.html
 	$(BIN)/guerdon quickstart --overwrite
 
-demo-rl: quickstart/model ## after the demo: train SmolLM2 by that reward with GRPO; writes demo-rl/monitor.html
+demo-rl: quickstart/model ## after the demo: GRPO on SmolLM2 by that reward (a quarter of an hour); writes demo-rl/monitor.html
 	rm -rf demo-rl
 	$(BIN)/guerdon optimize rl quickstart/model starter:train:en --validation starter:test:en \
 		--gold tfidf:starter:test:en --prompts-per-step 4 --max-new-tokens 32 --temperature 0.7 \

@@ -134,6 +134,7 @@ def test_ratings_end_with_a_report(tiny_bert: str, tmp_path: Path) -> None:
         (["--epochs", "0"], "--epochs must be above 0"),
         (["--data", "nothing.jsonl"], "no such file"),
         (["--data", "polite.jsonl", "--backbone", "no model"], "no model"),
+        (["--data", "polite.jsonl", "--policy", "no model"], "no model"),
     ],
 )
 def test_what_the_user_can_put_right_leaves_nothing(

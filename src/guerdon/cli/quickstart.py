@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guerdon.errors import ConfigError, DataError
+from guerdon.errors import ConfigError, DataError, ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,6 +115,7 @@ def quickstart(
         overwrite: replace what an earlier quickstart wrote into the folder.
     """
     from guerdon.cli.progress import terminal
+    from guerdon.models import resolve
     from guerdon.report.quickstart import check_folder, claim_folder
 
     if (epochs is not None and not epochs > 0) or (max_train_pairs or 0) < 0:
@@ -124,6 +125,8 @@ def quickstart(
     job = _Job(data, out, backbone, group, group_regex, epochs, max_train_pairs, policy, seed)
     started = time.monotonic()
     check_folder(out, overwrite=overwrite)
+    if job.answering:
+        resolve(job.answering)  # a name that means nothing is told before the training, not behind it
     with terminal() as console:
         plan, backbone = _read(job)
         claim_folder(out, {"command": job.command()})
@@ -228,18 +231,18 @@ def _pick(job: _Job, plan: Plan, reward: TransformerReward, console: Console) ->
         from guerdon.report.answers import pick_answers, questions, verdict
         from guerdon.rewards.tfidf import TfidfReward
 
-        policy = Policy.load(name)
-        asked = questions(plan.test, reward.tokenizer, policy)
-        if not asked:
-            job.tell(f"No unseen prompt that both {name} and the reward read has a best answer, so none was asked.")
-            return None
-        with text_progress(console, "answering", len(asked)) as advance:
-            try:
-                gold = TfidfReward.fit(plan.test)
-                picked = pick_answers(policy, name, reward, gold, asked, seed=job.seed, on_prompt=advance)
-            except DataError as error:  # what was trained and measured is worth a report all the same
-                job.tell(f"Picking among answers of {name} was left out: {error}")
+        try:
+            policy = Policy.load(name)
+            asked = questions(plan.test, reward.tokenizer, policy)
+            if not asked:
+                job.tell(f"No unseen prompt that both {name} and the reward read has a best answer, so none was asked.")
                 return None
+            gold = TfidfReward.fit(plan.test)
+            with text_progress(console, "answering", len(asked)) as advance:
+                picked = pick_answers(policy, name, reward, gold, asked, seed=job.seed, on_prompt=advance)
+        except (DataError, ModelError) as error:  # what was trained and measured is worth a report all the same
+            job.tell(f"Picking among answers of {name} was left out: {error}")
+            return None
         with atomic_write(job.out / "answers.json") as file:
             json.dump(picked.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
     show_curves(picked.result)

@@ -121,9 +121,13 @@ def test_rl(
     out = tmp_path / "out"
     options = ["--policy", tiny_llama, "--samples", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
     command = ["optimize", "rl", "shortest", prompts, "--out", str(out), *options]
-    assert main([*command, "--epochs", "2"]) == 0
+    assert main([*command, "--epochs", "2", "--validation", prompts, "--gold", "longest"]) == 0
     printed = capsys.readouterr()
     assert f"policy: {out}" in printed.out
+    assert "kept: step" in printed.out
+    page = (out / "monitor.html").read_text(encoding="utf-8")
+    assert "out, by shortest" in page
+    assert PROMPTS[0] in page
     assert "step 2/2" in printed.err
     assert main(command) == 2
     assert "holds a training run already" in capsys.readouterr().err

@@ -314,7 +314,8 @@ def rl(
 
     Every step samples answers to some prompts of DATA, scores them, and updates the policy by the row of the table in
     docs/optimize.md that --algorithm names. The folder then holds the policy in Hugging Face layout, and run/ with
-    metrics.jsonl and TensorBoard files. --env-runners and --learners grow it from one process to many.
+    metrics.jsonl and TensorBoard files, and with --validation monitor.html, which shows how it changed.
+    --env-runners and --learners grow it from one process to many.
 
     Args:
         model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf),
@@ -346,8 +347,37 @@ def rl(
         held_out = read_prompts(validation) if validation else ()
         watching = load_scorer(gold, **trust) if gold else None
         with training_progress(console) as on_step:
-            train_rl(scorer, requests, out, config, validation=held_out, gold=watching, resume=resume, on_step=on_step)
+
+            def after_step(figures: Mapping[str, float]) -> None:
+                on_step(figures)
+                if "look/proxy" in figures:
+                    _show_drift(out, model)
+
+            train_rl(
+                scorer, requests, out, config, validation=held_out, gold=watching, resume=resume, on_step=after_step
+            )
+    if held_out:
+        print(_show_drift(out, model))
     _say_next(out)
+
+
+def _show_drift(out: Path, reward: str) -> str:
+    """Writes the page of what was looked at so far; returns what the policy at the peak gained."""
+    from guerdon.files import atomic_write
+    from guerdon.optimize.monitor import LOOKS_FILE, peak, read_looks
+    from guerdon.report.drift import gains, render
+    from guerdon.train.folder import RUN_FOLDER
+
+    looks = read_looks(out / RUN_FOLDER / LOOKS_FILE)
+    with atomic_write(out / DRIFT_PAGE) as file:
+        file.write(render(looks, f"{out.name}, by {reward}"))
+    best = peak(looks)
+    gained = gains(looks[0], best)
+    gold = f", gold {shown(gained.gold)}" if gained.gold else ""
+    return (
+        f"kept: step {best.step} of {looks[-1].step}, which gained {shown(gained.proxy)} on the held-out prompts by the "
+        f"reward that trains{gold}\n{out / DRIFT_PAGE}: how the policy changed"
+    )
 
 
 def _say_next(out: Path) -> None:

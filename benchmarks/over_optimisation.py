@@ -290,7 +290,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     files = parts(arguments.data, out)
     small = small_policy(files["policy"], out / "small")
-    gold = guerdon(out / "gold", "train", files["gold"], "--epochs", 1, "--overlong", "cut")
+    gold = guerdon(out / "gold", "train", files["gold"], "--epochs", 6, "--overlong", "cut")
     if "rl" in arguments.stages:
         folder = labelled(gold, files["ask"], str(small), 8, out / "rl")
         runs = {}

@@ -375,8 +375,8 @@ def _show_drift(out: Path, reward: str) -> str:
     gained = gains(looks[0], best)
     gold = f", gold {shown(gained.gold)}" if gained.gold else ""
     return (
-        f"kept: step {best.step} of {looks[-1].step}, which gained {shown(gained.proxy)} on the held-out prompts by the "
-        f"reward that trains{gold}\n{out / DRIFT_PAGE}: how the policy changed"
+        f"kept: step {best.step} of {looks[-1].step}; gained on the held-out prompts: reward that trains "
+        f"{shown(gained.proxy)}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
     )
 
 

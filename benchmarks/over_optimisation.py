@@ -36,7 +36,7 @@ from guerdon.data.write import row_record
 from guerdon.metrics import Floats, Interval, bootstrap_distribution, percentile_interval, spearman
 from guerdon.optimize.best_of_n import best_of_n, rewards_of
 from guerdon.optimize.candidates import read_candidates
-from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, peak, read_looks
+from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Comparison, prompt_text
@@ -80,7 +80,9 @@ def parts(data: str, out: Path) -> dict[str, Path]:
         mine = sorted(
             (row for row in rows if prompt_text(row.prompt) in place), key=lambda r: place[prompt_text(r.prompt)]
         )
-        files[name].write_text("".join(json.dumps(row_record(row), ensure_ascii=False) + "\n" for row in mine))
+        files[name].write_text(
+            "".join(json.dumps(row_record(row), ensure_ascii=False) + "\n" for row in mine), encoding="utf-8"
+        )
     print({name: len(own) for name, own in dealt.items()}, "prompts", flush=True)
     return files
 
@@ -136,18 +138,9 @@ def small_policy(data: Path, out: Path, passes: int = 8) -> Path:
 def labelled(gold: Path, prompts: Path, policy: str, n: int, out: Path) -> Path:
     """Pairs of a policy's answers, no answer twice, the one first that gold prefers; in an order that mixes prompts."""
     made = guerdon(
-        out / "answers",
-        "optimize",
-        "best-of-n",
-        gold,
-        prompts,
-        "--policy",
-        policy,
-        "--n",
-        n,
-        "--max-new-tokens",
-        TOKENS,
-    )
+        out / "answers", "optimize", "best-of-n", gold, prompts, "--policy", policy, "--n", n,
+        "--max-new-tokens", TOKENS,
+    )  # fmt: skip
     pairs = []
     for line in (made / "candidates.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
@@ -164,12 +157,15 @@ def labelled(gold: Path, prompts: Path, policy: str, n: int, out: Path) -> Path:
 
 
 def proxy(folder: Path, size: int, backbone: Path, seed: int, members: int = 1) -> Path:
-    """A proxy that learned from so many pairs; several members are an ensemble that counts their deviation off."""
+    """A proxy that learned from so many pairs; several members are an ensemble that counts their deviation off.
+
+    Members take the seeds that follow, so those of different seeds lie far enough apart to share none.
+    """
     name = f"ensemble-{size}-{seed}" if members > 1 else f"proxy-{size}-{seed}"
     several = ["--members", members, "--conservative", 1] if members > 1 else []
     steps = ["--epochs", max(3, 600 // size), "--pairs-per-step", 16, "--validation", 0, "--learning-rate", "3e-4"]
     pairs = folder / f"pairs-{size}.jsonl"
-    return guerdon(folder / name, "train", pairs, "--backbone", backbone, *steps, "--seed", seed, *several)
+    return guerdon(folder / name, "train", pairs, "--backbone", backbone, *steps, "--seed", seed * 10, *several)
 
 
 def best_of(gold: Path, candidates: Path, proxies: dict[str, Path]) -> None:
@@ -212,11 +208,9 @@ def halves(looks: Sequence[Look]) -> tuple[list[Look], Floats]:
 
 def kept(looks: Sequence[Look]) -> int:
     """Place of the look whose policy a run with this patience keeps."""
-    for end in range(1, len(looks) + 1):
-        best = looks.index(peak(looks[:end]))
-        if end - 1 - best >= PATIENCE:
-            break
-    return best
+    ends = range(1, len(looks) + 1)
+    end = next((end for end in ends if past_peak(looks[:end]) >= PATIENCE), len(looks))
+    return looks.index(peak(looks[:end]))
 
 
 def tell(name: str, looks: Sequence[Look]) -> None:

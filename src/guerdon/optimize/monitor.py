@@ -132,8 +132,7 @@ class Monitor:
     @property
     def should_stop(self) -> bool:
         """Whether the peak lies `patience` looks back."""
-        past = len(self.looks) - 1 - self.looks.index(self.peak) if self.looks else 0
-        return bool(self.patience) and past >= self.patience
+        return bool(self.patience and self.looks) and past_peak(self.looks) >= self.patience
 
     def _scores(self, scorer: Scorer | None, texts: Sequence[str]) -> tuple[float, ...]:
         """Means by prompt; NaN where no answer has a reward."""
@@ -179,6 +178,11 @@ def peak(looks: Sequence[Look]) -> Look:
         return value if math.isfinite(value) else -math.inf
 
     return max(looks, key=worth)
+
+
+def past_peak(looks: Sequence[Look]) -> int:
+    """How many looks were taken after the peak."""
+    return len(looks) - 1 - looks.index(peak(looks))
 
 
 def repetition(text: str, n: int = 4) -> float:

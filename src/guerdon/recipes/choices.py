@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from guerdon.errors import DataError
 from guerdon.recipes.mutants import mutants
 from guerdon.rewards.rules import UnitTests
 from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, prompt_text
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,12 @@ def code(source: str) -> list[Choice]:
         ConfigError: there is no sandbox to run the tests in.
     """
     prompts, groups, responses, references = [], [], [], []
+    problems = 0
     for origin, record in iter_records(source):
         if isinstance(record, DataError):
             raise record
         prompt, solution, tests = _problem(record, origin)
+        problems += 1
         for text in mutants(solution):
             prompts.append(prompt)
             groups.append(str(record.get("task_id", prompt)))
@@ -118,6 +123,13 @@ def code(source: str) -> list[Choice]:
         for group, values in found.items()
         if len(set(values.values())) == 2
     ]
+    if len(choices) < problems:
+        logger.warning(
+            "%s: %d of %d problems are left out: of the solution and its mutations, not some pass and some fail",
+            source,
+            problems - len(choices),
+            problems,
+        )
     return _several(choices, source)
 
 

@@ -31,6 +31,7 @@ COMMON = ["--samples", "8", "--temperature", "0.7"]
 METHODS = {
     "rl": ["rl", "--algorithm", "grpo", "--beta", "0.02", "--checkpoint-every", "1000"],
     "weighted": ["weighted", "--objective", "reward", "--lam", "1", "--checkpoint-every", "1000"],
+    "weighted-100": ["weighted", "--objective", "reward", "--lam", "100", "--checkpoint-every", "1000"],
     "raft": ["weighted", "--objective", "raft", "--checkpoint-every", "1000"],
 }
 

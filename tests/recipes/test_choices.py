@@ -33,7 +33,7 @@ def write(folder: Path, *records: dict[str, Any]) -> str:
     return str(path)
 
 
-def test_ratings_become_choices(tmp_path: Path) -> None:
+def test_ratings_become_choices(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [
         {"prompt": "p", "response": "a", "score": 1, "system": "one"},
         {"prompt": "p", "response": "b", "score": 3, "system": "two"},
@@ -41,6 +41,7 @@ def test_ratings_become_choices(tmp_path: Path) -> None:
     ]
     (found,) = judged(write(tmp_path, *rows))
     assert found == Choice("p", ("a", "b"), (1.0, 3.0), systems=("one", "two"))
+    assert "1 of 2 prompts are left out: they have one candidate" in caplog.text
     (row,) = training_rows([found])
     assert isinstance(row, Ranking)
     assert row.scores == (1.0, 3.0)

@@ -13,7 +13,7 @@ from guerdon.cli.main import main
 from guerdon.errors import DataError
 from guerdon.recipes.choices import Choice
 from guerdon.recipes.policy import yardsticks
-from guerdon.recipes.run import run_recipe, value_of
+from guerdon.recipes.run import run_recipe, together, value_of
 from guerdon.recipes.table import RECIPES
 from guerdon.train.config import TrainConfig
 
@@ -42,7 +42,7 @@ def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> N
     result = run_recipe(RECIPES["translation"], choices(60), tmp_path, config(tiny_bert))
     worth = {system.name: system.value for system in result.systems}
     assert list(worth) == [
-        "reward model", "BM25", "reward model + BM25", "random", "longest", "TF-IDF (same training data)",
+        "reward model", "BM25", "random", "longest", "TF-IDF (same training data)",
         next(name for name in worth if name.startswith("always ")), "oracle",
     ]  # fmt: skip
     assert worth["reward model"].point > worth["random"].high
@@ -64,7 +64,12 @@ def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert folds == [0, 1, 2]
     assert (result.trained_on, result.measured_on) == (20, 30)
+    names = ["reward model", "BM25", "reward model + BM25"]
+    assert [system.name for system in result.systems[:3]] == names
     assert result.systems[-1].value.point == 1
+    assert result.added is not None
+    gained = result.systems[2].value.point - result.systems[1].value.point
+    assert result.added.point == pytest.approx(gained)
     with pytest.raises(DataError, match="cannot be divided into 5 folds"):
         run_recipe(RECIPES["retrieval"], choices(4), tmp_path / "few", config(tiny_bert))
 
@@ -74,6 +79,18 @@ def test_equal_scores_share_and_no_score_counts_for_nothing() -> None:
     assert value_of(np.array([np.nan, 1.0]), [4, 2], "picked") == 2
     assert np.isnan(value_of(np.array([np.nan, np.nan]), [4, 2], "picked"))
     assert value_of(np.array([3.0, 2.0, 1.0]), [3, 2, 1], "ndcg") == 1
+
+
+def test_a_sum_takes_its_weight_from_the_other_folds() -> None:
+    asked = [Choice("p", ("a", "b", "c"), values) for values in ([3, 2, 1], [1, 2, 3], [2, 3, 1], [3, 1, 2])]
+    right = [np.array(choice.values) for choice in asked]
+    wrong = [-values for values in right]
+    # In the first fold the model is right and the base wrong, in the second the other way round: each fold is weighed
+    # by what held in the other.
+    found = together([*right[:2], *wrong[2:]], [*wrong[:2], *right[2:]], asked, [0, 0, 1, 1], "picked")
+    assert [value_of(own, choice.values, "picked") for own, choice in zip(found, asked, strict=True)] == [1, 1, 1, 1]
+    helpful = together(right, wrong, asked, [0, 0, 1, 1], "picked")
+    assert all(value_of(own, choice.values, "picked") == 3 for own, choice in zip(helpful, asked, strict=True))
 
 
 def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,8 @@ def _show(result: Result, out: Path) -> None:
     for system in result.systems:
         table.add_row(system.name, shown(system.value), shown(system.difference) if system.difference else "")
     console.print(table)
+    if result.added:
+        console.print(f"The reward model adds to BM25: {shown(result.added)}")
     console.print(
         f"Trained on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals. "
         f"{result.cut:.0%} of the texts were longer than the model reads.\n{out}: the models, recipe.json"

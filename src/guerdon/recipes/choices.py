@@ -159,6 +159,10 @@ def _several(choices: Sequence[Choice], source: str) -> list[Choice]:
     kept = [choice for choice in choices if len(choice.responses) > 1]
     if not kept:
         raise DataError(f"{source}: no prompt has two candidates to choose from")
+    if len(kept) < len(choices):
+        logger.warning(
+            "%s: %d of %d prompts are left out: they have one candidate", source, len(choices) - len(kept), len(choices)
+        )
     return kept
 
 

@@ -26,7 +26,9 @@ from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import Scorer
 
-MODEL = "reward model"
+MODEL, BM25, BOTH = "reward model", "BM25", "reward model + BM25"
+SHARES = np.linspace(0, 1, 21)
+"""Of the reward model in its sum with BM25."""
 RESULT_FILE = "recipe.json"
 
 
@@ -54,6 +56,8 @@ class Result:
     """Choices."""
     cut: float
     """Share of the measured texts of which the model did not read all."""
+    added: Interval | None = None
+    """What the reward model adds to BM25, where their sum was measured."""
     answers: BestOfN | None = None
     """What picking among a language model's answers to the measured prompts gains, where one was asked."""
 
@@ -93,6 +97,7 @@ def run_recipe(
     held_out = range(folds) if recipe.cross else range(1)
     scores: dict[str, list[Floats]] = {}
     tested: list[Choice] = []
+    tested_in: list[int] = []
     trained, cut, texts, answers = 0, 0, 0, None
     for fold in held_out:
         on_fold(fold, len(held_out))
@@ -106,9 +111,13 @@ def run_recipe(
         for name, own_scores in _systems(model, learnt, test).items():
             scores.setdefault(name, []).extend(own_scores)
         tested += test
+        tested_in += [fold] * len(test)
         trained += len(learnt)
         if answering is not None and not recipe.cross:
             answers = pick_answers(model, test, answering, out / "answers.jsonl", asked=asked, seed=config.seed)
+    if recipe.cross and BM25 in scores:
+        both = together(scores[MODEL], scores[BM25], tested, tested_in, recipe.metric)
+        scores = {MODEL: scores[MODEL], BM25: scores[BM25], BOTH: both} | scores
     result = _measure(recipe, tested, scores, trained // len(held_out), cut / max(texts, 1))
     result = replace(result, answers=answers)
     with atomic_write(out / RESULT_FILE) as file:
@@ -130,11 +139,7 @@ def _systems(model: Scorer, learnt: Sequence[Choice], test: Sequence[Choice]) ->
     """What each way of choosing says of the candidates of every choice; equal scores share a pick."""
     found = {MODEL: _scores(model, test)}
     if all(choice.given for choice in test):
-        given = [np.array(choice.given) for choice in test]
-        found["BM25"] = given
-        found["reward model + BM25"] = [
-            _standard(own) + _standard(base) for own, base in zip(found[MODEL], given, strict=True)
-        ]
+        found[BM25] = [np.array(choice.given) for choice in test]
     found["random"] = [np.zeros(len(choice.responses)) for choice in test]
     found["longest"] = _scores(LengthReward(), test)
     found["TF-IDF (same training data)"] = _scores(TfidfReward.fit(list(training_rows(learnt))), test)
@@ -149,6 +154,18 @@ def _scores(scorer: Scorer, choices: Sequence[Choice]) -> list[Floats]:
     prompts = [choice.prompt for choice in choices for _ in choice.responses]
     flat = np.asarray(scorer.score(prompts, [text for choice in choices for text in choice.responses]), dtype=float)
     return np.split(flat, np.cumsum([len(choice.responses) for choice in choices])[:-1])
+
+
+def together(
+    model: Sequence[Floats], base: Sequence[Floats], choices: Sequence[Choice], fold_of: Sequence[int], metric: str
+) -> list[Floats]:
+    """The weighted sum of two scores, in every fold with the share that is best in the other folds."""
+    pairs = [(_standard(own), _standard(other)) for own, other in zip(model, base, strict=True)]
+    sums = [[share * own + (1 - share) * other for own, other in pairs] for share in SHARES]
+    worth = np.array([[value_of(s, c.values, metric) for s, c in zip(one, choices, strict=True)] for one in sums])
+    folds = np.array(fold_of)
+    best = {fold: int(np.nanmean(worth[:, folds != fold], axis=1).argmax()) for fold in set(fold_of)}
+    return [sums[best[fold]][place] for place, fold in enumerate(fold_of)]
 
 
 def _standard(values: Floats) -> Floats:
@@ -194,4 +211,5 @@ def _measure(
         System(name, interval(values), None if name == MODEL else interval(worth[MODEL] - values))
         for name, values in worth.items()
     ]
-    return Result(recipe.about, recipe.yardstick, tuple(systems), trained, int(counts.sum()), cut)
+    added = interval(worth[BOTH] - worth[BM25]) if BOTH in worth else None
+    return Result(recipe.about, recipe.yardstick, tuple(systems), trained, int(counts.sum()), cut, added)

@@ -38,7 +38,6 @@ from guerdon.optimize.best_of_n import best_of_n, rewards_of
 from guerdon.optimize.candidates import read_candidates
 from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.rules import LengthReward
 from guerdon.types import Comparison, prompt_text
 
 SIZES = (25, 100, 400)
@@ -49,7 +48,8 @@ LONGEST_PROMPT = 400
 """Characters."""
 WATCHED = 48
 """Prompts of validation, and as many of test."""
-PATIENCE = 3
+PATIENCES = (3, 8)
+"""Looks below the peak after which the monitor stops: a fifth and a half of a run."""
 STEPS, PROMPTS, RATE, LOOK_EVERY = 120, 8, 1e-4, 8
 """Of the runs of RL."""
 
@@ -141,14 +141,16 @@ def labelled(gold: Path, prompts: Path, policy: str, n: int, out: Path) -> Path:
         out / "answers", "optimize", "best-of-n", gold, prompts, "--policy", policy, "--n", n,
         "--max-new-tokens", TOKENS,
     )  # fmt: skip
-    pairs = []
+    pairs, within = [], []
     for line in (made / "candidates.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         said, worth = record["responses"], record[gold.name]
+        within.append(spearman(np.array(worth), np.array([len(text) for text in said])))
         for a, b in zip(range(0, n, 2), range(1, n, 2), strict=True):
             if said[a] and said[b] and worth[a] != worth[b]:
                 better, worse = (a, b) if worth[a] > worth[b] else (b, a)
                 pairs.append({"prompt": record["prompt"], "chosen": said[better], "rejected": said[worse]})
+    print(f"gold and length, within a prompt, Spearman: {np.nanmean(within):+.2f}", flush=True)
     random.Random(0).shuffle(pairs)
     for size in SIZES:
         text = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs[:size])
@@ -172,9 +174,7 @@ def best_of(gold: Path, candidates: Path, proxies: dict[str, Path]) -> None:
     """Best of n by each proxy among answers that are there: the proxy's curve and gold's."""
     asked = read_candidates(str(candidates))
     true = rewards_of(load_scorer(gold), asked)
-    long = rewards_of(LengthReward(), asked)
-    within = [spearman(a, b) for a, b in zip(true, long, strict=True)]
-    print(f"best of n, {len(asked)} prompts; gold and length within a prompt, Spearman: {np.nanmean(within):+.2f}")
+    print(f"best of n, {len(asked)} prompts")
     for name, path in proxies.items():
         result = best_of_n(asked, {"proxy": rewards_of(load_scorer(path), asked), "gold": true}, n=256)
         for curve in result.curves:
@@ -206,10 +206,10 @@ def halves(looks: Sequence[Look]) -> tuple[list[Look], Floats]:
     return seen, np.array([look.gold_by_prompt[WATCHED:] for look in looks])
 
 
-def kept(looks: Sequence[Look]) -> int:
+def kept(looks: Sequence[Look], patience: int) -> int:
     """Place of the look whose policy a run with this patience keeps."""
     ends = range(1, len(looks) + 1)
-    end = next((end for end in ends if past_peak(looks[:end]) >= PATIENCE), len(looks))
+    end = next((end for end in ends if past_peak(looks[:end]) >= patience), len(looks))
     return looks.index(peak(looks[:end]))
 
 
@@ -217,7 +217,7 @@ def tell(name: str, looks: Sequence[Look]) -> None:
     """The course of a run, and what the monitor's choice is worth on the test prompts."""
     seen, test = halves(looks)
     means = test.mean(axis=1)
-    place, best, last = kept(seen), int(means.argmax()), len(looks) - 1
+    best, last = int(means.argmax()), len(looks) - 1
     print(f"{name}")
     for index in range(0, len(looks), max(1, len(looks) // 8)):
         look = looks[index]
@@ -225,16 +225,21 @@ def tell(name: str, looks: Sequence[Look]) -> None:
             f"  step {look.step:4d}  KL {look.kl:6.2f}  proxy {look.proxy:+.3f}  gold, test {means[index]:+.3f}  "
             f"tokens {look.tokens:4.1f}  repetition {look.repetition:.2f}  distinct-2 {look.distinct:.2f}"
         )
-    turn = prompts_interval([test[last] - test[place]], lambda draws: draws[0][:, 0])
     fit = fit_gao([look.kl for look in looks[1:]], list(means[1:] - means[0]), "rl")
-    share = (means[place] - means[0]) / (means[best] - means[0])
     print(
-        f"  gold, test: kept at step {looks[place].step} {means[place] - means[0]:+.3f}; best at step "
-        f"{looks[best].step} {means[best] - means[0]:+.3f}; kept has {share:.0%} of the best gain\n"
-        f"  from the one kept to the last {shown(turn)}; proxy from first to last "
-        f"{looks[last].proxy - looks[0].proxy:+.3f}" + (f"; R2 of Gao's fit {fit.r_squared:.2f}" if fit else ""),
-        flush=True,
+        f"  proxy from first to last {looks[last].proxy - looks[0].proxy:+.3f}"
+        + (f"; R2 of Gao's fit {fit.r_squared:.2f}" if fit else "")
+        + f"; gold, test: best at step {looks[best].step} {means[best] - means[0]:+.3f}"
     )
+    for patience in PATIENCES:
+        place = kept(seen, patience)
+        gain = means[place] - means[0]
+        turn = prompts_interval([test[last] - test[place]], lambda draws: draws[0][:, 0])
+        print(
+            f"  patience {patience}: kept at step {looks[place].step} {gain:+.3f}, "
+            f"{gain / (means[best] - means[0]):.0%} of the best gain; from there to the last {shown(turn)}",
+            flush=True,
+        )
 
 
 def prompts_interval(values: Sequence[Floats], statistic: Callable[[list[Floats]], Floats]) -> Interval:

@@ -33,7 +33,14 @@ import torch
 from guerdon.data.read import load_rows
 from guerdon.data.requests import read_prompts
 from guerdon.data.write import row_record
-from guerdon.metrics import Floats, Interval, bootstrap_distribution, percentile_interval, spearman
+from guerdon.metrics import (
+    Floats,
+    Interval,
+    best_of_n_probabilities,
+    bootstrap_distribution,
+    percentile_interval,
+    spearman,
+)
 from guerdon.optimize.best_of_n import best_of_n, rewards_of
 from guerdon.optimize.candidates import read_candidates
 from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
@@ -43,6 +50,8 @@ from guerdon.types import Comparison, prompt_text
 SIZES = (25, 100, 400)
 """Pairs that a proxy learns from."""
 MIDDLE = 100
+MOST = 256
+"""Answers of SmolLM2 to a prompt."""
 TOKENS = 32
 LONGEST_PROMPT = 400
 """Characters."""
@@ -72,7 +81,7 @@ def parts(data: str, out: Path) -> dict[str, Path]:
     watched, half = 2 * WATCHED, (len(prompts) - 2 * WATCHED) // 2
     dealt = {"watched": prompts[:watched], "gold": prompts[watched:][:half], "policy": prompts[watched:][half:]}
     dealt["ask"] = dealt["policy"][:100]
-    dealt["pick"] = prompts[WATCHED:][:20]
+    dealt["pick"] = prompts[WATCHED:watched]
     files = {}
     for name, own in dealt.items():
         files[name] = out / f"{name}.jsonl"
@@ -172,16 +181,26 @@ def proxy(folder: Path, size: int, backbone: Path, seed: int, members: int = 1) 
 
 def best_of(gold: Path, candidates: Path, proxies: dict[str, Path]) -> None:
     """Best of n by each proxy among answers that are there: the proxy's curve and gold's."""
-    asked = read_candidates(str(candidates))
+    asked = [one for one in read_candidates(str(candidates)) if len(one.responses) == MOST]  # no answer said twice
     true = rewards_of(load_scorer(gold), asked)
     print(f"best of n, {len(asked)} prompts")
     for name, path in proxies.items():
-        result = best_of_n(asked, {"proxy": rewards_of(load_scorer(path), asked), "gold": true}, n=256)
+        picks = rewards_of(load_scorer(path), asked)
+        result = best_of_n(asked, {"proxy": picks, "gold": true}, n=MOST)
         for curve in result.curves:
-            gains = "  ".join(f"{n}: {gain.point:+.2f}" for n, gain in zip(result.ns, curve.gains, strict=True))
+            gains = "  ".join(f"{n}: {gain.point:+.3f}" for n, gain in zip(result.ns, curve.gains, strict=True))
             fit = fit_gao(result.kl_bounds, [gain.point for gain in curve.gains], "best-of-n")
-            law = f"alpha {fit.alpha:.2f}, beta {fit.beta:.3f}, R2 {fit.r_squared:.2f}" if fit else ""
-            print(f"  {name:14s} {curve.name:5s} {gains}  at 256 {shown(curve.gains[-1])}  {law}", flush=True)
+            law = f"; Gao's fit: alpha {fit.alpha:.2f}, beta {fit.beta:.3f}, R2 {fit.r_squared:.2f}" if fit else ""
+            print(f"  {name:9s} {curve.name:5s} {gains}\n    at {MOST} {shown(curve.gains[-1])}{law}", flush=True)
+        best = result.ns[int(np.argmax([gain.point for gain in result.curves[1].gains]))]
+        ends = [np.array([worth(*one, n) for one in zip(picks, true, strict=True)]) for n in (best, MOST)]
+        turn = prompts_interval([ends[1] - ends[0]], lambda draws: draws[0][:, 0])
+        print(f"    gold, from its best at n = {best} to {MOST}: {shown(turn)}", flush=True)
+
+
+def worth(picks: Floats, values: Floats, n: int) -> float:
+    """What the best of n by some scores is worth by others."""
+    return float(best_of_n_probabilities(picks, n) @ values)
 
 
 def train(reward: Path, prompts: Path, policy: Path, watched: Path, gold: Path, seed: int, out: Path) -> list[Look]:
@@ -311,7 +330,7 @@ def main() -> None:
         proxies = {f"{size} pairs": proxy(folder, size, small, 0) for size in SIZES}
         proxies["ensemble"] = proxy(folder, MIDDLE, small, 0, members=4)
         made = guerdon(
-            folder / "many", "optimize", "best-of-n", gold, files["pick"], "--policy", "smollm2", "--n", 256,
+            folder / "many", "optimize", "best-of-n", gold, files["pick"], "--policy", "smollm2", "--n", MOST,
             "--max-new-tokens", TOKENS,
         )  # fmt: skip
         best_of(gold, made / "candidates.jsonl", proxies)

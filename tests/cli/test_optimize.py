@@ -58,6 +58,11 @@ def test_a_run_cut_short_goes_on(
     assert "--resume goes on with it" in capsys.readouterr().err
     assert main([*command, "--out", str(cut), "--resume", "--seed", "1"]) == 2
     assert "seed was 0" in capsys.readouterr().err
+    said = Path(prompts).read_text(encoding="utf-8")
+    Path(prompts).write_text(said.replace(PROMPTS[0], "another question"), encoding="utf-8")
+    assert main([*command, "--out", str(cut), "--resume"]) == 2
+    assert "holds answers to other prompts" in capsys.readouterr().err
+    Path(prompts).write_text(said, encoding="utf-8")
     assert main([*command, "--out", str(cut), "--resume"]) == 0
     assert (cut / "candidates.jsonl").read_bytes() == (whole / "candidates.jsonl").read_bytes()
 

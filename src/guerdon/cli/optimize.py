@@ -18,6 +18,7 @@ from guerdon.optimize.config import RLConfig, WeightedConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from guerdon.data.requests import Request
     from guerdon.metrics import Floats, Interval
     from guerdon.optimize.best_of_n import BestOfN
     from guerdon.optimize.candidates import Answering, Candidates
@@ -149,12 +150,16 @@ def _check_folder(out: Path, pick: _Pick, resume: bool) -> None:
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
 
 
-def _claim(out: Path, pick: _Pick) -> None:
-    """Makes the folder ours, once it is sure that there is something to run."""
+def _claim(out: Path, pick: _Pick, requests: Sequence[Request] = ()) -> None:
+    """Makes the folder ours, once it is sure that there is something to run, and that it is of these prompts."""
     from guerdon.files import atomic_write
+    from guerdon.optimize.prompts import fingerprint_of
 
-    with atomic_write(out / SETTINGS) as file:
-        json.dump(asdict(pick), file, indent=2, ensure_ascii=False)
+    marker, settings = out / SETTINGS, asdict(pick) | {"prompts": fingerprint_of(requests)}
+    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")).get("prompts") != settings["prompts"]:
+        raise ConfigError(f"{out} holds answers to other prompts: {pick.data} has changed. Fix: choose another --out")
+    with atomic_write(marker) as file:
+        json.dump(settings, file, indent=2, ensure_ascii=False)
 
 
 def _candidates(
@@ -177,7 +182,7 @@ def _candidates(
         "seed": pick.seed,
     }
     answer = _answering(pick, options, device=device, trust_remote_code=trust_remote_code)
-    _claim(out, pick)
+    _claim(out, pick, requests)
     with text_progress(console, "answering", len(requests)) as advance:
         return sample_candidates(requests, answer, out / "answers.jsonl", advance)
 

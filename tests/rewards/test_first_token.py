@@ -57,7 +57,7 @@ def test_the_score_is_that_of_the_whole_layer(
         short = reward.net(**batch)
     assert computed[-1] == 1
     assert set(computed[:-1]) <= {length}
-    torch.testing.assert_close(short, whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(short, whole, rtol=0, atol=1e-5)  # the five decimals that are promised
 
 
 def test_what_reads_every_token_gets_every_token(name: str, texts: Texts, computed: list[int]) -> None:

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--responses", type=int, default=64)
     parser.add_argument("--steps", type=int, default=1, help="timed steps of each run")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--micro-batches", type=int, nargs="+", default=[8, 16], help="of TRL")
+    parser.add_argument("--micro-batches", type=int, nargs="+", default=[2, 4, 8], help="of TRL")
     parser.add_argument("--workloads", nargs="+", default=["125/45", "25/128"], help="tokens of prompt / answer")
     arguments = parser.parse_args()
     scorer = TransformerReward.create("minilm", overlong="cut")

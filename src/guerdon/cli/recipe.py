@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +14,12 @@ from guerdon.errors import ConfigError
 from guerdon.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from guerdon.optimize.candidates import Answering
     from guerdon.policy.decode import Sampling
     from guerdon.recipes.run import Result
+    from guerdon.types import Prompt
 
 
 def recipe(
@@ -54,7 +58,7 @@ def recipe(
         ask_temperature: of its sampling.
         config: how to train.
     """
-    from guerdon.cli.progress import terminal
+    from guerdon.cli.progress import terminal, training_progress
     from guerdon.recipes.table import recipe_named
 
     chosen = recipe_named(name)
@@ -66,7 +70,8 @@ def recipe(
         from guerdon.policy.decode import Sampling
         from guerdon.recipes.run import run_recipe
 
-        answering = _answering(ask, n, Sampling(max_new_tokens, ask_temperature), config.seed) if ask else None
+        sampling = Sampling(max_new_tokens, ask_temperature)
+        answering = _answering(ask, n, sampling, config.seed, console) if ask else None
         choices = chosen.read(data)
         console.print(f"{len(choices):,} prompts with {sum(len(c.responses) for c in choices):,} candidates")
         result = run_recipe(
@@ -79,6 +84,7 @@ def recipe(
             answering=answering,
             asked=asked,
             on_fold=lambda fold, count: console.print(f"training {fold + 1} of {count}"),
+            progress=lambda: training_progress(console),
         )
     _show(result, out)
     if result.answers:
@@ -86,11 +92,20 @@ def recipe(
         show_curves(result.answers)
 
 
-def _answering(name: str, n: int, sampling: Sampling, seed: int) -> Answering:
+def _answering(name: str, n: int, sampling: Sampling, seed: int, console: Console) -> Answering:
+    from guerdon.cli.progress import text_progress
     from guerdon.policy.model import Policy
 
     policy = Policy.load(name)
-    return lambda prompts, done: policy.answer_texts(prompts, per_prompt=n, sampling=sampling, seed=seed, done=done)
+
+    def answer(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str]]]:
+        with text_progress(console, "answering", len(prompts)) as advance:
+            advance(len(done))
+            for one in policy.answer_texts(prompts, per_prompt=n, sampling=sampling, seed=seed, done=done):
+                yield one
+                advance(1)
+
+    return answer
 
 
 def _show(result: Result, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ def pick_answers(
     *,
     asked: int,
     seed: int,
-    on_prompt: Callable[[int], None] = lambda count: None,
 ) -> BestOfN:
     """Lets a policy answer, the model pick, and the recipe's yardsticks watch.
 
@@ -35,7 +34,6 @@ def pick_answers(
         kept: where the answers are kept; what is there already is not asked for again.
         asked: at most so many prompts, evenly spread.
         seed: of the intervals.
-        on_prompt: called with how many more prompts have their answers.
 
     Raises:
         DataError: a prompt is too long for the policy, or too few answers have a reward.
@@ -45,7 +43,7 @@ def pick_answers(
         Request({}, choice.prompt, (), {}, choice.reference, group=choice.key)
         for choice in (choices[place] for place in places)
     ]
-    candidates = sample_candidates(requests, answering, kept, on_prompt)
+    candidates = sample_candidates(requests, answering, kept)
     judges = {"reward model": model, **yardsticks(choices), "characters": LengthReward()}
     values = {name: rewards_of(judge, candidates) for name, judge in judges.items()}
     return best_of_n(candidates, values, seed=seed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from guerdon.recipes.table import Recipe
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.train.callbacks import OnStep
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import Scorer
 
 MODEL, BM25, BOTH = "reward model", "BM25", "reward model + BM25"
+ALWAYS = "always the best system in training"
 SHARES = np.linspace(0, 1, 21)
 """Of the reward model in its sum with BM25."""
 RESULT_FILE = "recipe.json"
@@ -73,6 +76,7 @@ def run_recipe(
     answering: Answering | None = None,
     asked: int = 64,
     on_fold: Callable[[int, int], None] = lambda fold, folds: None,
+    progress: Callable[[], AbstractContextManager[OnStep | None]] = nullcontext,
 ) -> Result:
     """Trains reward models on some choices and lets them choose on others.
 
@@ -86,6 +90,7 @@ def run_recipe(
         answering: a language model whose answers the reward model picks from, too; for recipes that hold one fold out.
         asked: prompts that it is asked, at the most.
         on_fold: called before each fold.
+        progress: entered for each training; gives what is called after every step with the figures so far.
 
     Raises:
         DataError: fewer groups than folds.
@@ -94,6 +99,7 @@ def run_recipe(
     out = Path(out)
     check_writable(out / RESULT_FILE)
     fold_of = _folds(choices, folds, config.seed)
+    known = {BM25: all(choice.given for choice in choices), ALWAYS: any(choice.systems for choice in choices)}
     held_out = range(folds) if recipe.cross else range(1)
     scores: dict[str, list[Floats]] = {}
     tested: list[Choice] = []
@@ -104,18 +110,19 @@ def run_recipe(
         learnt = [choice for choice, own in zip(choices, fold_of, strict=True) if own != fold]
         learnt = random.Random(config.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
         test = [choice for choice, own in zip(choices, fold_of, strict=True) if own == fold]
-        model = train(list(training_rows(learnt)), out / f"fold-{fold}", config)
+        with progress() as on_step:
+            model = train(list(training_rows(learnt)), out / f"fold-{fold}", config, on_step=on_step)
         if isinstance(model, TransformerReward):
             read = model.encode([c.prompt for c in test for _ in c.responses], [r for c in test for r in c.responses])
             cut, texts = cut + max(read.prompts_cut, read.responses_cut), texts + len(read.tokens)
-        for name, own_scores in _systems(model, learnt, test).items():
+        for name, own_scores in _systems(model, learnt, test, known).items():
             scores.setdefault(name, []).extend(own_scores)
         tested += test
         tested_in += [fold] * len(test)
         trained += len(learnt)
         if answering is not None and not recipe.cross:
             answers = pick_answers(model, test, answering, out / "answers.jsonl", asked=asked, seed=config.seed)
-    if recipe.cross and BM25 in scores:
+    if recipe.cross and known[BM25]:
         both = together(scores[MODEL], scores[BM25], tested, tested_in, recipe.metric)
         scores = {MODEL: scores[MODEL], BM25: scores[BM25], BOTH: both} | scores
     result = _measure(recipe, tested, scores, trained // len(held_out), cut / max(texts, 1))
@@ -135,17 +142,23 @@ def _folds(choices: Sequence[Choice], folds: int, seed: int) -> list[int]:
     return [fold_of[choice.key] for choice in choices]
 
 
-def _systems(model: Scorer, learnt: Sequence[Choice], test: Sequence[Choice]) -> dict[str, list[Floats]]:
-    """What each way of choosing says of the candidates of every choice; equal scores share a pick."""
+def _systems(
+    model: Scorer, learnt: Sequence[Choice], test: Sequence[Choice], known: Mapping[str, bool]
+) -> dict[str, list[Floats]]:
+    """What each way of choosing says of the candidates of every choice; equal scores share a pick.
+
+    `known` says whether the data has what BM25 and the best system need.
+    """
     found = {MODEL: _scores(model, test)}
-    if all(choice.given for choice in test):
+    if known[BM25]:
         found[BM25] = [np.array(choice.given) for choice in test]
     found["random"] = [np.zeros(len(choice.responses)) for choice in test]
     found["longest"] = _scores(LengthReward(), test)
     found["TF-IDF (same training data)"] = _scores(TfidfReward.fit(list(training_rows(learnt))), test)
-    best = _best_system(learnt)
-    if best:
-        found[f"always {best}"] = [np.array([float(name == best) for name in choice.systems]) for choice in test]
+    if known[ALWAYS]:
+        best = _best_system(learnt)
+        makers = [choice.systems or ("",) * len(choice.responses) for choice in test]
+        found[ALWAYS] = [np.array([float(name == best) for name in own]) for own in makers]
     found["oracle"] = [np.array(choice.values) for choice in test]
     return found
 
@@ -170,7 +183,9 @@ def together(
 
 def _standard(values: Floats) -> Floats:
     """Mean 0 and deviation 1, so that two scores weigh alike."""
-    return np.asarray((values - values.mean()) / (values.std() or 1.0))
+    if np.isnan(values).all():
+        return values
+    return np.asarray((values - np.nanmean(values)) / (np.nanstd(values) or 1.0))
 
 
 def _best_system(choices: Sequence[Choice]) -> str:

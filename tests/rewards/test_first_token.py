@@ -47,7 +47,8 @@ def test_the_score_is_that_of_the_whole_layer(
 ) -> None:
     reward = TransformerReward.create(name, pooling=pooling)
     reward.net.classifier.set_attn_implementation(attention)
-    reward.net.eval()
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # so that nothing is left to rounding
+    reward.net.double().eval()
     batch = batch_of(reward, texts)
     whole = reward.net(**batch).detach()  # with gradients, as in training
     length = batch["input_ids"].shape[1]
@@ -57,7 +58,8 @@ def test_the_score_is_that_of_the_whole_layer(
         short = reward.net(**batch)
     assert computed[-1] == 1
     assert set(computed[:-1]) <= {length}
-    torch.testing.assert_close(short, whole, rtol=0, atol=1e-5)  # the five decimals that are promised
+    assert whole.dtype == torch.float64
+    torch.testing.assert_close(short, whole, rtol=0, atol=1e-12)
 
 
 def test_what_reads_every_token_gets_every_token(name: str, texts: Texts, computed: list[int]) -> None:

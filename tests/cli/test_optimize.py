@@ -90,6 +90,7 @@ def test_a_reward_alone_does_not_pass_for_a_gain(tmp_path: Path, capsys: pytest.
         (["--n", "1"], "--n must be 2 or more"),
         (["--policy", "no/such-policy"], "cannot load the policy"),
         (["--policy", "tiny", "--temperature", "-1"], "temperature must be 0 or more"),
+        (["--policy", "tiny", "--max-new-tokens", "5000"], "prompts.jsonl:1: too long: the prompt takes"),
         ([], "no prompt has two responses"),
     ],
 )

@@ -181,13 +181,16 @@ def _candidates(
         "sampling": Sampling(pick.max_new_tokens, pick.temperature, pick.top_p),
         "seed": pick.seed,
     }
-    answer = _answering(pick, options, device=device, trust_remote_code=trust_remote_code)
+    answer = _answering(pick, requests, options, device=device, trust_remote_code=trust_remote_code)
     _claim(out, pick, requests)
     with text_progress(console, "answering", len(requests)) as advance:
         return sample_candidates(requests, answer, out / "answers.jsonl", advance)
 
 
-def _answering(pick: _Pick, options: dict[str, Any], *, device: str | None, trust_remote_code: bool) -> Answering:
+def _answering(
+    pick: _Pick, requests: Sequence[Request], options: dict[str, Any], *, device: str | None, trust_remote_code: bool
+) -> Answering:
+    from guerdon.optimize.prompts import check_lengths
     from guerdon.policy.endpoint import Endpoint
     from guerdon.policy.model import Policy
 
@@ -197,6 +200,7 @@ def _answering(pick: _Pick, options: dict[str, Any], *, device: str | None, trus
         who = Endpoint(pick.endpoint, pick.policy, key=os.environ.get("OPENAI_API_KEY"))
     else:
         who = Policy.load(pick.policy, device=device, trust_remote_code=trust_remote_code)
+        check_lengths(who, requests, room=pick.max_new_tokens)
     return lambda prompts, done: who.answer_texts(prompts, **options, done=done)
 
 

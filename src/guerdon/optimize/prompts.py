@@ -1,4 +1,4 @@
-"""Which prompts a run asks, in which order."""
+"""Which prompts a run asks, in which order, and whether its policy can read them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guerdon.data.requests import Request
 from guerdon.data.write import prompt_value
+from guerdon.errors import TextError
+
+if TYPE_CHECKING:
+    from guerdon.policy.model import Policy
 
 
 def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
@@ -27,6 +31,18 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
     while True:
         yield from rng.sample(range(count), count)[skip:]
         skip = 0
+
+
+def check_lengths(policy: Policy, requests: Sequence[Request], *, room: int) -> None:
+    """Finds out whether every prompt leaves the policy `room` tokens for its answer.
+
+    Raises:
+        DataError: one does not; with the place that it was read at.
+    """
+    try:
+        policy.encode([request.prompt for request in requests], room=room)
+    except TextError as error:
+        raise error.at(requests[error.index].origin) from None
 
 
 def fingerprint_of(requests: Sequence[Request]) -> dict[str, Any]:

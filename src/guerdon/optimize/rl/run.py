@@ -19,11 +19,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from safetensors.torch import load_file, save_file
 
 from guerdon.data.requests import Request
-from guerdon.errors import ConfigError, TextError
+from guerdon.errors import ConfigError
 from guerdon.files import check_writable, output_error
 from guerdon.optimize.config import RLConfig
 from guerdon.optimize.monitor import LOOKS_FILE, Monitor
-from guerdon.optimize.prompts import fingerprint_of
+from guerdon.optimize.prompts import check_lengths, fingerprint_of
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.env import Given, Reply
 from guerdon.optimize.rl.loop import TextAlgorithm, TextConfig
@@ -81,7 +81,7 @@ def train_rl(
     fingerprint = fingerprint_of(requests)
     check_run(run, config, fingerprint, resume)
     policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
-    _check_lengths(policy, [*requests, *validation], config)
+    check_lengths(policy, [*requests, *validation], room=config.max_new_tokens)
     if config.lora_rank:
         policy.add_lora(config.lora_rank, config.lora_alpha)
     given = Given(config, requests, scorer, reply)
@@ -162,13 +162,6 @@ class Watched:
 
 
 _PEAK = "peak-"
-
-
-def _check_lengths(policy: Policy, requests: Sequence[Request], config: RLConfig) -> None:
-    try:
-        policy.encode([request.prompt for request in requests], room=config.max_new_tokens)
-    except TextError as error:
-        raise error.at(requests[error.index].origin) from None
 
 
 @contextmanager

@@ -253,7 +253,9 @@ class StepTrainer(Trainer):
         if self.optimizer is None:
             groups = optimiser_groups(self._bare, self.args.learning_rate, self.args.weight_decay, self._layer_decay)
             fused = self.args.device.type in ("cuda", "cpu")
-            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate, fused=fused)
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=self.args.learning_rate, eps=self.args.adam_epsilon, fused=fused
+            )
         return self.optimizer
 
 

@@ -94,7 +94,7 @@ def test_nothing_passes_that_does_not_compute(attack: str) -> None:
         ("program", "import subprocess\ndef f():\n    return subprocess.run(['/bin/true']).returncode == 0"),
         ("environment", "import os\ndef f():\n    return bool(os.environ.get('HOME') or os.environ.get('PATH'))"),
         ("memory", "def f():\n    x = bytearray(2 << 30); return True"),
-        ("file size", "def f():\n    open('/tmp/big', 'wb').write(b'x' * (4 << 20)); return True"),
+        ("file size", "def f():\n    open('big', 'wb').write(b'x' * (4 << 20)); return True"),
         ("others", "import os\ndef f():\n    return len([p for p in os.listdir('/proc') if p.isdigit()]) > 3"),
     ],
 )
@@ -116,8 +116,8 @@ def f():
     found = []
     thread = threading.Thread(target=found.append, args=(1,))
     thread.start(); thread.join()
-    open('/tmp/note', 'w').write('x')
-    return found and open('/tmp/note').read() == 'x'
+    open('note', 'w').write('x')
+    return found and open('note').read() == 'x'
 """
     assert passes(source, "assert f()")
 

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from guerdon.data.requests import iter_requests
 from guerdon.errors import DataError
-from guerdon.models import quiet, resolve
+from guerdon.hf import quiet
+from guerdon.models import resolve
 from guerdon.policy.model import Policy
 
 NEVER = "<file_sep>"

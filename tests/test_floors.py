@@ -14,15 +14,18 @@ PACKAGE = Path(guerdon.__file__).parent
 
 FLOORS: list[set[str]] = [
     {"types", "errors"},
-    {"losses", "metrics", "files", "cores"},
+    {"losses", "metrics", "files", "cpu"},
+    {"text"},
     {"data", "models"},
-    {"batches"},
+    {"packing", "hf"},
     {"rewards", "policy"},
+    {"runs"},
     {"train"},
     {"optimize"},
     {"evaluate", "explain"},
     {"report", "recipes"},
     {"worlds", "collect", "serve"},
+    {"quickstart"},
     {"cli"},
     {"__main__"},
 ]
@@ -105,9 +108,9 @@ def test_the_root_imports_nothing_at_run_time() -> None:
     [
         ("losses.py", "from guerdon.train.run import train", "losses.py:1: losses imports train, which stands higher"),
         ("losses.py", "import guerdon.metrics", "losses.py:1: losses imports its neighbour metrics"),
-        ("data/read.py", "def f():\n    from guerdon import batches", "data/read.py:2: data imports batches"),
+        ("data/read.py", "def f():\n    from guerdon import packing", "data/read.py:2: data imports packing"),
         ("data/read.py", "from ..rewards.load import load_scorer", "data/read.py:1: data imports rewards"),
-        ("data/__init__.py", "from ..batches import plan", "data/__init__.py:1: data imports batches"),
+        ("data/__init__.py", "from ..packing import plan", "data/__init__.py:1: data imports packing"),
         ("rewards/rules.py", "from .. import policy", "rewards/rules.py:1: rewards imports its neighbour policy"),
         ("types.py", "if TYPE_CHECKING:\n    from guerdon.data.read import x", "types.py:2: types imports data"),
         ("data/check.py", "from guerdon import load_scorer", "data/check.py:1: data imports rewards"),

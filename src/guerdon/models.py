@@ -9,20 +9,16 @@ Two small models come as Python packages, so that everything runs where no hub i
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import logging
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from guerdon.errors import DataError, GuerdonError, MissingExtraError, ModelError
+from guerdon.errors import GuerdonError, MissingExtraError, ModelError
 from guerdon.files import atomic_folder
-from guerdon.types import Message
 
 logger = logging.getLogger(__name__)
 
@@ -79,53 +75,6 @@ def resolve(name: str) -> str:
         f'There is no model "{name}": no such folder, and no possible hub name. '
         f"Fix: give a folder, a hub name (owner/name), or one of {', '.join(OFFLINE_MODELS)}"
     )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
-
-    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
-    """
-    from transformers.utils import logging as hf_logging
-
-    level = hf_logging.get_verbosity()
-    bar = hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        hf_logging.set_verbosity(level)
-        if bar:
-            hf_logging.enable_progress_bar()
-
-
-def render_chat(tokenizer: Any, turns: Sequence[Message], *, whose: str, answering: bool = False) -> str:
-    """A chat as the model was taught to read it, special tokens written out.
-
-    Args:
-        tokenizer: one that has a chat template.
-        turns: the chat.
-        whose: the model, for the message of the error.
-        answering: open the assistant's turn at the end.
-
-    Raises:
-        DataError: the template refuses these roles.
-    """
-    from jinja2 import TemplateError
-
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering))
-    except TemplateError as error:
-        roles = ", ".join(turn.role for turn in turns)
-        raise DataError(
-            f"{whose}'s chat template refuses a chat with the turns {roles}: {error}. Fix: change the roles, or choose "
-            f"{whose.replace('the', 'a', 1)} whose template has them"
-        ) from error
 
 
 def cache_folder() -> Path:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.explain.occlusion import occlude, split_segments, split_sentences
+from guerdon.explain.occlusion import occlude
 from guerdon.rewards.rules import LengthReward
+from guerdon.text.sentences import split_segments, split_sentences
 from guerdon.types import Prompt
 
 TEXT = st.text(alphabet="ab A1.!?,;:，；。！？…\n \t\"'”）(3.Dr", max_size=60)

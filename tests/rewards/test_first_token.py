@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from guerdon.batches import collate_padded
+from guerdon.hf import Lora
+from guerdon.packing import collate_padded
 from guerdon.rewards import first_token
-from guerdon.rewards.transformer import Lora, TransformerReward
+from guerdon.rewards.transformer import TransformerReward
 
 Texts = tuple[list[Any], list[str]]
 

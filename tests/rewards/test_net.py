@@ -10,11 +10,12 @@ import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from guerdon.batches import Tokens, batches, collate_padded
 from guerdon.errors import ModelError
+from guerdon.hf import head_names
 from guerdon.losses import bradley_terry
+from guerdon.packing import Tokens, batches, collate_padded
 from guerdon.rewards import net as net_module
-from guerdon.rewards.net import RewardNet, head_names, head_sha256, shares_prefixes, takes_positions, window
+from guerdon.rewards.net import RewardNet, head_sha256, shares_prefixes, takes_positions, window
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt, prompt_text
 

@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
+from guerdon.hf import Lora
 from guerdon.rewards.contract import FILE_NAME
-from guerdon.rewards.transformer import Lora, TransformerReward
+from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer
 
 EVERY = ["tiny_bert", "tiny_roberta", "tiny_llama", "tiny_qwen", "tiny_sliding", "tiny_gemma_like"]

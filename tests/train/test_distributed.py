@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from guerdon.data.write import write_rows
-from guerdon.train import stepwise
+from guerdon.runs import trainer as stepwise
 from guerdon.train.run import train
 from guerdon.types import AnyRow, Comparison, Reference
 
@@ -26,7 +26,7 @@ EPSILON = 1e-3
 
 CHILD = """
 import functools, json, sys
-from guerdon.train import stepwise
+from guerdon.runs import trainer as stepwise
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 stepwise.TrainingArguments = functools.partial(stepwise.TrainingArguments, adam_epsilon=EPSILON)

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.batches import Tokens
+from guerdon.packing import Tokens
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.trainer import trainable
 from guerdon.train.config import TrainConfig
 from guerdon.train.examples import Heads, Judgement, Listed, Pair, TextTable
 from guerdon.train.objective import RewardObjective
@@ -22,7 +23,6 @@ from guerdon.train.plan import (
     step_count,
     with_in_batch_negatives,
 )
-from guerdon.train.stepwise import trainable
 from guerdon.train.trainee import Steps, Trainee
 from guerdon.types import Prompt
 

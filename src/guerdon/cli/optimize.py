@@ -375,7 +375,7 @@ def _show_drift(out: Path, reward: str) -> str:
     from guerdon.files import atomic_write
     from guerdon.optimize.monitor import LOOKS_FILE, peak, read_looks
     from guerdon.report.drift import gains, render
-    from guerdon.train.folder import RUN_FOLDER
+    from guerdon.runs.folder import RUN_FOLDER
 
     looks = read_looks(out / RUN_FOLDER / LOOKS_FILE)
     with atomic_write(out / DRIFT_PAGE) as file:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from guerdon.evaluate.results import Evaluation
-    from guerdon.report.answers import Picked
-    from guerdon.report.choices import Plan
-    from guerdon.report.quickstart import Remembered
+    from guerdon.quickstart.answers import Picked
+    from guerdon.quickstart.plan import Plan
+    from guerdon.quickstart.results import Remembered
     from guerdon.rewards.transformer import TransformerReward
     from guerdon.train.config import TrainConfig
 
@@ -116,7 +116,7 @@ def quickstart(
     """
     from guerdon.cli.progress import terminal
     from guerdon.models import resolve
-    from guerdon.report.quickstart import check_folder, claim_folder
+    from guerdon.quickstart.results import check_folder, claim_folder
 
     if (epochs is not None and not epochs > 0) or (max_train_pairs or 0) < 0:
         raise ConfigError(
@@ -142,7 +142,7 @@ def quickstart(
 
 def _read(job: _Job) -> tuple[Plan, str]:
     with job.step("data", job.data):
-        from guerdon.report.choices import choose_backbone, count_rows, plan, read_parts
+        from guerdon.quickstart.plan import choose_backbone, count_rows, plan, read_parts
 
         parts = read_parts(job.data, group=job.group, group_regex=job.group_regex, seed=job.seed)
         print(f"      {count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on")
@@ -165,7 +165,7 @@ def _read(job: _Job) -> tuple[Plan, str]:
 def _train(job: _Job, plan: Plan, backbone: str, console: Console) -> tuple[TrainConfig, TransformerReward]:
     from guerdon.cli.progress import training_progress
     from guerdon.data.write import write_rows
-    from guerdon.report.choices import training_config
+    from guerdon.quickstart.plan import training_config
     from guerdon.rewards.transformer import TransformerReward
 
     write_rows(plan.test, job.out / "test.jsonl")
@@ -195,7 +195,7 @@ def _evaluate(job: _Job, plan: Plan, reward: TransformerReward, console: Console
     from guerdon.evaluate.agreement import evaluate
     from guerdon.evaluate.baselines import default_baselines
     from guerdon.files import atomic_write
-    from guerdon.report.quickstart import Remembered, evaluate_by_reading
+    from guerdon.quickstart.results import Remembered, evaluate_by_reading
     from guerdon.types import response_texts
 
     scorer = Remembered(reward)
@@ -228,7 +228,7 @@ def _pick(job: _Job, plan: Plan, reward: TransformerReward, console: Console) ->
         from guerdon.cli.progress import text_progress
         from guerdon.files import atomic_write
         from guerdon.policy.model import Policy
-        from guerdon.report.answers import pick_answers, questions, verdict
+        from guerdon.quickstart.answers import pick_answers, questions, verdict
         from guerdon.rewards.tfidf import TfidfReward
 
         try:
@@ -259,10 +259,10 @@ def _report(
     picked: Picked | None,
 ) -> None:
     from guerdon.files import atomic_write
-    from guerdon.report import quickstart as results
+    from guerdon.quickstart import results
+    from guerdon.quickstart.examples import choose_examples
+    from guerdon.quickstart.page import Page, render
     from guerdon.report.curves import read_curve
-    from guerdon.report.examples import choose_examples
-    from guerdon.report.page import Page, render
 
     with job.step("report", str(job.out / "report.html")):
         scorer = measured.scorer

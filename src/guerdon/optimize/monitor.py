@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from guerdon import losses
-from guerdon.batches import default_budget
 from guerdon.data.requests import Request
 from guerdon.files import atomic_write
+from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Answer, Policy

@@ -23,21 +23,21 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from guerdon import losses
-from guerdon.batches import default_budget
 from guerdon.data.requests import Request
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.config import WeightedConfig
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.optimize.unrewarded import Unrewarded
+from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
-from guerdon.train.callbacks import OnStep, run_callbacks
-from guerdon.train.folder import RUN_FOLDER, check_run, mark_run
-from guerdon.train.ranks import main_process_first
-from guerdon.train.stepwise import Step, StepTrainer, checkpoint_steps, step_arguments
+from guerdon.runs.callbacks import OnStep, run_callbacks
+from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
+from guerdon.runs.ranks import main_process_first
+from guerdon.runs.trainer import Step, StepTrainer, checkpoint_steps, step_arguments
 from guerdon.types import Scorer
 
 

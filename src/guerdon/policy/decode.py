@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from guerdon.batches import pad
 from guerdon.errors import ConfigError
+from guerdon.packing import pad
 from guerdon.policy.net import PolicyNet
 
 

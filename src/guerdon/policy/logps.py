@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guerdon.batches import SharedRow, Tokens, by_budget, collate_padded, collate_shared
+from guerdon.packing import SharedRow, Tokens, by_budget, collate_padded, collate_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def answer_batches(
         groups: prompts with their answers.
         budget: padded tokens of a batch; a longer row is a batch of its own.
         pad_id: any valid id.
-        shared: compute the prompt of a group once (`guerdon.batches.reads_shared_rows`).
+        shared: compute the prompt of a group once (`guerdon.packing.reads_shared_rows`).
 
     Yields:
         Which answers these are, counted through all groups, and the batch.

@@ -15,8 +15,10 @@ import torch
 
 from guerdon.errors import ModelError, TextError
 from guerdon.files import staged
-from guerdon.models import quiet, render_chat, resolve
+from guerdon.hf import quiet
+from guerdon.models import resolve
 from guerdon.policy.decode import Sample, Sampling, decode, decodes
+from guerdon.text.chat import render_chat
 from guerdon.types import Message, Prompt, prompt_text
 
 if TYPE_CHECKING:

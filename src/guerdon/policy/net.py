@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from guerdon.batches import reads_shared_rows
 from guerdon.errors import ConfigError
+from guerdon.packing import reads_shared_rows
 from guerdon.policy.logps import AnswerBatch, inputs_of, states_of, token_logps
 
 

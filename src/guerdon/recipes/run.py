@@ -23,7 +23,7 @@ from guerdon.recipes.table import Recipe
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.train.callbacks import OnStep
+from guerdon.runs.callbacks import OnStep
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import Scorer

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from guerdon.batches import Tokens
 from guerdon.errors import TextError
-from guerdon.models import render_chat
+from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
+from guerdon.text.chat import render_chat
 from guerdon.types import Message, Prompt, prompt_text
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guerdon import hf
 from guerdon.data.read import load_rows
 from guerdon.errors import ContractError, ModelError
 from guerdon.models import resolve
-from guerdon.rewards import hub
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.encode import Overlong
 from guerdon.rewards.ensemble import Ensemble
@@ -115,9 +115,9 @@ def _beside(
     first: TransformerReward, path: Path, contract: ScoreContract, options: dict[str, Any]
 ) -> TransformerReward:
     """A further adapter on the backbone that `first` has loaded already."""
-    model = hub.load_adapter(first.net.model, path, name=path.name)
+    model = hf.load_adapter(first.net.model, path, name=path.name)
     model.set_adapter(path.name)  # type: ignore[operator]
-    tokenizer = hub.load_tokenizer(str(path), options["trust_remote_code"])
+    tokenizer = hf.load_tokenizer(str(path), options["trust_remote_code"])
     check_contract(contract, model, tokenizer, str(path))
     member = TransformerReward(model, tokenizer, contract, overlong=options["overlong"], adapter=path.name)
     member.to(options["device"], options["dtype"])

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from guerdon.batches import reads_shared_rows
 from guerdon.errors import ConfigError, ModelError
+from guerdon.hf import HEAD_NAMES, head_names
+from guerdon.packing import reads_shared_rows
 from guerdon.rewards import first_token
 from guerdon.rewards.contract import Pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-HEAD_NAMES = ("score", "classifier")
-"""What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
 
 
 class RewardNet(nn.Module):
@@ -68,7 +66,7 @@ class RewardNet(nn.Module):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """Scores every sequence of a `guerdon.batches.Batch`.
+        """Scores every sequence of a `guerdon.packing.Batch`.
 
         Returns:
             Logits, float32, shape (n, attributes), in the order of `row` and `column`.
@@ -109,11 +107,6 @@ def disable_dropout(module: nn.Module) -> None:
             part.p = 0.0
         if isinstance(vars(part).get("attention_dropout"), float):
             vars(part)["attention_dropout"] = 0.0
-
-
-def head_names(model: PreTrainedModel) -> list[str]:
-    """Names of the head's submodules on this model; empty if it has none that we know."""
-    return [name for name in HEAD_NAMES if isinstance(getattr(model, name, None), nn.Module)]
 
 
 def _head(model: PreTrainedModel) -> nn.Module:
@@ -201,9 +194,3 @@ def window(model: PreTrainedModel, tokenizer_limit: int) -> int:
     if embeddings is not None and embeddings.padding_idx is not None:
         positions -= embeddings.padding_idx + 1  # RoBERTa counts positions from padding_idx + 1
     return int(min(positions, tokenizer_limit))
-
-
-def unread_weights(info: dict[str, Any]) -> list[str]:
-    """Parameters that a checkpoint did not fill, from Transformers' `output_loading_info`."""
-    mismatched = [key[0] if isinstance(key, tuple) else key for key in info.get("mismatched_keys", ())]
-    return sorted({*info.get("missing_keys", ()), *mismatched})

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import torch
 
-from guerdon import batches
-from guerdon.batches import Batch, Tokens
-from guerdon.cores import each_on_a_core
+from guerdon import hf, packing
+from guerdon.cpu import each_on_a_core
 from guerdon.errors import ConfigError, ContractError, ModelError
 from guerdon.files import staged
+from guerdon.hf import Lora, head_names
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
-from guerdon.rewards import hub
+from guerdon.packing import Batch, Tokens
 from guerdon.rewards.contract import (
     FILE_NAME,
     Pooling,
@@ -30,7 +30,7 @@ from guerdon.rewards.contract import (
     write_card,
 )
 from guerdon.rewards.encode import Encoded, Encoder, Overlong
-from guerdon.rewards.net import RewardNet, head_names, head_sha256, is_decoder, shares_prefixes, takes_positions, window
+from guerdon.rewards.net import RewardNet, head_sha256, is_decoder, shares_prefixes, takes_positions, window
 from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -42,15 +42,6 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 
 DEFAULT_MAX_LENGTH = 2048
 """Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lora:
-    """Low-rank adapters on every linear layer (Hu et al. 2021, arXiv:2106.09685)."""
-
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
 
 
 class TransformerReward:
@@ -85,7 +76,7 @@ class TransformerReward:
         self.encoder = Encoder(tokenizer, contract, overlong)
         self.shares = shares_prefixes(self.net.classifier)
         """Whether responses to one prompt are computed in one row; exact where it is on."""
-        self.tokens_per_batch = batches.default_budget()
+        self.tokens_per_batch = packing.default_budget()
         """Padded size of a scoring batch."""
         self.on_progress: Callable[[int], None] = _ignore
         """Called with the number of texts scored since the last call."""
@@ -125,8 +116,8 @@ class TransformerReward:
         """
         torch.manual_seed(seed)
         path = resolve(backbone)
-        model = hub.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
-        tokenizer = hub.load_tokenizer(path, trust_remote_code)
+        model = hf.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
+        tokenizer = hf.load_tokenizer(path, trust_remote_code)
         contract = infer_contract(model, tokenizer, pooling=pooling, max_length=max_length)
         contract = dataclasses.replace(
             contract,
@@ -138,7 +129,7 @@ class TransformerReward:
             backbone=backbone,
             base=backbone if lora else "",
         )
-        return cls(hub.add_lora(model, lora) if lora else model, tokenizer, contract, overlong=overlong)
+        return cls(hf.add_lora(model, lora) if lora else model, tokenizer, contract, overlong=overlong)
 
     @classmethod
     def load(
@@ -173,8 +164,8 @@ class TransformerReward:
             model, tokenizer = _load_parts(folder, contract, trust_remote_code)
             check_contract(contract, model, tokenizer, str(folder))
         else:
-            model = hub.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
-            tokenizer = hub.load_tokenizer(path, trust_remote_code)
+            model = hf.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
+            tokenizer = hf.load_tokenizer(path, trust_remote_code)
             contract = _adopt(model, tokenizer, folder, str(name))
         reward = cls(model, tokenizer, contract, overlong=overlong)
         reward.to(device, dtype)
@@ -237,7 +228,7 @@ class TransformerReward:
     def _batches(
         self, tokens: Sequence[Tokens], items: list[int], prompt_of: Sequence[str]
     ) -> Iterator[tuple[list[int], Batch]]:
-        yield from batches.batches(
+        yield from packing.batches(
             tokens,
             items,
             prompt_of,
@@ -296,15 +287,15 @@ class TransformerReward:
         model, contract = self.net.model, self.contract
         self._activate()
         if merge and contract.base:
-            model, contract = hub.merged(model), dataclasses.replace(contract, base="")
+            model, contract = hf.merged(model), dataclasses.replace(contract, base="")
         classifier = RewardNet(model, contract.pooling).classifier
         contract = dataclasses.replace(contract, head_sha256=head_sha256(classifier), versions=_versions())
         with staged(folder) as stage:
-            hub.save_model(model, stage)
+            hf.save_model(model, stage)
             self.tokenizer.save_pretrained(stage)
             write_card(stage, "transformer", {"contract": contract_dict(contract), "training": training or {}})
             # Transformers would read an adapter that an earlier model left here on top of our weights.
-            stale = [name for name in hub.WEIGHT_FILES if not (stage / name).exists()]
+            stale = [name for name in hf.WEIGHT_FILES if not (stage / name).exists()]
             for name in (FILE_NAME, *stale):
                 (Path(folder) / name).unlink(missing_ok=True)
 
@@ -398,11 +389,11 @@ def _adopt(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
 def _load_parts(
     folder: Path, contract: ScoreContract, trust_remote_code: bool
 ) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
-    tokenizer = hub.load_tokenizer(str(folder), trust_remote_code)
+    tokenizer = hf.load_tokenizer(str(folder), trust_remote_code)
     if not contract.base:
-        return hub.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False), tokenizer
-    base = hub.load_classifier(resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True)
-    return hub.load_adapter(base, folder), tokenizer
+        return hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False), tokenizer
+    base = hf.load_classifier(resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True)
+    return hf.load_adapter(base, folder), tokenizer
 
 
 def _versions() -> dict[str, str]:

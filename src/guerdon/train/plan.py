@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from guerdon.batches import SharedRow, Tokens, share_prefixes
+from guerdon.packing import SharedRow, Tokens, share_prefixes
 from guerdon.train.examples import Judgement, Listed, TextTable
 
 RESPONSES_PER_BLOCK = 8

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guerdon.batches import Tokens
 from guerdon.data.split import split_rows
 from guerdon.errors import TextError
+from guerdon.hf import Lora
+from guerdon.packing import Tokens
 from guerdon.rewards.net import disable_dropout
-from guerdon.rewards.transformer import Lora, TransformerReward
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.ranks import main_process_first
 from guerdon.train import examples
 from guerdon.train.config import TrainConfig
 from guerdon.train.examples import Heads, Judgement, Scale, TextTable
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
-from guerdon.train.ranks import main_process_first
 from guerdon.types import AnyRow, origin_of
 
 logger = logging.getLogger(__name__)

@@ -14,26 +14,26 @@ import numpy as np
 import torch
 
 from guerdon.data.read import load_rows
-from guerdon.errors import ConfigError, DataError
+from guerdon.errors import ConfigError, ContractError, DataError
 from guerdon.files import check_writable
-from guerdon.rewards.contract import FILE_NAME
+from guerdon.rewards.contract import FILE_NAME, read_card
 from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.net import is_decoder, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.callbacks import EarlyStopping, OnStep, run_callbacks
+from guerdon.runs.folder import RUN_FOLDER, check_run, fingerprint_of, mark_run
+from guerdon.runs.ranks import main_process_first
 from guerdon.train import examples
-from guerdon.train.callbacks import EarlyStopping, OnStep, run_callbacks
 from guerdon.train.config import TrainConfig
 from guerdon.train.examples import Heads, Judgement, Scale
-from guerdon.train.folder import RUN_FOLDER, check_run, fingerprint_of, is_finished, mark_run
 from guerdon.train.objective import RewardObjective
 from guerdon.train.prepare import Prepared, prepare
-from guerdon.train.ranks import main_process_first
 from guerdon.types import AnyRow, Scorer
 
 if TYPE_CHECKING:
-    from guerdon.train.stepwise import StepTrainer
+    from guerdon.runs.trainer import StepTrainer
     from guerdon.train.trainee import Steps, Trainee
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _train_one(
     resume: bool,
     on_step: OnStep | None,
 ) -> TransformerReward:
-    from guerdon.train.stepwise import checkpoint_steps, load_trainable
+    from guerdon.runs.trainer import checkpoint_steps, load_trainable
     from guerdon.train.trainee import Trainee
 
     run = out / RUN_FOLDER
@@ -116,7 +116,7 @@ def _train_one(
     with main_process_first() as main:
         if main:
             check_run(run, config, fingerprint, resume)
-    if resume and is_finished(out, config, fingerprint):
+    if resume and _is_finished(out, config, fingerprint):
         return TransformerReward.load(out, overlong=config.overlong)
     prepared = prepare(rows, held, config, run)
     with main_process_first() as main:
@@ -143,6 +143,17 @@ def _train_one(
     return reward
 
 
+def _is_finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
+    """Whether `out` holds the model that this very run gives."""
+    try:
+        card = read_card(out)
+    except ContractError:
+        return False
+    return card["kind"] == "transformer" and bool(
+        card["contract"].get("data") == fingerprint and card["training"] == asdict(config)
+    )
+
+
 def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
     """Puts beside the model what it must beat: TF-IDF fitted on the same rows, where they allow one."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,7 +167,7 @@ def build_trainer(
     trainee: Trainee, prepared: Prepared, config: TrainConfig, run: Path, on_step: OnStep | None
 ) -> StepTrainer:
     """The `StepTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
-    from guerdon.train.stepwise import StepTrainer, step_arguments
+    from guerdon.runs.trainer import StepTrainer, step_arguments
 
     total = len(prepared.steps)
     arguments = step_arguments(

@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from guerdon.batches import Batch, Tokens, collate_padded, collate_shared
+from guerdon.packing import Batch, Tokens, collate_padded, collate_shared
 from guerdon.rewards.net import RewardNet
+from guerdon.runs.trainer import Step
 from guerdon.train.examples import Heads, Judgement, TextTable
 from guerdon.train.objective import RewardObjective, Targets, targets_of
 from guerdon.train.plan import MicroBatch, micro_batches
-from guerdon.train.stepwise import Step
 
 
 class Trainee(nn.Module):

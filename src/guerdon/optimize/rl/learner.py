@@ -10,11 +10,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 
-from guerdon.batches import default_budget
 from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.module import TextModule
 from guerdon.optimize.rl.update import Ranks, Updater, UpdateSettings, reference_of
+from guerdon.packing import default_budget
 
 
 class TextLearner(TorchLearner):  # type: ignore[misc]

@@ -32,9 +32,9 @@ from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.rewards.load import load_scorer
-from guerdon.train.callbacks import METRICS_FILE, OnStep, forget_after
-from guerdon.train.folder import RUN_FOLDER, check_run, mark_run
-from guerdon.train.stepwise import checkpoint_steps
+from guerdon.runs.callbacks import METRICS_FILE, OnStep, forget_after
+from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
+from guerdon.runs.trainer import checkpoint_steps
 from guerdon.types import Scorer
 
 

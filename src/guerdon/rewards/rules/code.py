@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guerdon.cores import count
+from guerdon.cpu import count
 from guerdon.rewards.rules.sandbox import USUAL, Limits, Verdict, run_tests
 from guerdon.types import Prompt, prompt_text
 

@@ -170,7 +170,7 @@ def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: there is no such model.
     """
-    from guerdon.rewards.hub import load_tokenizer as load
+    from guerdon.hf import load_tokenizer as load
 
     return load(resolve(backbone), False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from guerdon.train.callbacks import METRICS_FILE, MetricsLog, Progress
+from guerdon.runs.callbacks import METRICS_FILE, MetricsLog, Progress
 
 
 def state(step: int, *, first: bool = True) -> Any:

@@ -21,9 +21,9 @@ from guerdon.evaluate.tables import tables_of
 from guerdon.explain.occlusion import occlude
 from guerdon.files import atomic_write, check_writable
 from guerdon.metrics import Floats
-from guerdon.report.choices import UNREADABLE_ROW, unread_share
-from guerdon.report.examples import Example
-from guerdon.report.page import Explanation, Reading
+from guerdon.quickstart.examples import Example
+from guerdon.quickstart.page import Explanation, Reading
+from guerdon.quickstart.plan import UNREADABLE_ROW, unread_share
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Prompt, Scorer, response_texts
 

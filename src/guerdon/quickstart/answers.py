@@ -19,8 +19,8 @@ from guerdon.metrics import Floats, Interval, spearman
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
 from guerdon.optimize.candidates import Candidates
 from guerdon.policy.decode import Sampling
-from guerdon.report.choices import UNREADABLE_ROW, unread_share
-from guerdon.report.examples import judged
+from guerdon.quickstart.examples import judged
+from guerdon.quickstart.plan import UNREADABLE_ROW, unread_share
 from guerdon.rewards.rules import ChrF, LengthReward
 from guerdon.types import AnyRow, Prompt, Reference, prompt_text
 

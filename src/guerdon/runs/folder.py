@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guerdon.data.write import row_record
-from guerdon.errors import ConfigError, ContractError, OutputError
+from guerdon.errors import ConfigError, OutputError
 from guerdon.files import atomic_write
-from guerdon.rewards.contract import read_card
-from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow
 
 if TYPE_CHECKING:
@@ -65,14 +63,3 @@ def check_run(run: Path, config: DataclassInstance, fingerprint: dict[str, Any],
     else:
         for left in run.glob("negatives*.jsonl"):
             left.unlink()  # of an attempt that never began: other rows, maybe, or another policy
-
-
-def is_finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
-    """Whether `out` holds the model that this very run gives."""
-    try:
-        card = read_card(out)
-    except ContractError:
-        return False
-    return card["kind"] == "transformer" and bool(
-        card["contract"].get("data") == fingerprint and card["training"] == asdict(config)
-    )

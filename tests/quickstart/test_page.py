@@ -12,11 +12,11 @@ from guerdon.evaluate.agreement import evaluate
 from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
+from guerdon.quickstart.examples import choose_examples, is_chinese, judged
+from guerdon.quickstart.page import Axis, Explanation, Page, Reading, render, verdict_sentence
+from guerdon.quickstart.results import paired_rewards
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.curves import LearningCurve, read_curve
-from guerdon.report.examples import choose_examples, is_chinese, judged
-from guerdon.report.page import Axis, Explanation, Page, Reading, render, verdict_sentence
-from guerdon.report.quickstart import paired_rewards
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 

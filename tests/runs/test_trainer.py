@@ -12,11 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from guerdon.errors import ModelError
-from guerdon.rewards.transformer import Lora, TransformerReward
-from guerdon.train.config import TrainConfig
-from guerdon.train.examples import Heads
-from guerdon.train.objective import RewardObjective
-from guerdon.train.stepwise import (
+from guerdon.hf import Lora
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.trainer import (
     WEIGHTS_FILE,
     checkpoint_steps,
     layer_depth,
@@ -24,6 +22,9 @@ from guerdon.train.stepwise import (
     optimiser_groups,
     trainable,
 )
+from guerdon.train.config import TrainConfig
+from guerdon.train.examples import Heads
+from guerdon.train.objective import RewardObjective
 from guerdon.train.trainee import Trainee
 
 

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
 from guerdon.errors import ContractError, ModelError
-from guerdon.models import quiet
-from guerdon.rewards.net import HEAD_NAMES, head_names, unread_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from guerdon.rewards.transformer import Lora
-
 logger = logging.getLogger(__name__)
+
+HEAD_NAMES = ("score", "classifier")
+"""What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors")
 """By which Transformers knows what a folder holds."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
+
+    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
+    """
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    bar = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bar:
+            hf_logging.enable_progress_bar()
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on every linear layer (Hu et al. 2021, arXiv:2106.09685)."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
 
 
 def load_classifier(
@@ -164,3 +197,14 @@ def save_model(model: torch.nn.Module, folder: Path) -> None:
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return " ".join(text.split())[:300]
+
+
+def head_names(model: PreTrainedModel) -> list[str]:
+    """Names of the head's submodules on this model; empty if it has none that we know."""
+    return [name for name in HEAD_NAMES if isinstance(getattr(model, name, None), torch.nn.Module)]
+
+
+def unread_weights(info: dict[str, Any]) -> list[str]:
+    """Parameters that a checkpoint did not fill, from Transformers' `output_loading_info`."""
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info.get("mismatched_keys", ())]
+    return sorted({*info.get("missing_keys", ()), *mismatched})

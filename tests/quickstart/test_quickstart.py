@@ -13,8 +13,8 @@ from guerdon.data.read import load_rows
 from guerdon.data.starter import starter_rows
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError
-from guerdon.report import choices
-from guerdon.report.choices import (
+from guerdon.quickstart import plan as choices
+from guerdon.quickstart.plan import (
     Parts,
     Plan,
     choose_backbone,
@@ -26,7 +26,7 @@ from guerdon.report.choices import (
     sample_reading,
     training_config,
 )
-from guerdon.report.quickstart import PRODUCTS, Remembered
+from guerdon.quickstart.results import PRODUCTS, Remembered
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Rating, group_key
 
@@ -168,7 +168,7 @@ def test_starter_set_comes_divided() -> None:
 
 
 def test_rows_are_measured_by_whether_they_are_read(tiny_bert: str) -> None:
-    from guerdon.report.quickstart import evaluate_by_reading
+    from guerdon.quickstart.results import evaluate_by_reading
     from guerdon.rewards.transformer import TransformerReward
 
     odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤") for i in range(30)]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from guerdon.cores import each_on_a_core
+from guerdon.cpu import each_on_a_core
 
 
 @pytest.fixture(params=[1, 2, 3])

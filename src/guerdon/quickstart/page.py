@@ -10,11 +10,11 @@ from typing import Any
 from guerdon.evaluate.results import METRICS, Evaluation, PartResult, Section
 from guerdon.explain.occlusion import Occlusion
 from guerdon.metrics import Floats, Interval
-from guerdon.report.answers import Picked, picked_view
+from guerdon.quickstart.answers import Picked, picked_view
+from guerdon.quickstart.examples import Example
+from guerdon.quickstart.plan import UNREADABLE
 from guerdon.report.charts import distribution_chart, learning_charts
-from guerdon.report.choices import UNREADABLE
 from guerdon.report.curves import LearningCurve
-from guerdon.report.examples import Example
 from guerdon.report.templating import environment
 from guerdon.types import prompt_text
 

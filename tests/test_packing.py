@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.batches import (
+from guerdon.packing import (
     Batch,
     SharedRow,
     Tokens,

@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from guerdon import hf
 from guerdon.errors import ContractError, ModelError
-from guerdon.rewards import hub
-from guerdon.rewards.transformer import Lora, TransformerReward
+from guerdon.hf import Lora
+from guerdon.rewards.transformer import TransformerReward
 
 
 def test_a_backbone_gets_a_head_of_the_named_attributes(tiny_llama: str) -> None:
-    model = hub.load_classifier(tiny_llama, ("helpful", "有用"), "float32", False, new_head=True)
+    model = hf.load_classifier(tiny_llama, ("helpful", "有用"), "float32", False, new_head=True)
     assert model.config.id2label == {0: "helpful", 1: "有用"}
     assert model.score.out_features == 2
 
@@ -26,11 +27,11 @@ def test_a_backbone_that_lacks_weights_is_refused(tiny_llama: str, tmp_path: Pat
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 weight.*model\.layers\.1\.mlp\.up_proj\.weight"):
-        hub.load_classifier(str(tmp_path), ("score",), "float32", False, new_head=True)
+        hf.load_classifier(str(tmp_path), ("score",), "float32", False, new_head=True)
 
 
 def test_the_dtype_is_the_one_asked_for(tiny_bert: str) -> None:
-    assert hub.load_classifier(tiny_bert, None, "bfloat16", False, new_head=False).dtype == torch.bfloat16
+    assert hf.load_classifier(tiny_bert, None, "bfloat16", False, new_head=False).dtype == torch.bfloat16
 
 
 def test_loading_is_silent(tiny_llama: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -43,15 +44,15 @@ def test_a_slow_tokenizer_is_refused(monkeypatch: pytest.MonkeyPatch, tiny_bert:
     slow = AutoTokenizer.from_pretrained(tiny_bert)
     monkeypatch.setattr(type(slow), "is_fast", property(lambda _: False))
     with pytest.raises(ModelError, match="no offsets"):
-        hub.load_tokenizer(tiny_bert, False)
+        hf.load_tokenizer(tiny_bert, False)
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "tiny_missing"])
 def test_a_model_that_cannot_be_had_is_a_model_error(name: str) -> None:
     with pytest.raises(ModelError, match=f"cannot load '{name}'"):
-        hub.load_classifier(name, None, "float32", False, new_head=False)
+        hf.load_classifier(name, None, "float32", False, new_head=False)
     with pytest.raises(ModelError, match="tokenizer of"):
-        hub.load_tokenizer(name, False)
+        hf.load_tokenizer(name, False)
 
 
 def test_a_broken_adapter_file_is_a_contract_error(tiny_bert: str, tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""From chat messages to text to tokens, once for every room above.
+
+chat.py        messages through the chat template of a tokenizer
+sentences.py   a text cut into sentences
+"""

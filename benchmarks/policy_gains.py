@@ -17,15 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from guerdon.data.requests import Request, read_prompts
+from guerdon.data.requests import read_prompts
 from guerdon.metrics import Interval, clustered_bootstrap, spearman
 from guerdon.optimize.best_of_n import rewards_of
-from guerdon.optimize.candidates import Candidates
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import LengthReward
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer
 
 COMMON = ["--samples", "8", "--temperature", "0.7"]
 METHODS = {
@@ -50,14 +49,17 @@ def trained(arguments: argparse.Namespace, seed: int) -> Path:
     return out
 
 
-def answers(policy: Policy, requests: Sequence[Request], each: int, tokens: int) -> list[Candidates]:
+def answers(policy: Policy, requests: Sequence[Candidates], each: int, tokens: int) -> list[Candidates]:
     """Answers of a policy to the test prompts; two policies draw with the same numbers."""
     said = dict(
         policy.answer_texts(
             [request.prompt for request in requests], per_prompt=each, sampling=Sampling(tokens, 0.7), seed=12345
         )
     )
-    return [Candidates(request.prompt, tuple(said[index]), request.reference) for index, request in enumerate(requests)]
+    return [
+        Candidates(prompt=request.prompt, responses=tuple(said[index]), reference=request.reference)
+        for index, request in enumerate(requests)
+    ]
 
 
 def means(judges: dict[str, Scorer], candidates: Sequence[Candidates]) -> dict[str, np.ndarray]:

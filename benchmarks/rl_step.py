@@ -15,14 +15,13 @@ import statistics
 import tempfile
 import time
 
-from guerdon.data.requests import Request
 from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.env import Given
 from guerdon.optimize.rl.run import running
 from guerdon.policy.model import Policy
 from guerdon.rewards.adapters import trl_reward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer
 from workloads import endless, prompts_of
 
 GROUP = 8
@@ -35,7 +34,7 @@ def guerdon_seconds(folder: str, prompts: list[str], tokens: int, scorer: Scorer
         policy=folder, samples=GROUP, prompts_per_step=len(prompts), epochs=steps + 1, max_new_tokens=tokens, beta=0.04,
         learning_rate=1e-5,
     )  # fmt: skip
-    requests = [Request({}, prompt, (), {}) for prompt in prompts]
+    requests = [Candidates(prompt=prompt) for prompt in prompts]
     found = []
     with running(Given(settings, requests, scorer)) as algorithm:
         for _ in range(steps + 1):

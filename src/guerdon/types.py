@@ -14,12 +14,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that an assistant's message calls."""
+
+    name: str
+    arguments: str
+    """JSON text of the arguments, usually an object."""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat, with the fields that chat templates read (the OpenAI message format)."""
 
     role: str
     """`system`, `user`, `assistant` or `tool`."""
     content: str
+    """May be empty beside tool calls."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning_content: str = ""
+    """The reasoning of an assistant's turn, where the data keeps it apart from the content."""
+    name: str = ""
+    """Of the tool that a `tool` message answers for."""
+    tool_call_id: str = ""
 
 
 Prompt: TypeAlias = str | tuple[Message, ...]
@@ -95,9 +112,46 @@ class Reference(Row):
 AnyRow: TypeAlias = Comparison | Rating | Ranking | Reference
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates(Row):
+    """A prompt with its candidate responses: to be scored, picked from, sampled for, or learnt from.
+
+    `reference` is what scorers that need one check a response against: a known answer, a reference text, unit tests.
+    """
+
+    responses: tuple[str, ...] = ()
+    """Empty for a prompt that nobody has answered yet. Equal texts are separate samples."""
+    scores: tuple[float, ...] | None = None
+    """What people, or tests, say of each response, NaN where one has no score; None without any."""
+    demonstration: str | None = None
+    """A good response, to be learnt by likelihood: what was chosen, or the reference text."""
+    systems: tuple[str, ...] = ()
+    """Which system wrote each response; empty where not known."""
+    other_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Scores of other systems that the data brings along, by name (`bm25`), one per response."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewards:
+    """The rewards of n responses; for those without one, why."""
+
+    values: np.ndarray
+    """float32, shape (n,); NaN means no reward."""
+    reasons: tuple[str, ...]
+    """n texts: empty where there is a reward, else the reason why there is none."""
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+
 @runtime_checkable
 class Scorer(Protocol):
-    """Everything that gives a reward: R(x) of the text, raw and unbounded."""
+    """Everything that gives a reward: R(x) of the text, raw and unbounded.
+
+    A scorer that knows why a response has no reward also has `score_with_reasons` (see `ReasonedScorer`). Ask any
+    scorer with `guerdon.rewards.scoring.score_texts`, which gives rewards and reasons for both kinds. `score` may be
+    called from several threads at once.
+    """
 
     def score(
         self,
@@ -114,12 +168,27 @@ class Scorer(Protocol):
             references: n references, for scorers that need one (an answer, unit tests, a reference text).
 
         Returns:
-            float32 array, shape (n,), in the scorer's own units, in the order given. NaN means exactly
-            "no reward, recorded why": consumers mask it and never turn it into 0.
+            float32 array, shape (n,), in the scorer's own units, in the order given. NaN means exactly "no reward":
+            consumers mask it and never turn it into 0.
 
         Raises:
             ValueError: the lengths differ.
         """
+        ...
+
+
+@runtime_checkable
+class ReasonedScorer(Scorer, Protocol):
+    """A scorer that says why a response has no reward."""
+
+    def score_with_reasons(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> Rewards:
+        """Scores as `Scorer.score`, with a reason for each response that has no reward."""
         ...
 
 

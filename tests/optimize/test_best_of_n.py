@@ -11,13 +11,12 @@ from guerdon.data.formats import read_record
 from guerdon.errors import DataError
 from guerdon.metrics import best_of_n_kl
 from guerdon.optimize.best_of_n import best_of_n, candidate_records, rewards_of, training_records
-from guerdon.optimize.candidates import Candidates
-from guerdon.types import Comparison, Message
+from guerdon.types import Candidates, Comparison, Message
 
 
 def pool(count: int, size: int, seed: int = 0) -> tuple[list[Candidates], np.ndarray]:
     rng = np.random.default_rng(seed)
-    candidates = [Candidates(f"p{i}", tuple(f"r{j}" for j in range(size))) for i in range(count)]
+    candidates = [Candidates(prompt=f"p{i}", responses=tuple(f"r{j}" for j in range(size))) for i in range(count)]
     return candidates, rng.uniform(size=(count, size))
 
 
@@ -60,7 +59,9 @@ def test_what_has_no_reward_takes_no_part_and_is_never_zero() -> None:
 
 def test_groups_are_drawn_whole() -> None:
     candidates, rewards = pool(40, 4)
-    grouped = [Candidates(one.prompt, one.responses, group=str(i % 2)) for i, one in enumerate(candidates)]
+    grouped = [
+        Candidates(prompt=one.prompt, responses=one.responses, group=str(i % 2)) for i, one in enumerate(candidates)
+    ]
     rewards[::2] += 5
     free, tied = (best_of_n(c, {"r": list(rewards)}).curves[0].means[0] for c in (candidates, grouped))
     assert tied.high - tied.low > 2 * (free.high - free.low)
@@ -79,7 +80,10 @@ def test_rewards_are_split_by_prompt_and_infinity_is_none() -> None:
             assert references == ["ref", "ref", None]
             return np.array([len(response) or np.inf for response in responses])
 
-    found = rewards_of(Lengths(), [Candidates("p", ("a", ""), "ref"), Candidates("q", ("abc",))])
+    found = rewards_of(
+        Lengths(),
+        [Candidates(prompt="p", responses=("a", ""), reference="ref"), Candidates(prompt="q", responses=("abc",))],
+    )
     np.testing.assert_array_equal(found[0], [1, np.nan])
     np.testing.assert_array_equal(found[1], [3])
 
@@ -87,10 +91,10 @@ def test_rewards_are_split_by_prompt_and_infinity_is_none() -> None:
 def test_training_rows_are_of_layouts_that_are_read_back() -> None:
     chat = (Message("system", "s"), Message("user", "q"))
     candidates = [
-        Candidates("p", ("a", "b", "c")),
-        Candidates(chat, ("x", "y")),
-        Candidates("t", ("m", "n")),
-        Candidates("n", ("o",)),
+        Candidates(prompt="p", responses=("a", "b", "c")),
+        Candidates(prompt=chat, responses=("x", "y")),
+        Candidates(prompt="t", responses=("m", "n")),
+        Candidates(prompt="n", responses=("o",)),
     ]
     rewards = [np.array([1.0, np.nan, 3.5]), np.array([2.0, 1.0]), np.array([1.0, 1.0]), np.array([np.nan])]
     best, pairs = training_records(candidates, rewards)

@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from guerdon.data.requests import Request, read_prompts
+from guerdon.data.requests import read_prompts
 from guerdon.errors import DataError, OutputError, TextError
 from guerdon.optimize.candidates import read_candidates, sample_candidates
-from guerdon.types import Message, Origin, Prompt
+from guerdon.types import Candidates, Message, Origin, Prompt
 
-REQUESTS = [
-    Request({}, f"p{i}", (), {}, reference="r" if i else None, origin=Origin("x.jsonl", i + 1)) for i in range(3)
-]
+REQUESTS = [Candidates(prompt=f"p{i}", reference="r" if i else None, origin=Origin("x.jsonl", i + 1)) for i in range(3)]
 
 
 def lines(path: Path, *records: Any) -> str:
@@ -90,9 +88,9 @@ def test_responses_of_one_prompt_are_joined(tmp_path: Path) -> None:
         {"prompt": "q", "chosen": "x", "rejected": "y"},
     )
     plain, referenced, pair = read_candidates(source)
-    assert (plain.responses, plain.given, plain.reference) == (("a", "b"), (1.0, 2.0), None)
-    assert (referenced.responses, referenced.given, referenced.reference) == (("c", "d"), (3.0, 4.0), "r")
-    assert (pair.responses, pair.given) == (("x", "y"), None)
+    assert (plain.responses, plain.scores, plain.reference) == (("a", "b"), (1.0, 2.0), None)
+    assert (referenced.responses, referenced.scores, referenced.reference) == (("c", "d"), (3.0, 4.0), "r")
+    assert (pair.responses, pair.scores) == (("x", "y"), None)
 
 
 def test_a_file_with_nothing_to_pick_from_is_refused(tmp_path: Path) -> None:
@@ -115,13 +113,13 @@ def test_prompts_are_read_from_whatever_has_them(tmp_path: Path) -> None:
     found = read_prompts(source)
     assert [request.prompt for request in found] == ["p", (Message("user", "q"),), "do\n\nthis"]
     assert (found[0].reference, found[0].group, found[0].origin) == ("r", "g", Origin(source, 1))
-    assert [request.answer for request in found] == ["r", "a", None]
+    assert [request.demonstration for request in found] == ["r", "a", None]
     assert (
         len(read_prompts("starter:test")) == len({str(request.prompt) for request in read_prompts("starter:test")}) > 20
     )
     code = next(request for request in read_prompts("starter:test:en") if request.reference)
     assert "assert" in code.reference, "unit tests are for scorers, and no answer to learn"
-    assert "assert" not in code.answer
+    assert "assert" not in code.demonstration
 
 
 def test_rows_without_a_prompt_are_listed(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.data.requests import Request
 from guerdon.optimize.monitor import Monitor, distinct, fit_gao, read_looks, repetition
 from guerdon.optimize.rl.update import reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
+from guerdon.types import Candidates
 
 
 def test_repetition_and_diversity() -> None:
@@ -55,7 +55,7 @@ def test_looks(tiny_llama: str, tmp_path: Any) -> None:
             return scores
 
     policy = Policy.load(tiny_llama, device="cpu")
-    requests = [Request({}, prompt, (), {}) for prompt in ("boil", "cool", "add")]
+    requests = [Candidates(prompt=prompt) for prompt in ("boil", "cool", "add")]
     made = {
         "proxy": Falling(), "gold": None, "record": tmp_path / "looks.jsonl", "samples": 2, "patience": 2,
         "reference": reference_of(PolicyNet(policy.model)), "sampling": Sampling(max_new_tokens=4),

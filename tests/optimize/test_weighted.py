@@ -13,13 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from guerdon import losses
-from guerdon.data.requests import Request
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
 from guerdon.optimize.config import WeightedConfig
 from guerdon.optimize.weighted import train_weighted
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.types import Origin, Prompt
+from guerdon.types import Candidates, Origin, Prompt
 
 PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
 
@@ -31,9 +30,9 @@ class Share:
         return np.array([text.count("e") / len(text) if text else math.nan for text in responses], dtype=np.float32)
 
 
-def requests(answer: str | None = None) -> list[Request]:
+def requests(answer: str | None = None) -> list[Candidates]:
     return [
-        Request({}, prompt, (), {}, origin=Origin("x.jsonl", line), answer=answer)
+        Candidates(prompt=prompt, origin=Origin("x.jsonl", line), demonstration=answer)
         for line, prompt in enumerate(PROMPTS, start=1)
     ]
 
@@ -174,10 +173,10 @@ def test_answers_that_are_worth_the_same_move_nothing(tiny_llama: str, tmp_path:
 
 
 def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Path) -> None:
-    long = Request({}, "egg " * 600, (), {}, None, Origin("x.jsonl", 7))
+    long = Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 7))
     with pytest.raises(DataError, match=r"^x\.jsonl:7: too long: the prompt"):
         train_weighted(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
-    behind = Request({}, "egg", (), {}, origin=Origin("x.jsonl", 8), answer="egg " * 600)
+    behind = Candidates(prompt="egg", origin=Origin("x.jsonl", 8), demonstration="egg " * 600)
     with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and answer"):
         train_weighted(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))
 

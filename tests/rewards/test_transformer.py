@@ -172,7 +172,7 @@ def test_a_lora_model_keeps_its_head_through_saving_and_merging(
     merged = TransformerReward.load(tmp_path / "merged")
     assert merged.contract.base == ""
     assert not hasattr(merged.net.model, "peft_config")
-    close(merged.attributes(*texts), expected)
+    np.testing.assert_allclose(merged.attributes(*texts), expected, rtol=0, atol=5e-5)  # W + BA rounds differently
     assert np.array_equal(reward.attributes(*texts), expected), "merging leaves the model itself alone"
 
 

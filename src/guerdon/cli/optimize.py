@@ -18,10 +18,10 @@ from guerdon.optimize.config import RLConfig, WeightedConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guerdon.data.requests import Request
     from guerdon.metrics import Floats, Interval
     from guerdon.optimize.best_of_n import BestOfN
-    from guerdon.optimize.candidates import Answering, Candidates
+    from guerdon.optimize.candidates import Answering
+    from guerdon.types import Candidates
 
 SETTINGS = "settings.json"
 DRIFT_PAGE = "monitor.html"
@@ -150,7 +150,7 @@ def _check_folder(out: Path, pick: _Pick, resume: bool) -> None:
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
 
 
-def _claim(out: Path, pick: _Pick, requests: Sequence[Request] = ()) -> None:
+def _claim(out: Path, pick: _Pick, requests: Sequence[Candidates] = ()) -> None:
     """Makes the folder ours, once it is sure that there is something to run, and that it is of these prompts."""
     from guerdon.files import atomic_write
     from guerdon.optimize.prompts import fingerprint_of
@@ -188,7 +188,7 @@ def _candidates(
 
 
 def _answering(
-    pick: _Pick, requests: Sequence[Request], options: dict[str, Any], *, device: str | None, trust_remote_code: bool
+    pick: _Pick, requests: Sequence[Candidates], options: dict[str, Any], *, device: str | None, trust_remote_code: bool
 ) -> Answering:
     from guerdon.optimize.prompts import check_lengths
     from guerdon.policy.endpoint import Endpoint
@@ -208,7 +208,7 @@ def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:
     """The scores of the data itself, where all answers have one."""
     import numpy as np
 
-    given = [one.given for one in candidates]
+    given = [one.scores for one in candidates]
     if any(scores is None for scores in given):
         return {}
     return {"score in the data": [np.asarray(scores, dtype=np.float64) for scores in given]}

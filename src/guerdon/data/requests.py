@@ -13,7 +13,7 @@ from guerdon.data.read import STARTER_PARTS, Faults
 from guerdon.data.values import Fields, items, label, response
 from guerdon.data.write import plain, row_record
 from guerdon.errors import DataError
-from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, prompt_text, response_texts
+from guerdon.types import AnyRow, Candidates, Comparison, Origin, Prompt, Ranking, Rating, prompt_text, response_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,6 @@ class Request:
     """What scorers that need one hold a response against: a text, an answer, unit tests."""
     origin: Origin | None = None
     group: str = ""
-    answer: str | None = None
-    """Of a prompt: a good answer, to be learnt by likelihood; what was chosen, or the reference."""
 
 
 _ONE: Mapping[str, int | slice] = {"score": 0}
@@ -111,8 +109,8 @@ def requests_of(record: Record, origin: Origin | None = None) -> list[Request]:
         ) from None
 
 
-def read_prompts(source: str) -> list[Request]:
-    """The distinct prompts of a source, as requests without texts; judgements are not needed, and not read.
+def read_prompts(source: str) -> list[Candidates]:
+    """The distinct prompts of a source, without responses; judgements are not needed, and not read.
 
     Raises:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
@@ -121,37 +119,45 @@ def read_prompts(source: str) -> list[Request]:
         from guerdon.data.starter import starter_items
 
         return [
-            Request({}, item.prompt, (), {}, item.tests, group=item.id, answer=item.reference)
+            Candidates(prompt=item.prompt, reference=item.tests, group=item.id, demonstration=item.reference)
             for item in starter_items(**STARTER_PARTS[source])
         ]
-    faults, found = Faults(), dict[str, Request]()
+    faults, found = Faults(), dict[str, Candidates]()
     for origin, record in iter_records(source):
         try:
             if isinstance(record, DataError):
                 raise record
-            request = _prompt_of(record, origin)
+            found_prompt = _prompt_of(record, origin)
         except DataError as error:
             faults.add(error if error is record else DataError(f"{origin}: {error}"))
         else:
-            found.setdefault(prompt_text(request.prompt), request)
+            found.setdefault(prompt_text(found_prompt.prompt), found_prompt)
     faults.raise_if_any(source, len(found))
     return list(found.values())
 
 
-def _prompt_of(record: Record, origin: Origin) -> Request:
+def _prompt_of(record: Record, origin: Origin) -> Candidates:
     columns = {name for name, value in record.items() if value is not None}
     if columns.isdisjoint(PROMPTS):
         return _prompt_of_row(read_record(record, origin)[0])
     fields = Fields(record, origin)
     chosen = record.get("chosen")
     asked, base = take_prompt(fields), fields.base()
-    answer = chosen if isinstance(chosen, str) else base["reference"]
-    return Request({}, asked, (), {}, base["reference"], origin, base["group"], answer)
+    demonstration = chosen if isinstance(chosen, str) else base["reference"]
+    return Candidates(prompt=asked, demonstration=demonstration, **base)
 
 
-def _prompt_of_row(row: AnyRow) -> Request:
-    answer = row.chosen if isinstance(row, Comparison) else row.reference
-    return Request({}, row.prompt, (), {}, row.reference, row.origin, row.group, answer)
+def _prompt_of_row(row: AnyRow) -> Candidates:
+    return Candidates(
+        prompt=row.prompt,
+        reference=row.reference,
+        demonstration=row.chosen if isinstance(row, Comparison) else row.reference,
+        subset=row.subset,
+        group=row.group,
+        id=row.id,
+        extra=row.extra,
+        origin=row.origin,
+    )
 
 
 def _of_row(row: AnyRow) -> Request:

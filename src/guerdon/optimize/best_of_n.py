@@ -24,8 +24,7 @@ from guerdon.metrics import (
     cluster_codes,
     percentile_interval,
 )
-from guerdon.optimize.candidates import Candidates
-from guerdon.types import Scorer, prompt_text
+from guerdon.types import Candidates, Scorer, prompt_text
 
 FULL_SHARE = 0.9
 """Where the data decides n: the largest for which this share of the prompts has enough answers."""

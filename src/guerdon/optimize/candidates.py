@@ -5,68 +5,50 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from guerdon.data.requests import Request, read_requests
 from guerdon.errors import DataError, OutputError, TextError
 from guerdon.files import output_error
-from guerdon.types import Origin, Prompt, prompt_text
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Responses to one prompt, one of which is to be picked."""
-
-    prompt: Prompt
-    responses: tuple[str, ...]
-    reference: str | None = None
-    group: str = ""
-    """What the bootstrap draws as one; empty means the prompt."""
-    given: tuple[float, ...] | None = None
-    """The score that the data has for each response (of people, mostly); None without one."""
-    origin: Origin | None = None
-
+from guerdon.types import Candidates, Prompt, prompt_text
 
 Answering = Callable[[Sequence[Prompt], Collection[int]], Iterator[tuple[int, list[str]]]]
 """Prompts, and which of them are done -> (index, responses) of each other prompt, in any order."""
 
 
 def sample_candidates(
-    requests: Sequence[Request], answer: Answering, kept: Path, on_prompt: Callable[[int], None] = lambda count: None
+    prompts: Sequence[Candidates], answer: Answering, kept: Path, on_prompt: Callable[[int], None] = lambda count: None
 ) -> list[Candidates]:
     """Lets a policy answer, and keeps what it said as it comes, so that a run that was cut short can go on.
 
     Args:
-        requests: the prompts.
+        prompts: what is asked.
         answer: who answers.
         kept: JSON Lines, one prompt each; what it holds already is not asked for again.
         on_prompt: called with how many more prompts have their answers.
 
     Returns:
-        Candidates in the order of the requests.
+        The prompts with their responses, in the same order.
 
     Raises:
         DataError: a prompt is too long for the policy.
         OutputError: the file cannot be written.
     """
-    said = _read_kept(kept, len(requests))
+    said = _read_kept(kept, len(prompts))
     on_prompt(len(said))
     try:
         with kept.open("a", encoding="utf-8") as file:
-            for index, responses in answer([request.prompt for request in requests], set(said)):
+            for index, responses in answer([one.prompt for one in prompts], set(said)):
                 said[index] = responses
                 file.write(json.dumps({"index": index, "responses": responses}, ensure_ascii=False) + "\n")
                 file.flush()
                 on_prompt(1)
     except TextError as error:
-        raise error.at(requests[error.index].origin) from None
+        raise error.at(prompts[error.index].origin) from None
     except OSError as error:
         raise output_error(kept, error) from error
-    return [
-        Candidates(request.prompt, tuple(said[index]), request.reference, request.group, origin=request.origin)
-        for index, request in enumerate(requests)
-    ]
+    return [replace(one, responses=tuple(said[index])) for index, one in enumerate(prompts)]
 
 
 def _read_kept(kept: Path, prompts: int) -> dict[int, list[str]]:
@@ -102,10 +84,15 @@ def read_candidates(source: str) -> list[Candidates]:
     """
     found: dict[tuple[str, str | None], list[Candidates]] = {}
     for request in read_requests(source):
-        one = Candidates(request.prompt, request.texts, request.reference, request.group, _given(request))
-        found.setdefault((prompt_text(request.prompt), request.reference), []).append(
-            replace(one, origin=request.origin)
+        one = Candidates(
+            prompt=request.prompt,
+            responses=request.texts,
+            scores=_scores(request),
+            reference=request.reference,
+            group=request.group,
+            origin=request.origin,
         )
+        found.setdefault((prompt_text(request.prompt), request.reference), []).append(one)
     joined = [_joined(parts) for parts in found.values()]
     several = [one for one in joined if len(one.responses) > 1]
     if not several:
@@ -116,7 +103,7 @@ def read_candidates(source: str) -> list[Candidates]:
     return several
 
 
-def _given(request: Request) -> tuple[float, ...] | None:
+def _scores(request: Request) -> tuple[float, ...] | None:
     value = request.record.get("score") if len(request.texts) == 1 else request.record.get("scores")
     values = value if isinstance(value, list) else [value]
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values)
@@ -130,7 +117,7 @@ def _joined(parts: Iterable[Candidates]) -> Candidates:
     for part in parts:
         for place, response in enumerate(part.responses):
             if given is not None:
-                given = None if part.given is None else given | {response: given.get(response, part.given[place])}
+                given = None if part.scores is None else given | {response: given.get(response, part.scores[place])}
     responses = tuple(dict.fromkeys(response for part in parts for response in part.responses))
     scores = None if given is None else tuple(given[response] for response in responses)
-    return replace(first, responses=responses, given=scores)
+    return replace(first, responses=responses, scores=scores)

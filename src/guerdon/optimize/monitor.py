@@ -20,14 +20,13 @@ import torch
 from torch import Tensor
 
 from guerdon import losses
-from guerdon.data.requests import Request
 from guerdon.files import atomic_write
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
 from guerdon.policy.model import Answer, Policy
 from guerdon.policy.net import PolicyNet
-from guerdon.types import Scorer, prompt_text
+from guerdon.types import Candidates, Scorer, prompt_text
 
 LOOKS_FILE = "monitor.jsonl"
 SHOWN = 4
@@ -66,7 +65,7 @@ class Monitor:
     def __init__(
         self,
         policy: Policy,
-        requests: Sequence[Request],
+        requests: Sequence[Candidates],
         proxy: Scorer,
         gold: Scorer | None,
         record: Path,

@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guerdon.data.requests import Request
 from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
+from guerdon.types import Candidates
 
 if TYPE_CHECKING:
     from guerdon.policy.model import Policy
@@ -33,7 +33,7 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
         skip = 0
 
 
-def check_lengths(policy: Policy, requests: Sequence[Request], *, room: int) -> None:
+def check_lengths(policy: Policy, requests: Sequence[Candidates], *, room: int) -> None:
     """Finds out whether every prompt leaves the policy `room` tokens for its answer.
 
     Raises:
@@ -45,7 +45,7 @@ def check_lengths(policy: Policy, requests: Sequence[Request], *, room: int) -> 
         raise error.at(requests[error.index].origin) from None
 
 
-def fingerprint_of(requests: Sequence[Request]) -> dict[str, Any]:
+def fingerprint_of(requests: Sequence[Candidates]) -> dict[str, Any]:
     """What tells one set of prompts from another."""
     digest = hashlib.sha256()
     for request in requests:
@@ -53,5 +53,5 @@ def fingerprint_of(requests: Sequence[Request]) -> dict[str, Any]:
     return {"rows": len(requests), "sha256": digest.hexdigest()}
 
 
-def _told(request: Request) -> str:
-    return json.dumps([prompt_value(request.prompt), request.reference, request.answer], ensure_ascii=False)
+def _told(request: Candidates) -> str:
+    return json.dumps([prompt_value(request.prompt), request.reference, request.demonstration], ensure_ascii=False)

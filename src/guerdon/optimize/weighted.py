@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from guerdon import losses
-from guerdon.data.requests import Request
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.config import WeightedConfig
@@ -38,7 +37,7 @@ from guerdon.runs.callbacks import OnStep, run_callbacks
 from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
 from guerdon.runs.ranks import main_process_first
 from guerdon.runs.trainer import Step, StepTrainer, checkpoint_steps, step_arguments
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer
 
 
 class WeightedPolicy(nn.Module):
@@ -89,7 +88,7 @@ class WeightedTrainer(StepTrainer):
         *,
         policy: Policy,
         scorer: Scorer,
-        requests: Sequence[Request],
+        requests: Sequence[Candidates],
         config: WeightedConfig,
         **options: Any,
     ) -> None:
@@ -190,7 +189,7 @@ def _no_figures() -> Tensor:
 
 
 def _encode(
-    policy: Policy, requests: Sequence[Request], config: WeightedConfig
+    policy: Policy, requests: Sequence[Candidates], config: WeightedConfig
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Of each request the tokens of its prompt, and those of its good answer (none where it has none).
 
@@ -199,18 +198,18 @@ def _encode(
     """
     try:
         prompts = policy.encode([request.prompt for request in requests], room=config.max_new_tokens)
-        answers = policy.encode_answers(prompts, [(r.prompt, r.answer or "") for r in requests])
+        answers = policy.encode_answers(prompts, [(r.prompt, r.demonstration or "") for r in requests])
     except TextError as error:
         raise error.at(requests[error.index].origin) from None
     return [
-        (tuple(prompt), tuple(answer) if request.answer else ())
+        (tuple(prompt), tuple(answer) if request.demonstration else ())
         for request, prompt, answer in zip(requests, prompts, answers, strict=True)
     ]
 
 
 def train_weighted(
     scorer: Scorer,
-    requests: Sequence[Request],
+    requests: Sequence[Candidates],
     out: str | Path,
     config: WeightedConfig | None = None,
     *,

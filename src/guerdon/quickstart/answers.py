@@ -17,12 +17,11 @@ from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
 from guerdon.metrics import Floats, Interval, spearman
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
-from guerdon.optimize.candidates import Candidates
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.examples import judged
 from guerdon.quickstart.plan import UNREADABLE_ROW, unread_share
 from guerdon.rewards.rules import ChrF, LengthReward
-from guerdon.types import AnyRow, Prompt, Reference, prompt_text
+from guerdon.types import AnyRow, Candidates, Prompt, Reference, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -89,7 +88,7 @@ def questions(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy
     kept = [row for row, lost in zip(rows, unread_share(tokenizer, rows), strict=True) if lost <= UNREADABLE_ROW]
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
     best |= {prompt_text(each.prompt): (each.prompt, each.best) for each in judged(kept)}
-    known = [Candidates(prompt, (), reference) for text, (prompt, reference) in best.items()]
+    known = [Candidates(prompt=prompt, reference=reference) for text, (prompt, reference) in best.items()]
     short = [one for one in known if len(prompt_text(one.prompt)) <= _LONGEST_PROMPT]
     fits = [one for one in short if _fits(policy, one.prompt)]
     places = np.linspace(0, len(fits) - 1, min(len(fits), MOST_PROMPTS)).round().astype(int)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from guerdon.data.requests import Request
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
 from guerdon.optimize.candidates import Answering, sample_candidates
 from guerdon.recipes.choices import Choice, training_rows
 from guerdon.rewards.rules import ChrF, LengthReward, UnitTests
 from guerdon.rewards.tfidf import TfidfReward
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer
 
 
 def pick_answers(
@@ -40,7 +39,7 @@ def pick_answers(
     """
     places = np.unique(np.linspace(0, len(choices) - 1, min(asked, len(choices))).round().astype(int))
     requests = [
-        Request({}, choice.prompt, (), {}, choice.reference, group=choice.key)
+        Candidates(prompt=choice.prompt, reference=choice.reference, group=choice.key)
         for choice in (choices[place] for place in places)
     ]
     candidates = sample_candidates(requests, answering, kept)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.data.requests import Request
 from guerdon.optimize.rl.env import TextEnv, TextSpace
 from guerdon.rewards.compose import WeightedSum
 from guerdon.rewards.rules import LengthReward
-from guerdon.types import Message
+from guerdon.types import Candidates, Message
 
-ASKED = [Request({}, "boil an egg?", (), {}), Request({}, (Message("user", "行星?"),), (), {}, reference="木星")]
+ASKED = [Candidates(prompt="boil an egg?"), Candidates(prompt=(Message("user", "行星?"),), reference="木星")]
 
 
 class Watched:

@@ -17,7 +17,6 @@ import ray
 import torch
 from transformers import AutoModelForCausalLM
 
-from guerdon.data.requests import Request
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
 from guerdon.optimize.config import RLConfig
 from guerdon.optimize.monitor import peak, read_looks
@@ -25,7 +24,7 @@ from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.run import train_rl
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.types import Message, Origin, Prompt
+from guerdon.types import Candidates, Message, Origin, Prompt
 
 PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
 
@@ -48,8 +47,8 @@ def _one_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-def requests() -> list[Request]:
-    return [Request({}, prompt, (), {}, None, Origin("x.jsonl", line)) for line, prompt in enumerate(PROMPTS, start=1)]
+def requests() -> list[Candidates]:
+    return [Candidates(prompt=prompt, origin=Origin("x.jsonl", line)) for line, prompt in enumerate(PROMPTS, start=1)]
 
 
 def config(policy: str, **options: Any) -> RLConfig:
@@ -208,7 +207,7 @@ def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: str, tmp_path: Path) -> None:
-    long = [*requests(), Request({}, "egg " * 600, (), {}, None, Origin("x.jsonl", 5))]
+    long = [*requests(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
     with pytest.raises(DataError, match=r"x\.jsonl:5.*too long"):
         train_rl(Share(), long, tmp_path / "a", config(tiny_llama))
     with pytest.raises(ConfigError, match="no algorithm 'a2c'"):
@@ -229,7 +228,7 @@ def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> No
             share = super().score(prompts, responses)
             return np.where(share > 0.34, 0.3 - share, share)
 
-    held_out = [Request({}, "How large is the planet?", (), {}), Request({}, "boil water", (), {})]
+    held_out = [Candidates(prompt="How large is the planet?"), Candidates(prompt="boil water")]
     settings = config(tiny_llama, epochs=40, look_every=2, look_samples=16, patience=3)
     trained = train_rl(Share(), requests(), tmp_path, settings, validation=held_out, gold=Gold())
     looks = read_looks(tmp_path / "run" / "monitor.jsonl")

@@ -15,11 +15,10 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from guerdon.data.requests import Request
 from guerdon.optimize.config import RLConfig
 from guerdon.rewards.compose import Composed
 from guerdon.rewards.load import load_scorer
-from guerdon.types import Message, Prompt, Scorer
+from guerdon.types import Candidates, Message, Prompt, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Given:
     """What a run is made from, as it goes through RLlib's configuration, which is copied again and again: once."""
 
     settings: RLConfig
-    requests: Sequence[Request]
+    requests: Sequence[Candidates]
     scorer: Scorer | str
     reply: Reply | None = None
 
@@ -69,7 +68,7 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
     """
 
     def __init__(
-        self, requests: Sequence[Request], scorer: Scorer | str, *, reply: Reply | None = None, turns: int = 1
+        self, requests: Sequence[Candidates], scorer: Scorer | str, *, reply: Reply | None = None, turns: int = 1
     ) -> None:
         """Makes the environment.
 
@@ -85,7 +84,7 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
         self.requests, self.scorer, self.reply, self.turns = requests, scorer, reply, turns
         self.num_envs = 0
         self.conversations: list[tuple[Message, ...]] = []
-        self._asked: list[Request] = []
+        self._asked: list[Candidates] = []
         self._live: list[int] = []
         self._turn = 0
 

@@ -18,7 +18,6 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from safetensors.torch import load_file, save_file
 
-from guerdon.data.requests import Request
 from guerdon.errors import ConfigError
 from guerdon.files import check_writable, output_error
 from guerdon.optimize.config import RLConfig
@@ -35,16 +34,16 @@ from guerdon.rewards.load import load_scorer
 from guerdon.runs.callbacks import METRICS_FILE, OnStep, forget_after
 from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
 from guerdon.runs.trainer import checkpoint_steps
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer
 
 
 def train_rl(
     scorer: Scorer | str,
-    requests: Sequence[Request],
+    requests: Sequence[Candidates],
     out: str | Path,
     config: RLConfig | None = None,
     *,
-    validation: Sequence[Request] = (),
+    validation: Sequence[Candidates] = (),
     gold: Scorer | None = None,
     reply: Reply | None = None,
     resume: bool = False,
@@ -109,7 +108,7 @@ class Watched:
         policy: Policy,
         proxy: Scorer,
         gold: Scorer | None,
-        requests: Sequence[Request],
+        requests: Sequence[Candidates],
         run: Path,
         config: RLConfig,
     ) -> None:

@@ -45,7 +45,7 @@ def test_verb_help_imports_nothing_heavy(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_verb_is_a_documented_function(verb: str) -> None:
-    module, name = VERBS[verb][0].split(":")
+    module, name = VERBS[verb].command.split(":")
     function = getattr(importlib.import_module(module), name)
     assert inspect.isfunction(function)
     assert inspect.getdoc(function)
@@ -64,7 +64,7 @@ def test_help_lists_every_verb(args: list[str], capsys: pytest.CaptureFixture[st
     assert main(args) == 0
     out = capsys.readouterr().out
     assert out.rstrip("\n") == usage()
-    for verb, (_, text) in VERBS.items():
+    for verb, (_, text, _) in VERBS.items():
         assert f"  {verb} " in out
         assert text in out
 
@@ -96,20 +96,3 @@ def test_find_verb_prefers_two_words() -> None:
     assert find_verb(["train", "data.jsonl"]) == ("train", ["data.jsonl"])
     assert find_verb(["data"]) is None
     assert find_verb([]) is None
-
-
-@pytest.mark.parametrize("name", guerdon.__all__)
-def test_public_name_is_the_object_and_not_a_stage_folder(name: str) -> None:
-    """`train` and `evaluate` are functions and folders too; an import of the folder must not hide the function."""
-    code = (
-        f"from guerdon import {name} as first; import guerdon; import {guerdon._HOMES[name]};"
-        f"assert not isinstance(first, type(guerdon)), first;"
-        f"assert guerdon.{name} is first, guerdon.{name}"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-
-
-def test_unknown_public_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        guerdon.nothing  # noqa: B018

@@ -52,9 +52,8 @@ def unit_of(module: str, package: str) -> str | None:
     parts = module.split(".")
     if parts[0] != package or len(parts) == 1:
         return None
-    home = guerdon._HOMES.get(parts[1])
-    if home is not None and len(parts) == 2:
-        return home.split(".")[1]
+    if parts[1] in guerdon.__all__ and len(parts) == 2:
+        return guerdon._HOMES.get(parts[1], "guerdon.types").split(".")[1]
     return None if parts[1].startswith("__") else parts[1]
 
 

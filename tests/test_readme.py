@@ -95,7 +95,7 @@ def test_readme_shows_the_help() -> None:
 def test_contributing_has_the_table_of_verbs() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `([^`]+)` \| `([^`]+:[^`]+)` \| (.*) \|$", text, re.MULTILINE)
-    assert table == [(verb, function, help_line) for verb, (function, help_line) in VERBS.items()]
+    assert table == [(name, verb.command, verb.about) for name, verb in VERBS.items()]
 
 
 def test_contributing_names_only_what_is_there() -> None:

@@ -1,6 +1,15 @@
 """Guerdon: a reward-model workbench for language models.
 
-Stages have their functions in their own folders: `guerdon.train.run.train`, `guerdon.evaluate.agreement.evaluate`.
+Every verb of the command line is a function here, and every function takes plain Python objects or the names that the
+command line takes. A reward is anything that scores text:
+
+    >>> import guerdon
+    >>> longest = guerdon.load_scorer("longest")
+    >>> longest.score(["How long does an egg take?"] * 2, ["Eight minutes.", "It depends."]).tolist()
+    [14.0, 11.0]
+
+Names are imported when they are first asked for, so `import guerdon` is instant. No name is that of a package, so
+`guerdon.train` is always the folder of the stage and `guerdon.train_reward_model` the function.
 """
 
 from __future__ import annotations
@@ -10,32 +19,69 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guerdon.data.read import load_rows
+    from guerdon.errors import GuerdonError
+    from guerdon.optimize.config import RLConfig, WeightedConfig
     from guerdon.rewards.load import load_scorer
-    from guerdon.types import Comparer, Comparison, Message, Ranking, Rating, Reference, Scorer
+    from guerdon.rewards.scoring import score_texts
+    from guerdon.train.config import TrainConfig
+    from guerdon.types import (
+        Candidates,
+        Comparer,
+        Comparison,
+        Message,
+        Ranking,
+        Rating,
+        ReasonedScorer,
+        Reference,
+        Rewards,
+        Scorer,
+        ToolCall,
+    )
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "load_rows": "guerdon.data.read",
-    "load_scorer": "guerdon.rewards.load",
-    **dict.fromkeys(("Comparer", "Comparison", "Message", "Ranking", "Rating", "Reference", "Scorer"), "guerdon.types"),
-}
-
 __all__ = [
+    "Candidates",
     "Comparer",
     "Comparison",
+    "GuerdonError",
     "Message",
+    "RLConfig",
     "Ranking",
     "Rating",
+    "ReasonedScorer",
     "Reference",
+    "Rewards",
     "Scorer",
+    "ToolCall",
+    "TrainConfig",
+    "WeightedConfig",
     "load_rows",
     "load_scorer",
+    "score_texts",
 ]
+
+_HOMES = {
+    "GuerdonError": "guerdon.errors",
+    "RLConfig": "guerdon.optimize.config",
+    "TrainConfig": "guerdon.train.config",
+    "WeightedConfig": "guerdon.optimize.config",
+    "load_rows": "guerdon.data.read",
+    "load_scorer": "guerdon.rewards.load",
+    "score_texts": "guerdon.rewards.scoring",
+}
+"""Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name from its home when it is first asked for, so that `import guerdon` stays instant."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    """Imports a public name from its home when it is first asked for."""
+    if name in __all__:
+        value = getattr(importlib.import_module(_HOMES.get(name, "guerdon.types")), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'guerdon' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return sorted({*globals(), *__all__})

@@ -6,31 +6,70 @@ import importlib
 import logging
 import os
 import sys
+from typing import NamedTuple
 
 from guerdon import __version__
 from guerdon.errors import GuerdonError
 
-VERBS: dict[str, tuple[str, str]] = {
-    "quickstart": ("guerdon.cli.quickstart:quickstart", "train, evaluate, score and explain; writes report.html"),
-    "data info": ("guerdon.cli.data:info", "what a data file holds: kinds, subsets, lengths, ties"),
-    "data check": ("guerdon.cli.data:check", "every bad row, with file and line"),
-    "data split": ("guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row"),
-    "data convert": ("guerdon.cli.data:convert", "any known layout into Guerdon's own"),
-    "train": ("guerdon.cli.train:train", "a reward model from comparisons, ratings, rankings or references"),
-    "evaluate": ("guerdon.cli.evaluate:evaluate", "agreement with people, beside trivial baselines, with intervals"),
-    "score": ("guerdon.cli.score:score", "give every response its reward"),
-    "optimize best-of-n": ("guerdon.cli.optimize:best_of_n", "the best of n answers by a reward, and what that gains"),
-    "optimize weighted": ("guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT"),
-    "optimize rl": ("guerdon.cli.optimize:rl", "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib"),
-    "recipe": ("guerdon.cli.recipe:recipe", "an application, from judgements to better picks, beside baselines"),
+
+class Verb(NamedTuple):
+    """A line of the table."""
+
+    command: str
+    """`module:function` that parses, calls and prints."""
+    about: str
+    """One line of help."""
+    function: str
+    """The function of `guerdon` that does the work, for scripts."""
+
+
+VERBS: dict[str, Verb] = {
+    "quickstart": Verb(
+        "guerdon.cli.quickstart:quickstart",
+        "train, evaluate, score and explain; writes report.html",
+        "run_quickstart",
+    ),
+    "data info": Verb(
+        "guerdon.cli.data:info", "what a data file holds: kinds, subsets, lengths, ties", "describe_data"
+    ),
+    "data check": Verb("guerdon.cli.data:check", "every bad row, with file and line", "check_data"),
+    "data split": Verb(
+        "guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row", "split_data"
+    ),
+    "data convert": Verb("guerdon.cli.data:convert", "any known layout into Guerdon's own", "convert_data"),
+    "train": Verb(
+        "guerdon.cli.train:train",
+        "a reward model from comparisons, ratings, rankings or references",
+        "train_reward_model",
+    ),
+    "evaluate": Verb(
+        "guerdon.cli.evaluate:evaluate",
+        "agreement with people, beside trivial baselines, with intervals",
+        "evaluate_reward",
+    ),
+    "score": Verb("guerdon.cli.score:score", "give every response its reward", "score_rows"),
+    "optimize best-of-n": Verb(
+        "guerdon.cli.optimize:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
+    ),
+    "optimize weighted": Verb(
+        "guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
+    ),
+    "optimize rl": Verb(
+        "guerdon.cli.optimize:rl",
+        "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib",
+        "train_rl_policy",
+    ),
+    "recipe": Verb(
+        "guerdon.cli.recipe:recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"
+    ),
 }
-"""Verb -> (`module:function`, one line of help), in the order of a reward model's life."""
+"""In the order of a reward model's life."""
 
 
 def usage() -> str:
     """The text of `guerdon --help`."""
     width = max(len(verb) for verb in VERBS)
-    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text, _) in VERBS.items()]
     return "\n".join(
         [
             f"guerdon {__version__}: a reward-model workbench for language models",
@@ -84,7 +123,7 @@ def _run(verb: str, args: list[str]) -> int:
     import tyro
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    module, function = VERBS[verb][0].split(":")
+    module, function = VERBS[verb].command.split(":")
     try:
         tyro.cli(getattr(importlib.import_module(module), function), args=args, prog=f"guerdon {verb}")
     except GuerdonError as error:

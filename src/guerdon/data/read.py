@@ -66,6 +66,10 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
 def load_rows(source: str, *, group: str | None = None, group_regex: str | None = None) -> list[AnyRow]:
     """All rows of a source.
 
+    Example:
+        >>> len(load_rows("starter:test:en")) > 0
+        True
+
     Args:
         source: as for `iter_rows`.
         group: as for `iter_rows`.

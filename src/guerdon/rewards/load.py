@@ -44,6 +44,10 @@ def load_scorer(
 ) -> Scorer:
     """Loads whatever gives a reward.
 
+    Example:
+        >>> load_scorer("longest").score(["How long?"], ["Eight minutes."]).tolist()
+        [14.0]
+
     Args:
         name: a folder with a reward model or an ensemble; the hub name of a single-label sequence classifier;
             a rule (`RULES`); `tfidf:DATA`, a bag of words that learns from judgements here and now, in seconds, a

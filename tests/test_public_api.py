@@ -1,0 +1,106 @@
+"""The names of `guerdon`: each is what its home defines, in whatever order it is imported, and importing is free."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import guerdon
+from guerdon.cli.main import VERBS
+
+PACKAGE = Path(guerdon.__file__).parent
+UNITS = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and not path.stem.startswith("_")}
+"""The modules and folders just below the package."""
+AWAITED = {
+    "check_data", "convert_data", "describe_data", "evaluate_reward", "run_best_of_n", "run_quickstart", "run_recipe",
+    "score_rows", "split_data", "train_reward_model", "train_rl_policy", "train_weighted_policy",
+}  # fmt: skip
+"""Functions that are still to be written."""
+
+
+def home_of(name: str) -> str:
+    return guerdon._HOMES.get(name, "guerdon.types")
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_name_is_that_of_a_package() -> None:
+    assert "train" in UNITS
+    assert not UNITS & set(guerdon.__all__)
+
+
+def test_names_are_sorted_once_and_have_one_home() -> None:
+    assert sorted(set(guerdon.__all__)) == sorted(guerdon.__all__)
+    assert set(guerdon._HOMES) <= set(guerdon.__all__)
+
+
+def test_type_checkers_see_the_same_homes() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {
+        alias.name: node.module
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {name: home_of(name) for name in guerdon.__all__}
+
+
+def test_names_and_packages_in_either_order_are_the_same_objects() -> None:
+    """An import of `guerdon.train.run` sets `guerdon.train`; that must never hide, or be hidden by, a public name."""
+    names_first = (
+        "import importlib, types, guerdon\n"
+        f"homes = { ({name: home_of(name) for name in guerdon.__all__})!r}\n"
+        "first = {name: getattr(guerdon, name) for name in homes}\n"
+        "modules = {home: importlib.import_module(home) for home in homes.values()}\n"
+        "for name, home in homes.items():\n"
+        "    assert first[name] is getattr(guerdon, name) is getattr(modules[home], name), name\n"
+        "    assert not isinstance(first[name], types.ModuleType), name\n"
+        "assert isinstance(guerdon.train, types.ModuleType)\n"
+    )
+    packages_first = names_first.replace(
+        "first = ", "[importlib.import_module(home) for home in homes.values()]\nfirst = "
+    )
+    run(names_first)
+    run(packages_first)
+
+
+def test_importing_guerdon_imports_nothing_heavy() -> None:
+    code = "import guerdon, json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    assert not set(json.loads(run(code))) & {"torch", "numpy", "pyarrow", "transformers", "rich", "tyro"}
+
+
+def test_unknown_name_is_an_attribute_error_and_dir_lists_the_public_ones() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        guerdon.nothing  # noqa: B018
+    assert set(guerdon.__all__) <= set(dir(guerdon))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_has_its_function(verb: str) -> None:
+    name = VERBS[verb].function
+    assert name in guerdon.__all__ or name in AWAITED
+    if name in guerdon.__all__:
+        assert inspect.isfunction(getattr(guerdon, name))
+
+
+@pytest.mark.parametrize("name", guerdon.__all__)
+def test_name_is_documented_and_functions_with_an_example(name: str) -> None:
+    value = getattr(importlib.import_module(home_of(name)), name)
+    text = inspect.getdoc(value) or ""
+    assert text
+    if inspect.isfunction(value):
+        assert "Example:" in text, f"{name} needs an `Example:` section in its docstring"
+        assert ">>> " in text

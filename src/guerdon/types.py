@@ -5,6 +5,7 @@ Nothing here imports torch or numpy, so that every floor above can import it for
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
@@ -217,8 +218,23 @@ def prompt_text(prompt: Prompt) -> str:
     if isinstance(prompt, str):
         return prompt
     if len(prompt) == 1 and prompt[0].role == "user":
-        return prompt[0].content
-    return "\n".join(f"{message.role}: {message.content}" for message in prompt)
+        return message_text(prompt[0])
+    return "\n".join(f"{message.role}: {message_text(message)}" for message in prompt)
+
+
+def message_text(message: Message) -> str:
+    """All that a message says as one string: reasoning in `<think>` tags, content, tool calls in `<tool_call>` tags.
+
+    This is how Qwen and Hermes models write them, and the one way in which a response, which is always a string, holds
+    a tool call.
+    """
+    calls = (
+        f'<tool_call>\n{{"name": {json.dumps(call.name, ensure_ascii=False)}, "arguments": {call.arguments}}}\n'
+        "</tool_call>"
+        for call in message.tool_calls
+    )
+    thought = f"<think>\n{message.reasoning_content}\n</think>\n\n" if message.reasoning_content else ""
+    return thought + "\n".join(filter(None, (message.content, *calls)))
 
 
 def group_key(row: Row) -> str:

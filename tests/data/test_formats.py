@@ -299,7 +299,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (PAIR | {"score_chosen": 1, "score_rejected": 2}, "score_chosen is less than score_rejected by 1"),
     (PAIR | {"prompt": []}, "column 'prompt' is an empty list"),
     (PAIR | {"prompt": [{"role": "judge", "content": "x"}]}, "the role 'judge'; known: user, assistant"),
-    (PAIR | {"prompt": [{"role": "user"}]}, r"column 'prompt\[0\].content' must be text, got null"),
+    (PAIR | {"prompt": [{"role": "user"}]}, r"column 'prompt\[0\].content' is empty"),
     (PAIR | {"prompt": ["Q?"]}, r"prompt\[0\] must be an object {role, content}, got text"),
     (PAIR | {"prompt": [USER, said("x")]}, "column 'prompt' ends with the assistant's turn"),
     (PAIR | {"prompt": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a content part that is not text"),

@@ -10,15 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from guerdon.errors import DataError
-from guerdon.types import Message, Origin, Prompt
-
-ROLES = {
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatbot"), "assistant"),
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
-}
-"""The names that data sets give to the four roles (OpenAI, ShareGPT, OpenAssistant, Gemini)."""
+from guerdon.text.messages import ROLES, kind_of, parse_messages
+from guerdon.types import Message, Origin, Prompt, message_text
 
 _HH_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
 _HELPSTEER_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
@@ -69,12 +62,6 @@ class Fields:
         common = {name: label(self.take(name), name) for name in ("subset", "group", "id")}
         reference = label(self.take("reference"), "reference") or None
         return {**common, "reference": reference, "extra": self.left, "origin": self._origin}
-
-
-def kind_of(value: object) -> str:
-    """A word for the type of a value as a data file has it."""
-    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def text(value: object, name: str) -> str:
@@ -164,8 +151,10 @@ def turns(value: object, name: str) -> tuple[Message, ...] | None:
         raise DataError(f"column {name!r} must be text or a list of {{role, content}}, got {kind_of(value)}")
     if not value:
         raise DataError(f"column {name!r} is an empty list")
-    read = (_message(turn, f"{name}[{at}]") for at, turn in enumerate(value))
-    return tuple(message for message in read if message is not None)
+    chat = parse_messages(value, name)
+    for at, message in enumerate(chat):
+        text(message_text(message), f"{name}[{at}].content")
+    return chat
 
 
 def _embedded_turns(value: str) -> object:
@@ -177,25 +166,6 @@ def _embedded_turns(value: str) -> object:
         isinstance(turn, dict) and {"role", "from"} & turn.keys() for turn in found
     )
     return found if is_chat else value
-
-
-def _message(turn: object, name: str) -> Message | None:
-    if not isinstance(turn, dict):
-        raise DataError(f"{name} must be an object {{role, content}}, got {kind_of(turn)}")
-    role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-    if not isinstance(role, str) or role.lower() not in ROLES:
-        raise DataError(f"{name} has the role {role!r}; known: user, assistant, system, tool")
-    if isinstance(content, list):
-        content = "\n".join(_part(part, name) for part in content)
-    if ROLES[role.lower()] == "system" and (content is None or content == ""):
-        return None
-    return Message(ROLES[role.lower()], text(content, f"{name}.content"))
-
-
-def _part(part: object, name: str) -> str:
-    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise DataError(f"{name} has a content part that is not text; only text can be scored")
 
 
 def transcript(value: str) -> tuple[Message, ...] | None:
@@ -224,7 +194,7 @@ def chat_prompt(chat: tuple[Message, ...], name: str) -> Prompt:
     if chat[-1].role == "assistant":
         raise DataError(f"column {name!r} ends with the assistant's turn; it must end with what is to be answered")
     for message in chat:
-        text(message.content, name)
+        text(message_text(message), name)
     return chat
 
 
@@ -244,7 +214,7 @@ def answer(value: object, name: str) -> tuple[tuple[Message, ...], str]:
         return (), text(value, name)
     if chat[-1].role != "assistant":
         raise DataError(f"column {name!r} must end with the assistant's turn, got the turn of {chat[-1].role!r}")
-    return chat[:-1], text(chat[-1].content, name)
+    return chat[:-1], text(message_text(chat[-1]), name)
 
 
 def response(value: object, name: str) -> str:

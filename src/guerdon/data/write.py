@@ -19,6 +19,7 @@ from typing import IO, Any, BinaryIO, cast
 from guerdon.data.files import COMPRESSIONS, ENDINGS, Record, split_ending
 from guerdon.errors import OutputError
 from guerdon.files import atomic_write
+from guerdon.text.messages import messages_to_dicts
 from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference
 
 _BATCH = 1024
@@ -62,9 +63,7 @@ def plain(value: Any) -> Any:
 
 def prompt_value(prompt: Prompt) -> Any:
     """The prompt as JSON has it: a string, or a list of messages."""
-    if isinstance(prompt, str):
-        return prompt
-    return [{"role": message.role, "content": message.content} for message in prompt]
+    return prompt if isinstance(prompt, str) else messages_to_dicts(prompt)
 
 
 def json_line(row: AnyRow) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from guerdon.errors import DataError
+from guerdon.text.messages import messages_to_dicts
 from guerdon.types import Message
 
 
@@ -23,9 +24,10 @@ def render_chat(tokenizer: Any, turns: Sequence[Message], *, whose: str, answeri
     """
     from jinja2 import TemplateError
 
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering))
+        return str(
+            tokenizer.apply_chat_template(messages_to_dicts(turns), tokenize=False, add_generation_prompt=answering)
+        )
     except TemplateError as error:
         roles = ", ".join(turn.role for turn in turns)
         raise DataError(

@@ -173,6 +173,12 @@ def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> 
         return PeftModel.from_pretrained(cast("PreTrainedModel", base), str(folder), adapter_name=name)
 
 
+def unwrap(model: torch.nn.Module) -> PreTrainedModel:
+    """The Transformers model itself, adapters in place: what PEFT wraps, or the model where nothing wraps it."""
+    get_base_model = getattr(model, "get_base_model", None)
+    return cast("PreTrainedModel", get_base_model() if get_base_model else model)
+
+
 def merged(model: torch.nn.Module) -> torch.nn.Module:
     """A copy with LoRA folded into the weights, head included; the model itself stays as it is."""
     return cast("torch.nn.Module", copy.deepcopy(model).merge_and_unload())  # type: ignore[operator]

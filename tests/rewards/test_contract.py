@@ -35,8 +35,8 @@ def test_a_contract_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_all_faults_of_a_contract_are_named_at_once() -> None:
     with pytest.raises(ContractError) as caught:
-        replace(CONTRACT, weights=(1.0,), scale=(1.0,), max_length=2, temperature=0.0)
-    for part in ("weights has 1 values for 2 attributes", "scale has 1", "max_length", "temperature"):
+        replace(CONTRACT, weights=(1.0,), scale=(1.0,), max_length=2, temperature=0.0, template_date="26 Jul 2024")
+    for part in ("weights has 1 values for 2 attributes", "scale has 1", "max_length", "temperature", "YYYY-MM-DD"):
         assert part in str(caught.value)
 
 

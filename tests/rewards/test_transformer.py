@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.hf import Lora
 from guerdon.rewards.contract import FILE_NAME
+from guerdon.rewards.training_data import read_training_prompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer
 
@@ -142,6 +143,16 @@ def test_it_comes_back_exactly(name: str, request: pytest.FixtureRequest, texts:
     names = {path.name for path in tmp_path.iterdir()}
     assert {"model.safetensors", "config.json", FILE_NAME} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pth", ".tmp"))]
+
+
+def test_a_model_keeps_the_hashes_of_its_training_prompts(tiny_bert: str, tmp_path: Path) -> None:
+    reward = TransformerReward.create(tiny_bert)
+    reward.save(tmp_path, training_prompts=["egg", "planet"])
+    found = read_training_prompts(tmp_path)
+    assert found is not None
+    assert found.seen(["egg", "star"]) == [True, False]
+    reward.save(tmp_path)
+    assert read_training_prompts(tmp_path) is None, "those of an earlier model are gone"
 
 
 def trained_lora(folder: str, attributes: tuple[str, ...] = ("score",)) -> TransformerReward:
@@ -348,6 +359,7 @@ def test_a_full_disk_is_an_output_error_and_the_old_model_stays(tiny_bert: str, 
     code = """
 import resource, signal, sys
 from guerdon.errors import OutputError
+from guerdon.rewards.training_data import read_training_prompts
 from guerdon.rewards.transformer import TransformerReward
 reward = TransformerReward.create(sys.argv[1])
 reward.save(sys.argv[2])

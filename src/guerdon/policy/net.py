@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from guerdon.errors import ConfigError
+from guerdon.hf import unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.policy.logps import AnswerBatch, inputs_of, states_of, token_logps
 
@@ -27,8 +28,7 @@ class PolicyNet(nn.Module):
     @property
     def language_model(self) -> Any:
         """The Transformers model itself, adapters in place."""
-        get_base_model = getattr(self.model, "get_base_model", None)
-        return get_base_model() if get_base_model else self.model
+        return unwrap(self.model)
 
     @property
     def backbone(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +15,9 @@ from guerdon.files import atomic_write
 FILE_NAME = "guerdon.json"
 FORMAT = 1
 """Rises when a reader of the older format would give other scores."""
+
+TEMPLATE_DATE = "2024-07-26"
+"""The day that Llama 3's templates write where there is no clock."""
 
 Rendering = Literal["pair", "chat", "plain"]
 Pooling = Literal["native", "first", "mean", "last"]
@@ -40,6 +44,9 @@ class ScoreContract:
     truncation_side: Literal["left"] = "left"
     chat_template_sha256: str = ""
     """Of the tokenizer's chat template, where `rendering` is `chat`."""
+    template_date: str = TEMPLATE_DATE
+    """The day that a chat template reads from its clock (`strftime_now`), as YYYY-MM-DD: today's would change scores
+    tomorrow."""
     attributes: tuple[str, ...] = ("score",)
     """The name of each output of the head."""
     weights: tuple[float, ...] = (1.0,)
@@ -75,6 +82,8 @@ class ScoreContract:
             faults.append(f"attributes must be one or more distinct names, got {list(self.attributes)}")
         if self.max_length < 4:
             faults.append(f"max_length must be at least 4, got {self.max_length}")
+        if not _is_date(self.template_date):
+            faults.append(f"template_date must be YYYY-MM-DD, got {self.template_date!r}")
         if not self.temperature > 0:
             faults.append(f"temperature must be above 0, got {self.temperature}")
         if faults:
@@ -92,6 +101,13 @@ class ScoreContract:
             return cls(**fixed)
         except TypeError as error:
             raise ContractError(f"score contract: {error}") from error
+
+
+def _is_date(text: object) -> bool:
+    try:
+        return isinstance(text, str) and date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def text_sha256(text: str | None) -> str:

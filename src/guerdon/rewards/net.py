@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from guerdon.errors import ConfigError, ModelError
-from guerdon.hf import HEAD_NAMES, head_names
+from guerdon.hf import HEAD_NAMES, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards import first_token
 from guerdon.rewards.contract import Pooling
@@ -39,8 +39,7 @@ class RewardNet(nn.Module):
     @property
     def classifier(self) -> PreTrainedModel:
         """The Transformers model itself, adapters in place."""
-        get_base_model = getattr(self.model, "get_base_model", None)
-        return cast("PreTrainedModel", get_base_model() if get_base_model else self.model)
+        return unwrap(self.model)
 
     @property
     def _no_split_modules(self) -> Any:

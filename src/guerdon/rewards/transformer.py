@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -31,6 +31,7 @@ from guerdon.rewards.contract import (
 )
 from guerdon.rewards.encode import Encoded, Encoder, Overlong
 from guerdon.rewards.net import RewardNet, head_sha256, is_decoder, shares_prefixes, takes_positions, window
+from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
 from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -273,13 +274,21 @@ class TransformerReward:
         difference = scores[: len(a)] - scores[len(a) :]
         return np.asarray(sigmoid(difference / self.contract.temperature), dtype=np.float32)
 
-    def save(self, folder: str | Path, *, training: dict[str, Any] | None = None, merge: bool = False) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        training: dict[str, Any] | None = None,
+        merge: bool = False,
+        training_prompts: Iterable[Prompt] = (),
+    ) -> None:
         """Writes weights (safetensors), tokenizer and `guerdon.json`; each file whole or not at all.
 
         Args:
             folder: created if need be.
             training: the training configuration, kept for the record.
             merge: fold LoRA adapters into the weights, so that the folder stands alone.
+            training_prompts: the prompts of the training rows; their hashes are kept, see `rewards.training_data`.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -288,14 +297,15 @@ class TransformerReward:
         self._activate()
         if merge and contract.base:
             model, contract = hf.merged(model), dataclasses.replace(contract, base="")
-        classifier = RewardNet(model, contract.pooling).classifier
-        contract = dataclasses.replace(contract, head_sha256=head_sha256(classifier), versions=_versions())
+        contract = dataclasses.replace(contract, head_sha256=head_sha256(hf.unwrap(model)), versions=_versions())
         with staged(folder) as stage:
             hf.save_model(model, stage)
             self.tokenizer.save_pretrained(stage)
+            if prompts := TrainingPrompts.of(training_prompts):
+                write_training_prompts(stage, prompts)
             write_card(stage, "transformer", {"contract": contract_dict(contract), "training": training or {}})
             # Transformers would read an adapter that an earlier model left here on top of our weights.
-            stale = [name for name in hf.WEIGHT_FILES if not (stage / name).exists()]
+            stale = [name for name in (*hf.WEIGHT_FILES, PROMPTS_FILE) if not (stage / name).exists()]
             for name in (FILE_NAME, *stale):
                 (Path(folder) / name).unlink(missing_ok=True)
 
@@ -346,7 +356,7 @@ def check_contract(
     Raises:
         ContractError: with every fault found.
     """
-    classifier = RewardNet(model, contract.pooling).classifier
+    classifier = hf.unwrap(model)
     faults = []
     if type(classifier).__name__ != contract.architecture:
         faults.append(f"architecture is {type(classifier).__name__}, the contract says {contract.architecture}")

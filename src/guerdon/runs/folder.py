@@ -1,17 +1,22 @@
-"""The run folder: whose it is, and how far it has come."""
+"""The run folder: whose run it is, and how far it has come."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guerdon.data.write import row_record
 from guerdon.errors import ConfigError, OutputError
 from guerdon.files import atomic_write
+from guerdon.runs.checkpoints import checkpoint_path, checkpoint_steps
+from guerdon.runs.lock import locked
+from guerdon.runs.ranks import main_process_first
 from guerdon.types import AnyRow
 
 if TYPE_CHECKING:
@@ -19,6 +24,109 @@ if TYPE_CHECKING:
 
 RUN_FOLDER = "run"
 RUN_FILE = "run.json"
+
+MAY_CHANGE = {"tokens_per_batch", "gradient_checkpointing", "trust_remote_code"}
+"""Options that do not change what comes out, so that a run may go on with other values."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`out/run` of one run. `run.json` there says whose it is, once the run has begun."""
+
+    out: Path
+    config: DataclassInstance
+    data: dict[str, Any]
+    """What tells the data from other data (`rows` and `sha256`)."""
+
+    @property
+    def path(self) -> Path:
+        """Where checkpoints, metrics and TensorBoard files go."""
+        return self.out / RUN_FOLDER
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run, or another one, has begun here."""
+        return (self.path / RUN_FILE).exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end, and what it made is saved."""
+        return self.begun and bool(self._record().get("finished"))
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint to go on from; None before the first."""
+        steps = checkpoint_steps(self.path)
+        return checkpoint_path(self.path, steps[-1]) if steps else None
+
+    def begin(self) -> None:
+        """Writes `run.json`, now that it is sure that there is something to run; sweeps away half-written results."""
+        for left in self.out.glob(".*.tmp"):  # by a run that was killed while it saved
+            shutil.rmtree(left, ignore_errors=True)
+        self._write(finished=False)
+
+    def finish(self) -> None:
+        """Notes that what the run made is saved; its checkpoints have done their work."""
+        self._write(finished=True)
+        for step in checkpoint_steps(self.path):
+            shutil.rmtree(checkpoint_path(self.path, step), ignore_errors=True)
+
+    def check(self, *, resume: bool) -> None:
+        """Checks that the folder is free, or holds this very run and is to be resumed.
+
+        Raises:
+            OutputError: the folder holds a run and `resume` was not asked for.
+            ConfigError: it holds another run than the one to resume.
+        """
+        if not self.begun:
+            return
+        if not resume:
+            raise OutputError(
+                f"{self.out} holds a training run already. Fix: --resume goes on with it; or choose another --out"
+            )
+        theirs, mine = self._record(), asdict(self.config)
+        differing = sorted(
+            f"{name} was {theirs['config'].get(name)!r}, now {value!r}"
+            for name, value in mine.items()
+            if name not in MAY_CHANGE and theirs["config"].get(name) != value
+        )
+        if theirs["data"]["sha256"] != self.data["sha256"]:
+            differing.append(f"the data differs ({theirs['data']['rows']} rows then, {self.data['rows']} now)")
+        if differing:
+            raise ConfigError(f"cannot resume {self.out}: " + "; ".join(differing))
+
+    def _record(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
+        return record
+
+    def _write(self, *, finished: bool) -> None:
+        with atomic_write(self.path / RUN_FILE) as file:
+            json.dump({"config": asdict(self.config), "data": self.data, "finished": finished}, file, indent=2)
+
+
+@contextlib.contextmanager
+def open_run(out: Path, config: DataclassInstance, data: dict[str, Any], *, resume: bool) -> Iterator[RunFolder]:
+    """Takes a folder for one run: locks it against other processes and checks that it is free, or to be resumed.
+
+    Nothing is written before both have succeeded. Of the processes of one launch the first holds the lock.
+
+    Args:
+        out: folder of what the run makes; `out/run` is the run folder.
+        config: the options of the run.
+        data: what tells the data from other data (`fingerprint_of`).
+        resume: go on with the run that is there.
+
+    Raises:
+        OutputError: another process runs there, or a run is there and `resume` is False.
+        ConfigError: the run to resume had other options or other data.
+    """
+    folder = RunFolder(out, config, data)
+    with contextlib.ExitStack() as held:
+        with main_process_first() as main:
+            if main:
+                held.enter_context(locked(folder.path))
+                folder.check(resume=resume)
+        yield folder
 
 
 def fingerprint_of(rows: Sequence[AnyRow]) -> dict[str, Any]:

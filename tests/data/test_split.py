@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guerdon.data.split import first_user_turn, group_by_dialogue, leaks, split_rows
+from guerdon.data.split import first_user_turn, group_by_dialogue, group_folds, leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.types import Comparison, Message, Ranking, Rating, Reference, group_key
 
@@ -94,3 +94,31 @@ def test_dialogues_are_known_by_their_first_user_turn() -> None:
     assert first_user_turn((Message("tool", "x"),)) == "tool: x"
     rows = group_by_dialogue([pair("Hi"), replace(pair(""), prompt=later), pair("Other")])
     assert group_key(rows[0]) == group_key(rows[1]) != group_key(rows[2])
+
+
+# --- folds
+
+
+@given(
+    keys=st.lists(st.sampled_from(["a", "A ", "b", " b\n", "c", "D", "d  d", "D d"]), min_size=4, max_size=60),
+    folds=st.integers(2, 4),
+    seed=st.integers(0, 3),
+)
+@settings(deadline=None)
+def test_no_two_folds_share_a_group(keys: list[str], folds: int, seed: int) -> None:
+    groups = [" ".join(key.casefold().split()) for key in keys]
+    if len(set(groups)) < folds:
+        with pytest.raises(DataError, match=f"cannot be divided into {folds} folds"):
+            group_folds(keys, folds, seed)
+        return
+    dealt = group_folds(keys, folds, seed).tolist()
+    assert len(set(zip(groups, dealt, strict=True))) == len(set(groups)), "a group lies in one fold"
+    assert set(dealt) == set(range(folds))
+    sizes = [len({group for group, own in zip(groups, dealt, strict=True) if own == fold}) for fold in range(folds)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_depend_on_the_seed_and_not_on_the_order() -> None:
+    keys = [f"prompt {at}" for at in range(50)]
+    assert group_folds(keys[::-1], 5).tolist() == group_folds(keys, 5).tolist()[::-1]
+    assert group_folds(keys, 5, seed=1).tolist() != group_folds(keys, 5).tolist()

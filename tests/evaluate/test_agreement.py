@@ -165,9 +165,12 @@ def test_single_ratings_are_judged_over_all_prompts():
 
 
 def test_each_attribute_is_a_section():
-    rows = [Rating(prompt="p", response="x" * i, scores={"long": float(i), "short": -float(i)}) for i in range(1, 7)]
+    rows = [
+        Rating(prompt="p", response="x" * i, scores={"long": float(i), "short": -(float(i) ** 2)}) for i in range(1, 7)
+    ]
     sections = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections
-    assert [(s.kind, s.overall.model.metrics["spearman"].point) for s in sections] == [
+    assert [s.kind for s in sections] == ["ratings: overall", "ratings: long", "ratings: short"]
+    assert [(s.kind, s.overall.model.metrics["spearman"].point) for s in sections[1:]] == [
         ("ratings: long", 1),
         ("ratings: short", -1),
     ]

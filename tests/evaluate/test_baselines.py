@@ -106,6 +106,18 @@ def test_folds_keep_groups_whole_and_even():
     assert (row_folds(rows, 5, seed=1) != folds).any()
 
 
+def test_no_fold_shares_a_prompt_that_differs_in_case_and_space():
+    rows = [
+        Comparison(prompt=f" Prompt  {i // 2}" if i % 2 else f"prompt {i // 2}", chosen="a", rejected="b")
+        for i in range(40)
+    ]
+    assert all(a == b for a, b in row_folds(rows, 5).reshape(20, 2))
+
+
+def test_fewer_groups_than_folds_are_a_fold_each():
+    assert sorted(row_folds(kind_words(3, per_prompt=1), 5)) == [0, 1, 2]
+
+
 def test_one_prompt_is_divided_by_row():
     rows = [Rating(prompt="p", response=f"text {i}", scores={"score": float(i)}) for i in range(10)]
     assert np.bincount(row_folds(rows, 5)).tolist() == [2] * 5

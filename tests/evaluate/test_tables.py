@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from guerdon.data.preferences import overall_ratings
 from guerdon.evaluate.tables import tables_of
 from guerdon.types import Comparison, Message, Ranking, Rating
 
@@ -51,3 +52,15 @@ def test_a_subset_of_ties_alone_is_named():
     (table,), _ = tables_of(rows)
     assert table.subset_names() == ["decided", "tied"]
     assert table.subset("tied").tie_subsets == ("tied",)
+
+
+def test_several_attributes_are_judged_as_a_whole_first():
+    rows = [
+        Rating(prompt="p", response="a", scores={"stars": 5.0, "percent": 6.0}),
+        Rating(prompt="p", response="b", scores={"stars": 1.0, "percent": 10.0}),
+        Rating(prompt="p", response="c", scores={"stars": 4.0}),
+    ]
+    tables, _ = tables_of(rows)
+    assert [table.kind for table in tables] == ["ratings: overall", "ratings: stars", "ratings: percent"]
+    assert tables[0].truth.tolist() == overall_ratings(rows).tolist()
+    assert sorted(zip(tables[1].better, tables[1].worse, strict=True)) == [(0, 1), (0, 2), (2, 1)]

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from guerdon.recipes.policy import yardsticks
 from guerdon.recipes.run import run_recipe, together, value_of
 from guerdon.recipes.table import RECIPES
 from guerdon.train.config import TrainConfig
+from guerdon.train.run import train
+from guerdon.types import AnyRow, prompt_text
 
 WORDS = ["rude", "sorry", "good", "polite"]
 
@@ -54,6 +57,27 @@ def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> N
     assert random_pick.difference is not None
     assert random_pick.difference.point == pytest.approx(worth["reward model"].point - worth["random"].point)
     assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["measured_on"] == 12
+
+
+def test_what_is_learnt_and_what_is_measured_share_no_group(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt: list[str] = []
+
+    def watched(rows: list[AnyRow], *args: Any, **options: Any) -> Any:
+        learnt.extend(prompt_text(row.prompt) for row in rows)
+        return train(rows, *args, **options)
+
+    monkeypatch.setattr("guerdon.recipes.run.train", watched)
+    spelt = [
+        replace(one, prompt=f" Boil  EGG {place // 2}" if place % 2 else f"boil egg {place // 2}")
+        for place, one in enumerate(choices(20))
+    ]
+    brief = replace(config(tiny_bert), epochs=1)
+    result = run_recipe(RECIPES["translation"], spelt, tmp_path, brief, folds=5)
+    assert (result.trained_on, result.measured_on) == (16, 4)
+    prompts = {" ".join(prompt.casefold().split()) for prompt in learnt}
+    assert len(prompts) == 8, "eight of ten prompts; the two measured are not among them in another spelling"
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from guerdon.rewards.tfidf import (
     Design,
     TfidfReward,
     preference_pairs,
-    rating_targets,
 )
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer
 
@@ -151,16 +150,6 @@ def test_pairs_of_rankings_stay_inside_each_ranking():
     index = {text: i for i, text in enumerate("abcde")}
     better, worse, preference = preference_pairs(rows, index)
     assert sorted(zip(better, worse, preference, strict=True)) == [(0, 1, 1.0), (2, 3, 1.0), (4, 0, 0.8)]
-
-
-def test_several_attributes_become_one_target():
-    rows = [
-        Rating(prompt="p", response="a", scores={"help": 0.0, "truth": 10.0}),
-        Rating(prompt="p", response="b", scores={"help": 2.0, "truth": 30.0}),
-    ]
-    np.testing.assert_allclose(rating_targets(rows), [-1, 1])
-    named = [Rating(prompt="p", response="a", scores={"score": 7.0, "help": 0.0})]
-    assert rating_targets(named).tolist() == [7]
 
 
 def test_generated_texts_without_a_reference_order_nothing():

@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from guerdon.errors import ConfigError, DataError
+from guerdon.metrics import Ints
 from guerdon.types import AnyRow, Prompt, group_key, prompt_text, response_texts
 
 
@@ -54,7 +57,7 @@ def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float =
             f"{len(rows)} rows in {len(groups)} group{'s' * (len(groups) != 1)} cannot be split into "
             f"{parts} parts without tearing a group apart; group by another column (--by COLUMN)"
         )
-    order = sorted(groups, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode(), digest_size=16).digest())
+    order = _drawn(groups, seed)
     sizes = [len(groups[group]) for group in order]
     in_test = _take(sizes, test * len(rows), leave=parts - 1)
     in_validation = _take(sizes[in_test:], validation * len(rows), leave=1) if validation else 0
@@ -67,6 +70,32 @@ def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float =
         validation=part(order[in_test : in_test + in_validation]),
         test=part(order[:in_test]),
     )
+
+
+def group_folds(keys: Sequence[str], folds: int, seed: int = 0) -> Ints:
+    """The fold of each row or item, 0 to `folds` - 1, shape (n,), for cross-validation; no two folds share a group.
+
+    Groups are drawn in the same order as by `split_rows`, and dealt out in turn, so folds differ by one group at most.
+
+    Args:
+        keys: the group of each (`types.group_key`); those that differ in case and white space alone are one group.
+        folds: as many parts, at least 2.
+        seed: another seed, another division.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+    """
+    groups = [normalised(key) for key in keys]
+    order = _drawn(set(groups), seed)
+    if folds < 2 or len(order) < folds:
+        raise DataError(f"{len(order)} prompts (or groups) cannot be divided into {folds} folds")
+    fold_of = {group: place % folds for place, group in enumerate(order)}
+    return np.array([fold_of[group] for group in groups], dtype=np.int64)
+
+
+def _drawn(groups: Iterable[str], seed: int) -> list[str]:
+    """The groups in the order of a hash of seed and group: random, and the same on every machine."""
+    return sorted(groups, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode(), digest_size=16).digest())
 
 
 def _take(sizes: Sequence[int], target: float, *, leave: int) -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from guerdon.data.split import group_folds, normalised
 from guerdon.errors import DataError
-from guerdon.metrics import Ints, cluster_codes
+from guerdon.metrics import Ints
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import Design, TfidfReward
 from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text, response_texts
@@ -106,8 +107,8 @@ def row_folds(rows: Sequence[AnyRow], folds: int, seed: int = 0) -> Ints:
     """
     if len(rows) < 2:
         raise DataError(f"folds need at least 2 rows, got {len(rows)}")
-    codes = cluster_codes([group_key(row) for row in rows])
-    if codes.max() == 0:
-        codes = np.arange(len(rows))
-    order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
-    return np.asarray(order[codes] % folds, dtype=np.int64)
+    keys = [normalised(group_key(row)) for row in rows]
+    groups = len(set(keys))
+    if groups == 1:
+        keys, groups = [str(place) for place in range(len(rows))], len(rows)
+    return group_folds(keys, min(folds, groups), seed)

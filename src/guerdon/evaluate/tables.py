@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from guerdon.data.preferences import overall_ratings, rated_attributes
 from guerdon.errors import DataError, ModelError, TextError
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
 from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, Reference, Scorer, group_key, prompt_text
@@ -155,7 +156,12 @@ _ScoredItem: TypeAlias = tuple[AnyRow, int | str, str, float]
 
 
 def _attributes(ratings: Sequence[Rating]) -> Iterator[tuple[str, list[_ScoredItem]]]:
-    names = list(dict.fromkeys(name for row in ratings for name in row.scores))
+    """Kind and items: first all ratings by their overall grade, where there are several attributes, then each."""
+    names = rated_attributes(ratings)
+    if len(names) > 1:
+        overall = overall_ratings(ratings).tolist()
+        pairs = zip(ratings, overall, strict=True)
+        yield "ratings: overall", [(row, prompt_text(row.prompt), row.response, value) for row, value in pairs]
     for name in names:
         kind = "ratings" if names == ["score"] else f"ratings: {name}"
         yield kind, [(r, prompt_text(r.prompt), r.response, r.scores[name]) for r in ratings if name in r.scores]

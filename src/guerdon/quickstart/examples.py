@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.metrics import sigmoid
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Scorer, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Reference, Scorer, prompt_text
 
 MAX_ANSWERS = 5
 _MAX_CHARACTERS = 3000
@@ -125,37 +126,37 @@ def is_chinese(text: str) -> bool:
 
 
 def judged(rows: Sequence[AnyRow]) -> list[Judged]:
-    """The prompts of which one answer stands above others, in the order of the rows."""
-    by_prompt: dict[str, list[AnyRow]] = defaultdict(list)
-    for row in rows:
-        by_prompt[prompt_text(row.prompt)].append(row)
-    return [found for members in by_prompt.values() for found in _judged(members)]
+    """The prompts of which one answer stands above others, in the order of their first row."""
+    compared: dict[str, list[GradedGroup]] = defaultdict(list)
+    found: dict[str, list[Judged]] = {prompt_text(row.prompt): [] for row in rows}
+    for group in row_preferences(rows):
+        if group.kind is Comparison:
+            compared[prompt_text(group.prompt)].append(group)
+        elif group.kind is not Reference:
+            found[prompt_text(group.prompt)] += _best_of(group)
+    for prompt, groups in compared.items():
+        found[prompt] = [*_unbeaten(groups), *found[prompt]]
+    return [each for several in found.values() for each in several]
 
 
-def _judged(rows: Sequence[AnyRow]) -> Iterable[Judged]:
+def _unbeaten(groups: Sequence[GradedGroup]) -> Iterable[Judged]:
     """One example from the comparisons of a prompt: the unbeaten answer that won most, and those it won against."""
-    first = rows[0]
-    compared = [row for row in rows if isinstance(row, Comparison) and row.preference > 0.5]
-    lost = {row.rejected for row in compared}
-    unbeaten = {row.chosen for row in compared} - lost
-    for best in sorted(unbeaten, key=lambda text: -sum(row.chosen == text for row in compared))[:1]:
-        others = dict.fromkeys(row.rejected for row in compared if row.chosen == best)
-        yield Judged(first.prompt, first.subset, best, tuple(others)[: MAX_ANSWERS - 1], {})
-    rated = [row for row in rows if isinstance(row, Rating)]
-    names = [name for row in rated for name in row.scores]
-    if names:
-        yield from _best_of(first, {row.response: row.scores[names[0]] for row in rated if names[0] in row.scores})
-    for row in rows:
-        if isinstance(row, Ranking):
-            yield from _best_of(row, dict(zip(row.responses, row.scores, strict=True)))
+    won = [group.responses for group in groups if group.preference != TIE]
+    lost = {rejected for _, rejected in won}
+    unbeaten = [chosen for chosen in dict.fromkeys(chosen for chosen, _ in won) if chosen not in lost]
+    for best in sorted(unbeaten, key=lambda text: -sum(chosen == text for chosen, _ in won))[:1]:
+        others = dict.fromkeys(rejected for chosen, rejected in won if chosen == best)
+        yield Judged(groups[0].prompt, groups[0].rows[0].subset, best, tuple(others)[: MAX_ANSWERS - 1], {})
 
 
-def _best_of(row: AnyRow, scores: dict[str, float]) -> Iterable[Judged]:
-    """The answer with the one highest human score, and others spread over the rest."""
+def _best_of(group: GradedGroup) -> Iterable[Judged]:
+    """The answer with the one highest grade, and others spread over the rest."""
+    scores = dict(zip(group.responses, group.grades, strict=True))
     order = sorted(scores, key=lambda text: -scores[text])
     if len(order) < 2 or scores[order[0]] == scores[order[1]]:
         return
     rest = order[1:]
     count = min(len(rest), MAX_ANSWERS - 1)
     picked = [rest[round(i * (len(rest) - 1) / max(1, count - 1))] for i in range(count)]
-    yield Judged(row.prompt, row.subset, order[0], tuple(picked), {text: scores[text] for text in (order[0], *picked)})
+    shown = {text: scores[text] for text in (order[0], *picked)}
+    yield Judged(group.prompt, group.rows[0].subset, order[0], tuple(picked), shown)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from guerdon.data.split import group_folds
 from guerdon.data.write import plain
-from guerdon.errors import DataError
 from guerdon.files import atomic_write, check_writable
 from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
 from guerdon.optimize.best_of_n import BestOfN
@@ -98,7 +98,7 @@ def run_recipe(
     """
     out = Path(out)
     check_writable(out / RESULT_FILE)
-    fold_of = _folds(choices, folds, config.seed)
+    fold_of = group_folds([choice.key for choice in choices], folds, config.seed).tolist()
     known = {BM25: all(choice.given for choice in choices), ALWAYS: any(choice.systems for choice in choices)}
     held_out = range(folds) if recipe.cross else range(1)
     scores: dict[str, list[Floats]] = {}
@@ -130,16 +130,6 @@ def run_recipe(
     with atomic_write(out / RESULT_FILE) as file:
         json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
     return result
-
-
-def _folds(choices: Sequence[Choice], folds: int, seed: int) -> list[int]:
-    """A fold for each choice, the same for all of a group."""
-    groups = sorted({choice.key for choice in choices})
-    if len(groups) < folds:
-        raise DataError(f"{len(groups)} prompts (or groups) cannot be divided into {folds} folds")
-    random.Random(seed).shuffle(groups)
-    fold_of = {group: place % folds for place, group in enumerate(groups)}
-    return [fold_of[choice.key] for choice in choices]
 
 
 def _systems(

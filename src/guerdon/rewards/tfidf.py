@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from guerdon.data.preferences import TIE, overall_ratings, row_preferences
 from guerdon.errors import DataError, ModelError
 from guerdon.files import atomic_write
-from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text, response_texts
+from guerdon.metrics import Floats, Ints, within_group_pairs
+from guerdon.types import AnyRow, Prompt, Rating, response_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -225,7 +226,7 @@ class Design:
     def _fit_ratings(self, rows: Sequence[Rating]) -> tuple[Floats, float]:
         from sklearn.linear_model import Ridge
 
-        target = rating_targets(rows)
+        target = overall_ratings(rows)
         if np.ptp(target) == 0:
             raise DataError(f"TF-IDF needs ratings that differ; all {len(rows)} are {target[0]:g}")
         places = [self.index[row.response] for row in rows]
@@ -234,46 +235,20 @@ class Design:
 
 
 def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[Ints, Ints, Floats]:
-    """Every preference that the rows hold.
-
-    Comparisons, references over generated texts, and, within a prompt or a ranking, the pairs whose scores differ.
+    """Every preference that the rows hold (see `row_preferences`).
 
     Returns:
         `(better, worse, preference)`, each shape (m,): positions by `index`, and P(better preferred).
     """
-    pairs: list[tuple[int, int, float]] = []
-    items: list[tuple[str, str, float]] = []
-    rated = [row for row in rows if isinstance(row, Rating)]
-    items += [(prompt_text(r.prompt), r.response, t) for r, t in zip(rated, rating_targets(rated), strict=True)]
-    for number, row in enumerate(rows):
-        if isinstance(row, Comparison):
-            pairs.append((index[row.chosen], index[row.rejected], row.preference))
-        elif isinstance(row, Reference):
-            if row.reference:
-                pairs += [(index[row.reference], index[other], 1.0) for other in row.generated]
-        elif isinstance(row, Ranking):
-            # The scores of one ranking speak of that ranking only, so it is a group of its own.
-            items += [(f"ranking {number}", text, s) for text, s in zip(row.responses, row.scores, strict=True)]
-    better, worse = within_group_pairs([item[2] for item in items], cluster_codes([item[0] for item in items]))
-    texts = np.fromiter((index[item[1]] for item in items), dtype=np.int64, count=len(items))
-    direct = np.asarray(pairs, dtype=np.float64).reshape(-1, 3)
-    return (
-        np.concatenate([direct[:, 0].astype(np.int64), texts[better]]),
-        np.concatenate([direct[:, 1].astype(np.int64), texts[worse]]),
-        np.concatenate([direct[:, 2], np.ones(len(better))]),
-    )
-
-
-def rating_targets(rows: Sequence[Rating]) -> Floats:
-    """One number per rating, shape (n,): its `score` where all have one, else the mean of standardised attributes."""
-    if all("score" in row.scores for row in rows):
-        return np.array([row.scores["score"] for row in rows], dtype=np.float64)
-    names = sorted({name for row in rows for name in row.scores})
-    if len(names) == 1:
-        return np.array([row.scores[names[0]] for row in rows], dtype=np.float64)
-    table = np.array([[row.scores.get(name, np.nan) for name in names] for row in rows], dtype=np.float64)
-    spread = np.nanstd(table, axis=0)
-    return np.asarray(np.nanmean((table - np.nanmean(table, axis=0)) / np.where(spread > 0, spread, 1), axis=1))
+    groups = list(row_preferences(rows))
+    grades = [grade for group in groups for grade in group.grades]
+    codes = np.repeat(np.arange(len(groups)), [len(group.grades) for group in groups])
+    preference = np.array([group.preference for group in groups])
+    texts = np.array([index[text] for group in groups for text in group.responses], dtype=np.int64)
+    better, worse = within_group_pairs(grades, codes)
+    ties = np.flatnonzero(preference[codes] == TIE).reshape(-1, 2)
+    better, worse = np.concatenate([better, ties[:, 0]]), np.concatenate([worse, ties[:, 1]])
+    return texts[better], texts[worse], preference[codes[better]]
 
 
 def _vectorizer(settings: Mapping[str, Any], **more: Any) -> TfidfVectorizer:

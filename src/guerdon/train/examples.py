@@ -6,7 +6,6 @@ several judgements speak of is tokenized once, and computed once wherever they m
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.errors import ConfigError, DataError
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
@@ -195,15 +195,16 @@ def judgements(
             responses of different rating).
     """
     found: list[Judgement] = []
-    for graded, wanted in _graded(rows, objectives):
-        indices = tuple(table.add(graded.prompt, response) for response in graded.responses)
+    for group in row_preferences(rows):
+        wanted = objectives[group.kind]
+        indices = tuple(table.add(group.prompt, response) for response in group.responses)
         if "pairs" in wanted:
-            found += _pairs(indices, graded, config)
-        distinct = len(set(graded.grades)) > 1
+            found += _pairs(indices, group, config)
+        distinct = len(set(group.grades)) > 1
         if "lists" in wanted and distinct:
-            found.append(Listed(indices, graded.grades))
+            found.append(Listed(indices, group.grades))
         if "contrast" in wanted:
-            found.append(_contrast(indices, graded, config))
+            found.append(_contrast(indices, group, config))
     for row in rows:
         if "ratings" in objectives[type(row)]:
             found += _rated(row, table, heads, scales, by_subset=config.normalise_ratings == "subset")
@@ -215,62 +216,21 @@ def judgements(
     return _balance_length(found, table) if config.balance_length else found
 
 
-@dataclass(frozen=True, slots=True)
-class _Graded:
-    """Responses to one prompt with grades, from whatever row kind."""
-
-    prompt: Prompt
-    responses: tuple[str, ...]
-    grades: tuple[float, ...]
-    preference: float = 1.0
-    margin: float | None = None
-    """None: the difference of the grades."""
-
-
-def _graded(
-    rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]
-) -> Iterator[tuple[_Graded, tuple[str, ...]]]:
-    """Every row, or for ratings every prompt, as graded responses."""
-    rated: dict[str, list[Rating]] = defaultdict(list)
-    for row in rows:
-        wanted = objectives[type(row)]
-        if isinstance(row, Comparison):
-            grades = (1.0, 1.0 if row.preference == 0.5 else 0.0)
-            margin = 0.0 if row.preference == 0.5 else row.margin or 0.0  # a tie is by nothing
-            yield _Graded(row.prompt, (row.chosen, row.rejected), grades, row.preference, margin), wanted
-        elif isinstance(row, Ranking):
-            yield _Graded(row.prompt, row.responses, row.scores), wanted
-        elif isinstance(row, Reference):
-            texts = (row.reference or "", *row.generated)
-            yield _Graded(row.prompt, texts, (1.0, *[0.0] * len(row.generated))), wanted
-        else:
-            rated[prompt_text(row.prompt)].append(row)
-    for group in rated.values():
-        overall = tuple(float(np.mean(list(row.scores.values()))) for row in group)
-        yield _Graded(group[0].prompt, tuple(row.response for row in group), overall), objectives[Rating]
-
-
-def _pairs(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> Iterator[Pair]:
+def _pairs(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Iterator[Pair]:
     """Every pair of different grade, and ties where people called one."""
-    for a, b in itertools.combinations(range(len(indices)), 2):
-        if indices[a] == indices[b]:
-            continue
-        difference = graded.grades[a] - graded.grades[b]
-        if difference == 0 and graded.preference != 0.5:
-            continue
-        better, worse = (a, b) if difference >= 0 else (b, a)
-        margin = abs(difference) if graded.margin is None else graded.margin
-        preference = graded.preference if config.soft_labels or graded.preference == 0.5 else 1.0
-        yield Pair(indices[better], indices[worse], preference, config.margin_scale * margin)
+    for better, worse, preference, margin in group.pairs():
+        if indices[better] != indices[worse]:
+            share = preference if config.soft_labels or preference == TIE else 1.0
+            yield Pair(indices[better], indices[worse], share, config.margin_scale * margin)
 
 
-def _contrast(indices: tuple[int, ...], graded: _Graded, config: TrainConfig) -> Listed:
+def _contrast(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Listed:
     if len(indices) < 2 and not config.in_batch_negatives:
         raise DataError(
-            f"the reference of prompt {prompt_text(graded.prompt)[:60]!r} has nothing to beat: no generated text. "
+            f"the reference of prompt {prompt_text(group.prompt)[:60]!r} has nothing to beat: no generated text. "
             "Fix: add a `generated` column, name a --policy that generates, or set --in-batch-negatives"
         )
-    return Listed(indices, graded.grades, contrastive=True)
+    return Listed(indices, group.grades, contrastive=True)
 
 
 def _rated(

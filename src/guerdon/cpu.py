@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
-import torch
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,6 +25,8 @@ def each_on_a_core(work: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     operation does more: 1.2 times the texts a second with MiniLM on two cores. Fewer items than cores run one after
     the other on all of them. Gradient mode is each thread's own: set it inside `work`.
     """
+    import torch
+
     threads, rest = torch.get_num_threads(), iter(items)
     first = list(islice(rest, threads))
     if threads == 1 or len(first) < threads:

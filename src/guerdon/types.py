@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,14 @@ class Message:
 
 Prompt: TypeAlias = str | tuple[Message, ...]
 """A plain text, or the turns of a chat that the response answers."""
+
+Overlong: TypeAlias = Literal["auto", "cut", "error"]
+"""What happens to a text of more tokens than the model reads. `cut`: the prompt is cut from its left, then the response
+at its end, both counted. `error`: it is refused. `auto`: as `cut`, but a whole data set is refused when more than 5% of
+its responses would be cut."""
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
+"""Precision of a model's weights; `auto` is bfloat16 on a GPU and float32 elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

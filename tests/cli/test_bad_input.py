@@ -176,10 +176,9 @@ def test_option(name: str, tiny_bert: str, tiny_llama: str, place: Path, capsys:
     assert words in refused(["train", "good.jsonl", "--out", "out", *backbone, *given], place, capsys)
 
 
-@pytest.mark.parametrize("overlong", ["cut-prompt", "error"])
-def test_over_long_text(overlong: str, tiny_bert: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_over_long_text(tiny_bert: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "long.jsonl").write_bytes(lines(*GOOD, GOOD[0] | {"chosen": "word " * 5000}))
-    arguments = ["train", "long.jsonl", "--out", "out", "--backbone", tiny_bert, "--overlong", overlong]
+    arguments = ["train", "long.jsonl", "--out", "out", "--backbone", tiny_bert, "--overlong", "error"]
     assert f"long.jsonl:{len(GOOD) + 1}: too long" in refused(arguments, place, capsys)
 
 
@@ -190,7 +189,9 @@ def test_over_long_text_of_a_saved_model(
     model = tmp_path_factory.mktemp("model")
     TransformerReward.create(tiny_bert).save(model)
     (place / "long.jsonl").write_bytes(lines(*GOOD, GOOD[0] | {"chosen": "word " * 5000}))
-    assert f"long.jsonl:{len(GOOD) + 1}: too long" in refused([verb, str(model), "long.jsonl"], place, capsys)
+    assert f"long.jsonl:{len(GOOD) + 1}: too long" in refused(
+        [verb, str(model), "long.jsonl", "--overlong", "error"], place, capsys
+    )
 
 
 def test_over_long_prompt_where_no_cut_is_allowed(

@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from guerdon.errors import DataError
 from guerdon.rewards.contract import ScoreContract
-from guerdon.rewards.encode import Encoder, Overlong
-from guerdon.types import Message
+from guerdon.rewards.encode import Encoder
+from guerdon.types import Message, Overlong
 
 WORDS = st.lists(st.sampled_from(["egg", "planet", "boil", "sorry", "煮", "好", "end", "\n"]), max_size=60).map(
     " ".join
@@ -23,7 +23,7 @@ WORDS = st.lists(st.sampled_from(["egg", "planet", "boil", "sorry", "煮", "好"
 
 
 def encoder_for(
-    folder: str, rendering: Any, *, overlong: Overlong = "cut-prompt", **fields: Any
+    folder: str, rendering: Any, *, overlong: Overlong = "auto", **fields: Any
 ) -> tuple[Encoder, PreTrainedTokenizerBase]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     contract = ScoreContract(
@@ -157,8 +157,9 @@ def test_a_response_whose_words_close_the_turn_is_not_mistaken_for_it(tiny_llama
     assert tokenizer.decode(found.ids).endswith("end<|im_end|>\n")
 
 
-def test_cut_also_shortens_the_response_and_says_so(tiny_bert: str) -> None:
-    encoder, tokenizer = encoder_for(tiny_bert, "pair", overlong="cut", max_length=10)
+@pytest.mark.parametrize("overlong", ["auto", "cut"])
+def test_cut_also_shortens_the_response_and_says_so(overlong: Overlong, tiny_bert: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_bert, "pair", overlong=overlong, max_length=10)
     found = encoder.encode(["boil", "boil"], ["egg " * 30 + "planet", "egg"])
     assert tokenizer.decode(found.tokens[0].ids) == "[CLS] [SEP] egg egg egg egg egg egg egg [SEP]"
     assert (found.prompts_cut, found.responses_cut) == (1, 1)
@@ -168,15 +169,15 @@ def test_cut_also_shortens_the_response_and_says_so(tiny_bert: str) -> None:
     ]
 
 
-def test_a_response_that_does_not_fit_alone_is_an_error(tiny_bert: str) -> None:
-    encoder, _ = encoder_for(tiny_bert, "pair", max_length=10)
+def test_a_response_that_does_not_fit_alone_is_an_error_where_asked(tiny_bert: str) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair", overlong="error", max_length=10)
     with pytest.raises(DataError, match="text 2: too long: response alone takes 33.*reads 10.*'egg.*--overlong cut$"):
         encoder.encode(["", ""], ["egg", "egg " * 30])
 
 
 def test_error_refuses_to_cut_anything(tiny_bert: str) -> None:
     encoder, _ = encoder_for(tiny_bert, "pair", overlong="error", max_length=10)
-    with pytest.raises(DataError, match="prompt and response takes 14.*--overlong cut-prompt$"):
+    with pytest.raises(DataError, match="prompt and response takes 14.*--overlong cut$"):
         encoder.encode(["egg " * 10], ["egg"])
 
 

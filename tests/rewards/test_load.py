@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from guerdon.data.write import write_rows
-from guerdon.errors import DataError, ModelError
-from guerdon.rewards.load import load_scorer
-from guerdon.rewards.rules import LengthReward
+from guerdon.errors import ConfigError, DataError, ModelError
+from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.rules import LengthReward, UnitTests
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison
 
@@ -91,3 +94,38 @@ def test_the_weights_take_the_dtype_asked_for(tiny_bert: str, tmp_path: Path) ->
     scorer = load_scorer(tmp_path, device="cpu", dtype="bfloat16")
     assert isinstance(scorer, TransformerReward)
     assert {str(p.dtype) for p in scorer.net.parameters()} == {"torch.bfloat16", "torch.float32"}
+
+
+def test_a_config_says_all_that_is_wrong_with_it_at_once() -> None:
+    with pytest.raises(ConfigError) as raised:
+        ScorerConfig(name="", device="the first GPU", dtype="int4", overlong="shorten")  # type: ignore[arg-type]
+    for words in ("needs a name", "the first GPU", "auto, float32, bfloat16; got 'int4'", "auto, cut, error; got"):
+        assert words in str(raised.value)
+
+
+def test_a_module_of_the_current_folder_is_found(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "guerdon_local_scorers.py").write_text(SCORERS)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_scorer("guerdon_local_scorers:ready") == LengthReward(+1)
+
+
+def test_a_config_loads_the_same_scorer_in_another_process(tiny_bert: str, tmp_path: Path) -> None:
+    TransformerReward.create(tiny_bert).save(tmp_path / "model")
+    config = ScorerConfig(name=str(tmp_path / "model"), device="cpu", dtype="bfloat16", overlong="error")
+    code = (
+        "import pickle, sys; config = pickle.load(sys.stdin.buffer); scorer = config.load(); "
+        "print(repr(config)); print(scorer.score(['egg'], ['good'])[0].item(), scorer.encoder.overlong)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(config), capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr.decode()
+    said, scored = run.stdout.decode().splitlines()
+    assert said == repr(config)
+    assert scored == f"{config.load().score(['egg'], ['good'])[0].item()} error"
+
+
+def test_load_scorer_takes_a_config_and_changes_of_it() -> None:
+    config = ScorerConfig(name="unit-tests")
+    assert load_scorer(config, unsafe_sandbox=True) == UnitTests(unsafe=True)
+    assert load_scorer(config) == UnitTests()

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.cli.scorers import Model, ScorerOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,17 +26,16 @@ _WIDTH_OF_A_FILE = 160
 
 
 def evaluate(
-    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     group: str | None = None,
     group_regex: str | None = None,
     json: Path | None = None,
     figure: Path | None = None,
-    device: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    trust_remote_code: bool = False,
+    scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Measure a reward model's agreement with people, beside trivial baselines, with 95% intervals.
 
@@ -42,31 +43,27 @@ def evaluate(
     shorter response won; a model that only reads length gets 0.5. Intervals draw whole prompts (or groups).
 
     Args:
-        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), tfidf:DATA (learns
-            from it here and now), or module:object.
+        model: the scorer.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
         group: column that says which rows are not independent; intervals then draw groups instead of prompts.
         group_regex: regular expression whose first capture group in that column is the group.
         json: also write all figures to this file (- for standard output, instead of the tables).
         figure: also draw the model beside the baselines (.png, .svg or .pdf).
-        device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
         resamples: bootstrap data sets behind the intervals.
         seed: of the bootstrap.
-        trust_remote_code: run code that comes with the model; only for models you trust.
+        scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.evaluate.agreement import evaluate as measure
     from guerdon.evaluate.baselines import default_baselines
 
     _check_options(json, figure, resamples)
     from guerdon.data.read import load_rows
-    from guerdon.rewards.load import load_scorer
 
     rows = load_rows(data, group=group, group_regex=group_regex)
-    scorer = load_scorer(model, device=device, trust_remote_code=trust_remote_code)
     baselines = default_baselines(rows, Path(model).expanduser(), seed=seed)
     with _progress() as progress:
         found = measure(
-            scorer,
+            scorer.named(model).load(),
             rows,
             name=Path(model).name or model,
             baselines=baselines,

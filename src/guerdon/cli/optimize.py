@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from guerdon.cli.scorers import Model, ScorerOptions, TrustedScorerOptions
 from guerdon.errors import ConfigError, MissingExtraError, OutputError
 from guerdon.optimize.config import RLConfig, WeightedConfig
 
@@ -44,7 +45,7 @@ class _Pick:
 
 
 def best_of_n(
-    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     out: Path = Path("best-of-n"),
@@ -57,9 +58,7 @@ def best_of_n(
     top_p: float = 1.0,
     seed: int = 0,
     resume: bool = False,
-    device: str | None = None,
-    trust_remote_code: bool = False,
-    unsafe_sandbox: bool = False,
+    scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Keep the answer with the highest reward out of n, measure what that gains, and write rows to train on.
 
@@ -69,8 +68,7 @@ def best_of_n(
     worst, for DPO), curve.json and curve.png.
 
     Args:
-        model: the reward that picks: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests,
-            chrf), tfidf:DATA (learns from it here and now), or module:object.
+        model: the scorer that picks.
         data: prompts, or prompts with their answers (file, hub name, starter or starter:test).
         out: folder for everything that is made.
         policy: a causal or sequence-to-sequence language model: smollm2, a folder, or a hub name.
@@ -83,9 +81,7 @@ def best_of_n(
         top_p: sample from the most probable tokens that hold this much.
         seed: of the sampling and of the intervals.
         resume: go on with a run that was cut short in the same folder.
-        device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
-        trust_remote_code: run code that comes with a model; only for models you trust.
-        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
+        scorer: How MODEL and --gold are loaded, and how they read; device and trust count for --policy as well.
     """
     from guerdon.cli.progress import terminal
 
@@ -94,19 +90,14 @@ def best_of_n(
     with terminal() as console:
         from guerdon.optimize.best_of_n import best_of_n as measure
         from guerdon.optimize.best_of_n import rewards_of
-        from guerdon.rewards.load import load_scorer
 
-        options: dict[str, Any] = {"device": device, "trust_remote_code": trust_remote_code}
-        scorers = {
-            name: load_scorer(path, unsafe_sandbox=unsafe_sandbox, **options)
-            for name, path in _names(model, gold).items()
-        }
+        scorers = {name: scorer.named(path).load() for name, path in _names(model, gold).items()}
         _check_folder(out, pick, resume)
-        candidates = _candidates(pick, out, console, **options)
+        candidates = _candidates(pick, out, console, device=scorer.device, trust_remote_code=scorer.trust_remote_code)
         values: dict[str, Sequence[Floats]] = {}
-        for name, scorer in scorers.items():
-            console.print(f"scoring {sum(len(one.responses) for one in candidates):,} answers by {name}")
-            values[name] = rewards_of(scorer, candidates)
+        for name, one in scorers.items():
+            console.print(f"scoring {sum(len(each.responses) for each in candidates):,} answers by {name}")
+            values[name] = rewards_of(one, candidates)
         values |= _given(candidates)
         result = measure(candidates, values, n=pick.n or (_DEFAULT_N if policy else None), seed=seed)
     _write(out, candidates, values, result)
@@ -268,13 +259,12 @@ def shown(figure: Interval) -> str:
 
 
 def weighted(
-    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     out: Path = Path("weighted"),
     resume: bool = False,
-    device: str | None = None,
-    unsafe_sandbox: bool = False,
+    scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
     config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
@@ -284,13 +274,11 @@ def weighted(
     then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
 
     Args:
-        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf),
-            tfidf:DATA (learns from it here and now), or module:object.
+        model: the scorer whose reward weighs the answers.
         data: prompts, with references or without (file, hub name, starter or starter:train).
         out: folder of the policy.
         resume: go on from the last checkpoint in the folder, with the same data and options.
-        device: of the reward: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
-        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
+        scorer: How MODEL is loaded, and how it reads.
         config: how to train.
     """
     from guerdon.cli.progress import terminal, training_progress
@@ -298,25 +286,23 @@ def weighted(
     with terminal() as console:
         from guerdon.data.requests import read_prompts
         from guerdon.optimize.weighted import train_weighted
-        from guerdon.rewards.load import load_scorer
 
-        trust: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "unsafe_sandbox": unsafe_sandbox}
-        scorer = load_scorer(model, device=device, **trust)
+        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code).load()
         requests = read_prompts(data)
         with training_progress(console) as on_step:
-            train_weighted(scorer, requests, out, config, resume=resume, on_step=on_step)
+            train_weighted(reward, requests, out, config, resume=resume, on_step=on_step)
     _say_next(out)
 
 
 def rl(
-    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     out: Path = Path("rl"),
     validation: str | None = None,
     gold: str | None = None,
     resume: bool = False,
-    unsafe_sandbox: bool = False,
+    scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
     config: OmitArgPrefixes[RLConfig] = RLConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Fine-tune a language model by reinforcement learning, on RLlib: PPO, RLOO, REINFORCE++, GRPO and its kin.
@@ -327,14 +313,13 @@ def rl(
     --env-runners and --learners grow it from one process to many.
 
     Args:
-        model: the reward: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf),
-            tfidf:DATA (learns from it here and now), or module:object. Every runner loads its own.
+        model: the scorer whose reward trains; every runner loads its own.
         data: prompts (file, hub name, starter or starter:train).
         out: folder of the policy.
         validation: held-out prompts to watch the policy on; the policy at the peak is the one that is kept.
         gold: a reward that does not train and says where the peak is (default: the reward that trains).
         resume: go on from the last checkpoint in the folder, with the same data and options.
-        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
+        scorer: How MODEL and --gold are loaded, and how they read.
         config: how to train.
     """
     from importlib.util import find_spec
@@ -346,15 +331,14 @@ def rl(
     with terminal() as console:
         from guerdon.data.requests import read_prompts
         from guerdon.optimize.rl.run import train_rl
-        from guerdon.rewards.load import RULES, load_scorer
+        from guerdon.rewards.load import RULES
 
-        trust: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "unsafe_sandbox": unsafe_sandbox}
+        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code)
         requests = read_prompts(data)
         # A model goes to runners by name, and each loads its own; else it is loaded here, and a fault told at once.
         remote = config.env_runners and model not in RULES
-        scorer = model if remote else load_scorer(model, **trust)
         held_out = read_prompts(validation) if validation else ()
-        watching = load_scorer(gold, **trust) if gold else None
+        watching = replace(reward, name=gold).load() if gold else None
         with training_progress(console) as on_step:
 
             def after_step(figures: Mapping[str, float]) -> None:
@@ -363,7 +347,14 @@ def rl(
                     _show_drift(out, model)
 
             train_rl(
-                scorer, requests, out, config, validation=held_out, gold=watching, resume=resume, on_step=after_step
+                reward if remote else reward.load(),
+                requests,
+                out,
+                config,
+                validation=held_out,
+                gold=watching,
+                resume=resume,
+                on_step=after_step,
             )
     if held_out:
         print(_show_drift(out, model))

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.data.read import STARTER_PARTS
 from guerdon.data.requests import Request, read_requests
 from guerdon.errors import TextError
@@ -25,15 +26,11 @@ CHUNK_TEXTS = 4096
 
 
 def score(
-    model: Annotated[Positional[str], arg(metavar="MODEL")],
+    model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     out: str = "-",
-    overlong: Literal["cut-prompt", "cut", "error"] = "cut-prompt",
-    device: str | None = None,
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-    trust_remote_code: bool = False,
-    unsafe_sandbox: bool = False,
+    scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Give every response its reward: JSON Lines, one object for each row of DATA, in the same order.
 
@@ -43,17 +40,11 @@ def score(
     Guerdon's own. A response without a reward gets null, and its row a reason.
 
     Args:
-        model: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), tfidf:DATA (learns
-            from it here and now), or module:object.
+        model: the scorer.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter, or -
             for JSON Lines on standard input.
         out: a file for the JSON Lines, or - for standard output.
-        overlong: texts that are too long: cut the prompt from its left (a response that does not fit alone is an
-            error), cut the response's end as well, or refuse.
-        device: cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.
-        dtype: auto is bfloat16 on a GPU and float32 elsewhere.
-        trust_remote_code: run code that comes with the model; only for models you trust.
-        unsafe_sandbox: let unit-tests run generated code where there is no sandbox: it then does what it likes.
+        scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.cli.progress import terminal
     from guerdon.files import check_writable
@@ -61,17 +52,7 @@ def score(
     if out != "-":
         check_writable(out)
     with terminal() as console:
-        from guerdon.rewards.load import load_scorer
-
-        scorer = load_scorer(
-            model,
-            device=device,
-            dtype=dtype,
-            overlong=overlong,
-            trust_remote_code=trust_remote_code,
-            unsafe_sandbox=unsafe_sandbox,
-        )
-        rows, texts = score_source(scorer, data, out, console)
+        rows, texts = score_source(scorer.named(model).load(), data, out, console)
         console.print(f"{texts:,} responses of {rows:,} rows scored" + ("" if out == "-" else f", in {out}"))
 
 

@@ -6,22 +6,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from guerdon.errors import TextError
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
 from guerdon.text.chat import render_chat
-from guerdon.types import Message, Prompt, prompt_text
+from guerdon.types import Message, Overlong, Prompt, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
-
-Overlong = Literal["cut-prompt", "cut", "error"]
-"""What to do with a text that exceeds `max_length`: cut the prompt from its left (a response that does not fit by
-itself is an error); cut the response's end as well; or refuse."""
 
 UNREADABLE_SHARE = 0.10
 """Above this share of unknown tokens the model cannot be said to read the text."""
@@ -174,14 +170,13 @@ class Encoder:
         of_prompt = [i for i, part in enumerate(piece.parts) if part == "prompt"]
         of_response = [i for i, part in enumerate(piece.parts) if part == "response"]
         too_long = surplus > len(of_prompt)
-        if self.overlong == "error" or (self.overlong == "cut-prompt" and too_long):
+        if self.overlong == "error":
             what = "response alone" if too_long else "prompt and response"
             raise TextError(
                 number,
                 f"too long: {what} takes {len(piece.ids)} tokens, the model reads {self.contract.max_length}; "
                 f"the response begins {responses[number][:60]!r}. Fix: shorten it, "
-                "choose a model that reads more, raise --max-length if the model allows, or pass "
-                f"--overlong {'cut' if too_long else 'cut-prompt'}",
+                "choose a model that reads more, raise --max-length if the model allows, or pass --overlong cut",
             )
         drop = set(of_prompt[:surplus])
         if too_long:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import os
+import re
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
-from guerdon import hf
-from guerdon.data.read import load_rows
-from guerdon.errors import ContractError, ModelError
+from guerdon.errors import ConfigError, ContractError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
-from guerdon.rewards.encode import Overlong
-from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
-from guerdon.rewards.tfidf import TfidfReward
-from guerdon.rewards.transformer import Dtype, TransformerReward, check_contract
-from guerdon.types import Scorer
+from guerdon.types import Dtype, Overlong, Scorer
 
 if TYPE_CHECKING:
-    from typing import Any
+    from guerdon.rewards.transformer import TransformerReward
 
 RULES: dict[str, Scorer] = {
     "longest": LengthReward(+1),
@@ -31,17 +30,81 @@ RULES: dict[str, Scorer] = {
 }
 """Scorers that need no weights, by name; all but the first two read references."""
 TFIDF = "tfidf:"
+_DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
-def load_scorer(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: Dtype = "auto",
-    overlong: Overlong = "cut-prompt",
-    trust_remote_code: bool = False,
-    unsafe_sandbox: bool = False,
-) -> Scorer:
+@dataclass(frozen=True, kw_only=True)
+class ScorerConfig:
+    """Which scorer, where it computes, and what it may do: the same object in Python, on the command line and in Ray.
+
+    Example:
+        >>> ScorerConfig(name="runs/helpful", device="cuda:1").load().score([prompt], [response])
+    """
+
+    name: str
+    """A folder with a reward model or an ensemble; the hub name of a single-label sequence classifier; a rule (longest,
+    shortest, exact, numeric, unit-tests, chrf); `tfidf:DATA`, a bag of words that is fitted on judgements when it is
+    loaded; or `module:object`, a `Scorer` or a callable without arguments that makes one."""
+    device: str | None = None
+    """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
+    dtype: Dtype = "auto"
+    """Precision of the weights; auto is bfloat16 on a GPU and float32 elsewhere."""
+    overlong: Overlong = "auto"
+    """What happens to texts that are longer than the model reads. cut: the prompt is cut from its left, then the
+    response at its end, and both are counted. error: the text is refused. auto: as cut, but a data set is refused when
+    more than 5% of its responses would be cut."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; only for models you trust."""
+    unsafe_sandbox: bool = False
+    """Let unit-tests run generated code where the machine has no sandbox: the code then does what it likes."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError with every fault found."""
+        faults = []
+        if not self.name:
+            faults.append("a scorer needs a name")
+        if self.device is not None and not _DEVICE.fullmatch(self.device):
+            faults.append(f"--device must be like cpu, cuda or cuda:1, got {self.device!r}")
+        for option, allowed in (("dtype", get_args(Dtype)), ("overlong", get_args(Overlong))):
+            if getattr(self, option) not in allowed:
+                faults.append(f"--{option} must be one of {', '.join(allowed)}; got {getattr(self, option)!r}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+    def load(self) -> Scorer:
+        """Loads the scorer; see `load_scorer` for what it raises."""
+        if self.name == "unit-tests":
+            return UnitTests(unsafe=self.unsafe_sandbox)
+        if self.name in RULES:
+            return RULES[self.name]
+        if self.name.startswith(TFIDF):
+            from guerdon.data.read import load_rows
+            from guerdon.rewards.tfidf import TfidfReward
+
+            return TfidfReward.fit(load_rows(self.name.removeprefix(TFIDF)))
+        if ":" in self.name and not Path(self.name).expanduser().exists():
+            return _imported(self.name)
+        return self._transformer()
+
+    def _transformer(self) -> Scorer:
+        """The reward model, or the ensemble of them, that a folder or a hub name means."""
+        from guerdon.rewards.ensemble import Ensemble
+        from guerdon.rewards.transformer import TransformerReward
+
+        folder = Path(resolve(self.name))
+        if (folder / FILE_NAME).exists():
+            card = read_card(folder)
+            if card["kind"] == "ensemble":
+                return Ensemble(_members(folder, card, self), k=float(card["k"]))
+        return TransformerReward.load(self.name, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """What `TransformerReward.load` takes beside the name."""
+        names = ("device", "dtype", "overlong", "trust_remote_code")
+        return {name: getattr(self, name) for name in names}
+
+
+def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:
     """Loads whatever gives a reward.
 
     Example:
@@ -49,42 +112,25 @@ def load_scorer(
         [14.0]
 
     Args:
-        name: a folder with a reward model or an ensemble; the hub name of a single-label sequence classifier;
-            a rule (`RULES`); `tfidf:DATA`, a bag of words that learns from judgements here and now, in seconds, a
-            cheap second opinion; or `module:object`, a `Scorer` or a callable without arguments that makes one.
-        device: None takes a GPU where there is one.
-        dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
-        overlong: what to do with texts that are too long.
-        trust_remote_code: run code that comes with the model; only for models you trust.
-        unsafe_sandbox: let `unit-tests` run generated code without a sandbox where the machine has none.
+        name: what `ScorerConfig.name` takes, or a whole `ScorerConfig`.
+        **options: other fields of `ScorerConfig`.
 
     Raises:
         DataError: nothing can be learned from the data of `tfidf:DATA`.
+        ConfigError: options that do not fit; with every fault.
         ModelError: not found, or not a reward model.
         ContractError: a saved model that does not keep its contract.
     """
-    text = str(name)
-    if text == "unit-tests":
-        return UnitTests(unsafe=unsafe_sandbox)
-    if text in RULES:
-        return RULES[text]
-    if text.startswith(TFIDF):
-        return TfidfReward.fit(load_rows(text.removeprefix(TFIDF)))
-    if ":" in text and not Path(text).expanduser().exists():
-        return _imported(text)
-    folder = Path(resolve(text))
-    options: dict[str, Any] = {
-        "device": device, "dtype": dtype, "overlong": overlong, "trust_remote_code": trust_remote_code,
-    }  # fmt: skip
-    if (folder / FILE_NAME).exists():
-        card = read_card(folder)
-        if card["kind"] == "ensemble":
-            return Ensemble(_members(folder, card, options), k=float(card["k"]))
-    return TransformerReward.load(name, **options)
+    if isinstance(name, ScorerConfig):
+        return dataclasses.replace(name, **options).load()
+    return ScorerConfig(name=str(name), **options).load()
 
 
 def _imported(spec: str) -> Scorer:
+    """The scorer that `module:object` names; modules of the current folder are found, as Python's `-m` finds them."""
     module_name, _, attribute = spec.partition(":")
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
@@ -96,34 +142,37 @@ def _imported(spec: str) -> Scorer:
     return scorer
 
 
-def _members(folder: Path, card: dict[str, Any], options: dict[str, Any]) -> list[TransformerReward]:
+def _members(folder: Path, card: dict[str, Any], config: ScorerConfig) -> list[TransformerReward]:
     """Members of an ensemble. LoRA members of one base share its weights in memory."""
+    from guerdon.rewards.transformer import TransformerReward
+
     members: list[TransformerReward] = []
     shared: dict[str, TransformerReward] = {}
     for name in card["members"]:
         path = folder / name
         contract = ScoreContract.from_dict(read_card(path)["contract"])
         if contract.base not in shared:
-            member = TransformerReward.load(path, **options)
+            member = TransformerReward.load(path, **config._options())
             if contract.base:
                 shared[contract.base] = member
         else:
-            member = _beside(shared[contract.base], path, contract, options)
+            member = _beside(shared[contract.base], path, contract, config)
         members.append(member)
     if not members:
         raise ContractError(f"{folder} is an ensemble without members")
     return members
 
 
-def _beside(
-    first: TransformerReward, path: Path, contract: ScoreContract, options: dict[str, Any]
-) -> TransformerReward:
+def _beside(first: TransformerReward, path: Path, contract: ScoreContract, config: ScorerConfig) -> TransformerReward:
     """A further adapter on the backbone that `first` has loaded already."""
+    from guerdon import hf
+    from guerdon.rewards.transformer import TransformerReward, check_contract
+
     model = hf.load_adapter(first.net.model, path, name=path.name)
     model.set_adapter(path.name)  # type: ignore[operator]
-    tokenizer = hf.load_tokenizer(str(path), options["trust_remote_code"])
+    tokenizer = hf.load_tokenizer(str(path), config.trust_remote_code)
     check_contract(contract, model, tokenizer, str(path))
-    member = TransformerReward(model, tokenizer, contract, overlong=options["overlong"], adapter=path.name)
-    member.to(options["device"], options["dtype"])
+    member = TransformerReward(model, tokenizer, contract, overlong=config.overlong, adapter=path.name)
+    member.to(config.device, config.dtype)
     first.adapter = first.adapter or "default"
     return member

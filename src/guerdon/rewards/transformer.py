@@ -29,17 +29,15 @@ from guerdon.rewards.contract import (
     text_sha256,
     write_card,
 )
-from guerdon.rewards.encode import Encoded, Encoder, Overlong
+from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.net import RewardNet, head_sha256, is_decoder, shares_prefixes, takes_positions, window
 from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
-from guerdon.types import Prompt, prompt_text
+from guerdon.types import Dtype, Overlong, Prompt, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
-
-Dtype = Literal["auto", "float32", "bfloat16"]
 
 DEFAULT_MAX_LENGTH = 2048
 """Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
@@ -59,7 +57,7 @@ class TransformerReward:
         tokenizer: PreTrainedTokenizerBase,
         contract: ScoreContract,
         *,
-        overlong: Overlong = "cut-prompt",
+        overlong: Overlong = "auto",
         adapter: str | None = None,
     ) -> None:
         """Joins the parts; `create` and `load` make them.
@@ -94,7 +92,7 @@ class TransformerReward:
         max_length: int | None = None,
         lora: Lora | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
-        overlong: Overlong = "cut-prompt",
+        overlong: Overlong = "auto",
         seed: int = 0,
         trust_remote_code: bool = False,
     ) -> Self:
@@ -139,7 +137,7 @@ class TransformerReward:
         *,
         device: str | None = None,
         dtype: Dtype = "auto",
-        overlong: Overlong = "cut-prompt",
+        overlong: Overlong = "auto",
         trust_remote_code: bool = False,
     ) -> Self:
         """Loads a saved reward model, or a single-label sequence classifier of other origin.

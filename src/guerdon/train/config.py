@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from guerdon.errors import ConfigError
+from guerdon.types import Overlong
 
 Objective = Literal["auto", "bradley-terry", "regression", "both", "plackett-luce", "contrastive"]
 
@@ -35,9 +36,10 @@ class TrainConfig:
     """Where the score is read. `auto`: the last token of decoders, the mean of encoders."""
     max_length: int = 0
     """Tokens of a text; 0 takes what the model reads, at most 2048."""
-    overlong: Literal["cut-prompt", "cut", "error"] = "cut-prompt"
-    """Texts that are longer: cut the prompt from its left (a response that does not fit alone is an error), cut the
-    response's end as well, or refuse."""
+    overlong: Overlong = "auto"
+    """What happens to texts that are longer. cut: the prompt is cut from its left, then the response at its end, and
+    both are counted. error: the text is refused. auto: as cut, but the data are refused when more than 5% of the
+    responses would be cut."""
     dropout: bool = False
     """Keep the backbone's dropout. Off, as in most reward-model training: two passes over one text agree, and a step
     takes a quarter less time on a CPU."""

@@ -17,7 +17,7 @@ from gymnasium.vector import VectorEnv
 
 from guerdon.optimize.config import RLConfig
 from guerdon.rewards.compose import Composed
-from guerdon.rewards.load import load_scorer
+from guerdon.rewards.load import ScorerConfig
 from guerdon.types import Candidates, Message, Prompt, Scorer
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Given:
 
     settings: RLConfig
     requests: Sequence[Candidates]
-    scorer: Scorer | str
+    scorer: Scorer | ScorerConfig
     reply: Reply | None = None
 
     def __deepcopy__(self, _: Any) -> Given:
@@ -68,14 +68,19 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
     """
 
     def __init__(
-        self, requests: Sequence[Candidates], scorer: Scorer | str, *, reply: Reply | None = None, turns: int = 1
+        self,
+        requests: Sequence[Candidates],
+        scorer: Scorer | ScorerConfig,
+        *,
+        reply: Reply | None = None,
+        turns: int = 1,
     ) -> None:
         """Makes the environment.
 
         Args:
             requests: what may be asked.
-            scorer: what an ended conversation is worth: R(everything before the last answer, last answer). A name is
-                loaded when the first conversation ends.
+            scorer: what an ended conversation is worth: R(everything before the last answer, last answer). A
+                `ScorerConfig` is loaded when the first conversation ends.
             reply: who speaks between the policy's turns; None ends every conversation with the first answer.
             turns: the most turns the policy has.
         """
@@ -146,8 +151,8 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
         references = [request.reference for request in asked]
         given = references if any(reference is not None for reference in references) else None
         try:
-            if isinstance(self.scorer, str):
-                self.scorer = load_scorer(self.scorer)
+            if isinstance(self.scorer, ScorerConfig):
+                self.scorer = self.scorer.load()
             parts: dict[str, np.ndarray] = {}
             if isinstance(self.scorer, Composed):
                 parts = self.scorer.parts(prompts, said, references=given)

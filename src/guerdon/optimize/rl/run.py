@@ -30,7 +30,7 @@ from guerdon.optimize.rl.update import reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
-from guerdon.rewards.load import load_scorer
+from guerdon.rewards.load import ScorerConfig
 from guerdon.runs.callbacks import METRICS_FILE, OnStep, forget_after
 from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
 from guerdon.runs.trainer import checkpoint_steps
@@ -38,7 +38,7 @@ from guerdon.types import Candidates, Scorer
 
 
 def train_rl(
-    scorer: Scorer | str,
+    scorer: Scorer | ScorerConfig,
     requests: Sequence[Candidates],
     out: str | Path,
     config: RLConfig | None = None,
@@ -52,7 +52,7 @@ def train_rl(
     """Fine-tunes a policy by RL, and saves it in HF layout.
 
     Args:
-        scorer: the reward, or its name; by name every runner loads its own.
+        scorer: the reward, or which one it is; from a `ScorerConfig` every runner loads its own.
         requests: prompts (`guerdon.data.requests.read_prompts`).
         out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
         config: how to train.
@@ -89,7 +89,7 @@ def train_rl(
         watched = None
         if validation:
             watched = Watched(
-                policy, load_scorer(scorer) if isinstance(scorer, str) else scorer, gold, validation, run, config
+                policy, scorer.load() if isinstance(scorer, ScorerConfig) else scorer, gold, validation, run, config
             )
         _train(algorithm, run, config, resume, on_step, watched)
         weights = watched.best() if watched else _weights(algorithm)

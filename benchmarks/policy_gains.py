@@ -26,12 +26,12 @@ from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates, Scorer
 
-COMMON = ["--samples", "8", "--temperature", "0.7"]
+COMMON = ["--num-generations", "8", "--temperature", "0.7"]
 METHODS = {
-    "rl": ["rl", "--algorithm", "grpo", "--beta", "0.02", "--checkpoint-every", "1000"],
-    "weighted": ["weighted", "--objective", "reward", "--lam", "1", "--checkpoint-every", "1000"],
-    "weighted-100": ["weighted", "--objective", "reward", "--lam", "100", "--checkpoint-every", "1000"],
-    "raft": ["weighted", "--objective", "raft", "--checkpoint-every", "1000"],
+    "rl": ["rl", "--algorithm", "grpo", "--beta", "0.02", "--save-steps", "1000"],
+    "weighted": ["weighted", "--objective", "reward", "--lam", "1", "--save-steps", "1000"],
+    "weighted-100": ["weighted", "--objective", "reward", "--lam", "100", "--save-steps", "1000"],
+    "raft": ["weighted", "--objective", "raft", "--save-steps", "1000"],
 }
 
 

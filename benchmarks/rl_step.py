@@ -15,9 +15,9 @@ import statistics
 import tempfile
 import time
 
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.env import Given
 from guerdon.optimize.rl.run import running
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.model import Policy
 from guerdon.rewards.adapters import trl_reward
 from guerdon.rewards.transformer import TransformerReward

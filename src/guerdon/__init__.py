@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
-    from guerdon.optimize.config import RLConfig, WeightedConfig
+    from guerdon.optimize.rl_config import RLConfig
+    from guerdon.optimize.weighted_config import WeightedConfig
     from guerdon.rewards.load import load_scorer
     from guerdon.rewards.scoring import score_texts
     from guerdon.train.config import TrainConfig
@@ -63,9 +64,9 @@ __all__ = [
 
 _HOMES = {
     "GuerdonError": "guerdon.errors",
-    "RLConfig": "guerdon.optimize.config",
+    "RLConfig": "guerdon.optimize.rl_config",
     "TrainConfig": "guerdon.train.config",
-    "WeightedConfig": "guerdon.optimize.config",
+    "WeightedConfig": "guerdon.optimize.weighted_config",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
     "score_texts": "guerdon.rewards.scoring",

@@ -104,22 +104,6 @@ def test_what_cannot_be_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_weighted_training(tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    options = ["--policy", tiny_llama, "--samples", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
-    command = ["optimize", "weighted", "shortest", prompts, "--out", str(out), *options]
-    assert main([*command, "--epochs", "2"]) == 0
-    assert f"policy: {out}" in capsys.readouterr().out
-    assert main([*command]) == 2
-    assert "holds a training run already" in capsys.readouterr().err
-    again = ["optimize", "best-of-n", "longest", prompts, "--policy", str(out), "--out", str(tmp_path / "n"), *SAMPLED]
-    assert main(again) == 0
-    assert main([*command[:-2], "--prompts-per-step", "0", "--lam", "-1"]) == 2
-    error = capsys.readouterr().err
-    assert "--prompts-per-step must be at least 1" in error
-    assert "--lam must not be negative" in error
-
-
 @pytest.mark.slow
 def test_rl(
     tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

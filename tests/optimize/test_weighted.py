@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from guerdon import losses
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
-from guerdon.optimize.config import WeightedConfig
 from guerdon.optimize.weighted import train_weighted
+from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates, Origin, Prompt
@@ -39,7 +39,8 @@ def requests(answer: str | None = None) -> list[Candidates]:
 
 def config(policy: str, **options: Any) -> WeightedConfig:
     usual: dict[str, Any] = {
-        "samples": 8, "prompts_per_step": 4, "epochs": 60, "learning_rate": 1e-2, "lora_rank": 0, "max_new_tokens": 5,
+        "num_generations": 8, "prompts_per_step": 4, "epochs": 60, "learning_rate": 1e-2, "lora_r": 0,
+        "max_new_tokens": 5,
     }  # fmt: skip
     return WeightedConfig(policy=policy, **(usual | options))
 
@@ -89,7 +90,7 @@ def test_weights_by_hand() -> None:
         {"lam": 30.0},
         pytest.param({"objective": "rwr", "beta": 0.05}, marks=pytest.mark.slow),
         {"objective": "raft"},
-        pytest.param({"lora_rank": 8, "lam": 30.0}, marks=pytest.mark.slow),
+        pytest.param({"lora_r": 8, "lam": 30.0}, marks=pytest.mark.slow),
     ],
 )
 def test_it_learns(options: dict[str, Any], tiny_llama: str, tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(tiny_llama: str, tmp_path: P
                 raise KeyboardInterrupt
             return super().score(*args, **kwargs)
 
-    settings = config(tiny_llama, epochs=8, checkpoint_every=2)
+    settings = config(tiny_llama, epochs=8, save_steps=2)
     train_weighted(Share(), requests(), tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
         train_weighted(Stops(), requests(), tmp_path / "cut", settings)
@@ -142,7 +143,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(tiny_llama: str, tmp_path: P
             Share(),
             requests(),
             tmp_path / "cut",
-            config(tiny_llama, epochs=8, checkpoint_every=2, lam=3.0),
+            config(tiny_llama, epochs=8, save_steps=2, lam=3.0),
             resume=True,
         )
     train_weighted(Share(), requests(), tmp_path / "cut", settings, resume=True)
@@ -182,5 +183,7 @@ def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Pa
 
 
 def test_all_faults_of_a_configuration_are_told_at_once() -> None:
-    with pytest.raises(ConfigError, match=r"--prompts-per-step.*--beta.*--lam must not be negative.*--samples must be"):
-        WeightedConfig(prompts_per_step=0, beta=0.0, lam=-1.0, samples=1)
+    with pytest.raises(
+        ConfigError, match=r"--lam must be 0 or more.*--beta.*--prompts-per-step.*--num-generations must be"
+    ):
+        WeightedConfig(prompts_per_step=0, beta=0.0, lam=-1.0, num_generations=1)

@@ -52,7 +52,7 @@ VERBS: dict[str, Verb] = {
         "guerdon.cli.optimize:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
     ),
     "optimize weighted": Verb(
-        "guerdon.cli.optimize:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
+        "guerdon.cli.weighted:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
     ),
     "optimize rl": Verb(
         "guerdon.cli.optimize:rl",

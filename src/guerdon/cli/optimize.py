@@ -1,4 +1,4 @@
-"""`guerdon optimize best-of-n | weighted | rl`."""
+"""`guerdon optimize best-of-n | rl`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions, TrustedScorerOptions
+from guerdon.cli.weighted import next_steps
 from guerdon.errors import ConfigError, MissingExtraError, OutputError
-from guerdon.optimize.config import RLConfig, WeightedConfig
+from guerdon.optimize.rl_config import RLConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -258,42 +259,6 @@ def shown(figure: Interval) -> str:
     return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]".replace("-", "−")
 
 
-def weighted(
-    model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
-    /,
-    out: Path = Path("weighted"),
-    resume: bool = False,
-    scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
-    config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
-) -> None:
-    """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
-
-    Every step samples answers to some prompts of DATA, scores them, and makes those more likely that score higher. With
-    --objective reward, good answers in DATA (chosen, reference) are learnt by plain likelihood beside them. The folder
-    then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
-
-    Args:
-        model: the scorer whose reward weighs the answers.
-        data: prompts, with references or without (file, hub name, starter or starter:train).
-        out: folder of the policy.
-        resume: go on from the last checkpoint in the folder, with the same data and options.
-        scorer: How MODEL is loaded, and how it reads.
-        config: how to train.
-    """
-    from guerdon.cli.progress import terminal, training_progress
-
-    with terminal() as console:
-        from guerdon.data.requests import read_prompts
-        from guerdon.optimize.weighted import train_weighted
-
-        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code).load()
-        requests = read_prompts(data)
-        with training_progress(console) as on_step:
-            train_weighted(reward, requests, out, config, resume=resume, on_step=on_step)
-    _say_next(out)
-
-
 def rl(
     model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
@@ -358,7 +323,7 @@ def rl(
             )
     if held_out:
         print(_show_drift(out, model))
-    _say_next(out)
+    print(next_steps(out))
 
 
 def _show_drift(out: Path, reward: str) -> str:
@@ -378,8 +343,3 @@ def _show_drift(out: Path, reward: str) -> str:
         f"kept: step {best.step} of {looks[-1].step}; gained on the held-out prompts: reward that trains "
         f"{shown(gained.proxy)}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
     )
-
-
-def _say_next(out: Path) -> None:
-    print(f"policy: {out}\nnext, with prompts and a reward that it has not seen:")
-    print(f"  guerdon optimize best-of-n OTHER TEST --policy {out} --n 4 --out check")

@@ -25,9 +25,9 @@ from torch.utils.data import Dataset
 from guerdon import losses
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
-from guerdon.optimize.config import WeightedConfig
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.optimize.unrewarded import Unrewarded
+from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
@@ -133,13 +133,13 @@ class WeightedTrainer(StepTrainer):
         self._bare.eval()
         samples = self._policy.sample(
             [list(self._coded[index][0]) for index in inputs["prompts"]],
-            self._config.samples,
+            self._config.num_generations,
             self._sampling,
             generator,
         )
         texts = [self._policy.text(sample) for own in samples for sample in own]
-        prompts = [request.prompt for request in asked for _ in range(self._config.samples)]
-        references = [request.reference for request in asked for _ in range(self._config.samples)]
+        prompts = [request.prompt for request in asked for _ in range(self._config.num_generations)]
+        references = [request.reference for request in asked for _ in range(self._config.num_generations)]
         given = references if any(reference is not None for reference in references) else None
         rewards = torch.tensor(self._scorer.score(prompts, texts, references=given), dtype=torch.float32)
         rewards = torch.where(rewards.isfinite(), rewards, math.nan)
@@ -241,17 +241,17 @@ def train_weighted(
         if main:
             check_run(run, config, fingerprint, resume)
     policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
-    if config.lora_rank:
-        policy.add_lora(config.lora_rank, config.lora_alpha)
+    if config.lora_r:
+        policy.add_lora(config.lora_r, config.lora_alpha)
     model = WeightedPolicy(PolicyNet(policy.model), config.temperature)
     steps = PromptSteps(len(requests), config)
     arguments = step_arguments(
         run,
         steps=steps.steps,
-        learning_rate=config.learning_rate or (1e-4 if config.lora_rank else 1e-5),
-        warmup=config.warmup,
+        learning_rate=config.learning_rate or (1e-4 if config.lora_r else 1e-5),
+        warmup=config.warmup_ratio,
         weight_decay=config.weight_decay,
-        checkpoint_every=config.checkpoint_every or max(1, steps.steps // 10),
+        checkpoint_every=config.save_steps or max(1, steps.steps // 10),
         validates=False,
         seed=config.seed,
     )

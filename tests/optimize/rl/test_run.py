@@ -18,10 +18,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.monitor import peak, read_looks
 from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.run import train_rl
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates, Message, Origin, Prompt

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from guerdon.optimize.config import RLConfig
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.rewards.compose import Composed
 from guerdon.rewards.load import ScorerConfig
 from guerdon.types import Candidates, Message, Prompt, Scorer

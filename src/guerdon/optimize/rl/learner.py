@@ -10,10 +10,10 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.module import TextModule
 from guerdon.optimize.rl.update import Ranks, Updater, UpdateSettings, reference_of
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.packing import default_budget
 
 

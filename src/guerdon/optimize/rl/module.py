@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.update import ActorCritic
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 

@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 
 from guerdon.errors import ConfigError
 from guerdon.files import check_writable, output_error
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.monitor import LOOKS_FILE, Monitor
 from guerdon.optimize.prompts import check_lengths, fingerprint_of
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.env import Given, Reply
 from guerdon.optimize.rl.loop import TextAlgorithm, TextConfig
 from guerdon.optimize.rl.update import reference_of
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet

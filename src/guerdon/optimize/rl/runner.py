@@ -16,9 +16,9 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
-from guerdon.optimize.config import RLConfig
 from guerdon.optimize.rl.env import text_env
 from guerdon.optimize.rl.module import TextModule
+from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sample, Sampling
 
 REPORTED = ("seconds_sampling", "seconds_scoring", "tokens_sampled", "reward_failures", "talks_too_long")

@@ -1,0 +1,56 @@
+"""`guerdon optimize weighted`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.cli.scorers import Model, TrustedScorerOptions
+from guerdon.optimize.weighted_config import WeightedConfig
+
+
+def weighted(
+    model: Model,
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    out: Path = Path("weighted"),
+    resume: bool = False,
+    scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
+    config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
+
+    Every step samples answers to some prompts of DATA, scores them, and makes those more likely that score higher. With
+    --objective reward, good answers in DATA (chosen, reference) are learnt by plain likelihood beside them. The folder
+    then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
+
+    Args:
+        model: the scorer whose reward weighs the answers.
+        data: prompts, with references or without (file, hub name, starter or starter:train).
+        out: folder of the policy.
+        resume: go on from the last checkpoint in the folder, with the same data and options.
+        scorer: How MODEL is loaded, and how it reads.
+        config: how to train.
+    """
+    from guerdon.cli.progress import terminal, training_progress
+
+    with terminal() as console:
+        from guerdon.data.requests import read_prompts
+        from guerdon.optimize.weighted import train_weighted
+
+        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code).load()
+        requests = read_prompts(data)
+        with training_progress(console) as on_step:
+            train_weighted(reward, requests, out, config, resume=resume, on_step=on_step)
+    print(next_steps(out))
+
+
+def next_steps(out: Path) -> str:
+    """Where the policy is, and how to check it."""
+    return (
+        f"policy: {out}\nnext, with prompts and a reward that it has not seen:\n"
+        f"  guerdon optimize best-of-n OTHER TEST --policy {out} --n 4 --out check"
+    )

@@ -44,11 +44,13 @@ def main() -> None:
     with endless("smollm2") as folder:
         policy = Policy.load(folder)
     for length, tokens in ((125, 45), (25, 128)):
-        prompts = policy.encode(prompts_of(arguments.data, policy, length, arguments.prompts), room=tokens)
+        prompts = policy.encode_prompts(
+            prompts_of(arguments.data, policy, length, arguments.prompts), max_new_tokens=tokens
+        )
         count = len(prompts) * arguments.each * tokens
         sampling = Sampling(max_new_tokens=tokens)
         systems: dict[str, Callable[[], object]] = {
-            "guerdon": lambda p=prompts, s=sampling: policy.sample(p, arguments.each, s, torch.Generator()),
+            "guerdon": lambda p=prompts, s=sampling: policy.sample_tokens(p, arguments.each, s, torch.Generator()),
         }
         for batch in arguments.batches:
             systems[f"generate, batch {batch}"] = lambda p=prompts, t=tokens, b=batch: hf_generate(

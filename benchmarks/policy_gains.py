@@ -52,8 +52,8 @@ def trained(arguments: argparse.Namespace, seed: int) -> Path:
 def answers(policy: Policy, requests: Sequence[Candidates], each: int, tokens: int) -> list[Candidates]:
     """Answers of a policy to the test prompts; two policies draw with the same numbers."""
     said = dict(
-        policy.answer_texts(
-            [request.prompt for request in requests], per_prompt=each, sampling=Sampling(tokens, 0.7), seed=12345
+        policy.sample_texts(
+            [request.prompt for request in requests], num_generations=each, sampling=Sampling(tokens, 0.7), seed=12345
         )
     )
     return [

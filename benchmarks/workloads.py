@@ -46,6 +46,6 @@ def prompts_of(data: str, policy: Policy, tokens: int, count: int) -> list[str]:
         texts.setdefault(prompt)
         for text in request.texts:
             texts.setdefault(text)
-    lengths = [len(ids) for ids in policy.encode(list(texts), room=0)]
+    lengths = [len(ids) for ids in policy.encode_prompts(list(texts), max_new_tokens=0)]
     nearest = sorted(zip(texts, lengths, strict=True), key=lambda one: (abs(one[1] - tokens), one[0]))
     return [text for text, _ in nearest[:count]]

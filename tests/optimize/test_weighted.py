@@ -47,7 +47,11 @@ def config(policy: str, **options: Any) -> WeightedConfig:
 
 def mean_reward(policy: Policy) -> float:
     sampling = Sampling(max_new_tokens=5)
-    texts = [a.text for _, own in policy.answer(PROMPTS, per_prompt=16, sampling=sampling, seed=9) for a in own]
+    texts = [
+        a.text
+        for _, own in policy.sample_responses(PROMPTS, num_generations=16, sampling=sampling, seed=9)
+        for a in own
+    ]
     return float(np.nanmean(Share().score(None, texts)))
 
 
@@ -109,8 +113,8 @@ def test_without_lambda_it_is_plain_likelihood(tiny_llama: str, tmp_path: Path) 
 
     def nll(folder: str) -> float:
         policy = Policy.load(folder)
-        (prompt,) = policy.encode([PROMPTS[0]], room=5)
-        (answer,) = policy.encode_answers([prompt], [(PROMPTS[0], "sorry")])
+        (prompt,) = policy.encode_prompts([PROMPTS[0]], max_new_tokens=5)
+        (answer,) = policy.encode_responses([prompt], [(PROMPTS[0], "sorry")])
         model = AutoModelForCausalLM.from_pretrained(folder)
         logits = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
         return torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum").item()

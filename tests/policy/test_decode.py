@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from guerdon.errors import ConfigError
-from guerdon.policy.decode import Sample, Sampling, decode, decodes, draw, nucleus
+from guerdon.policy.decode import Sample, Sampling, decode, draw, nucleus, supports_batched_decoding
 
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [14, 15, 16, 17], [12, 13]]
 
@@ -104,8 +104,8 @@ def test_the_nucleus_is_the_smallest_that_holds_enough() -> None:
 
 
 def test_only_plain_caches_are_decoded_here(tiny_llama: str, tiny_sliding: str) -> None:
-    assert decodes(model_of(tiny_llama))
-    assert not decodes(model_of(tiny_sliding))
+    assert supports_batched_decoding(model_of(tiny_llama))
+    assert not supports_batched_decoding(model_of(tiny_sliding))
 
 
 def test_all_faults_of_a_sampling_are_told_at_once() -> None:

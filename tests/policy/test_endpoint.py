@@ -63,7 +63,7 @@ def test_every_prompt_is_asked_once_as_the_protocol_has_it(server: Server) -> No
     prompts = [f"question {number}" for number in range(40)]
     policy = Endpoint(server.base, "a-model", key="secret")
     sampling = Sampling(max_new_tokens=9, temperature=0.5, top_p=0.9)
-    found = dict(policy.answer_texts(prompts, per_prompt=2, sampling=sampling, seed=7, done={3}))
+    found = dict(policy.sample_texts(prompts, num_generations=2, sampling=sampling, seed=7, done={3}))
     assert found == {i: [f"{prompt} 0", f"{prompt} 1"] for i, prompt in enumerate(prompts) if i != 3}
     assert len(server.asked) == 39
     first = next(body for body in server.asked if body["messages"][0]["content"] == "question 0")
@@ -76,39 +76,39 @@ def test_every_prompt_is_asked_once_as_the_protocol_has_it(server: Server) -> No
 
 def test_chats_keep_their_turns(server: Server) -> None:
     prompt = (Message("system", "Be brief."), Message("user", "planet?"))
-    assert dict(Endpoint(server.base, "m").answer_texts([prompt])) == {0: ["planet? 0"]}
+    assert dict(Endpoint(server.base, "m").sample_texts([prompt])) == {0: ["planet? 0"]}
     assert [turn["role"] for turn in server.asked[0]["messages"]] == ["system", "user"]
 
 
 def test_what_may_pass_is_tried_again(server: Server) -> None:
     server.troubles = [503, 429, 500]
-    assert dict(Endpoint(server.base, "m").answer_texts(["q"])) == {0: ["q 0"]}
+    assert dict(Endpoint(server.base, "m").sample_texts(["q"])) == {0: ["q 0"]}
     assert len(server.asked) == endpoint.TRIES
 
 
 def test_what_will_not_pass_is_an_error_at_once(server: Server) -> None:
     server.troubles = [404]
     with pytest.raises(ModelError, match=r"chat/completions refuses: status 404"):
-        list(Endpoint(server.base, "m").answer_texts(["q"]))
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
     server.troubles = [500] * endpoint.TRIES
     with pytest.raises(ModelError, match=r"4 tries\): status 500"):
-        list(Endpoint(server.base, "m").answer_texts(["q"]))
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
 
 
 @pytest.mark.parametrize("reply", [{"choices": [{"text": "old protocol"}]}, {"error": "?"}, [1]])
 def test_another_protocol_is_an_error(reply: Any, server: Server) -> None:
     server.reply = reply
     with pytest.raises(ModelError, match="does not answer as a chat completion does"):
-        list(Endpoint(server.base, "m").answer_texts(["q"]))
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
 
 
 def test_fewer_choices_than_asked_for_are_an_error(server: Server) -> None:
     server.reply = {"choices": [{"message": {"content": "one"}}]}
     with pytest.raises(ModelError, match="gave 1 choices, 3 were asked for"):
-        list(Endpoint(server.base, "m").answer_texts(["q"], per_prompt=3))
+        list(Endpoint(server.base, "m").sample_texts(["q"], num_generations=3))
 
 
 def test_no_server_is_an_error(server: Server) -> None:
     server.http.socket.close()
     with pytest.raises(ModelError, match="cannot be reached"):
-        list(Endpoint("http://127.0.0.1:9/v1", "m").answer_texts(["q"]))
+        list(Endpoint("http://127.0.0.1:9/v1", "m").sample_texts(["q"]))

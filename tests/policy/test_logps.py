@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from guerdon.policy.logps import Asked, answer_batches, by_place
+from guerdon.policy.logps import TokenizedGroup, pad_by_response, response_batches
 from guerdon.policy.net import PolicyNet
 
 GROUPS = [
-    Asked((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),
-    Asked((16, 17), ((18, 19), (18, 19))),
-    Asked((20, 21, 22), ((23, 24, 25, 26, 27, 28),)),
+    TokenizedGroup((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),
+    TokenizedGroup((16, 17), ((18, 19), (18, 19))),
+    TokenizedGroup((20, 21, 22), ((23, 24, 25, 26, 27, 28),)),
 ]
 LONGEST = 6
 
@@ -27,8 +27,8 @@ def model_of(folder: str) -> Any:
 def logps_of(model: Any, *, shared: bool, budget: int) -> tuple[Tensor, int]:
     """(answers, LONGEST) in the order of the groups, and how many tokens were computed."""
     rows, computed, net = {}, 0, PolicyNet(model)
-    for items, batch in answer_batches(GROUPS, budget=budget, pad_id=0, shared=shared):
-        table = by_place(net(batch), batch, len(items), LONGEST)
+    for items, batch in response_batches(GROUPS, budget=budget, pad_id=0, shared=shared):
+        table = pad_by_response(net(batch), batch, len(items), LONGEST)
         rows |= dict(zip(items, table, strict=True))
         computed += batch["input_ids"].numel()
     return torch.stack([rows[item] for item in range(len(rows))]), computed
@@ -37,7 +37,7 @@ def logps_of(model: Any, *, shared: bool, budget: int) -> tuple[Tensor, int]:
 def plain(model: Any) -> Tensor:
     rows = []
     for group in GROUPS:
-        for answer in group.answers:
+        for answer in group.responses:
             logits = model(torch.tensor([[*group.prompt, *answer]])).logits[0, len(group.prompt) - 1 : -1].float()
             found = torch.log_softmax(logits, dim=1).gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1)
             rows.append(torch.nn.functional.pad(found, (0, LONGEST - len(answer))))

@@ -12,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config
 
 from guerdon.errors import DataError, ModelError, TextError
 from guerdon.policy.decode import Sampling
-from guerdon.policy.model import Answer, Policy
+from guerdon.policy.model import Policy, SampledResponse
 from guerdon.types import Message, Prompt
 
 PROMPTS: list[Prompt] = [
@@ -22,14 +22,14 @@ PROMPTS: list[Prompt] = [
 ]
 
 
-def answers(policy: Policy, prompts: list[Prompt] = PROMPTS, **options: Any) -> list[list[Answer]]:
+def answers(policy: Policy, prompts: list[Prompt] = PROMPTS, **options: Any) -> list[list[SampledResponse]]:
     sampling = Sampling(max_new_tokens=6, temperature=options.pop("temperature", 1.0))
-    found = dict(policy.answer(prompts, **({"per_prompt": 2, "sampling": sampling} | options)))
+    found = dict(policy.sample_responses(prompts, **({"num_generations": 2, "sampling": sampling} | options)))
     assert sorted(found) == list(range(len(prompts)))
     return [found[index] for index in range(len(prompts))]
 
 
-def texts(found: list[list[Answer]]) -> list[list[str]]:
+def texts(found: list[list[SampledResponse]]) -> list[list[str]]:
     return [[answer.text for answer in own] for own in found]
 
 
@@ -52,23 +52,23 @@ def test_the_seed_decides_the_answers(name: str, request: pytest.FixtureRequest)
 
 def test_a_prompt_is_answered_in_any_batch_as_alone(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
-    beside = texts(answers(policy, temperature=0.0, per_prompt=1))
-    assert beside == texts(answers(policy, temperature=0.0, per_prompt=1, rows=1))
+    beside = texts(answers(policy, temperature=0.0, num_generations=1))
+    assert beside == texts(answers(policy, temperature=0.0, num_generations=1, rows=1))
 
 
 def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
-    options: dict[str, Any] = {"per_prompt": 2, "sampling": Sampling(max_new_tokens=6), "rows": 4}
-    whole = dict(policy.answer([*PROMPTS, "egg"], **options))
-    rest = dict(policy.answer([*PROMPTS, "egg"], **options, done={0, 2}))
+    options: dict[str, Any] = {"num_generations": 2, "sampling": Sampling(max_new_tokens=6), "rows": 4}
+    whole = dict(policy.sample_responses([*PROMPTS, "egg"], **options))
+    rest = dict(policy.sample_responses([*PROMPTS, "egg"], **options, done={0, 2}))
     assert rest == {index: whole[index] for index in (1, 3)}
 
 
 def test_generate_gives_the_same_greedily_and_true_logps(tiny_llama: str) -> None:
     """The way for other models, shown on one that both ways can run."""
     policy = Policy.load(tiny_llama)
-    coded, sampling = policy.encode(PROMPTS, room=6), Sampling(max_new_tokens=6, temperature=0.0)
-    ours = policy.sample(coded, 1, sampling, torch.Generator())
+    coded, sampling = policy.encode_prompts(PROMPTS, max_new_tokens=6), Sampling(max_new_tokens=6, temperature=0.0)
+    ours = policy.sample_tokens(coded, 1, sampling, torch.Generator())
     theirs = policy._generate(coded, 1, sampling, torch.Generator())
     assert [own[0].ids for own in ours] == [own[0].ids for own in theirs]
     for (mine,), (other,) in zip(ours, theirs, strict=True):
@@ -105,14 +105,14 @@ def test_a_prompt_is_rendered_as_the_model_was_taught(tiny_llama: str) -> None:
 
 def test_a_template_that_writes_bos_gets_no_second(tiny_gemma_like: str) -> None:
     policy = Policy.load(tiny_gemma_like)
-    (ids,) = policy.encode(["egg?"], room=1)
+    (ids,) = policy.encode_prompts(["egg?"], max_new_tokens=1)
     assert ids.count(policy.tokenizer.bos_token_id) == 1
 
 
 def test_a_prompt_without_room_for_the_answer_is_named(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
     with pytest.raises(TextError, match="the policy reads 512") as caught:
-        list(policy.answer(["egg?", "egg " * 500], sampling=Sampling(max_new_tokens=100)))
+        list(policy.sample_responses(["egg?", "egg " * 500], sampling=Sampling(max_new_tokens=100)))
     assert caught.value.index == 1
 
 

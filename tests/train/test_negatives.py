@@ -24,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     class Scripted:
-        def answer_texts(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[str]]]:
+        def sample_texts(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[str]]]:
             calls.append({"prompts": prompts} | options)
             yield len(prompts) - 1, ["right", "answer", "another"]
             for index, prompt in enumerate(prompts[:-1]):
@@ -55,7 +55,7 @@ def test_usable_answers_join_the_generated_texts(
     ]
     assert asked == [
         {"policy": "a policy", "trust_remote_code": False},
-        {"prompts": ["p", "q"], "per_prompt": 3, "seed": 5},
+        {"prompts": ["p", "q"], "num_generations": 3, "seed": 5},
     ]
     assert "3 answers of the policy were empty, repeated, or the reference itself: left out" in caplog.text
 

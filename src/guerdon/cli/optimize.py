@@ -169,7 +169,7 @@ def _candidates(
 
     requests = read_prompts(pick.data)
     options: dict[str, Any] = {
-        "per_prompt": pick.n or _DEFAULT_N,
+        "num_generations": pick.n or _DEFAULT_N,
         "sampling": Sampling(pick.max_new_tokens, pick.temperature, pick.top_p),
         "seed": pick.seed,
     }
@@ -192,8 +192,8 @@ def _answering(
         who = Endpoint(pick.endpoint, pick.policy, key=os.environ.get("OPENAI_API_KEY"))
     else:
         who = Policy.load(pick.policy, device=device, trust_remote_code=trust_remote_code)
-        check_lengths(who, requests, room=pick.max_new_tokens)
-    return lambda prompts, done: who.answer_texts(prompts, **options, done=done)
+        check_lengths(who, requests, max_new_tokens=pick.max_new_tokens)
+    return lambda prompts, done: who.sample_texts(prompts, **options, done=done)
 
 
 def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:

@@ -101,7 +101,7 @@ def _answering(name: str, n: int, sampling: Sampling, seed: int, console: Consol
     def answer(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str]]]:
         with text_progress(console, "answering", len(prompts)) as advance:
             advance(len(done))
-            for one in policy.answer_texts(prompts, per_prompt=n, sampling=sampling, seed=seed, done=done):
+            for one in policy.sample_texts(prompts, num_generations=n, sampling=sampling, seed=seed, done=done):
                 yield one
                 advance(1)
 

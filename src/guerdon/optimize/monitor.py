@@ -23,8 +23,8 @@ from guerdon import losses
 from guerdon.files import atomic_write
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
-from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
-from guerdon.policy.model import Answer, Policy
+from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
+from guerdon.policy.model import Policy, SampledResponse
 from guerdon.policy.net import PolicyNet
 from guerdon.types import Candidates, Scorer, prompt_text
 
@@ -70,7 +70,7 @@ class Monitor:
         gold: Scorer | None,
         record: Path,
         *,
-        reference: Callable[[AnswerBatch, float], Tensor],
+        reference: Callable[[ResponseBatch, float], Tensor],
         sampling: Sampling,
         samples: int = 1,
         patience: int = 0,
@@ -98,9 +98,11 @@ class Monitor:
     def look(self, step: int) -> Look:
         """Samples, scores, and writes down; a look that was taken at this step before is replaced."""
         prompts = [request.prompt for request in self.requests]
-        said: list[list[Answer]] = [[] for _ in prompts]
+        said: list[list[SampledResponse]] = [[] for _ in prompts]
         self.policy.model.eval()
-        answers = self.policy.answer(prompts, per_prompt=self.samples, sampling=self.sampling, seed=self.seed)
+        answers = self.policy.sample_responses(
+            prompts, num_generations=self.samples, sampling=self.sampling, seed=self.seed
+        )
         for index, own in answers:
             said[index] = own
         flat = [answer for own in said for answer in own]
@@ -144,17 +146,20 @@ class Monitor:
         rows = np.where(np.isfinite(scores), scores, np.nan).reshape(len(self.requests), -1)
         return tuple(_mean(row.tolist()) for row in rows)
 
-    def _kl(self, said: Sequence[Sequence[Answer]]) -> float:
+    def _kl(self, said: Sequence[Sequence[SampledResponse]]) -> float:
         """The mean of log pi(y) - log pi_ref(y) over the samples."""
-        coded = self.policy.encode([request.prompt for request in self.requests], room=self.sampling.max_new_tokens)
+        coded = self.policy.encode_prompts(
+            [request.prompt for request in self.requests], max_new_tokens=self.sampling.max_new_tokens
+        )
         groups = [
-            Asked(tuple(ids), tuple(answer.sample.ids for answer in own)) for ids, own in zip(coded, said, strict=True)
+            TokenizedGroup(tuple(ids), tuple(answer.sample.ids for answer in own))
+            for ids, own in zip(coded, said, strict=True)
         ]
         net = PolicyNet(self.policy.model)
         logps = [torch.tensor(answer.sample.logps) for own in said for answer in own]
         device = self.policy.model.device
         total = 0.0
-        batches = answer_batches(
+        batches = response_batches(
             groups, budget=default_budget(), pad_id=self.policy.tokenizer.pad_token_id, shared=net.reads_groups
         )
         for items, batch in batches:

@@ -33,14 +33,14 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
         skip = 0
 
 
-def check_lengths(policy: Policy, requests: Sequence[Candidates], *, room: int) -> None:
-    """Finds out whether every prompt leaves the policy `room` tokens for its answer.
+def check_lengths(policy: Policy, requests: Sequence[Candidates], *, max_new_tokens: int) -> None:
+    """Finds out whether every prompt leaves the policy `max_new_tokens` tokens for its answer.
 
     Raises:
         DataError: one does not; with the place that it was read at.
     """
     try:
-        policy.encode([request.prompt for request in requests], room=room)
+        policy.encode_prompts([request.prompt for request in requests], max_new_tokens=max_new_tokens)
     except TextError as error:
         raise error.at(requests[error.index].origin) from None
 

@@ -30,7 +30,7 @@ from guerdon.optimize.unrewarded import Unrewarded
 from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
-from guerdon.policy.logps import AnswerBatch, Asked, answer_batches
+from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.runs.callbacks import OnStep, run_callbacks
@@ -53,10 +53,10 @@ class WeightedPolicy(nn.Module):
         """For FSDP."""
         return self.net._no_split_modules
 
-    def forward(self, batch: AnswerBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: ResponseBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
         """- sum_i w_i log pi(y_i); `weights` has shape (answers,). No pairs are ordered."""
         logps = self.net(batch, self.temperature)
-        return -(weights[batch["answer"]] * logps).sum(), torch.zeros(2)
+        return -(weights[batch["response"]] * logps).sum(), torch.zeros(2)
 
 
 class PromptSteps(Dataset[Step]):
@@ -114,15 +114,15 @@ class WeightedTrainer(StepTrainer):
                 weighed.append(1 / sum(bool(self._coded[i][1]) for i in inputs["prompts"]))
             kept = [(ids, weight) for ids, weight in zip(own, weighed, strict=True) if weight]
             if kept:
-                groups.append(Asked(prompt, tuple(ids for ids, _ in kept)))
+                groups.append(TokenizedGroup(prompt, tuple(ids for ids, _ in kept)))
                 flat += [weight for _, weight in kept]
         if not groups:  # all answers are worth the same: a step of no length
             first = inputs["prompts"][0]
-            groups, flat = [Asked(self._coded[first][0], (answers[0][0],))], [0.0]
+            groups, flat = [TokenizedGroup(self._coded[first][0], (answers[0][0],))], [0.0]
         bare = self._bare
         assert isinstance(bare, WeightedPolicy)
         pad_id = self._policy.tokenizer.pad_token_id
-        batches = answer_batches(groups, budget=self._budget, pad_id=pad_id, shared=bare.net.reads_groups)
+        batches = response_batches(groups, budget=self._budget, pad_id=pad_id, shared=bare.net.reads_groups)
         micro = [(batch, torch.tensor([flat[item] for item in items])) for items, batch in batches]
         return super().training_step(model, {"micro": micro, "judgements": 1})
 
@@ -131,7 +131,7 @@ class WeightedTrainer(StepTrainer):
         asked = [self._requests[index] for index in inputs["prompts"]]
         generator = torch.Generator().manual_seed(self._config.seed * 1_000_003 + inputs["place"])
         self._bare.eval()
-        samples = self._policy.sample(
+        samples = self._policy.sample_tokens(
             [list(self._coded[index][0]) for index in inputs["prompts"]],
             self._config.num_generations,
             self._sampling,
@@ -197,8 +197,8 @@ def _encode(
         DataError: a prompt, or an answer behind it, is too long.
     """
     try:
-        prompts = policy.encode([request.prompt for request in requests], room=config.max_new_tokens)
-        answers = policy.encode_answers(prompts, [(r.prompt, r.demonstration or "") for r in requests])
+        prompts = policy.encode_prompts([request.prompt for request in requests], max_new_tokens=config.max_new_tokens)
+        answers = policy.encode_responses(prompts, [(r.prompt, r.demonstration or "") for r in requests])
     except TextError as error:
         raise error.at(requests[error.index].origin) from None
     return [

@@ -53,8 +53,8 @@ class Sample:
     """log softmax(logits / temperature) of each token, in nats; of the plain softmax where the temperature is 0."""
     finished: bool
     """Whether it ended by itself, and not at the longest length."""
-    heard: tuple[int, ...] = ()
-    """Places of tokens that were not the policy's: what an environment said between two turns."""
+    environment_positions: tuple[int, ...] = ()
+    """Positions of tokens that are not the policy's: what an environment wrote between two of its turns."""
 
 
 class _RoomyLayer(DynamicLayer):
@@ -95,7 +95,7 @@ class _RoomyLayer(DynamicLayer):
         self._show()
 
 
-def decodes(model: Any) -> bool:
+def supports_batched_decoding(model: Any) -> bool:
     """Whether `decode` can run this model: a causal one whose cache is keys and values of every token."""
     if model.config.is_encoder_decoder:
         return False
@@ -105,7 +105,7 @@ def decodes(model: Any) -> bool:
 def decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
-    per_prompt: int,
+    num_generations: int,
     sampling: Sampling,
     *,
     pad_id: int,
@@ -115,24 +115,24 @@ def decode(
     """Samples answers to prompts, all side by side.
 
     Args:
-        model: a causal language model for which `decodes` holds, in evaluation mode.
+        model: a causal language model for which `supports_batched_decoding` holds, in evaluation mode.
         prompts: n prompts as token ids, none empty.
-        per_prompt: answers to each.
+        num_generations: answers to each.
         sampling: how tokens are drawn.
         pad_id: any valid id; what is padding is told by the mask.
         eos_ids: tokens that end an answer.
-        generator: on the CPU; gives n * per_prompt * max_new_tokens numbers whatever is sampled.
+        generator: on the CPU; gives n * num_generations * max_new_tokens numbers whatever is sampled.
 
     Returns:
         For each prompt its samples.
     """
     device = next(model.parameters()).device
-    rows = len(prompts) * per_prompt
+    rows = len(prompts) * num_generations
     uniform = torch.rand(rows, sampling.max_new_tokens, generator=generator, dtype=torch.float64).to(device)
     ends = torch.tensor(sorted(set(eos_ids)), device=device)
     net = PolicyNet(model)
     with torch.inference_mode():
-        logits, cache, mask, place = _prefill(net, prompts, per_prompt, sampling.max_new_tokens, pad_id)
+        logits, cache, mask, place = _prefill(net, prompts, num_generations, sampling.max_new_tokens, pad_id)
         ids = torch.full((rows, sampling.max_new_tokens), pad_id, device=device)
         logps = torch.zeros(rows, sampling.max_new_tokens, device=device)
         lengths = torch.full((rows,), sampling.max_new_tokens, device=device)
@@ -164,7 +164,7 @@ def decode(
             ids.tolist(), logps.tolist(), lengths.tolist(), finished.tolist(), strict=True
         )
     ]
-    return [samples[start : start + per_prompt] for start in range(0, rows, per_prompt)]
+    return [samples[start : start + num_generations] for start in range(0, rows, num_generations)]
 
 
 _LEAVE_AT = 0.75
@@ -172,7 +172,7 @@ _LEAVE_AT = 0.75
 
 
 def _prefill(
-    net: PolicyNet, prompts: Sequence[Sequence[int]], per_prompt: int, room: int, pad_id: int
+    net: PolicyNet, prompts: Sequence[Sequence[int]], num_generations: int, room: int, pad_id: int
 ) -> tuple[Tensor, Any, Tensor, Tensor]:
     """Computes every distinct prompt once.
 
@@ -183,7 +183,7 @@ def _prefill(
     device = next(net.parameters()).device
     distinct = {tuple(prompt): None for prompt in prompts}
     order = {prompt: place for place, prompt in enumerate(distinct)}
-    repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(per_prompt)], device=device)
+    repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(num_generations)], device=device)
     width = max(map(len, distinct))
     ids = pad(distinct, width, pad_id, left=True).to(device)
     mask = pad(([1] * len(prompt) for prompt in distinct), width, 0, left=True).to(device)

@@ -33,16 +33,16 @@ class Endpoint:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
 
-    def answer_texts(
+    def sample_texts(
         self,
         prompts: Sequence[Prompt],
         *,
-        per_prompt: int = 1,
+        num_generations: int = 1,
         sampling: Sampling | None = None,
         seed: int = 0,
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[str]]]:
-        """Asks for answers, as `guerdon.policy.model.Policy.answer_texts`; the server may honour the seed.
+        """Asks for answers, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.
@@ -52,7 +52,7 @@ class Endpoint:
         sampling = sampling or Sampling()
         common = {
             "model": self.model,
-            "n": per_prompt,
+            "n": num_generations,
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

@@ -17,7 +17,7 @@ from guerdon.errors import ModelError, TextError
 from guerdon.files import staged
 from guerdon.hf import quiet
 from guerdon.models import resolve
-from guerdon.policy.decode import Sample, Sampling, decode, decodes
+from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
 from guerdon.text.chat import render_chat
 from guerdon.types import Message, Prompt, prompt_text
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SampledResponse:
     """What the policy said, as text and as tokens."""
 
     text: str
@@ -90,7 +90,7 @@ class Policy:
         return tuple(sorted({one for one in (*several, self.tokenizer.eos_token_id) if one is not None}))
 
     @property
-    def window(self) -> int:
+    def context_length(self) -> int:
         """The most tokens, prompt and answer together, that the model reads."""
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length)
@@ -102,27 +102,27 @@ class Policy:
         turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return render_chat(self.tokenizer, turns, whose="the policy", answering=True)
 
-    def encode(self, prompts: Sequence[Prompt], *, room: int) -> list[list[int]]:
+    def encode_prompts(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[list[int]]:
         """Token ids of n prompts.
 
         Raises:
-            TextError: a prompt leaves less than `room` tokens for the answer.
+            TextError: a prompt leaves less than `max_new_tokens` tokens for the answer.
         """
         chat = bool(self.tokenizer.chat_template)  # a template writes its own BOS
         texts = [self.render(prompt) for prompt in prompts]
         coded = self.tokenizer(texts, add_special_tokens=not chat, truncation=False, verbose=False)["input_ids"]
-        shared = 0 if self.model.config.is_encoder_decoder else room
+        shared = 0 if self.model.config.is_encoder_decoder else max_new_tokens
         for index, ids in enumerate(coded):
-            if len(ids) + shared > self.window:
+            if len(ids) + shared > self.context_length:
                 raise TextError(
                     index,
-                    f"too long: the prompt takes {len(ids)} tokens, the policy reads {self.window}, answer included; "
-                    f"it begins {prompt_text(prompts[index])[:60]!r}. Fix: shorten it, allow fewer new tokens (now "
-                    f"{room}), or choose a policy that reads more",
+                    f"too long: the prompt takes {len(ids)} tokens, the policy reads {self.context_length}, response "
+                    f"included; it begins {prompt_text(prompts[index])[:60]!r}. Fix: shorten it, allow fewer new "
+                    f"tokens (now {max_new_tokens}), or choose a policy that reads more",
                 )
         return [list(ids) for ids in coded]
 
-    def encode_answers(self, coded: Sequence[Sequence[int]], texts: Sequence[tuple[Prompt, str]]) -> list[list[int]]:
+    def encode_responses(self, coded: Sequence[Sequence[int]], texts: Sequence[tuple[Prompt, str]]) -> list[list[int]]:
         """Token ids of answers as the policy would have said them, the end of the turn included.
 
         Args:
@@ -143,16 +143,16 @@ class Policy:
             answer = list(self.tokenizer(said, add_special_tokens=False, verbose=False)["input_ids"])
             stop = next((place + 1 for place, token in enumerate(answer) if token in self.eos_ids), None)
             answer = answer[:stop] if stop else [*answer, self.tokenizer.eos_token_id]
-            if len(ids) + len(answer) > self.window:
+            if len(ids) + len(answer) > self.context_length:
                 raise TextError(
                     index,
                     f"too long: prompt and answer take {len(ids) + len(answer)} tokens, the policy reads "
-                    f"{self.window}. Fix: shorten them, or choose a policy that reads more",
+                    f"{self.context_length}. Fix: shorten them, or choose a policy that reads more",
                 )
             found.append(answer)
         return found
 
-    def encode_reply(self, conversation: Sequence[Message], *, finished: bool) -> list[int]:
+    def encode_environment_turn(self, conversation: Sequence[Message], *, finished: bool) -> list[int]:
         """Token ids between an answer of the policy and its next one: the end of its turn, and what was said to it.
 
         Args:
@@ -196,70 +196,70 @@ class Policy:
             (stage / "policy.json").write_text(json.dumps({"training": dict(training)}, indent=2), encoding="utf-8")
         self.model = model
 
-    def answer(
+    def sample_responses(
         self,
         prompts: Sequence[Prompt],
         *,
-        per_prompt: int = 1,
+        num_generations: int = 1,
         sampling: Sampling | None = None,
         seed: int = 0,
         rows: int = 64,
         done: Collection[int] = (),
-    ) -> Iterator[tuple[int, list[Answer]]]:
+    ) -> Iterator[tuple[int, list[SampledResponse]]]:
         """Samples answers, prompts of like length side by side.
 
         Args:
             prompts: n prompts.
-            per_prompt: answers to each.
+            num_generations: answers to each.
             sampling: how tokens are drawn.
             seed: of the sampling; the same prompts then get the same answers.
             rows: answers that are sampled side by side.
             done: indices of prompts that have their answers; the others get those of an unbroken run.
 
         Yields:
-            Index of a prompt and its `per_prompt` answers, each other prompt once, in no particular order.
+            Index of a prompt and its `num_generations` answers, each other prompt once, in no particular order.
 
         Raises:
             TextError: a prompt is too long.
         """
         sampling = sampling or Sampling()
-        coded = self.encode(prompts, room=sampling.max_new_tokens)
+        coded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens)
         order = sorted(range(len(prompts)), key=lambda index: (len(coded[index]), index))
-        wide = max(1, rows // per_prompt)
+        wide = max(1, rows // num_generations)
         for start in range(0, len(order), wide):
             chosen = order[start : start + wide]
             if all(index in done for index in chosen):
                 continue
             generator = torch.Generator().manual_seed(_seed_of(seed, start))
-            samples = self.sample([coded[index] for index in chosen], per_prompt, sampling, generator)
+            samples = self.sample_tokens([coded[index] for index in chosen], num_generations, sampling, generator)
             for index, own in zip(chosen, samples, strict=True):
                 if index in done:
                     continue
-                yield index, [Answer(self.text(sample), sample) for sample in own]
+                yield index, [SampledResponse(self.text(sample), sample) for sample in own]
 
-    def answer_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
+    def sample_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
         """The same with the texts alone, which is what an endpoint gives as well; options as for `answer`."""
-        for index, answers in self.answer(prompts, **options):
+        for index, answers in self.sample_responses(prompts, **options):
             yield index, [answer.text for answer in answers]
 
-    def sample(
-        self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator
+    def sample_tokens(
+        self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
     ) -> list[list[Sample]]:
         """Samples answers to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
-        if decodes(self.model):
+        if supports_batched_decoding(self.model):
             return decode(
                 self.model,
                 prompts,
-                per_prompt,
+                num_generations,
                 sampling,
                 pad_id=self.tokenizer.pad_token_id,
                 eos_ids=self.eos_ids,
                 generator=generator,
             )
-        return self._generate(prompts, per_prompt, sampling, generator)
+        return self._generate(prompts, num_generations, sampling, generator)
 
     def _generate(
-        self, prompts: Sequence[Sequence[int]], per_prompt: int, sampling: Sampling, generator: torch.Generator
+        self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
     ) -> list[list[Sample]]:
         """The same by Transformers' `generate`, for encoder-decoders and for caches of other kinds."""
         padded = self.tokenizer.pad(
@@ -273,7 +273,7 @@ class Policy:
                 do_sample=warm,
                 **({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if warm else {}),
                 max_new_tokens=sampling.max_new_tokens,
-                num_return_sequences=per_prompt,
+                num_return_sequences=num_generations,
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=list(self.eos_ids),
                 return_dict_in_generate=True,
@@ -283,7 +283,7 @@ class Policy:
         ids = output.sequences[:, -scores.shape[1] :]
         logps = torch.log_softmax(scores, dim=2).gather(2, ids.unsqueeze(2)).squeeze(2)
         samples = [self._ended(row, logp) for row, logp in zip(ids.tolist(), logps.tolist(), strict=True)]
-        return [samples[start : start + per_prompt] for start in range(0, len(samples), per_prompt)]
+        return [samples[start : start + num_generations] for start in range(0, len(samples), num_generations)]
 
     def _ended(self, ids: list[int], logps: list[float]) -> Sample:
         stop = next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from guerdon.errors import ConfigError
 from guerdon.hf import unwrap
 from guerdon.packing import reads_shared_rows
-from guerdon.policy.logps import AnswerBatch, inputs_of, states_of, token_logps
+from guerdon.policy.logps import ResponseBatch, model_inputs, token_logps, token_states
 
 
 class PolicyNet(nn.Module):
@@ -46,19 +46,19 @@ class PolicyNet(nn.Module):
         """Whether the prompt of a group of answers may be computed once."""
         return reads_shared_rows(self.backbone, self.language_model.config)
 
-    def forward(self, batch: AnswerBatch, temperature: float = 1.0) -> Tensor:
+    def forward(self, batch: ResponseBatch, temperature: float = 1.0) -> Tensor:
         """Log-probabilities of the tokens of a batch of answers, float32, shape (tokens,)."""
         _, logits = self.read(batch)
-        return token_logps(logits, batch["taken"], temperature)
+        return token_logps(logits, batch["token_ids"], temperature)
 
-    def read(self, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
+    def read(self, batch: ResponseBatch) -> tuple[Tensor, Tensor]:
         """The state that each token was drawn from (tokens, hidden), and the logits there (tokens, vocabulary)."""
         model = self.language_model
         if _plain_head(model):
             # Only where tokens were taken: on the prompt the vocabulary would cost as much as a third of the model.
-            states = states_of(self.backbone, batch)
+            states = token_states(self.backbone, batch)
             return states, model.get_output_embeddings()(states)
-        output = model(**inputs_of(batch), use_cache=False, output_hidden_states=True)
+        output = model(**model_inputs(batch), use_cache=False, output_hidden_states=True)
         places = batch["row"], batch["column"]
         return output.hidden_states[-1][places], output.logits[places]
 

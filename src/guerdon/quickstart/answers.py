@@ -97,7 +97,7 @@ def questions(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy
 
 def _fits(policy: Policy, prompt: Prompt) -> bool:
     try:
-        policy.encode([prompt], room=SAMPLING.max_new_tokens)
+        policy.encode_prompts([prompt], max_new_tokens=SAMPLING.max_new_tokens)
     except TextError:
         return False
     return True
@@ -129,7 +129,7 @@ def pick_answers(
     """
     said: dict[int, tuple[str, ...]] = {}
     prompts = [one.prompt for one in asked]
-    for index, texts in policy.answer_texts(prompts, per_prompt=ANSWERS, sampling=SAMPLING, seed=seed):
+    for index, texts in policy.sample_texts(prompts, num_generations=ANSWERS, sampling=SAMPLING, seed=seed):
         said[index] = tuple(texts)
         on_prompt(1)
     candidates = [replace(one, responses=said[index]) for index, one in enumerate(asked)]

@@ -38,7 +38,7 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
     found: list[AnyRow] = list(references)
     left_out = 0
     try:
-        for index, answers in policy.answer_texts(prompts, per_prompt=config.policy_negatives, seed=config.seed):
+        for index, answers in policy.sample_texts(prompts, num_generations=config.policy_negatives, seed=config.seed):
             row = references[index]
             usable = tuple(dict.fromkeys(text for text in answers if text and text != row.reference))
             left_out += len(answers) - len(usable)

@@ -61,7 +61,11 @@ def config(policy: str, **options: Any) -> RLConfig:
 
 def mean_reward(policy: Policy) -> float:
     sampling = Sampling(max_new_tokens=5)
-    texts = [a.text for _, own in policy.answer(PROMPTS, per_prompt=16, sampling=sampling, seed=9) for a in own]
+    texts = [
+        a.text
+        for _, own in policy.sample_responses(PROMPTS, num_generations=16, sampling=sampling, seed=9)
+        for a in own
+    ]
     return float(np.nanmean(Share().score(None, texts)))
 
 
@@ -241,7 +245,7 @@ def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> No
     assert looks[-1].gold < best.gold
     assert looks[-1].kl > best.kl > 0
     sampling = Sampling(max_new_tokens=5)
-    said = dict(trained.answer([r.prompt for r in held_out], per_prompt=16, sampling=sampling))
+    said = dict(trained.sample_responses([r.prompt for r in held_out], num_generations=16, sampling=sampling))
     assert tuple(said[i][0].text for i in range(2)) == tuple(answer for _, answer in best.samples)
     assert not list((tmp_path / "run").glob("peak-*"))
     with pytest.raises(ConfigError, match="--validation"):

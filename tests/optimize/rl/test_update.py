@@ -136,7 +136,7 @@ def test_gradients_that_are_not_finite_are_skipped_then_end_the_run() -> None:
 
 
 def test_the_reference_stays_where_it_was(tiny_llama: str) -> None:
-    from guerdon.policy.logps import Asked, answer_batches
+    from guerdon.policy.logps import TokenizedGroup, response_batches
     from guerdon.policy.model import Policy
 
     for lora in (False, True):
@@ -145,7 +145,7 @@ def test_the_reference_stays_where_it_was(tiny_llama: str) -> None:
             policy.add_lora(4, 8)
         net = PolicyNet(policy.model)
         reference = reference_of(net)
-        ((_, batch),) = answer_batches([Asked((5, 6), ((7, 8), (9,)))], budget=99, pad_id=0, shared=True)
+        ((_, batch),) = response_batches([TokenizedGroup((5, 6), ((7, 8), (9,)))], budget=99, pad_id=0, shared=True)
         before = net(batch).detach()
         torch.testing.assert_close(reference(batch, 1.0), before)
         with torch.no_grad():

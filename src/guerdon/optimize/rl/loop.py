@@ -153,7 +153,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         answers = [answer for group in groups for answer in group.answers]
         told = shape(
             np.array([reward for group in groups for reward in group.rewards]),
-            np.array([len(answer.ids) - len(answer.heard) for answer in answers]),
+            np.array([len(answer.ids) - len(answer.environment_positions) for answer in answers]),
             np.array([answer.finished for answer in answers]),
             Shaping(
                 settings.unfinished, settings.missing_eos, settings.per_token, settings.whiten, settings.clip_reward

@@ -80,7 +80,7 @@ def train_rl(
     fingerprint = fingerprint_of(requests)
     check_run(run, config, fingerprint, resume)
     policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
-    check_lengths(policy, [*requests, *validation], room=config.max_new_tokens)
+    check_lengths(policy, [*requests, *validation], max_new_tokens=config.max_new_tokens)
     if config.lora_rank:
         policy.add_lora(config.lora_rank, config.lora_alpha)
     given = Given(config, requests, scorer, reply)

@@ -105,7 +105,7 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         policy, settings = self.make_module().policy, self.settings
         self._generator = torch.Generator().manual_seed(seed)
         observed, _ = self.env.reset(options={"prompts": [i for i in prompts for _ in range(settings.samples)]})
-        coded = policy.encode(observed[:: settings.samples], room=settings.max_new_tokens)
+        coded = policy.encode_prompts(observed[:: settings.samples], max_new_tokens=settings.max_new_tokens)
         said = [sample for group in self._say(coded, settings.samples) for sample in group]
         talks = [_Talk(ids) for ids in coded for _ in range(settings.samples)]
         live = talks
@@ -120,7 +120,7 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
     def _say(self, contexts: Sequence[Sequence[int]], each: int) -> list[list[Sample]]:
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         policy = self.make_module().policy
-        return policy.sample(contexts, each, sampling, self._generator) if contexts else []
+        return policy.sample_tokens(contexts, each, sampling, self._generator) if contexts else []
 
     def _turn(self, talks: Sequence[_Talk], live: Sequence[_Talk], said: Sequence[Sample]) -> list[_Talk]:
         """One step of the environment. Returns the talks that go on."""
@@ -134,8 +134,10 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         going, too_long = [], set()
         for talk, sample, reward, over in zip(live, said, rewards, ended, strict=True):
             row = row_of[id(talk)]
-            reply = [] if over else policy.encode_reply(self.env.conversations[row], finished=sample.finished)
-            full = len(talk.heard) + len(sample.ids) + len(reply) + self.settings.max_new_tokens > policy.window
+            reply = (
+                [] if over else policy.encode_environment_turn(self.env.conversations[row], finished=sample.finished)
+            )
+            full = len(talk.heard) + len(sample.ids) + len(reply) + self.settings.max_new_tokens > policy.context_length
             if not over and full:
                 too_long.add(row)
             elif not over:

@@ -17,7 +17,7 @@ from guerdon.errors import ModelError
 from guerdon.optimize.rl.algorithms import Algorithm
 from guerdon.optimize.rl.objective import Credit, Minibatch, Sampled, assign_credit, policy_loss, value_loss
 from guerdon.policy.decode import Sample
-from guerdon.policy.logps import AnswerBatch, Asked, answer_batches, by_place, token_logps
+from guerdon.policy.logps import ResponseBatch, TokenizedGroup, pad_by_response, response_batches, token_logps
 from guerdon.policy.net import PolicyNet
 
 
@@ -44,20 +44,20 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
 
-    def forward(self, batch: AnswerBatch, temperature: float) -> tuple[Tensor, Tensor | None]:
+    def forward(self, batch: ResponseBatch, temperature: float) -> tuple[Tensor, Tensor | None]:
         """Log-probability and value of each token, float32, shape (tokens,) each."""
         states, logits = self.net.read(batch)
-        logps = token_logps(logits, batch["taken"], temperature)
+        logps = token_logps(logits, batch["token_ids"], temperature)
         values = None if self.value_head is None else self.value_head(states.float()).squeeze(1)
         return logps, values
 
 
-def reference_of(net: PolicyNet) -> Callable[[AnswerBatch, float], Tensor]:
+def reference_of(net: PolicyNet) -> Callable[[ResponseBatch, float], Tensor]:
     """The policy as it is now, to measure the KL from: its base without the adapters, else a frozen copy."""
     disable = getattr(net.model, "disable_adapter", None)
     frozen = net if disable else copy.deepcopy(net).requires_grad_(False).eval()
 
-    def logps(batch: AnswerBatch, temperature: float) -> Tensor:
+    def logps(batch: ResponseBatch, temperature: float) -> Tensor:
         with torch.no_grad(), disable() if disable else nullcontext():
             found: Tensor = frozen(batch, temperature)
         return found
@@ -127,7 +127,7 @@ class Updater:
         optimizer: torch.optim.Optimizer,
         settings: UpdateSettings,
         *,
-        reference: Callable[[AnswerBatch, float], Tensor] | None,
+        reference: Callable[[ResponseBatch, float], Tensor] | None,
         pad_id: int,
         ranks: Ranks = Ranks(),  # frozen
     ) -> None:
@@ -182,7 +182,7 @@ class Updater:
         for row, answer in enumerate(answers):
             logps[row, : len(answer.ids)] = torch.tensor(answer.logps)
             mask[row, : len(answer.ids)] = 1
-            mask[row, list(answer.heard)] = 0
+            mask[row, list(answer.environment_positions)] = 0
         rewards = torch.tensor([reward for group in groups for reward in group.rewards])
         algorithm = self.settings.algorithm
         reference, values = None, None
@@ -200,19 +200,23 @@ class Updater:
                     shape = len(items), longest
                     if reference is not None:
                         assert self.reference is not None
-                        reference[items] = by_place(self.reference(batch, self.settings.temperature), batch, *shape)
+                        reference[items] = pad_by_response(
+                            self.reference(batch, self.settings.temperature), batch, *shape
+                        )
                     if values is not None:
                         _, found = self.actor(batch, self.settings.temperature)
-                        values[items] = by_place(found, batch, *shape)
+                        values[items] = pad_by_response(found, batch, *shape)
             for tensor in (reference, values):
                 if tensor is not None:
                     self.ranks.sum(tensor)
         return Sampled(rewards.to(device), logps.to(device), mask.to(device), reference, values)
 
-    def _batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], AnswerBatch]]:
-        asked = [Asked(group.prompt, tuple(answer.ids for answer in group.answers)) for group in groups]
+    def _batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], ResponseBatch]]:
+        asked = [TokenizedGroup(group.prompt, tuple(answer.ids for answer in group.answers)) for group in groups]
         device = next(self.actor.parameters()).device
-        cut = answer_batches(asked, budget=self.settings.budget, pad_id=self.pad_id, shared=self.actor.net.reads_groups)
+        cut = response_batches(
+            asked, budget=self.settings.budget, pad_id=self.pad_id, shared=self.actor.net.reads_groups
+        )
         for items, batch in cut:
             yield items, {name: tensor.to(device) for name, tensor in batch.items()}
 
@@ -244,7 +248,7 @@ class Updater:
 
     def _loss(
         self,
-        batch: AnswerBatch,
+        batch: ResponseBatch,
         own: Sequence[int],
         mask: Tensor,
         sampled: Sampled,
@@ -256,7 +260,7 @@ class Updater:
         """The loss of a micro-batch, whose answers are the rows `own` of the step."""
         algorithm, shape = self.settings.algorithm, mask.shape
         token_logs, token_values = self.actor(batch, self.settings.temperature)
-        logps = by_place(token_logs, batch, *shape)
+        logps = pad_by_response(token_logs, batch, *shape)
         reference = None if sampled.reference is None else sampled.reference[own]
         loss = policy_loss(
             logps,
@@ -271,7 +275,7 @@ class Updater:
         figures.add("policy_loss", loss.detach(), 1)
         if credit.targets is not None:
             assert sampled.values is not None
-            values = by_place(token_values, batch, *shape)
+            values = pad_by_response(token_values, batch, *shape)
             worth = value_loss(values, sampled.values[own], credit.targets[own], mask, minibatch)
             figures.add("value_loss", worth.detach(), 1)
             loss = loss + worth

@@ -23,7 +23,7 @@ from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.evaluate.agreement import evaluate
 from guerdon.evaluate.baselines import default_baselines
-from guerdon.metrics import Interval
+from guerdon.metrics import format_interval
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import AnyRow
@@ -54,13 +54,8 @@ def measure(name: str, config: TrainConfig, fit: Sequence[AnyRow], held_out: Seq
     print(json.dumps(line), flush=True)
     for system in result.sections[0].overall.systems:
         figures = system.metrics
-        accuracy, balanced = shown(figures["accuracy"]), shown(figures["length_balanced"])
+        accuracy, balanced = format_interval(figures["accuracy"]), format_interval(figures["length_balanced"])
         print(f"  {system.name}: accuracy {accuracy}, length-balanced {balanced}", flush=True)
-
-
-def shown(figure: Interval) -> str:
-    """A figure with its interval."""
-    return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from guerdon.metrics import (
     Interval,
     best_of_n_probabilities,
     bootstrap_distribution,
+    format_interval,
     percentile_interval,
     spearman,
 )
@@ -46,6 +48,8 @@ from guerdon.optimize.candidates import read_candidates
 from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
 from guerdon.rewards.load import load_scorer
 from guerdon.types import Comparison, prompt_text
+
+signed = partial(format_interval, signed=True)
 
 SIZES = (25, 100, 400)
 """Pairs that a proxy learns from."""
@@ -191,11 +195,11 @@ def best_of(gold: Path, candidates: Path, proxies: dict[str, Path]) -> None:
             gains = "  ".join(f"{n}: {gain.point:+.3f}" for n, gain in zip(result.ns, curve.gains, strict=True))
             fit = fit_gao(result.kl_bounds, [gain.point for gain in curve.gains], "best-of-n")
             law = f"; Gao's fit: alpha {fit.alpha:.2f}, beta {fit.beta:.3f}, R2 {fit.r_squared:.2f}" if fit else ""
-            print(f"  {name:9s} {curve.name:5s} {gains}\n    at {MOST} {shown(curve.gains[-1])}{law}", flush=True)
+            print(f"  {name:9s} {curve.name:5s} {gains}\n    at {MOST} {signed(curve.gains[-1])}{law}", flush=True)
         best = result.ns[int(np.argmax([gain.point for gain in result.curves[1].gains]))]
         ends = [np.array([worth(*one, n) for one in zip(picks, true, strict=True)]) for n in (best, MOST)]
         turn = prompts_interval([ends[1] - ends[0]], lambda draws: draws[0][:, 0])
-        print(f"    gold, from its best at n = {best} to {MOST}: {shown(turn)}", flush=True)
+        print(f"    gold, from its best at n = {best} to {MOST}: {signed(turn)}", flush=True)
 
 
 def worth(picks: Floats, values: Floats, n: int) -> float:
@@ -256,7 +260,7 @@ def tell(name: str, looks: Sequence[Look]) -> None:
         turn = prompts_interval([test[last] - test[place]], lambda draws: draws[0][:, 0])
         print(
             f"  patience {patience}: kept at step {looks[place].step} {gain:+.3f}, "
-            f"{gain / (means[best] - means[0]):.0%} of the best gain; from there to the last {shown(turn)}",
+            f"{gain / (means[best] - means[0]):.0%} of the best gain; from there to the last {signed(turn)}",
             flush=True,
         )
 
@@ -286,14 +290,9 @@ def compare(single: Sequence[Sequence[Look]], joint: Sequence[Sequence[Look]]) -
     higher = prompts_interval([one, other], lambda m: m[1].max(axis=1) - m[0].max(axis=1))
     end = prompts_interval([one, other], lambda m: m[1][:, -1] - m[0][:, -1])
     print(
-        f"ensemble minus one proxy, {len(single)} seeds: gold's peak {shown(later)} steps later, "
-        f"{shown(higher)} higher; gold at the end {shown(end)} higher"
+        f"ensemble minus one proxy, {len(single)} seeds: gold's peak {signed(later)} steps later, "
+        f"{signed(higher)} higher; gold at the end {signed(end)} higher"
     )
-
-
-def shown(value: Interval) -> str:
-    """A figure with its interval."""
-    return f"{value.point:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
 
 
 def main() -> None:

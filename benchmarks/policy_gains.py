@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from guerdon.data.requests import read_prompts
-from guerdon.metrics import Interval, clustered_bootstrap, spearman
+from guerdon.metrics import format_interval, mean_interval, spearman
 from guerdon.optimize.best_of_n import rewards_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
@@ -67,17 +67,6 @@ def means(judges: dict[str, Scorer], candidates: Sequence[Candidates]) -> dict[s
     return {name: np.array([np.nanmean(v) for v in rewards_of(judge, candidates)]) for name, judge in judges.items()}
 
 
-def interval(differences: np.ndarray) -> Interval:
-    """The mean over prompts, with its 95% interval."""
-    codes = np.arange(len(differences))
-    return clustered_bootstrap(lambda weights: weights @ differences / weights.sum(axis=1), codes)
-
-
-def shown(value: Interval) -> str:
-    """As the docs have it."""
-    return f"{value.point:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
-
-
 def main() -> None:
     """Trains, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -114,9 +103,9 @@ def main() -> None:
     for judge in judges:
         print(f"  {judge:11s} start {start[judge].mean():+.3f}", end="")
         for name, own in found.items():
-            print(f"  {name} {shown(interval(own[judge] - start[judge]))}", end="")
+            print(f"  {name} {format_interval(mean_interval(own[judge] - start[judge]), signed=True)}", end="")
         together = np.mean([own[judge] - start[judge] for own in found.values()], axis=0)
-        print(f"  all seeds {shown(interval(together))}", flush=True)
+        print(f"  all seeds {format_interval(mean_interval(together), signed=True)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
 from guerdon.quickstart.examples import choose_examples, is_chinese, judged
-from guerdon.quickstart.page import Axis, Explanation, Page, Reading, render, verdict_sentence
+from guerdon.quickstart.page import Axis, Explanation, Page, Reading, render, section_verdict
 from guerdon.quickstart.results import paired_rewards
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.curves import LearningCurve, read_curve
@@ -149,26 +149,26 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
 
 def test_verdict_says_better_worse_or_unclear(evaluation: Evaluation) -> None:
     section = evaluation.sections[0]
-    assert "shortest wins" in verdict_sentence(section)
+    assert "shortest wins" in section_verdict(section)
 
     def sentence(point: float, low: float, high: float) -> str:
         model, base = section.overall.systems
         systems = (model, replace(base, difference=Interval(point, low, high)))
-        return verdict_sentence(replace(section, overall=replace(section.overall, systems=systems)))
+        return section_verdict(replace(section, overall=replace(section.overall, systems=systems)))
 
-    better = "It beats the best baseline, shortest wins, by 12.0 points (95% interval 6.0 to 18.0)."
+    better = "The reward model beats the best baseline, shortest wins: accuracy +0.120 [0.060, 0.180]."
     assert sentence(0.12, 0.06, 0.18) == better
-    assert sentence(-0.12, -0.2, -0.1).startswith("It is worse than the best baseline")
-    assert "does not clearly beat" in sentence(0.02, -0.1, 0.1)
+    assert sentence(-0.12, -0.2, -0.1).startswith("The reward model is WORSE than the best baseline")
+    assert "does NOT clearly beat" in sentence(0.02, -0.1, 0.1)
     assert "cannot be told" in sentence(0.02, math.nan, math.nan)
 
 
 def test_axis_holds_everything() -> None:
-    axis = Axis.around("accuracy", [Interval(0.73, 0.68, 0.81), Interval(math.nan)])
+    axis = Axis.around(0.5, [Interval(0.73, 0.68, 0.81), Interval(math.nan)])
     assert (axis.low, axis.high, axis.chance) == (0.5, 0.9, 0.5)
     assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
     assert axis.mark(Interval(math.nan)) is None
-    assert Axis.around("spearman", [Interval(-0.25)]).low == -0.3
+    assert Axis.around(0.0, [Interval(-0.25)]).low == -0.3
 
 
 def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:

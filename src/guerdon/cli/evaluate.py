@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.metrics import METRICS, format_bounds, format_interval, format_value, verdict_sentence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -148,20 +148,10 @@ def show(evaluation: Evaluation) -> None:
 
 def verdict_line(section: Section, model: str) -> str:
     """Whether the model beats its best baseline, said plainly."""
-    from guerdon.evaluate.results import METRICS
-
     verdict, metric = section.verdict, METRICS[section.primary]
     if verdict is None:
-        return f"Nothing can be said about {model}: there is no {metric} to compare."
-    difference = verdict.difference
-    figures = f"{metric} {difference.point:+.3f} {_bounds(difference)}"
-    if verdict.outcome == "better":
-        return f"{model} beats the best baseline, {verdict.baseline}: {figures}."
-    if verdict.outcome == "worse":
-        return f"{model} is WORSE than the best baseline, {verdict.baseline}: {figures}."
-    if math.isnan(difference.low):
-        return f"Whether {model} beats {verdict.baseline} cannot be told: {figures}."
-    return f"{model} does NOT clearly beat the best baseline, {verdict.baseline}: {figures}; the interval holds 0."
+        return f"Nothing can be said about {model}: there is no {metric.heading} to compare."
+    return verdict_sentence(model, verdict.baseline, metric, verdict.difference)
 
 
 def length_line(part: PartResult) -> str:
@@ -177,8 +167,6 @@ def length_line(part: PartResult) -> str:
 def _systems_table(section: Section) -> Table:
     from rich.table import Table
 
-    from guerdon.evaluate.results import METRICS
-
     part = section.overall
     drawn = f"95% intervals over {part.clusters:,} {part.unit}s"
     title = f"{section.kind}: {part.rows:,} rows, {part.pairs:,} pairs, {drawn}"
@@ -187,15 +175,16 @@ def _systems_table(section: Section) -> Table:
     counts = {"longer_won": f"\n{part.longer_won:,}", "shorter_won": f"\n{part.shorter_won:,}"}
     names = [name for name in part.model.metrics if name != "kendall"]
     for name in names:
-        heading = METRICS[name].replace("length-", "length-\n").replace(" in ", "\nin ")
+        heading = METRICS[name].heading.replace("length-", "length-\n").replace(" in ", "\nin ")
         table.add_column(heading + counts.get(name, ""), justify="right", no_wrap=True)
     table.add_column("equal\nrewards", justify="right", no_wrap=True)
-    table.add_column(f"model minus it,\n{METRICS[section.primary]}", justify="right", no_wrap=True)
+    table.add_column(f"model minus it,\n{METRICS[section.primary].heading}", justify="right", no_wrap=True)
     for system in part.systems:
         style = "bold" if system.difference is None else ""
-        lead = "" if system.difference is None else _cell(system.difference, sign="+")
+        lead = "" if system.difference is None else _cell(system.difference, signed=True)
         cells = [
-            _number(system.metrics[name].point) if name in counts else _cell(system.metrics[name]) for name in names
+            format_value(system.metrics[name].point) if name in counts else _cell(system.metrics[name])
+            for name in names
         ]
         table.add_row(system.name, *cells, f"{system.score_ties:,}", lead, style=style)
     return table
@@ -204,9 +193,7 @@ def _systems_table(section: Section) -> Table:
 def _subsets_table(section: Section) -> Table:
     from rich.table import Table
 
-    from guerdon.evaluate.results import METRICS
-
-    title = f"{METRICS[section.primary]} by subset"
+    title = f"{METRICS[section.primary].heading} by subset"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("subset", overflow="fold")
     for heading in ("rows", "pairs", f"{section.overall.unit}s"):
@@ -221,20 +208,12 @@ def _subsets_table(section: Section) -> Table:
             f"{part.rows:,}",
             f"{part.pairs:,}",
             "1" if part.unit == "row" else f"{part.clusters:,}",
-            f"{_number(model.point)} {_bounds(model)}",
-            *(_number(other.point) for other in others),
-            _number(part.model.metrics["length_balanced"].point),
+            format_interval(model),
+            *(format_value(other.point) for other in others),
+            format_value(part.model.metrics["length_balanced"].point),
         )
     return table
 
 
-def _cell(value: Interval, sign: str = "") -> str:
-    return f"{_number(value.point, sign)}\n{_bounds(value)}"
-
-
-def _number(value: float, sign: str = "") -> str:
-    return "-" if math.isnan(value) else f"{value:{sign}.3f}"
-
-
-def _bounds(value: Interval) -> str:
-    return "" if math.isnan(value.low) else f"[{value.low:.3f}, {value.high:.3f}]"
+def _cell(value: Interval, signed: bool = False) -> str:
+    return f"{format_value(value.point, signed=signed)}\n{format_bounds(value)}"

@@ -20,7 +20,7 @@ from guerdon.optimize.rl_config import RLConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guerdon.metrics import Floats, Interval
+    from guerdon.metrics import Floats
     from guerdon.optimize.best_of_n import BestOfN
     from guerdon.optimize.candidates import Answering
     from guerdon.types import Candidates
@@ -236,6 +236,8 @@ def show_curves(result: BestOfN) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from guerdon.metrics import format_interval, format_value
+
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False)
     most = result.ns[-1]
     table = Table(title=f"Best of n, {result.prompts:,} prompts", title_justify="left", box=None)
@@ -244,19 +246,15 @@ def show_curves(result: BestOfN) -> None:
         table.add_column(f"n = {n}", justify="right")
     table.add_column(f"gain of n = {most}", justify="right")
     for place, curve in enumerate(result.curves):
-        means = [f"{mean.point:.3f}".replace("-", "−") for mean in curve.means]
-        table.add_row(curve.name + (" (picks)" if place == 0 else ""), *means, shown(curve.gains[-1]))
+        means = [format_value(mean.point, decimals=None) for mean in curve.means]
+        gain = format_interval(curve.gains[-1], signed=True, decimals=None)
+        table.add_row(curve.name + (" (picks)" if place == 0 else ""), *means, gain)
     table.add_row("KL from the policy, at most", *(f"{kl:.2f}" for kl in result.kl_bounds))
     console.print(table)
     if result.left_out:
         console.print(
             f"{result.left_out:,} prompts had fewer than {result.ns[-1]} answers with a reward: left out here."
         )
-
-
-def shown(figure: Interval) -> str:
-    """A figure with its interval."""
-    return f"{figure.point:.3f} [{figure.low:.3f}, {figure.high:.3f}]".replace("-", "−")
 
 
 def rl(
@@ -329,6 +327,7 @@ def rl(
 def _show_drift(out: Path, reward: str) -> str:
     """Writes the page of what was looked at so far; returns what the policy at the peak gained."""
     from guerdon.files import atomic_write
+    from guerdon.metrics import format_interval
     from guerdon.optimize.monitor import LOOKS_FILE, peak, read_looks
     from guerdon.report.drift import gains, render
     from guerdon.runs.folder import RUN_FOLDER
@@ -338,8 +337,9 @@ def _show_drift(out: Path, reward: str) -> str:
         file.write(render(looks, f"{out.name}, by {reward}"))
     best = peak(looks)
     gained = gains(looks[0], best)
-    gold = f", gold {shown(gained.gold)}" if gained.gold else ""
+    proxy = format_interval(gained.proxy, signed=True, decimals=None)
+    gold = f", gold {format_interval(gained.gold, signed=True, decimals=None)}" if gained.gold else ""
     return (
         f"kept: step {best.step} of {looks[-1].step}; gained on the held-out prompts: reward that trains "
-        f"{shown(gained.proxy)}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
+        f"{proxy}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
     )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.cli.optimize import show_curves, shown
+from guerdon.cli.optimize import show_curves
 from guerdon.errors import ConfigError
+from guerdon.metrics import format_interval
 from guerdon.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -118,10 +119,11 @@ def _show(result: Result, out: Path) -> None:
     table.add_column("value", justify="right")
     table.add_column("reward model minus it", justify="right")
     for system in result.systems:
-        table.add_row(system.name, shown(system.value), shown(system.difference) if system.difference else "")
+        difference = format_interval(system.difference, signed=True) if system.difference else ""
+        table.add_row(system.name, format_interval(system.value), difference)
     console.print(table)
     if result.added:
-        console.print(f"The reward model adds to BM25: {shown(result.added)}")
+        console.print(f"The reward model adds to BM25: {format_interval(result.added, signed=True)}")
     console.print(
         f"Trained on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals. "
         f"{result.cut:.0%} of the texts were longer than the model reads.\n{out}: the models, recipe.json"

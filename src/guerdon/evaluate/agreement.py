@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from guerdon.evaluate.baselines import default_baselines
-from guerdon.evaluate.results import FEW_CLUSTERS, METRICS, Evaluation, PartResult, Section, SystemResult
+from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import is_graded, metrics_of, resample, resampling_unit
 from guerdon.evaluate.tables import Table, tables_of
-from guerdon.metrics import Floats, Interval, kendall, percentile_interval
+from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
 from guerdon.types import AnyRow, Scorer
 
 

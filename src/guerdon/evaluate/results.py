@@ -7,23 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guerdon.metrics import Interval
+from guerdon.metrics import METRICS, Interval, Outcome
 
 FEW_CLUSTERS = 10
 """Below this many prompts the bootstrap sees too little variety, and its intervals are too narrow."""
-
-METRICS: dict[str, str] = {
-    "accuracy": "accuracy",
-    "length_balanced": "length-balanced",
-    "longer_won": "longer won",
-    "shorter_won": "shorter won",
-    "spearman": "Spearman",
-    "spearman_within": "Spearman in prompt",
-    "kendall": "Kendall",
-    "ndcg": "nDCG@10",
-}
-"""Name of a metric in Python and JSON -> its heading. `accuracy` is of pairs of one prompt, ties counted half;
-`longer_won` is that accuracy where people preferred the longer response; all are in the order of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ class Verdict:
 
     baseline: str
     difference: Interval
-    outcome: str
+    outcome: Outcome
     """`better` or `worse` where the whole interval of the difference is on one side of 0, else `unclear`."""
 
 
@@ -104,8 +91,7 @@ class Section:
             return None
         best = max(rivals, key=lambda system: system.metrics[self.primary].point)
         difference = best.difference or Interval(float("nan"))
-        outcome = "better" if difference.clearly_positive else "worse" if difference.clearly_negative else "unclear"
-        return Verdict(best.name, difference, outcome)
+        return Verdict(best.name, difference, METRICS[self.primary].outcome(difference))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
-from guerdon.metrics import Floats, Interval, spearman
+from guerdon.metrics import Floats, format_bounds, format_interval, format_value, spearman
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.examples import judged
@@ -165,7 +165,7 @@ def _typical(picks: Sequence[Pick]) -> Sequence[Pick]:
 def verdict(picked: Picked) -> str:
     """Whether the answers got better, in plain words."""
     gain = next(curve for curve in picked.result.curves if curve.name == GOLD).gains[-1]
-    by = f"{_decimals(gain.point, sign=True)} (95% interval {_interval(gain)})"
+    by = format_interval(gain, signed=True, decimals=None)
     if gain.low > 0:
         return f"By the gold reward the picked answers are better: {by}."
     if gain.high < 0:
@@ -184,14 +184,14 @@ def picked_view(picked: Picked) -> dict[str, Any]:
         "tokens": SAMPLING.max_new_tokens,
         "prompts": result.prompts,
         "ns": result.ns,
-        "gold_length": _decimals(picked.gold_length, sign=True),
+        "gold_length": format_value(picked.gold_length, signed=True, decimals=2),
         "kl": f"{result.kl_bounds[-1]:.2f}",
         "rows": [
             {
                 "name": curve.name,
-                "means": [_decimals(mean.point) for mean in curve.means],
-                "gain": _decimals(curve.gains[-1].point, sign=True),
-                "interval": _interval(curve.gains[-1]),
+                "means": [format_value(mean.point, decimals=None) for mean in curve.means],
+                "gain": format_value(curve.gains[-1].point, signed=True, decimals=None),
+                "interval": format_bounds(curve.gains[-1], decimals=None),
             }
             for curve in result.curves
         ],
@@ -199,7 +199,12 @@ def picked_view(picked: Picked) -> dict[str, Any]:
             {
                 "prompt": prompt_text(pick.prompt),
                 "answers": [
-                    {"what": what, "text": text, "reward": _decimals(reward), "gold": _decimals(gold)}
+                    {
+                        "what": what,
+                        "text": text,
+                        "reward": format_value(reward, decimals=2),
+                        "gold": format_value(gold, decimals=2),
+                    }
                     for what, text, reward, gold in zip(
                         ("The first answer", f"The best of {result.ns[-1]} by reward"),
                         (pick.first, pick.best),
@@ -212,12 +217,3 @@ def picked_view(picked: Picked) -> dict[str, Any]:
             for pick in picked.shown
         ],
     }
-
-
-def _interval(value: Interval) -> str:
-    return f"{_decimals(value.low, sign=True)} to {_decimals(value.high, sign=True)}"
-
-
-def _decimals(value: float, *, sign: bool = False) -> str:
-    digits = 0 if abs(value) >= 20 else 2 if abs(value) >= 1 else 3
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")

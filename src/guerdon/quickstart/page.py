@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guerdon.evaluate.results import METRICS, Evaluation, PartResult, Section
+from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.explain.occlusion import Occlusion
-from guerdon.metrics import Floats, Interval
+from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value, verdict_sentence
 from guerdon.quickstart.answers import Picked, picked_view
 from guerdon.quickstart.examples import Example
 from guerdon.quickstart.plan import UNREADABLE
@@ -19,8 +19,6 @@ from guerdon.report.templating import environment
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"
-_CORRELATIONS = frozenset(("spearman", "spearman_within", "kendall", "ndcg"))
-_CHANCE = {"ndcg": None} | dict.fromkeys(("spearman", "spearman_within", "kendall"), 0.0)
 MANY_SUBSETS = 40
 """Of more subsets only the first are listed; all are in evaluation.json."""
 
@@ -74,7 +72,7 @@ class Page:
 def render(page: Page) -> str:
     """The page as HTML text."""
     templates = environment()
-    templates.filters |= {"signed": _signed, "percent": _percent}
+    templates.filters["percent"] = _percent
     charts = learning_charts(page.curve)
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
@@ -82,10 +80,8 @@ def render(page: Page) -> str:
         by_reading=[
             {
                 "what": f"{part.sections[0].overall.rows:,} {name}",
-                "figure": figure(
-                    part.sections[0].primary, part.sections[0].overall.model.metrics[part.sections[0].primary]
-                ),
-                "verdict": verdict_sentence(part.sections[0]),
+                "figure": format_value(part.sections[0].overall.model.metrics[part.sections[0].primary].point),
+                "verdict": section_verdict(part.sections[0]),
             }
             for name, part in (page.by_reading or {}).items()
         ],
@@ -100,10 +96,6 @@ def render(page: Page) -> str:
     )
 
 
-def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
-
-
 def _percent(share: float) -> str:
     return f"{share:.0%}"
 
@@ -115,17 +107,17 @@ def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str,
     """What the template shows of one kind of rows."""
     overall, metric = section.overall, section.primary
     values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
-    axis = Axis.around(metric, values)
+    axis = Axis.around(METRICS[metric].chance, values)
     verdict = section.verdict
     best = next((s for s in overall.baselines if verdict and s.name == verdict.baseline), None)
     return {
         "kind": section.kind,
-        "metric": METRICS[metric],
-        "model": figure(metric, overall.model.metrics[metric]),
-        "interval": bounds(metric, overall.model.metrics[metric]),
-        "baseline": None if best is None else (best.name, figure(metric, best.metrics[metric])),
+        "metric": METRICS[metric].heading,
+        "model": format_value(overall.model.metrics[metric].point),
+        "interval": format_bounds(overall.model.metrics[metric]),
+        "baseline": None if best is None else (best.name, format_value(best.metrics[metric].point)),
         "outcome": verdict.outcome if verdict else "unclear",
-        "verdict": verdict_sentence(section),
+        "verdict": section_verdict(section),
         "tested": f"{overall.rows:,} {section.kind} that the model has not learned from, {clusters(overall)}",
         "balanced": length_sentence(overall),
         "axis": axis.view(),
@@ -134,9 +126,9 @@ def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str,
                 "name": system.name,
                 "is_model": system.difference is None and system is overall.model,
                 "mark": axis.mark(system.metrics[metric]),
-                "figure": figure(metric, system.metrics[metric]),
-                "interval": bounds(metric, system.metrics[metric]),
-                "balanced": figure("accuracy", system.metrics["length_balanced"]),
+                "figure": format_value(system.metrics[metric].point),
+                "interval": format_bounds(system.metrics[metric]),
+                "balanced": format_value(system.metrics["length_balanced"].point),
             }
             for system in overall.systems
         ],
@@ -154,10 +146,10 @@ def subset_view(part: PartResult, metric: str, axis: Axis, reading: Reading | No
         "name": part.subset,
         "pairs": f"{part.pairs:,}",
         "mark": axis.mark(part.model.metrics[metric]),
-        "figure": figure(metric, part.model.metrics[metric]),
-        "interval": bounds(metric, part.model.metrics[metric]),
+        "figure": format_value(part.model.metrics[metric].point),
+        "interval": format_bounds(part.model.metrics[metric]),
         "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
-        "best": figure(metric, best_of(part, metric)),
+        "best": format_value(best_of(part, metric).point),
         "reading": reading,
     }
 
@@ -175,17 +167,15 @@ class Axis:
     low: float
     high: float
     chance: float | None
-    metric: str
 
     @classmethod
-    def around(cls, metric: str, values: Sequence[Interval]) -> Axis:
+    def around(cls, chance: float | None, values: Sequence[Interval]) -> Axis:
         """A range in tenths that holds all points, their intervals, and what guessing gets."""
-        chance = _CHANCE.get(metric, 0.5)
         known = [v for value in values for v in (value.point, value.low, value.high) if not math.isnan(v)]
         known += [] if chance is None else [chance]
         low = math.floor(10 * min(known, default=0.0)) / 10
         high = math.ceil(10 * max(known, default=1.0)) / 10
-        return cls(low, high if high > low else low + 0.1, chance, metric)
+        return cls(low, high if high > low else low + 0.1, chance)
 
     def place(self, value: float) -> float:
         """Percent of the strip, within it."""
@@ -202,66 +192,33 @@ class Axis:
     def view(self) -> dict[str, Any]:
         """Ends of the strip and what guessing gets, labelled."""
         return {
-            "low": self._label(self.low),
-            "high": self._label(self.high),
+            "low": format_value(self.low, decimals=1),
+            "high": format_value(self.high, decimals=1),
             "chance": None if self.chance is None else self.place(self.chance),
-            "chance_label": None if self.chance is None else self._label(self.chance),
+            "chance_label": None if self.chance is None else format_value(self.chance, decimals=1),
         }
 
-    def _label(self, value: float) -> str:
-        return f"{value:.1f}" if self.metric in _CORRELATIONS else f"{100 * value:.0f}%"
 
-
-def figure(metric: str, value: Interval) -> str:
-    """A figure as people read it: accuracies in percent, correlations as they are."""
-    return "–" if math.isnan(value.point) else _number(metric, value.point)
-
-
-def bounds(metric: str, value: Interval) -> str:
-    """The interval; empty where there is none."""
-    return "" if math.isnan(value.low) else f"{_number(metric, value.low)} to {_number(metric, value.high)}"
-
-
-def _number(metric: str, value: float) -> str:
-    return (f"{value:.2f}" if metric in _CORRELATIONS else f"{100 * value:.1f}%").replace("-", "−")
-
-
-def verdict_sentence(section: Section) -> str:
+def section_verdict(section: Section) -> str:
     """Whether the model beats its best baseline, in plain words."""
     verdict = section.verdict
     if verdict is None:
-        return "There is no figure to compare: the data orders no two answers."
-    difference, correlation = verdict.difference, section.primary in _CORRELATIONS
-    scale, unit = (1, "") if correlation else (100, " points")
-    by = f"{abs(scale * difference.point):.{2 if correlation else 1}f}{unit}"
-    if math.isnan(difference.low):
-        few = f"so few {section.overall.unit}s"
-        return f"Whether it beats the best baseline, {verdict.baseline}, cannot be told from {few}."
-    low, high = (
-        f"{scale * end:.{2 if correlation else 1}f}".replace("-", "−") for end in (difference.low, difference.high)
-    )
-    interval = f"95% interval {low} to {high}"
-    if verdict.outcome == "better":
-        return f"It beats the best baseline, {verdict.baseline}, by {by} ({interval})."
-    if verdict.outcome == "worse":
-        return f"It is worse than the best baseline, {verdict.baseline}, by {by} ({interval})."
-    side = "above" if difference.point >= 0 else "below"
-    but = f"it is {by} {side}, and the {interval} holds 0"
-    return f"It does not clearly beat the best baseline, {verdict.baseline}: {but}."
+        return "There is nothing to compare: the data orders no two answers."
+    return verdict_sentence("The reward model", verdict.baseline, METRICS[section.primary], verdict.difference)
 
 
 def length_sentence(part: PartResult) -> str:
     """What the length-balanced accuracy says, in one line; empty where it cannot be had."""
     metrics = part.model.metrics
     balanced, longer, shorter = (
-        figure("accuracy", metrics[name]) for name in ("length_balanced", "longer_won", "shorter_won")
+        format_value(metrics[name].point) for name in ("length_balanced", "longer_won", "shorter_won")
     )
     if math.isnan(metrics["length_balanced"].point):
         return ""
     return (
         f"Length-balanced it is right in {balanced}: the mean of {longer} where people preferred the longer answer "
         f"({part.longer_won:,} pairs) and {shorter} where they preferred the shorter ({part.shorter_won:,}). "
-        "A reward that only reads length gets 50%."
+        "A reward that only reads length gets 0.5."
     )
 
 
@@ -286,7 +243,7 @@ def example_view(example: Example, reading: Reading | None = None) -> dict[str, 
         "answers": [
             {
                 "text": answer.text,
-                "score": f"{answer.score:.2f}".replace("-", "−"),
+                "score": format_value(answer.score, decimals=2),
                 "bar": round(4 + 96 * (answer.score - low) / spread, 1),
                 "preferred": answer.preferred,
                 "judgement": None if answer.judgement is None else f"{answer.judgement:g}",
@@ -307,7 +264,7 @@ def explanation_view(explanation: Explanation) -> dict[str, Any]:
         "parts": [
             {
                 "label": label,
-                "score": f"{part.score:.2f}".replace("-", "−"),
+                "score": format_value(part.score, decimals=2),
                 "segments": [
                     {
                         "text": text.rstrip(),

@@ -14,7 +14,7 @@ import numpy as np
 from guerdon.data.split import group_folds
 from guerdon.data.write import plain
 from guerdon.files import atomic_write, check_writable
-from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
+from guerdon.metrics import Floats, Interval, mean_interval, ndcg
 from guerdon.optimize.best_of_n import BestOfN
 from guerdon.optimize.candidates import Answering
 from guerdon.recipes.choices import Choice, training_rows
@@ -206,11 +206,10 @@ def _measure(
         for name, own in scores.items()
     }
     counts = np.all([np.isfinite(values) for values in worth.values()], axis=0)
-    codes = cluster_codes([choice.key for choice, counted in zip(choices, counts, strict=True) if counted])
+    keys = [choice.key for choice in choices]
 
     def interval(values: Floats) -> Interval:
-        known = values[counts]
-        return clustered_bootstrap(lambda weights: weights @ known / weights.sum(axis=1), codes)
+        return mean_interval(np.where(counts, values, np.nan), keys)
 
     systems = [
         System(name, interval(values), None if name == MODEL else interval(worth[MODEL] - values))

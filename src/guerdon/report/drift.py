@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guerdon.metrics import Interval, clustered_bootstrap
+from guerdon.metrics import Interval, mean_interval
 from guerdon.optimize.monitor import GaoFit, Look, fit_gao, peak
 from guerdon.report.charts import Chart, line_chart
 from guerdon.report.templating import environment
@@ -34,9 +34,7 @@ def gains(before: Look, after: Look) -> Gains:
 
 
 def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:
-    differences = np.asarray(after) - np.asarray(before)
-    known = differences[np.isfinite(differences)]
-    return clustered_bootstrap(lambda weights: weights @ known / weights.sum(axis=1), np.arange(len(known)))
+    return mean_interval(np.asarray(after) - np.asarray(before))
 
 
 def charts(looks: Sequence[Look]) -> list[Chart]:

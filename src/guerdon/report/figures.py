@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guerdon.errors import ConfigError
-from guerdon.evaluate.results import METRICS, Evaluation, PartResult, Section
+from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.files import atomic_write
+from guerdon.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ FORMATS = ("png", "svg", "pdf")
 # Blue for the model; greys and tans for what it must beat, in the order of the baselines. Legible without colour too:
 # the model comes first in every cluster of bars.
 _COLOURS = ("#2563a8", "#b8b8b8", "#d9d4c7", "#8a8578", "#c9a66b", "#6f6a5f")
-_CHANCE = {"accuracy": 0.5, "length_balanced": 0.5, "spearman": 0.0, "spearman_within": 0.0}
-"""What guessing gets: a dashed line."""
 _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",
     "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Arial Unicode MS", "Droid Sans Fallback",
@@ -87,7 +86,7 @@ def readable_label(text: str, fallback: str) -> str:
 
 def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
     """What one panel shows: label, part of the data, metric of each cluster of bars."""
-    clusters = [(f"all\n{METRICS[section.primary]}", section.overall, section.primary)]
+    clusters = [(f"all\n{METRICS[section.primary].heading}", section.overall, section.primary)]
     if section.primary != "length_balanced":
         clusters.append(("all\nlength-balanced", section.overall, "length_balanced"))
     if len(section.subsets) <= MAX_SUBSETS:
@@ -111,8 +110,9 @@ def _draw(axis: Axes, section: Section) -> None:
         axis.bar(places, heights, bar * 0.92, label=name, color=_COLOURS[i % len(_COLOURS)], zorder=2)
         axis.errorbar(places, heights, yerr=errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2, zorder=3)
     for place, (_, _, metric) in enumerate(clusters):
-        if metric in _CHANCE:
-            axis.hlines(_CHANCE[metric], place - 0.45, place + 0.45, color="#555555", lw=0.9, ls="--", zorder=4)
+        chance = METRICS[metric].chance
+        if chance is not None:
+            axis.hlines(chance, place - 0.45, place + 0.45, color="#555555", lw=0.9, ls="--", zorder=4)
     whole = sum(part is section.overall for _, part, _ in clusters)
     if whole < len(clusters):
         axis.axvline(whole - 0.5, color="#dddddd", linewidth=1, zorder=1)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guerdon.metrics import format_bounds, format_interval, format_value
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
 def environment() -> Environment:
-    """The templates of `report/templates`."""
+    """The templates of `report/templates`; the filters `value`, `bounds` and `interval` print numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    found = Environment(
         loader=PackageLoader("guerdon.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters |= {"value": format_value, "bounds": format_bounds, "interval": format_interval}
+    return found

@@ -6,8 +6,6 @@ leading shape: a bootstrap resample is a row of whole-number weights, so a thous
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,28 +14,6 @@ from scipy import special, stats
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
-
-_CHUNK_ELEMENTS = 2_000_000
-"""Weights held at once by the bootstrap: 16 MB, which stays in cache reach and keeps memory flat for any data size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with its bootstrap interval; `low` and `high` are NaN where no interval can be given."""
-
-    point: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-    @property
-    def clearly_positive(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.low > 0
-
-    @property
-    def clearly_negative(self) -> bool:
-        """Whether the whole interval lies below 0."""
-        return self.high < 0
 
 
 def sigmoid(margins: ArrayLike) -> Floats:
@@ -218,14 +194,6 @@ def within_group_pairs(
     return better[keep], worse[keep]
 
 
-def pairwise_accuracy(scores: ArrayLike, truth: ArrayLike, groups: ArrayLike | None = None) -> float:
-    """`accuracy_ties_half` over the pairs that people ordered, inside each group (None: all items are one group)."""
-    rewards = np.asarray(scores, dtype=np.float64)
-    codes = np.zeros(len(rewards), dtype=np.int64) if groups is None else groups
-    better, worse = within_group_pairs(truth, codes)
-    return float(accuracy_ties_half(rewards[better] - rewards[worse]))
-
-
 def ndcg(scores: ArrayLike, relevance: ArrayLike, k: int = 10, *, exponential: bool = False) -> float:
     """Normalised discounted cumulative gain of the k highest scores (Jarvelin & Kekalainen 2002).
 
@@ -307,88 +275,6 @@ def expected_calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bi
         return float("nan")
     place = np.minimum((p * bins).astype(np.int64), bins - 1)
     return float(np.abs(np.bincount(place, weights=happened - p)).sum() / len(p))
-
-
-def cluster_codes(keys: Sequence[Hashable]) -> Ints:
-    """Numbers the distinct keys 0..C-1 in the order of their first appearance; shape (n,)."""
-    seen: dict[Hashable, int] = {}
-    return np.fromiter((seen.setdefault(key, len(seen)) for key in keys), dtype=np.int64, count=len(keys))
-
-
-def bootstrap_distribution(
-    statistic: Callable[[Floats], NDArray[Any]], clusters: ArrayLike, *, resamples: int = 1000, seed: int = 0
-) -> Floats:
-    """What a statistic is on data sets made by drawing whole clusters with replacement (Davison & Hinkley 1997, 3.8).
-
-    Rows of one prompt are not independent, so prompts are drawn, not rows.
-
-    Args:
-        statistic: takes weights, shape (b, n), how often each row was drawn; returns shape (b, ...).
-        clusters: cluster codes 0..C-1, shape (n,).
-        resamples: number of data sets.
-        seed: the same seed draws the same data sets, so statistics of one seed are paired.
-
-    Returns:
-        Shape (resamples, ...).
-    """
-    codes = np.asarray(clusters, dtype=np.int64)
-    count = int(codes.max()) + 1
-    rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK_ELEMENTS // len(codes))
-    parts = []
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        draws = rng.integers(count, size=(size, count)) + np.arange(size)[:, None] * count
-        drawn = np.bincount(draws.ravel(), minlength=size * count).reshape(size, count)
-        parts.append(statistic(drawn[:, codes].astype(np.float64)))
-    return np.concatenate(parts)
-
-
-def percentile_interval(point: float, distribution: ArrayLike, level: float = 0.95) -> Interval:
-    """The middle `level` of a bootstrap distribution, shape (resamples,); resamples without a value are left out."""
-    values = np.asarray(distribution, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values) or np.isnan(point):
-        return Interval(float(point))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(point), float(low), float(high))
-
-
-def clustered_bootstrap(
-    statistic: Callable[[Floats], NDArray[Any]],
-    clusters: ArrayLike,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """A statistic with its clustered percentile interval.
-
-    Example:
-        >>> margins = np.array([0.3, -0.1, 0.8, 0.2])
-        >>> prompts = np.array([0, 0, 1, 2])
-        >>> clustered_bootstrap(lambda weights: accuracy_ties_half(margins, weights), prompts).point
-        0.75
-
-    Args:
-        statistic: takes weights, shape (b, n); returns shape (b,).
-        clusters: cluster codes 0..C-1, shape (n,).
-        resamples: number of data sets drawn.
-        seed: of the draws.
-        level: share of the distribution inside the interval.
-
-    Returns:
-        The interval; without bounds when there are fewer than two clusters, because nothing varies then.
-    """
-    codes = np.asarray(clusters, dtype=np.int64)
-    if not len(codes):
-        return Interval(float("nan"))
-    point = float(statistic(np.ones((1, len(codes))))[0])
-    if codes.max() == 0:
-        return Interval(point)
-    return percentile_interval(
-        point, bootstrap_distribution(statistic, codes, resamples=resamples, seed=seed), level=level
-    )
 
 
 def _weighted_mean(values: Floats, weights: ArrayLike | None) -> Any:

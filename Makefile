@@ -28,7 +28,7 @@ demo-rl: quickstart/model ## after the demo: GRPO on SmolLM2 by that reward (a q
 	rm -rf demo-rl
 	$(BIN)/guerdon optimize rl quickstart/model starter:train:en --validation starter:test:en \
 		--gold tfidf:starter:test:en --prompts-per-step 4 --max-new-tokens 32 --temperature 0.7 \
-		--learning-rate 3e-4 --look-every 13 --out demo-rl
+		--learning-rate 3e-4 --eval-steps 13 --out demo-rl
 
 quickstart/model:
 	@$(MAKE) --no-print-directory demo

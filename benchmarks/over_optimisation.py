@@ -211,10 +211,10 @@ def train(reward: Path, prompts: Path, policy: Path, watched: Path, gold: Path, 
     """A run of RL, looked at every few steps on all that is watched; its looks."""
     epochs = STEPS * PROMPTS / len(read_prompts(str(prompts)))
     run = guerdon(
-        out, "optimize", "rl", reward, prompts, "--policy", policy, "--lora-rank", 0, "--learning-rate", RATE,
+        out, "optimize", "rl", reward, prompts, "--policy", policy, "--lora-r", 0, "--learning-rate", RATE,
         "--beta", 0, "--prompts-per-step", PROMPTS, "--epochs", f"{epochs:.4f}", "--max-new-tokens", TOKENS,
-        "--validation", watched, "--gold", gold, "--look-every", LOOK_EVERY, "--look-samples", 4,
-        "--checkpoint-every", 1000, "--seed", seed,
+        "--validation", watched, "--gold", gold, "--eval-steps", LOOK_EVERY, "--eval-num-generations", 4,
+        "--save-steps", 1000, "--seed", seed,
     )  # fmt: skip
     return read_looks(run / "run" / LOOKS_FILE)
 

@@ -15,9 +15,9 @@ import statistics
 import tempfile
 import time
 
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.env import Given
 from guerdon.optimize.rl.run import running
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.model import Policy
 from guerdon.rewards.adapters import trl_reward
 from guerdon.rewards.transformer import TransformerReward
@@ -31,8 +31,8 @@ PHASES = ("sampling", "scoring", "learning")
 def guerdon_seconds(folder: str, prompts: list[str], tokens: int, scorer: Scorer, steps: int) -> list[dict[str, float]]:
     """Of each step but the first: seconds in all, and of each phase."""
     settings = RLConfig(
-        policy=folder, samples=GROUP, prompts_per_step=len(prompts), epochs=steps + 1, max_new_tokens=tokens, beta=0.04,
-        learning_rate=1e-5,
+        policy=folder, num_generations=GROUP, prompts_per_step=len(prompts), epochs=steps + 1,
+        max_new_tokens=tokens, beta=0.04, learning_rate=1e-5,
     )  # fmt: skip
     requests = [Candidates(prompt=prompt) for prompt in prompts]
     found = []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
-    from guerdon.optimize.rl_config import RLConfig
+    from guerdon.optimize.rl.config import RLConfig
     from guerdon.optimize.weighted_config import WeightedConfig
     from guerdon.rewards.load import load_scorer
     from guerdon.rewards.scoring import score_texts
@@ -64,7 +64,7 @@ __all__ = [
 
 _HOMES = {
     "GuerdonError": "guerdon.errors",
-    "RLConfig": "guerdon.optimize.rl_config",
+    "RLConfig": "guerdon.optimize.rl.config",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
     "load_rows": "guerdon.data.read",

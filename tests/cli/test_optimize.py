@@ -109,7 +109,7 @@ def test_rl(
     tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    options = ["--policy", tiny_llama, "--samples", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
+    options = ["--policy", tiny_llama, "--num-generations", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
     command = ["optimize", "rl", "shortest", prompts, "--out", str(out), *options]
     assert main([*command, "--epochs", "2", "--validation", prompts, "--gold", "longest"]) == 0
     printed = capsys.readouterr()

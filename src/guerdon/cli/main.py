@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
         "guerdon.cli.weighted:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
     ),
     "optimize rl": Verb(
-        "guerdon.cli.optimize:rl",
+        "guerdon.cli.rl:rl",
         "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib",
         "train_rl_policy",
     ),

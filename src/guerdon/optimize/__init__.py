@@ -2,7 +2,7 @@
 
 candidates.py   several answers to each prompt: sampled, from an endpoint, or from a file
 best_of_n.py    the best of them by a reward, what that gains, and what it leaves to train on
-rl_config.py, weighted_config.py   how a policy is trained
+weighted_config.py   how a policy is trained by reward-weighted likelihood
 prompts.py      which prompts a run asks, in which order
 weighted.py     training by reward-weighted likelihood
 unrewarded.py   when a run has nothing to learn from

@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
 from guerdon.optimize.monitor import peak, read_looks
 from guerdon.optimize.rl.algorithms import ALGORITHMS
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.run import train_rl
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates, Message, Origin, Prompt
@@ -53,8 +53,8 @@ def requests() -> list[Candidates]:
 
 def config(policy: str, **options: Any) -> RLConfig:
     usual: dict[str, Any] = {
-        "samples": 16, "prompts_per_step": 4, "epochs": 3, "learning_rate": 1e-2, "lora_rank": 0, "max_new_tokens": 5,
-        "beta": 0.001, "passes": 2, "prompts_per_minibatch": 2,
+        "num_generations": 16, "prompts_per_step": 4, "epochs": 3, "learning_rate": 1e-2, "lora_r": 0,
+        "max_new_tokens": 5, "beta": 0.001, "num_iterations": 2, "prompts_per_minibatch": 2,
     }  # fmt: skip
     return RLConfig(policy=policy, **(usual | options))
 
@@ -108,16 +108,16 @@ def test_every_row_learns(name: str, tiny_llama: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_runners_and_learners_of_their_own(tiny_llama: str, tmp_path: Path) -> None:
-    learns("ppo", tiny_llama, tmp_path, env_runners=2, learners=2)
+    learns("ppo", tiny_llama, tmp_path, num_env_runners=2, num_learners=2)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, pytest.param({"algorithm": "ppo", "kl_target": 1.0, "lora_rank": 2}, marks=pytest.mark.slow)]
+    "options", [{}, pytest.param({"algorithm": "ppo", "kl_target": 1.0, "lora_r": 2}, marks=pytest.mark.slow)]
 )
 def test_a_resumed_run_ends_where_the_unbroken_one_does(
     options: dict[str, Any], tiny_llama: str, tmp_path: Path
 ) -> None:
-    settings = config(tiny_llama, epochs=5, checkpoint_every=2, **options)
+    settings = config(tiny_llama, epochs=5, save_steps=2, **options)
     train_rl(Share(), requests(), tmp_path / "whole", settings)
 
     def stop(figures: Any) -> None:
@@ -138,7 +138,7 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
 @pytest.mark.parametrize("name", ["ppo", "grpo"])
 def test_two_learners_make_the_update_of_one(name: str, tiny_llama: str, tmp_path: Path) -> None:
     for learners in (0, 2):
-        settings = config(tiny_llama, algorithm=name, epochs=1, learners=learners, learning_rate=1e-3)
+        settings = config(tiny_llama, algorithm=name, epochs=1, num_learners=learners, learning_rate=1e-3)
         train_rl(Share(), requests(), tmp_path / str(learners), settings)
     assert not same(weights(tmp_path / "0"), weights(Path(tiny_llama)))
     assert same(weights(tmp_path / "0"), weights(tmp_path / "2"), within=1e-5)
@@ -159,7 +159,7 @@ def test_a_killed_runner_is_replaced_and_its_prompts_are_asked_again(tiny_llama:
         calls = 0
 
     driver = os.getpid()
-    train_rl(Killing(), requests(), tmp_path / "out", config(tiny_llama, epochs=12, env_runners=2))
+    train_rl(Killing(), requests(), tmp_path / "out", config(tiny_llama, epochs=12, num_env_runners=2))
     assert (tmp_path / "killed").exists()
     asked = [line["prompts_asked"] for line in lines(tmp_path / "out")]
     answered = [line["tokens_sampled"] for line in lines(tmp_path / "out")]
@@ -172,7 +172,7 @@ def test_turns(tiny_llama: str, tmp_path: Path) -> None:
     def reply(talks: Sequence[Sequence[Message]]) -> list[str | None]:
         return ["more" if len(talk) % 4 else None for talk in talks]
 
-    settings = config(tiny_llama, turns=2, epochs=40)
+    settings = config(tiny_llama, max_turns=2, epochs=40)
     train_rl(Share(), requests(), tmp_path, settings, reply=reply)
     log = lines(tmp_path)
     assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what was heard does not count"
@@ -217,10 +217,10 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: st
     with pytest.raises(ConfigError, match="no algorithm 'a2c'"):
         train_rl(Share(), requests(), tmp_path / "b", config(tiny_llama, algorithm="a2c"))
     with pytest.raises(ConfigError, match="reply"):
-        train_rl(Share(), requests(), tmp_path / "c", config(tiny_llama, turns=2))
+        train_rl(Share(), requests(), tmp_path / "c", config(tiny_llama, max_turns=2))
     assert not list(tmp_path.glob("*/run"))
-    with pytest.raises(ConfigError, match="--samples must be at least 2"):
-        config(tiny_llama, samples=1)
+    with pytest.raises(ConfigError, match="--num-generations must be at least 2"):
+        config(tiny_llama, num_generations=1)
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> No
             return np.where(share > 0.34, 0.3 - share, share)
 
     held_out = [Candidates(prompt="How large is the planet?"), Candidates(prompt="boil water")]
-    settings = config(tiny_llama, epochs=40, look_every=2, look_samples=16, patience=3)
+    settings = config(tiny_llama, epochs=40, eval_steps=2, eval_num_generations=16, early_stopping_patience=3)
     trained = train_rl(Share(), requests(), tmp_path, settings, validation=held_out, gold=Gold())
     looks = read_looks(tmp_path / "run" / "monitor.jsonl")
     best = peak(looks)

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from guerdon.optimize.rl_config import RLConfig
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.rewards.compose import Composed
 from guerdon.rewards.load import ScorerConfig
 from guerdon.types import Candidates, Message, Prompt, Scorer
@@ -170,7 +170,7 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
 def text_env(config: Mapping[str, Any]) -> TextEnv:
     """The environment of a run, as RLlib asks for it by name."""
     given: Given = config["given"]
-    return TextEnv(given.requests, given.scorer, reply=given.reply, turns=given.settings.turns)
+    return TextEnv(given.requests, given.scorer, reply=given.reply, turns=given.settings.max_turns)
 
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:

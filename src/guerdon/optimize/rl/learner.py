@@ -11,9 +11,9 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 
 from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.module import TextModule
 from guerdon.optimize.rl.update import Ranks, Updater, UpdateSettings, reference_of
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.packing import default_budget
 
 
@@ -40,11 +40,11 @@ class TextLearner(TorchLearner):  # type: ignore[misc]
             self.get_optimizer(DEFAULT_MODULE_ID),
             UpdateSettings(
                 algorithm,
-                longest=settings.max_new_tokens * settings.turns,
+                longest=settings.max_new_tokens * settings.max_turns,
                 temperature=settings.temperature,
-                passes=settings.passes,
+                passes=settings.num_iterations,
                 groups_per_minibatch=settings.prompts_per_minibatch,
-                clip_gradient=settings.clip_gradient,
+                clip_gradient=settings.max_grad_norm,
                 gamma=settings.gamma,
                 lam=settings.lam,
                 budget=settings.tokens_per_batch or default_budget(),
@@ -67,7 +67,7 @@ class TextLearner(TorchLearner):  # type: ignore[misc]
         module = self.module[module_id]
         settings: RLConfig = module.model_config["rl"]
         trained = self.get_parameters(module)
-        optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(trained, lr=settings.peak_learning_rate, weight_decay=settings.weight_decay)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=trained)
 
     def get_parameters(self, module: Any) -> list[torch.nn.Parameter]:
@@ -102,7 +102,7 @@ class TextLearner(TorchLearner):  # type: ignore[misc]
         groups = training_data.batch if training_data.batches is None else training_data.batches[0]
         module = self._text_module()
         for group in self.updater.optimizer.param_groups:
-            group["lr"] = module.model_config["rl"].rate * rate
+            group["lr"] = module.model_config["rl"].peak_learning_rate * rate
         figures = self.updater.update(groups, beta=beta, generator=torch.Generator().manual_seed(seed))
         self._weights_seq_no += 1
         return {"figures": figures | {"seconds_learning": time.perf_counter() - start}}

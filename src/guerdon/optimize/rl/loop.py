@@ -69,9 +69,9 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         self.unrewarded.note(raw)
         told = self._shaped(groups)
         figures = self.learner_group.update(
-            training_data=TrainingData(batches=[told] * max(1, self.settings.learners)),
+            training_data=TrainingData(batches=[told] * max(1, self.settings.num_learners)),
             beta=self.beta.beta,
-            rate=min(1.0, (step + 1) / max(1.0, self.settings.warmup * self.steps)),
+            rate=min(1.0, (step + 1) / max(1.0, self.settings.warmup_ratio * self.steps)),
             seed=self.settings.seed * 1_000_003 + step,
         )[0]["figures"]
         self.send_weights()
@@ -144,7 +144,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
                 report[name] += numbers_of[name]
             for name, values in parts.items():
                 self.parts.setdefault(name, []).extend(values)
-            count = self.settings.samples
+            count = self.settings.num_generations
             groups += [_group(episodes[start : start + count]) for start in range(0, len(episodes), count)]
         return groups
 
@@ -156,10 +156,14 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
             np.array([len(answer.ids) - len(answer.environment_positions) for answer in answers]),
             np.array([answer.finished for answer in answers]),
             Shaping(
-                settings.unfinished, settings.missing_eos, settings.per_token, settings.whiten, settings.clip_reward
+                "drop" if settings.mask_truncated_completions else "score",
+                settings.missing_eos_penalty,
+                settings.token_penalty,
+                settings.whiten_rewards,
+                settings.reward_clip,
             ),
         ).tolist()
-        count = settings.samples
+        count = settings.num_generations
         return [
             Group(group.prompt, group.answers, tuple(told[place * count : (place + 1) * count]))
             for place, group in enumerate(groups)
@@ -225,10 +229,10 @@ class TextConfig(AlgorithmConfig):  # type: ignore[misc]
         self.environment(NAME, env_config={"given": given}, observation_space=space, action_space=space)
         self.env_runners(
             env_runner_cls=TextRunner,
-            num_env_runners=settings.env_runners,
-            num_gpus_per_env_runner=gpu if settings.env_runners else 0,
+            num_env_runners=settings.num_env_runners,
+            num_gpus_per_env_runner=gpu if settings.num_env_runners else 0,
         )
-        self.learners(num_learners=settings.learners, num_gpus_per_learner=gpu)
+        self.learners(num_learners=settings.num_learners, num_gpus_per_learner=gpu)
         self.debugging(seed=settings.seed)
         return self
 

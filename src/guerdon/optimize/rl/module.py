@@ -9,8 +9,8 @@ import torch
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.update import ActorCritic
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 
@@ -35,8 +35,8 @@ class TextModule(TorchRLModule):  # type: ignore[misc]
             dtype="auto" if self.inference_only else "float32",
             trust_remote_code=settings.trust_remote_code,
         )
-        if settings.lora_rank:
-            self.policy.add_lora(settings.lora_rank, settings.lora_alpha)
+        if settings.lora_r:
+            self.policy.add_lora(settings.lora_r, settings.lora_alpha)
         critic = algorithm_named(settings.algorithm).critic and not self.inference_only
         self.actor = ActorCritic(PolicyNet(self.policy.model), critic=critic)
 

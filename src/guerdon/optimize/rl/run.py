@@ -23,10 +23,10 @@ from guerdon.files import check_writable, output_error
 from guerdon.optimize.monitor import LOOKS_FILE, Monitor
 from guerdon.optimize.prompts import check_lengths, fingerprint_of
 from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.env import Given, Reply
 from guerdon.optimize.rl.loop import TextAlgorithm, TextConfig
 from guerdon.optimize.rl.update import reference_of
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
@@ -70,7 +70,7 @@ def train_rl(
     """
     config = config or RLConfig()
     algorithm_named(config.algorithm)
-    if config.turns > 1 and reply is None:
+    if config.max_turns > 1 and reply is None:
         raise ConfigError("turns above 1 take a reply: who speaks between the policy's turns")
     if gold is not None and not validation:
         raise ConfigError("a gold reward watches on held-out prompts. Fix: name some with --validation")
@@ -81,8 +81,8 @@ def train_rl(
     check_run(run, config, fingerprint, resume)
     policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
     check_lengths(policy, [*requests, *validation], max_new_tokens=config.max_new_tokens)
-    if config.lora_rank:
-        policy.add_lora(config.lora_rank, config.lora_alpha)
+    if config.lora_r:
+        policy.add_lora(config.lora_r, config.lora_alpha)
     given = Given(config, requests, scorer, reply)
     with running(given) as algorithm:
         mark_run(run, config, fingerprint)
@@ -112,7 +112,7 @@ class Watched:
         run: Path,
         config: RLConfig,
     ) -> None:
-        self.policy, self.run, self.every = policy, run, config.look_every
+        self.policy, self.run, self.every = policy, run, config.eval_steps
         self.monitor = Monitor(
             policy,
             requests,
@@ -121,8 +121,8 @@ class Watched:
             run / LOOKS_FILE,
             reference=reference_of(PolicyNet(policy.model)),
             sampling=Sampling(config.max_new_tokens, config.temperature),
-            samples=config.look_samples,
-            patience=config.patience,
+            samples=config.eval_num_generations,
+            patience=config.early_stopping_patience,
             seed=config.seed,
         )
 
@@ -171,7 +171,7 @@ def running(given: Given) -> Iterator[TextAlgorithm]:
     started = not ray.is_initialized()
     if started:
         # A dashboard, and a guess at the object store's size, would cost seconds and gigabytes.
-        cpus = max(os.cpu_count() or 1, 1 + given.settings.env_runners + given.settings.learners)
+        cpus = max(os.cpu_count() or 1, 1 + given.settings.num_env_runners + given.settings.num_learners)
         ray.init(
             num_cpus=cpus,
             include_dashboard=False,
@@ -202,7 +202,7 @@ def _train(
     if done:
         algorithm.restore_from_path(str((run / f"checkpoint-{done[-1]}").absolute()))
     steps, first = algorithm.steps, algorithm.iteration
-    every = config.checkpoint_every or max(1, steps // 10)
+    every = config.save_steps or max(1, steps // 10)
     log = run / METRICS_FILE
     forget_after(log, first)
     if watched:

@@ -16,9 +16,9 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
+from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.env import text_env
 from guerdon.optimize.rl.module import TextModule
-from guerdon.optimize.rl_config import RLConfig
 from guerdon.policy.decode import Sample, Sampling
 
 REPORTED = ("seconds_sampling", "seconds_scoring", "tokens_sampled", "reward_failures", "talks_too_long")
@@ -104,10 +104,10 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         start = time.perf_counter()
         policy, settings = self.make_module().policy, self.settings
         self._generator = torch.Generator().manual_seed(seed)
-        observed, _ = self.env.reset(options={"prompts": [i for i in prompts for _ in range(settings.samples)]})
-        coded = policy.encode_prompts(observed[:: settings.samples], max_new_tokens=settings.max_new_tokens)
-        said = [sample for group in self._say(coded, settings.samples) for sample in group]
-        talks = [_Talk(ids) for ids in coded for _ in range(settings.samples)]
+        observed, _ = self.env.reset(options={"prompts": [i for i in prompts for _ in range(settings.num_generations)]})
+        coded = policy.encode_prompts(observed[:: settings.num_generations], max_new_tokens=settings.max_new_tokens)
+        said = [sample for group in self._say(coded, settings.num_generations) for sample in group]
+        talks = [_Talk(ids) for ids in coded for _ in range(settings.num_generations)]
         live = talks
         while live:
             live = self._turn(talks, live, said)

@@ -167,7 +167,7 @@ class Same:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_reward_that_is_always_missing_ends_the_run(value: float, tiny_llama: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no answer of 3 steps in a row has a reward"):
+    with pytest.raises(ModelError, match="no response of 3 steps in a row has a reward"):
         train_weighted(Same(value), requests(), tmp_path, config(tiny_llama))
 
 

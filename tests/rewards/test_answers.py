@@ -39,6 +39,12 @@ def test_exact_answers() -> None:
     found = ExactAnswer().score([""] * 5, said, references=["paris", "The answer", "b", "C", "Paris"])
     assert found.tolist() == [1, 1, 1, 1, 0]
     assert np.isnan(ExactAnswer().score([""], ["x"])).all()
+    for rule, reference, reason in (
+        (ExactAnswer(), None, "the row has no reference answer"),
+        (NumericAnswer(), " ", "the row has no reference answer"),
+        (NumericAnswer(), "four", "the reference has no number: 'four'"),
+    ):
+        assert rule.score_with_reasons([""], ["4"], references=[reference]).reasons == (reason,)
 
 
 def test_form() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.rewards.compose import Composed, Gate, Product, WeightedSum
+from guerdon.rewards.compose import CompositeScorer, Gate, Product, WeightedSum
+from guerdon.rewards.rules import NumericAnswer
 from guerdon.types import Scorer
 
 NAN = float("nan")
@@ -46,9 +47,32 @@ def test_by_hand() -> None:
 
 def test_parts_can_be_told_apart() -> None:
     composed = WeightedSum({"quality": Says(3), "form": Gate(Says(1), Says(2))}, {"quality": 1, "form": 1})
-    assert isinstance(composed, Composed)
+    assert isinstance(composed, CompositeScorer)
     assert isinstance(composed, Scorer)
     parts = composed.parts(["p"], ["x"], references=["r"])
-    assert {name: values.tolist() for name, values in parts.items()} == {"quality": [3], "form": [2]}
+    assert {name: part.values.tolist() for name, part in parts.items()} == {"quality": [3], "form": [2]}
     with pytest.raises(ValueError, match="a weight for each part"):
         WeightedSum({"one": Says(1)}, {"two": 1})
+    with pytest.raises(ValueError, match="other than 0"):
+        WeightedSum({"one": Says(1)}, {"one": 0})
+
+
+def test_the_reason_names_the_parts_without_a_reward() -> None:
+    class Raises:
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            if "bad" in responses:
+                raise RuntimeError("service away")
+            return np.ones(len(responses))
+
+    inner = Gate(condition=NumericAnswer(), reward=Raises())
+    composed = WeightedSum({"form": Raises(), "checked": inner}, {"form": 1.0, "checked": 1.0})
+    found = composed.score_with_reasons(["p"] * 3, ["1", "bad", "1"], references=["1", "1", "one"])
+    assert found.values.tolist()[0] == 2.0
+    assert found.reasons == (
+        "",
+        "form: RuntimeError: service away",
+        "checked: condition: the reference has no number: 'one'",
+    )
+    assert composed.parts(["p"], ["1"], references=["one"])["checked"].reasons == (
+        "condition: the reference has no number: 'one'",
+    )

@@ -27,7 +27,7 @@ def test_is_a_scorer_that_takes_references():
 
 
 def test_refuses_what_makes_no_sense():
-    with pytest.raises(ValueError, match="1 prompts and 2 responses"):
+    with pytest.raises(ValueError, match="1 prompts, 2 responses"):
         LengthReward().score(["p"], ["a", "b"])
     with pytest.raises(ValueError, match=r"\+1 .* or -1"):
         LengthReward(0)

@@ -12,7 +12,7 @@ import pytest
 from guerdon.errors import ConfigError
 from guerdon.rewards.rules import sandbox
 from guerdon.rewards.rules.code import UnitTests, code_of
-from guerdon.rewards.rules.sandbox import Limits, Verdict, run_tests, sandbox_fault
+from guerdon.rewards.rules.sandbox import Limits, TestResult, run_tests, sandbox_fault
 
 FAULT = sandbox_fault()
 inside = pytest.mark.skipif(bool(FAULT), reason=FAULT or "-")
@@ -21,14 +21,14 @@ GOOD = "def double(x):\n    return x * 2"
 
 
 def passes(source: str, tests: str = TESTS, **limits: float) -> bool:
-    verdict = run_tests(source, tests, Limits(**limits))  # type: ignore[arg-type]
-    assert verdict.passed is not None, verdict.reason
-    return verdict.passed == verdict.tests
+    found = run_tests(source, tests, Limits(**limits))  # type: ignore[arg-type]
+    assert found.passed is not None, found.reason
+    return found.passed == found.tests
 
 
 @inside
 def test_tests_are_counted() -> None:
-    assert run_tests(GOOD, TESTS) == Verdict(3, 3)
+    assert run_tests(GOOD, TESTS) == TestResult(3, 3)
     half = run_tests("def double(x):\n    return x + x if x == 2 else None", TESTS)
     assert (half.passed, half.tests) == (1, 3)
     assert "double([1])" in half.reason
@@ -133,14 +133,14 @@ def f():
 )
 def test_time_ends(where: str) -> None:
     start = time.monotonic()
-    verdict = run_tests(where, TESTS, Limits(seconds=1))
-    assert verdict.passed == 0
-    assert "not done after 1 s" in verdict.reason
+    found = run_tests(where, TESTS, Limits(seconds=1))
+    assert found.passed == 0
+    assert "not done after 1 s" in found.reason
     assert time.monotonic() - start < 4
 
 
 @inside
-def test_a_verdict_that_cannot_be_had_is_no_verdict() -> None:
+def test_tests_that_give_no_result_have_none() -> None:
     assert run_tests(GOOD, "assert double(").passed is None
     assert run_tests(GOOD, "import os\nos._exit(1)\nassert double(2) == 4").passed is None
 
@@ -161,6 +161,9 @@ def test_the_reward() -> None:
     found = UnitTests().score(["?"] * 5, responses, references=references)
     assert found[:4].tolist() == [1, 1, 0, 0]
     assert math.isnan(found[4])
+    broken = UnitTests().score_with_reasons(["?"] * 2, [GOOD] * 2, references=[None, "assert double("])
+    assert broken.reasons[0] == "the row has no unit tests (as its reference)"
+    assert broken.reasons[1].startswith("the tests are not Python")
     assert UnitTests(partial=True).score(["?"], responses[2:3], references=[TESTS])[0] == pytest.approx(1 / 3)
     rest = UnitTests(complete_prompt=True).score(["def double(x):\n"], ["    return x * 2"], references=[TESTS])
     assert rest.tolist() == [1]
@@ -170,4 +173,4 @@ def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sandbox, "sandbox_fault", lambda: "bubblewrap is not installed (apt-get install bubblewrap)")
     with pytest.raises(ConfigError, match=r"sandbox only.*apt-get install bubblewrap.*--unsafe-sandbox"):
         run_tests(GOOD, TESTS)
-    assert run_tests(GOOD, TESTS, unsafe=True) == Verdict(3, 3)
+    assert run_tests(GOOD, TESTS, unsafe=True) == TestResult(3, 3)

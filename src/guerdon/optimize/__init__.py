@@ -5,7 +5,6 @@ best_of_n.py    the best of them by a reward, what that gains, and what it leave
 weighted_config.py   how a policy is trained by reward-weighted likelihood
 prompts.py      which prompts a run asks, in which order
 weighted.py     training by reward-weighted likelihood
-unrewarded.py   when a run has nothing to learn from
 monitor.py      watching a policy while it is optimised
 rl/             reinforcement learning
 """

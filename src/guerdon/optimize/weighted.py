@@ -26,15 +26,16 @@ from guerdon import losses
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
-from guerdon.optimize.unrewarded import Unrewarded
 from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
+from guerdon.rewards.scoring import score_texts
 from guerdon.runs.callbacks import OnStep, run_callbacks
 from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
+from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.ranks import main_process_first
 from guerdon.runs.trainer import Step, StepTrainer, checkpoint_steps, step_arguments
 from guerdon.types import Candidates, Scorer
@@ -98,7 +99,7 @@ class WeightedTrainer(StepTrainer):
         self._sampling = Sampling(config.max_new_tokens, config.temperature)
         self._budget = config.tokens_per_batch or default_budget()
         self._sums = _no_figures()
-        self._unrewarded = Unrewarded()
+        self._guard = MissingRewardGuard()
 
     def training_step(self, model: nn.Module, inputs: Step, num_items_in_batch: Any = None) -> Tensor:
         """One optimiser step's gradient on this rank."""
@@ -140,10 +141,9 @@ class WeightedTrainer(StepTrainer):
         texts = [self._policy.text(sample) for own in samples for sample in own]
         prompts = [request.prompt for request in asked for _ in range(self._config.num_generations)]
         references = [request.reference for request in asked for _ in range(self._config.num_generations)]
-        given = references if any(reference is not None for reference in references) else None
-        rewards = torch.tensor(self._scorer.score(prompts, texts, references=given), dtype=torch.float32)
-        rewards = torch.where(rewards.isfinite(), rewards, math.nan)
-        self._unrewarded.note(rewards)
+        given = score_texts(self._scorer, prompts, texts, references)
+        self._guard.note(given.values, given.reasons)
+        rewards = torch.from_numpy(given.values)
         self._note(rewards, texts, [sample for own in samples for sample in own])
         return rewards.view(len(asked), -1), [[sample.ids for sample in own] for own in samples]
 
@@ -176,6 +176,7 @@ class WeightedTrainer(StepTrainer):
             answers = known + missing
             logs |= {
                 "reward_missing": missing / answers,
+                "responses_without_reward": missing,
                 "answers_empty": empty / answers,
                 "answer_tokens": tokens / answers,
                 "answers_cut": cut / answers,

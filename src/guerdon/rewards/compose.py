@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from guerdon.types import Prompt, Scorer
+from guerdon.rewards.scoring import BaseScorer, score_texts
+from guerdon.types import Prompt, Rewards, Scorer
 
 
-@runtime_checkable
-class Composed(Protocol):
-    """A scorer made of others: `score` is `combine(parts(...))`."""
-
-    def parts(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """What each part says, by name, shape (n,) each."""
-        ...
-
-    def combine(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The reward from its parts, float32, shape (n,); NaN where a part that counts has none."""
-        ...
-
-
-class _Parts:
-    """Asks each part once."""
+class CompositeScorer(BaseScorer):
+    """A scorer made of others: its reward is `combine(parts(...))`."""
 
     scorers: Mapping[str, Scorer]
+    """The parts, by name."""
+
+    @abstractmethod
+    def values(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The reward from those of the parts, shape (n,) each; NaN where a part that counts has none."""
 
     def parts(
         self,
@@ -41,28 +28,33 @@ class _Parts:
         responses: Sequence[str],
         *,
         references: Sequence[str | None] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """What each part says, by name, shape (n,) each."""
-        return {name: one.score(prompts, responses, references=references) for name, one in self.scorers.items()}
+    ) -> dict[str, Rewards]:
+        """The rewards that each part gives to n responses, by name; each part is asked once."""
+        return {name: score_texts(part, prompts, responses, references) for name, part in self.scorers.items()}
 
-    def combine(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The reward from its parts."""
-        raise NotImplementedError
+    def combine(self, parts: Mapping[str, Rewards]) -> Rewards:
+        """The rewards from those of the parts; the reasons name the parts that have none."""
+        values = self.values({name: part.values for name, part in parts.items()}).astype(np.float32)
 
-    def score(
+        def reason(i: int) -> str:
+            return "; ".join(f"{name}: {part.reasons[i]}" for name, part in parts.items() if part.reasons[i])
+
+        return Rewards(values, tuple(reason(i) if missing else "" for i, missing in enumerate(np.isnan(values))))
+
+    def score_with_reasons(
         self,
         prompts: Sequence[Prompt],
         responses: Sequence[str],
         *,
         references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`; NaN where a part that counts has no reward."""
+    ) -> Rewards:
+        """Scores n responses; where there is no reward, the reason names the parts that have none."""
         return self.combine(self.parts(prompts, responses, references=references))
 
 
 @dataclass(frozen=True)
-class WeightedSum(_Parts):
-    """sum_k w_k R_k.
+class WeightedSum(CompositeScorer):
+    """sum_k w_k R_k; a part of weight 0 is scored and does not count.
 
     Example:
         >>> WeightedSum({"quality": model, "format": Matches("^<think>")}, {"quality": 1.0, "format": 0.5})
@@ -74,26 +66,27 @@ class WeightedSum(_Parts):
     def __post_init__(self) -> None:
         if set(self.weights) != set(self.scorers):
             raise ValueError(f"a weight for each part: got {sorted(self.weights)} for {sorted(self.scorers)}")
+        if not any(self.weights.values()):
+            raise ValueError("at least one part must have a weight other than 0")
 
-    def combine(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The weighted sum; a part of weight 0 is looked at and does not count."""
-        counted = [weight * parts[name] for name, weight in self.weights.items() if weight]
-        return np.asarray(np.sum(counted, axis=0), dtype=np.float32)
+    def values(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weighted sum."""
+        return np.asarray(np.sum([weight * parts[name] for name, weight in self.weights.items() if weight], axis=0))
 
 
 @dataclass(frozen=True)
-class Product(_Parts):
+class Product(CompositeScorer):
     """prod_k R_k, of rewards between 0 and 1: all must be good."""
 
     scorers: Mapping[str, Scorer]
 
-    def combine(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+    def values(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
         """The product."""
-        return np.asarray(np.prod([parts[name] for name in self.scorers], axis=0), dtype=np.float32)
+        return np.asarray(np.prod([parts[name] for name in self.scorers], axis=0))
 
 
 @dataclass(frozen=True)
-class Gate(_Parts):
+class Gate(CompositeScorer):
     """The reward where a condition holds, and a fixed one where it does not.
 
     Example:
@@ -104,15 +97,15 @@ class Gate(_Parts):
     reward: Scorer
     otherwise: float = 0.0
     at_least: float = 0.5
-    """The condition holds from this reward of it on."""
+    """The condition holds where its reward is at least this."""
 
     @property
     def scorers(self) -> Mapping[str, Scorer]:  # type: ignore[override]
         """Both parts."""
         return {"condition": self.condition, "reward": self.reward}
 
-    def combine(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+    def values(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
         """The reward, or `otherwise`; NaN where it is not known whether the condition holds."""
         condition = parts["condition"]
-        found = np.where(condition >= self.at_least, parts["reward"], self.otherwise)
-        return np.where(np.isnan(condition), np.nan, found).astype(np.float32)
+        gated = np.where(condition >= self.at_least, parts["reward"], self.otherwise)
+        return np.where(np.isnan(condition), np.nan, gated)

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError, TextError
-from guerdon.types import Prompt, ReasonedScorer, Rewards, Scorer
+from guerdon.types import Prompt, ReasonedScorer, Rewards, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
 GIVE_UP_AFTER = 8
-"""A scorer that raises on so many single texts, and has rewarded none of the batch, is broken as a whole."""
+"""A scorer that raises on so many single texts, and has rewarded none of its call, is broken as a whole."""
+
+TEXTS_PER_CALL = 512
+"""Texts of one `score` call: enough for a scorer to batch texts of one length and of one prompt, few enough for a
+progress bar to move."""
+
+
+class ScorerFailedError(ModelError):
+    """A scorer that raises on every response."""
+
+
+class BaseScorer(ABC):
+    """Gives `score` to a scorer that says in `score_with_reasons` why a response has no reward."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def score_with_reasons(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> Rewards:
+        """Scores n responses; see `guerdon.types.ReasonedScorer`."""
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        *,
+        references: Sequence[str | None] | None = None,
+    ) -> np.ndarray:
+        """The rewards alone, float32, shape (n,), NaN where there is none; see `guerdon.types.Scorer`."""
+        return self.score_with_reasons(prompts, responses, references=references).values
 
 
 def score_texts(
@@ -21,6 +57,8 @@ def score_texts(
     prompts: Sequence[Prompt],
     responses: Sequence[str],
     references: Sequence[str | None] | None = None,
+    *,
+    on_progress: Callable[[int], None] = lambda texts: None,
 ) -> Rewards:
     """Asks a scorer about n responses.
 
@@ -28,29 +66,49 @@ def score_texts(
     reason. So is a value that is not finite. Errors of the set-up (no sandbox, a broken model: any `GuerdonError` but
     `TextError`) are raised, because no text would fare better.
 
-    Example:
-        >>> score_texts(load_scorer("exact"), ["2 + 2?"], ["4"], references=["4"]).values.tolist()
-        [1.0]
-
     Args:
-        scorer: any scorer.
+        scorer: any scorer; it is called with at most `TEXTS_PER_CALL` responses, those to one prompt together.
         prompts: n prompts.
         responses: n responses.
         references: n references; a scorer sees None where no response has one.
+        on_progress: called after each call of the scorer with the number of responses that it was asked about.
 
     Raises:
         ValueError: the lengths differ.
-        ModelError: the scorer does not give one number per response, or raises on every text.
+        ScorerFailedError: the scorer raises on every text.
+        ModelError: the scorer does not give one number per response.
         GuerdonError: the scorer cannot be used as it is set up.
     """
+    check_lengths(prompts, responses, references)
+    count = len(responses)
+    if references is not None and all(reference is None for reference in references):
+        references = None
+    order = list(range(count))
+    if count > TEXTS_PER_CALL:  # one prompt's responses stay together and lengths are alike: scorers batch that well
+        texts = [prompt_text(prompt) for prompt in prompts]
+        order.sort(key=lambda i: (len(texts[i]), texts[i], len(responses[i])))
+    values, reasons = np.full(count, np.nan, dtype=np.float32), [""] * count
+    for start in range(0, count, TEXTS_PER_CALL):
+        places = order[start : start + TEXTS_PER_CALL]
+        call = _Call(
+            scorer,
+            [prompts[place] for place in places],
+            [responses[place] for place in places],
+            None if references is None else [references[place] for place in places],
+        )
+        call.run()
+        values[places] = call.values
+        for place, reason in zip(places, call.reasons, strict=True):
+            reasons[place] = reason
+        on_progress(len(places))
+    return Rewards(values, tuple(reasons))
+
+
+def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], references: Sequence[str | None] | None) -> None:
+    """Raises ValueError unless there are as many prompts, and references where there are some, as responses."""
     if not len(prompts) == len(responses) == len(responses if references is None else references):
         given = "" if references is None else f" and {len(references)} references"
         raise ValueError(f"one prompt per response: got {len(prompts)} prompts, {len(responses)} responses{given}")
-    if not len(responses):
-        return Rewards(np.zeros(0, dtype=np.float32), ())
-    if references is not None and all(reference is None for reference in references):
-        references = None
-    return _Batch(scorer, prompts, responses, references).rewards()
 
 
 def scorer_name(scorer: object) -> str:
@@ -61,15 +119,15 @@ def scorer_name(scorer: object) -> str:
 
 def no_reward_summary(rewards: Rewards) -> str:
     """How many responses have no reward and the most frequent reason, in one sentence; empty where all have one."""
-    missing = [reason for reason in rewards.reasons if reason]
+    missing = Counter(reason for reason in rewards.reasons if reason)
     if not missing:
         return ""
-    common = max(dict.fromkeys(missing), key=missing.count)
-    return f"{len(missing):,} of {len(rewards):,} responses have no reward; {missing.count(common):,} of them: {common}"
+    ((reason, count),) = missing.most_common(1)
+    return f"{missing.total():,} of {len(rewards):,} responses have no reward; {count:,} of them: {reason}"
 
 
-class _Batch:
-    """One batch, cut in halves around the texts on which the scorer raises."""
+class _Call:
+    """One call of a scorer, cut in halves around the texts on which the scorer raises."""
 
     def __init__(
         self,
@@ -83,28 +141,28 @@ class _Batch:
         self.reasons = [""] * len(responses)
         self.failures = 0
 
-    def rewards(self) -> Rewards:
+    def run(self) -> None:
         self._score(range(len(self.responses)))
-        return Rewards(self.values, tuple(self.reasons))
 
     def _score(self, places: Sequence[int]) -> None:
-        try:
-            found = self._ask(places)
-        except TextError as error:
-            self.reasons[places[error.index]] = error.fault
-            rest = [place for place in places if place != places[error.index]]
-            if rest:
-                self._score(rest)
+        while places:
+            try:
+                found = self._ask(places)
+            except TextError as error:
+                bad = places[error.index]
+                self.reasons[bad] = error.fault
+                places = [place for place in places if place != bad]
+                continue
+            except GuerdonError:
+                raise
+            except Exception as error:
+                self._split(places, error)
+                return
+            self._check_shape(found, len(places))
+            for place, value, reason in zip(places, found.values, found.reasons, strict=True):
+                self.values[place] = value if np.isfinite(value) else np.nan
+                self.reasons[place] = "" if np.isfinite(value) else reason or f"the scorer gave {value}"
             return
-        except GuerdonError:
-            raise
-        except Exception as error:
-            self._split(places, error)
-            return
-        self._check_shape(found, len(places))
-        for place, value, reason in zip(places, found.values, found.reasons, strict=True):
-            self.values[place] = value if np.isfinite(value) else np.nan
-            self.reasons[place] = "" if np.isfinite(value) else reason or f"the scorer gave {value}"
 
     def _split(self, places: Sequence[int], error: Exception) -> None:
         """Halves a batch that failed, so that a bad text costs few further calls."""
@@ -117,7 +175,7 @@ class _Batch:
         self.failures += 1
         everyone = len(self.responses) == self.failures > 1
         if (self.failures >= GIVE_UP_AFTER or everyone) and np.isnan(self.values).all():
-            raise ModelError(
+            raise ScorerFailedError(
                 f"{scorer_name(self.scorer)} raises on every response: {type(error).__name__}: {error}"
             ) from error
         logger.debug("a response has no reward", exc_info=error)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from guerdon.errors import ConfigError
 from guerdon.optimize.rl.env import TextEnv, TextSpace
 from guerdon.rewards.compose import WeightedSum
 from guerdon.rewards.rules import LengthReward
@@ -38,13 +39,13 @@ def test_one_step_is_one_call_of_the_scorer() -> None:
         [""] * 3,
         [True] * 3,
         [False] * 3,
-        {"failure": "", "parts": {}},
+        {"reasons": ["", "", "the scorer gave inf"], "parts": {}},
     ]
     np.testing.assert_array_equal(rewards, [1, 5, math.nan])  # what is not finite is no reward
     assert scorer.calls == [(observed, ["木", "water", ""], ["木星", None, "木星"])]
 
 
-def test_a_scorer_that_fails_leaves_no_reward_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scorer_that_fails_leaves_no_reward_and_says_why() -> None:
     class Broken:
         def score(self, *_: Any, **__: Any) -> np.ndarray:
             raise ValueError("no answer from the server")
@@ -54,8 +55,18 @@ def test_a_scorer_that_fails_leaves_no_reward_and_says_why(caplog: pytest.LogCap
     _, rewards, ended, _, infos = env.step(["a", "b"])
     assert np.isnan(rewards).all()
     assert ended.all()
-    assert infos["failure"] == "ValueError: no answer from the server"
-    assert "the reward failed for 2 answers" in caplog.text
+    assert infos["reasons"] == ["Broken raises on every response: ValueError: no answer from the server"] * 2
+
+
+def test_a_fault_of_the_set_up_is_not_a_missing_reward() -> None:
+    class NoSandbox:
+        def score(self, *_: Any, **__: Any) -> np.ndarray:
+            raise ConfigError("there is no sandbox")
+
+    env = TextEnv(ASKED, NoSandbox())
+    env.reset()
+    with pytest.raises(ConfigError, match="no sandbox"):
+        env.step(["a", "b"])
 
 
 def test_parts_of_a_composed_reward_are_told() -> None:

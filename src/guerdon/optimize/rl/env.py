@@ -6,7 +6,6 @@ empty text), so that one step of the environment is one call of the scorer, howe
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,10 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from guerdon.optimize.rl.config import RLConfig
-from guerdon.rewards.compose import Composed
+from guerdon.rewards.compose import CompositeScorer
 from guerdon.rewards.load import ScorerConfig
-from guerdon.types import Candidates, Message, Prompt, Scorer
-
-logger = logging.getLogger(__name__)
+from guerdon.rewards.scoring import ScorerFailedError, score_texts
+from guerdon.types import Candidates, Message, Prompt, Rewards, Scorer
 
 NAME = "guerdon-text"
 """What the environment is registered as."""
@@ -64,7 +62,8 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
     """Conversations side by side, whose last answer gets the reward of the whole.
 
     `reset` takes `options={"prompts": indices}`, which says what is asked; `step` takes the answers of the
-    conversations that still go on. Rewards are NaN where the scorer gives none, or fails.
+    conversations that still go on. Rewards are NaN where the scorer gives none, or fails;
+    faults of its set-up are raised.
     """
 
     def __init__(
@@ -114,8 +113,8 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
 
         Returns:
             What is said next in each of them (empty where it has ended), rewards, whether it has ended, whether it was
-            cut off, and `infos`: `failure`, what the scorer said when it failed, and `parts`, what the parts of a
-            composed reward say.
+            cut off, and `infos`: `reasons`, a text for each response, empty unless it has ended without a reward; and
+            `parts`, the rewards that the parts of a composite scorer give to those that ended.
         """
         self._turn += 1
         live = self._live
@@ -131,9 +130,14 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
                 self.conversations[row] += (Message("user", reply),)
         rewards = np.zeros(len(live), dtype=np.float32)
         over = [i for i, last in enumerate(ended) if last]
-        infos: dict[str, Any] = {"failure": "", "parts": {}}
+        reasons = [""] * len(live)
+        parts: dict[str, np.ndarray] = {}
         if over:
-            rewards[over], infos = self._score([before[i] for i in over], [actions[i] for i in over], live, over)
+            given, parts = self._score([before[i] for i in over], [actions[i] for i in over], live, over)
+            rewards[over] = given.values
+            for i, reason in zip(over, given.reasons, strict=True):
+                reasons[i] = reason
+        infos = {"reasons": reasons, "parts": parts}
         self._live = [row for row, last in zip(live, ended, strict=True) if not last]
         return [said or "" for said in replies], rewards, ended, np.zeros(len(live), dtype=bool), infos
 
@@ -143,28 +147,24 @@ class TextEnv(VectorEnv[Any, Any, Any]):  # type: ignore[misc]
 
     def _score(
         self, before: Sequence[tuple[Message, ...]], said: Sequence[str], live: Sequence[int], over: Sequence[int]
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Rewards, dict[str, np.ndarray]]:
         asked = [self._asked[live[i]] for i in over]
         prompts = [
             request.prompt if self._turn == 1 else messages for request, messages in zip(asked, before, strict=True)
         ]
         references = [request.reference for request in asked]
-        given = references if any(reference is not None for reference in references) else None
+        if isinstance(self.scorer, ScorerConfig):
+            self.scorer = self.scorer.load()
+        parts: dict[str, Rewards] = {}
         try:
-            if isinstance(self.scorer, ScorerConfig):
-                self.scorer = self.scorer.load()
-            parts: dict[str, np.ndarray] = {}
-            if isinstance(self.scorer, Composed):
-                parts = self.scorer.parts(prompts, said, references=given)
+            if isinstance(self.scorer, CompositeScorer):
+                parts = self.scorer.parts(prompts, said, references=references)
                 rewards = self.scorer.combine(parts)
             else:
-                rewards = self.scorer.score(prompts, said, references=given)
-        except Exception as error:  # whatever a reward does: what was sampled has none, and that is recorded
-            logger.warning("the reward failed for %d answers: %s: %s", len(said), type(error).__name__, error)
-            infos = {"failure": f"{type(error).__name__}: {error}", "parts": {}}
-            return np.full(len(said), np.nan, dtype=np.float32), infos
-        infos = {"failure": "", "parts": parts}
-        return np.where(np.isfinite(rewards), rewards, np.nan).astype(np.float32), infos
+                rewards = score_texts(self.scorer, prompts, said, references)
+        except ScorerFailedError as error:  # a service may be back at the next step
+            rewards = Rewards(np.full(len(said), np.nan, dtype=np.float32), (str(error),) * len(said))
+        return rewards, {name: part.values for name, part in parts.items()}
 
 
 def text_env(config: Mapping[str, Any]) -> TextEnv:

@@ -6,7 +6,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.tune.registry import register_env
 
-from guerdon.errors import ModelError
+from guerdon.errors import GuerdonError, ModelError
 from guerdon.optimize.prompts import prompt_stream
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.env import NAME, Given, TextSpace, text_env
@@ -26,13 +26,17 @@ from guerdon.optimize.rl.module import TextModule
 from guerdon.optimize.rl.runner import REPORTED, TextRunner
 from guerdon.optimize.rl.shaping import Shaping, shape
 from guerdon.optimize.rl.update import AdaptiveBeta, Group
-from guerdon.optimize.unrewarded import Unrewarded
 from guerdon.policy.decode import Sample
+from guerdon.runs.guard import MissingRewardGuard
 
 logger = logging.getLogger(__name__)
 
 RESAMPLINGS = 3
 """DAPO samples other prompts at most so often in a step, in place of those whose answers are all worth the same."""
+
+
+_Sampled: TypeAlias = tuple[int, list[SingleAgentEpisode], dict[str, float], dict[str, list[float]], list[str]]
+"""What a runner brings: its number, episodes, sums, the rewards of parts, and why responses have no reward."""
 
 
 class TextAlgorithm(Algorithm):  # type: ignore[misc]
@@ -52,7 +56,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         """Prompts that were taken from the stream."""
         self.again: list[int] = []
         """Prompts whose runner was lost before it had answered."""
-        self.unrewarded = Unrewarded()
+        self.guard = MissingRewardGuard()
         self.figures: dict[str, float] = {}
         """Of the last step."""
         self.send_weights()
@@ -66,7 +70,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         step = self.iteration
         groups, report = self._gather(step)
         raw = np.array([reward for group in groups for reward in group.rewards])
-        self.unrewarded.note(raw)
+        self.guard.note(raw, self.reasons)
         told = self._shaped(groups)
         figures = self.learner_group.update(
             training_data=TrainingData(batches=[told] * max(1, self.settings.num_learners)),
@@ -95,6 +99,7 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         spare: list[Group] = []
         report = dict.fromkeys((*REPORTED, "prompts_asked"), 0.0)
         self.parts: dict[str, list[float]] = {}
+        self.reasons: list[str] = []
         for attempt in range(1 + RESAMPLINGS * self.row.drop_uniform):
             asked = self._draw(wanted - len(found))
             groups = self._sample(asked, (self.settings.seed, step, attempt), report)
@@ -126,12 +131,19 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
         share = {index: prompts[place :: len(indices)] for place, index in enumerate(indices)}
         numbers = {index: _number(*seed, place) for place, index in enumerate(indices)}
 
-        def ask(runner: TextRunner) -> tuple[int, list[SingleAgentEpisode], dict[str, float], dict[str, list[float]]]:
+        def ask(runner: TextRunner) -> _Sampled | GuerdonError:
             index = runner.worker_index
-            return index, runner.sample(prompts=share[index], seed=numbers[index]), runner.report, runner.parts
+            try:
+                episodes = runner.sample(prompts=share[index], seed=numbers[index])
+            except GuerdonError as error:  # RLlib would restart the runner again and again
+                return error
+            return index, episodes, runner.report, runner.parts, runner.reasons
 
         remote = runners.num_healthy_remote_env_runners() > 0
         answers = runners.foreach_env_runner(ask, local_env_runner=not remote)
+        for answer in answers:
+            if isinstance(answer, GuerdonError):
+                raise answer
         came = {index for index, *_ in answers}
         self.again += [prompt for index in indices if index not in came for prompt in share[index]]
         if came != set(indices):
@@ -139,7 +151,8 @@ class TextAlgorithm(Algorithm):  # type: ignore[misc]
                 "%d of %d runners were lost; their prompts are asked again", len(indices) - len(came), len(indices)
             )
         groups = []
-        for _, episodes, numbers_of, parts in answers:
+        for _, episodes, numbers_of, parts, reasons in answers:
+            self.reasons += reasons
             for name in REPORTED:
                 report[name] += numbers_of[name]
             for name, values in parts.items():

@@ -21,7 +21,7 @@ from guerdon.optimize.rl.env import text_env
 from guerdon.optimize.rl.module import TextModule
 from guerdon.policy.decode import Sample, Sampling
 
-REPORTED = ("seconds_sampling", "seconds_scoring", "tokens_sampled", "reward_failures", "talks_too_long")
+REPORTED = ("seconds_sampling", "seconds_scoring", "tokens_sampled", "responses_without_reward", "talks_too_long")
 """Sums over what was sampled last, in `TextRunner.report`."""
 
 
@@ -56,6 +56,8 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         self.settings: RLConfig = self.config.env_config["given"].settings
         self.module: TextModule | None = None
         self.report: dict[str, float] = {}
+        self.reasons: list[str] = []
+        """Why responses that were sampled last have no reward."""
         self.parts: dict[str, list[float]] = {}
         """What the parts of a composed reward said of what was sampled last."""
         self._weights: Any = None
@@ -100,7 +102,7 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         if not prompts:
             return []
         self.report = dict.fromkeys(REPORTED, 0.0)
-        self.parts = {}
+        self.parts, self.reasons = {}, []
         start = time.perf_counter()
         policy, settings = self.make_module().policy, self.settings
         self._generator = torch.Generator().manual_seed(seed)
@@ -128,7 +130,9 @@ class TextRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         before = time.perf_counter()
         _, rewards, ended, _, infos = self.env.step([policy.text(sample) for sample in said])
         self.report["seconds_scoring"] += time.perf_counter() - before
-        self.report["reward_failures"] += bool(infos["failure"])
+        missing = [reason for reason in infos["reasons"] if reason]
+        self.report["responses_without_reward"] += len(missing)
+        self.reasons += missing
         for name, values in infos["parts"].items():
             self.parts.setdefault(name, []).extend(values.tolist())
         going, too_long = [], set()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from typing import ClassVar
 
-import numpy as np
-
+from guerdon.rewards.rules.rule import Rule
 from guerdon.types import Prompt
 
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?|[-+\u2212]?\.\d+")
@@ -19,47 +18,38 @@ _MARKED = (re.compile(r"####\s*(.+)"), re.compile(r"\\boxed\{([^{}]*)\}"))
 
 
 @dataclass(frozen=True, slots=True)
-class ExactAnswer:
-    r"""1 where the final answer is the reference, 0 where it is not, NaN without a reference.
+class ExactAnswer(Rule):
+    r"""1 where the final answer is the reference, 0 where it is not; no reward without a reference.
 
     The final answer is what stands behind the last `####` or in the last `\boxed{}`, else the whole response; case,
     width, white space and a full stop at the end do not count.
     """
 
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`."""
-        return _each(responses, references, lambda said, right: _normal(_final(said)) == _normal(_final(right)))
+    needs_reference: ClassVar[str] = "reference answer"
+
+    def reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
+        """1 where both final answers are the same."""
+        return float(_normal(_final(response)) == _normal(_final(reference)))
 
 
 @dataclass(frozen=True, slots=True)
-class NumericAnswer:
-    """1 where the last number of the final answer is that of the reference, 0 where it is not, NaN without one."""
+class NumericAnswer(Rule):
+    """1 where the last number of the final answer is that of the reference, 0 where it is not.
 
+    No reward where there is no reference, or no number in it.
+    """
+
+    needs_reference: ClassVar[str] = "reference answer"
     tolerance: float = 0.0
     """Largest difference, relative to the reference, that still counts as equal."""
 
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`. A reference without a number gives NaN."""
-        return _each(responses, references, self._equal)
-
-    def _equal(self, said: str, right: str) -> bool | None:
-        expected = last_number(_final(right))
+    def reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
+        """1 where both last numbers are equal."""
+        expected = last_number(_final(reference))
         if expected is None:
-            return None
-        found = last_number(_final(said))
-        return found is not None and abs(found - expected) <= Fraction(self.tolerance) * abs(expected)
+            return f"the reference has no number: {reference[:60]!r}"
+        found = last_number(_final(response))
+        return float(found is not None and abs(found - expected) <= Fraction(self.tolerance) * abs(expected))
 
 
 def last_number(text: str) -> Fraction | None:
@@ -72,18 +62,6 @@ def last_number(text: str) -> Fraction | None:
         return Fraction(Decimal(over)) / int(under or 1)
     except (InvalidOperation, ZeroDivisionError, OverflowError):
         return None
-
-
-def _each(
-    responses: Sequence[str],
-    references: Sequence[str | None] | None,
-    right: Callable[[str, str], bool | None],
-) -> np.ndarray:
-    given = references if references is not None else [None] * len(responses)
-    verdicts = [
-        None if reference is None else right(text, reference) for text, reference in zip(responses, given, strict=True)
-    ]
-    return np.array([np.nan if verdict is None else float(verdict) for verdict in verdicts], dtype=np.float32)
 
 
 def _final(text: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from guerdon.rewards.rules.rule import Rule
 from guerdon.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class LengthReward:
+class LengthReward(Rule):
     """The number of characters of the response, times `sign`: +1 is "longest wins", -1 "shortest wins".
 
     People often prefer longer answers, so length alone is right far more often than guessing: on the 10,105 pairs
@@ -30,14 +28,6 @@ class LengthReward:
         if self.sign not in (1, -1):
             raise ValueError(f"sign is +1 (longest wins) or -1 (shortest wins), got {self.sign!r}")
 
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`, in characters (Unicode code points); the prompt is not read."""
-        if len(prompts) != len(responses):
-            raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
-        return self.sign * np.fromiter((len(text) for text in responses), dtype=np.float32, count=len(responses))
+    def reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
+        """Characters (Unicode code points) of the response times `sign`; the prompt is not read."""
+        return float(self.sign * len(response))

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from guerdon.rewards.rules.rule import Rule
 from guerdon.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class ChrF:
-    """chrF of the response and its reference, in [0, 1]; NaN without a reference.
+class ChrF(Rule):
+    """chrF of the response and its reference, in [0, 1]; no reward without a reference.
 
     A yardstick for translations, summaries and short answers that needs no training, in any script.
     """
 
+    needs_reference: ClassVar[str] = "reference text"
     order: int = 6
+    """Longest n-grams, in characters."""
     beta: float = 2.0
+    """Recall counts beta times as much as precision."""
 
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`."""
-        given = references if references is not None else [None] * len(responses)
-        values = [
-            np.nan if reference is None else chrf(text, reference, order=self.order, beta=self.beta)
-            for text, reference in zip(responses, given, strict=True)
-        ]
-        return np.array(values, dtype=np.float32)
+    def reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
+        """The character n-gram F-score of the two texts."""
+        return chrf(response, reference, order=self.order, beta=self.beta)
 
 
 def chrf(text: str, reference: str, *, order: int = 6, beta: float = 2.0) -> float:

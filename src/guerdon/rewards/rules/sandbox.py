@@ -3,7 +3,7 @@
 Candidate and tests are two processes, each in a sandbox of bubblewrap: namespaces of its own (no network, no other
 process in sight), a file system that is empty but for a read-only Python, no capability, no new process, limits on
 time, memory and files. The tests see the candidate's functions as stand-ins that send arguments and get results, as
-plain data and nothing else: an object that claims to be equal to everything cannot cross. The verdict comes from the
+plain data and nothing else: an object that claims to be equal to everything cannot cross. The result comes from the
 tests' process and carries a number that the candidate never sees.
 
 Without bubblewrap, or where the machine forbids namespaces, nothing is run, unless `unsafe` says so.
@@ -49,8 +49,10 @@ USUAL = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the tests said."""
+class TestResult:
+    """How many tests a candidate passed."""
+
+    __test__ = False  # for pytest
 
     passed: int | None
     """Tests passed; None where they could not be run."""
@@ -59,7 +61,7 @@ class Verdict:
     """Of the first failure."""
 
 
-def run_tests(source: str, tests: str, limits: Limits = USUAL, *, unsafe: bool = False) -> Verdict:
+def run_tests(source: str, tests: str, limits: Limits = USUAL, *, unsafe: bool = False) -> TestResult:
     """Runs tests against a candidate.
 
     Args:
@@ -74,39 +76,40 @@ def run_tests(source: str, tests: str, limits: Limits = USUAL, *, unsafe: bool =
     try:
         total = sum(isinstance(node, ast.Assert) for node in ast.parse(tests).body)
     except (SyntaxError, ValueError) as error:
-        return Verdict(None, 0, f"the tests are not Python: {error}")
+        return TestResult(None, 0, f"the tests are not Python: {error}")
     try:
         names = _top_level(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Verdict(0, max(total, 1), f"not Python: {type(error).__name__}: {error}")
+        return TestResult(0, max(total, 1), f"not Python: {type(error).__name__}: {error}")
     inside = _command(unsafe)
     nonce = secrets.token_hex(16)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         candidate = _start(inside, "candidate", ours, {"source": source}, limits)
         judge = _start(inside, "tests", theirs, {"tests": tests, "names": names, "nonce": nonce}, limits)
-    return _verdict(candidate, judge, nonce, total, limits)
+    return _result(candidate, judge, nonce, total, limits)
 
 
-def _verdict(
+def _result(
     candidate: subprocess.Popen[bytes], judge: subprocess.Popen[bytes], nonce: str, total: int, limits: Limits
-) -> Verdict:
-    """Waits for the verdict, not longer than allowed, and leaves no process behind."""
+) -> TestResult:
+    """Waits for the result, not longer than allowed, and leaves no process behind."""
     try:
-        said, complaint = judge.communicate(timeout=limits.seconds)
+        output, complaint = judge.communicate(timeout=limits.seconds)
     except subprocess.TimeoutExpired:
-        return Verdict(0, max(total, 1), f"not done after {limits.seconds:g} s")
+        return TestResult(0, max(total, 1), f"not done after {limits.seconds:g} s")
     finally:
         for process in (candidate, judge):
             process.kill()
             process.communicate()
     try:
-        found = json.loads(said)
+        found = json.loads(output)
         if found["nonce"] != nonce:
             raise ValueError(found)
     except (ValueError, KeyError, TypeError):
-        return Verdict(None, total, f"no verdict: {complaint.decode(errors='replace').strip()[-300:] or 'no output'}")
-    return Verdict(found["passed"], max(total, found["tests"], 1), found["reason"])
+        said = complaint.decode(errors="replace").strip()[-300:] or "no output"
+        return TestResult(None, total, f"the tests gave no result: {said}")
+    return TestResult(found["passed"], max(total, found["tests"], 1), found["reason"])
 
 
 def _start(

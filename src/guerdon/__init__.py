@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from guerdon.errors import GuerdonError
     from guerdon.optimize.rl.config import RLConfig
     from guerdon.optimize.weighted_config import WeightedConfig
+    from guerdon.quickstart.config import QuickstartConfig
+    from guerdon.quickstart.events import QuickstartEvents
+    from guerdon.quickstart.run import run_quickstart
     from guerdon.rewards.load import load_scorer
     from guerdon.rewards.scoring import score_texts
     from guerdon.train.config import TrainConfig
@@ -47,6 +50,8 @@ __all__ = [
     "Comparison",
     "GuerdonError",
     "Message",
+    "QuickstartConfig",
+    "QuickstartEvents",
     "RLConfig",
     "Ranking",
     "Rating",
@@ -59,16 +64,20 @@ __all__ = [
     "WeightedConfig",
     "load_rows",
     "load_scorer",
+    "run_quickstart",
     "score_texts",
 ]
 
 _HOMES = {
     "GuerdonError": "guerdon.errors",
+    "QuickstartConfig": "guerdon.quickstart.config",
+    "QuickstartEvents": "guerdon.quickstart.events",
     "RLConfig": "guerdon.optimize.rl.config",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
+    "run_quickstart": "guerdon.quickstart.run",
     "score_texts": "guerdon.rewards.scoring",
 }
 """Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""

@@ -134,6 +134,27 @@ def best_of_n(
     return BestOfN(ns, tuple(map(best_of_n_kl, ns)), curves, len(kept), len(pools) - len(kept))
 
 
+def pick_by_rewards(
+    candidates: Sequence[Candidates], scorers: Mapping[str, Scorer], *, n: int | None = None, seed: int = 0
+) -> tuple[BestOfN, dict[str, list[Floats]]]:
+    """Lets the first scorer pick among the responses to each prompt, and measures by all of them what that gains.
+
+    Args:
+        candidates: the responses to each prompt.
+        scorers: name -> scorer; the first picks, the others only watch.
+        n: the largest n, as for `best_of_n`.
+        seed: of the intervals.
+
+    Returns:
+        The curves, and name -> rewards of every response, as `rewards_of` gives them.
+
+    Raises:
+        DataError: a response cannot be scored, or too few have a reward.
+    """
+    rewards = {name: rewards_of(scorer, candidates) for name, scorer in scorers.items()}
+    return best_of_n(candidates, rewards, n=n, seed=seed), rewards
+
+
 def training_records(
     candidates: Sequence[Candidates], rewards: Sequence[Floats]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

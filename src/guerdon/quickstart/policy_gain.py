@@ -1,7 +1,7 @@
-"""What a reward is for: a language model answers prompts that the reward has not seen, and the reward picks.
+"""What a reward is for: a language model responds to prompts that the reward has not seen, and the reward picks.
 
-The reward that picks always rises. Whether the answers got better is told by what did not pick: a gold reward of
-another kind (TF-IDF) that learned from the judgements of other prompts than the one that picks, how near the answers
+The reward that picks always rises. Whether the responses got better is told by what did not pick: a gold reward of
+another kind (TF-IDF) that learned from the judgements of other prompts than the one that picks, how near the responses
 come to the best one that the data has (chrF), and their length, which a reward may be after.
 """
 
@@ -16,10 +16,10 @@ import numpy as np
 from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
 from guerdon.metrics import Floats, format_bounds, format_interval, format_value, spearman
-from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
+from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
 from guerdon.policy.decode import Sampling
-from guerdon.quickstart.examples import judged
-from guerdon.quickstart.plan import UNREADABLE_ROW, unread_share
+from guerdon.quickstart.worked_examples import prompts_with_a_best
+from guerdon.quickstart.workload import UNREADABLE_ROW, unread_share
 from guerdon.rewards.rules import ChrF, LengthReward
 from guerdon.types import AnyRow, Candidates, Prompt, Reference, prompt_text
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from guerdon.policy.model import Policy
     from guerdon.types import Scorer
 
-PICKS, GOLD, NEAR, LENGTH = "reward model", "gold reward", "chrF to the best known answer", "characters"
-"""What is measured of the answers: what picks, what tells whether they got better, and what may explain a gain."""
+PICKS, GOLD, NEAR, LENGTH = "reward model", "gold reward", "chrF to the best known response", "characters"
+"""What is measured of the responses: what picks, what tells whether they got better, and what may explain a gain."""
 MOST_PROMPTS = 32
-ANSWERS = 8
-"""To each prompt, to pick from."""
+NUM_GENERATIONS = 8
+"""Responses to each prompt, to pick from."""
 SAMPLING = Sampling(max_new_tokens=48, temperature=0.7)
-"""Two cores sample as many answers in about a minute."""
+"""Two cores sample as many responses in about a minute."""
 _LONGEST_PROMPT = 2000
 """In characters; a longer one takes as long as several others."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """An answer as the model gives it, and the one that the reward picks."""
+class BeforeAfter:
+    """A response as the policy gives it, and the one that the reward picks."""
 
     prompt: Prompt
     first: str
@@ -53,15 +53,15 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
-    """What picking by the reward gained."""
+class PolicyGain:
+    """What picking responses of a policy by the reward gained."""
 
     policy: str
     result: BestOfN
     """Curves of `PICKS`, `GOLD`, `NEAR` and `LENGTH`."""
     gold_length: float
-    """Spearman correlation of the gold reward with length, of answers to one prompt."""
-    shown: tuple[Pick, ...]
+    """Spearman correlation of the gold reward with length, of responses to one prompt."""
+    shown: tuple[BeforeAfter, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
@@ -74,20 +74,20 @@ class Picked:
         }
 
 
-def questions(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy: Policy) -> list[Candidates]:
-    """Prompts to ask, each with the best answer that the data knows as its reference, and no response yet.
+def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy: Policy) -> list[Candidates]:
+    """Prompts for a policy, each with the best response that the data knows as its reference, and no response yet.
 
     Args:
         rows: judgements that the reward has not learned from.
-        tokenizer: of the reward; prompts whose answers it cannot read are left out.
-        policy: who is to answer; prompts that it cannot read whole are left out.
+        tokenizer: of the reward; prompts whose responses it cannot read are left out.
+        policy: the model that is to respond; prompts that it cannot read whole are left out.
 
     Returns:
         At most 32, evenly spread over the rows.
     """
     kept = [row for row, lost in zip(rows, unread_share(tokenizer, rows), strict=True) if lost <= UNREADABLE_ROW]
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
-    best |= {prompt_text(each.prompt): (each.prompt, each.best) for each in judged(kept)}
+    best |= {prompt_text(one.prompt): (one.prompt, one.responses[0]) for one in prompts_with_a_best(kept)}
     known = [Candidates(prompt=prompt, reference=reference) for text, (prompt, reference) in best.items()]
     short = [one for one in known if len(prompt_text(one.prompt)) <= _LONGEST_PROMPT]
     fits = [one for one in short if _fits(policy, one.prompt)]
@@ -103,50 +103,49 @@ def _fits(policy: Policy, prompt: Prompt) -> bool:
     return True
 
 
-def pick_answers(
+def measure_policy_gain(
     policy: Policy,
     name: str,
     reward: Scorer,
     gold: Scorer,
-    asked: Sequence[Candidates],
+    prompts: Sequence[Candidates],
     *,
     seed: int,
-    on_prompt: Callable[[int], None] = lambda count: None,
-) -> Picked:
-    """Lets the policy answer 8 times each, and measures what picking by the reward gains.
+    on_prompts: Callable[[int], None] = lambda done: None,
+) -> PolicyGain:
+    """Lets the policy respond 8 times to each prompt, and measures what picking by the reward gains.
 
     Args:
-        policy: who answers.
+        policy: the model that responds.
         name: of the policy, for the page.
         reward: what picks.
-        gold: what tells whether the answers got better; it must not have learned from what `reward` learned from.
-        asked: what `questions` gives, not empty.
+        gold: what tells whether the responses got better; it must not have learned from what `reward` learned from.
+        prompts: what `prompts_for_policy` gives, not empty.
         seed: of the sampling and of the intervals.
-        on_prompt: called with how many more prompts have their answers.
+        on_prompts: called with how many prompts have their responses.
 
     Raises:
-        DataError: too few answers have a reward.
+        DataError: too few responses have a reward.
     """
-    said: dict[int, tuple[str, ...]] = {}
-    prompts = [one.prompt for one in asked]
-    for index, texts in policy.sample_texts(prompts, num_generations=ANSWERS, sampling=SAMPLING, seed=seed):
-        said[index] = tuple(texts)
-        on_prompt(1)
-    candidates = [replace(one, responses=said[index]) for index, one in enumerate(asked)]
-    judges = {PICKS: reward, GOLD: gold, NEAR: ChrF(), LENGTH: LengthReward()}
-    values = {kind: rewards_of(judge, candidates) for kind, judge in judges.items()}
-    result = best_of_n(candidates, values, n=ANSWERS, seed=seed)
-    picks = [_pick(*one) for one in zip(candidates, values[PICKS], values[GOLD], strict=True)]
-    of_length = [spearman(*pair) for pair in zip(values[GOLD], values[LENGTH], strict=True)]
-    return Picked(name, result, float(np.nanmean(of_length)), tuple(_typical([one for one in picks if one])))
+    sampled: dict[int, tuple[str, ...]] = {}
+    texts = [one.prompt for one in prompts]
+    for index, responses in policy.sample_texts(texts, num_generations=NUM_GENERATIONS, sampling=SAMPLING, seed=seed):
+        sampled[index] = tuple(responses)
+        on_prompts(len(sampled))
+    candidates = [replace(one, responses=sampled[index]) for index, one in enumerate(prompts)]
+    scorers = {PICKS: reward, GOLD: gold, NEAR: ChrF(), LENGTH: LengthReward()}
+    result, rewards = pick_by_rewards(candidates, scorers, n=NUM_GENERATIONS, seed=seed)
+    pairs = [_before_after(*one) for one in zip(candidates, rewards[PICKS], rewards[GOLD], strict=True)]
+    of_length = [spearman(*pair) for pair in zip(rewards[GOLD], rewards[LENGTH], strict=True)]
+    return PolicyGain(name, result, float(np.nanmean(of_length)), tuple(_typical([one for one in pairs if one])))
 
 
-def _pick(one: Candidates, rewards: Floats, gold: Floats) -> Pick | None:
-    """The first answer and the best; None where one of them has no reward."""
+def _before_after(one: Candidates, rewards: Floats, gold: Floats) -> BeforeAfter | None:
+    """The first response and the best; None where the first has no reward."""
     if np.isnan(rewards[0]):
         return None
     best = int(np.nanargmax(rewards))
-    return Pick(
+    return BeforeAfter(
         one.prompt,
         one.responses[0],
         one.responses[best],
@@ -155,36 +154,36 @@ def _pick(one: Candidates, rewards: Floats, gold: Floats) -> Pick | None:
     )
 
 
-def _typical(picks: Sequence[Pick]) -> Sequence[Pick]:
+def _typical(pairs: Sequence[BeforeAfter]) -> Sequence[BeforeAfter]:
     """By what the pick gained in gold: one of the upper third of the prompts, one of the middle, one of the lower."""
-    changed = sorted((p for p in picks if p.best != p.first), key=lambda pick: pick.gold[1] - pick.gold[0])
+    changed = sorted((one for one in pairs if one.best != one.first), key=lambda one: one.gold[1] - one.gold[0])
     places = np.linspace(0, len(changed) - 1, 2 * _SHOWN + 1).round().astype(int)[1::2]
     return [changed[place] for place in dict.fromkeys(places.tolist())][::-1] if changed else []
 
 
-def verdict(picked: Picked) -> str:
-    """Whether the answers got better, in plain words."""
-    gain = next(curve for curve in picked.result.curves if curve.name == GOLD).gains[-1]
-    by = format_interval(gain, signed=True, decimals=None)
-    if gain.low > 0:
-        return f"By the gold reward the picked answers are better: {by}."
-    if gain.high < 0:
-        return f"By the gold reward the picked answers are worse: {by}."
+def gain_verdict(gain: PolicyGain) -> str:
+    """Whether the responses got better, in plain words."""
+    gold = next(curve for curve in gain.result.curves if curve.name == GOLD).gains[-1]
+    by = format_interval(gold, signed=True, decimals=None)
+    if gold.low > 0:
+        return f"By the gold reward the picked responses are better: {by}."
+    if gold.high < 0:
+        return f"By the gold reward the picked responses are worse: {by}."
     return (
-        f"Whether they are better cannot be told from {picked.result.prompts} prompts: the gold reward changed by {by}."
+        f"Whether they are better cannot be told from {gain.result.prompts} prompts: the gold reward changed by {by}."
     )
 
 
-def picked_view(picked: Picked) -> dict[str, Any]:
-    """Of each value what one answer has, what the best of n has and the gain; and answers before and after."""
-    result = picked.result
+def gain_view(gain: PolicyGain) -> dict[str, Any]:
+    """The mean of each reward for one response and for the best of n, with the gain; and responses before and after."""
+    result = gain.result
     return {
-        "verdict": verdict(picked),
-        "policy": picked.policy,
+        "verdict": gain_verdict(gain),
+        "policy": gain.policy,
         "tokens": SAMPLING.max_new_tokens,
         "prompts": result.prompts,
         "ns": result.ns,
-        "gold_length": format_value(picked.gold_length, signed=True, decimals=2),
+        "gold_length": format_value(gain.gold_length, signed=True, decimals=2),
         "kl": f"{result.kl_bounds[-1]:.2f}",
         "rows": [
             {
@@ -198,7 +197,7 @@ def picked_view(picked: Picked) -> dict[str, Any]:
         "shown": [
             {
                 "prompt": prompt_text(pick.prompt),
-                "answers": [
+                "responses": [
                     {
                         "what": what,
                         "text": text,
@@ -206,7 +205,7 @@ def picked_view(picked: Picked) -> dict[str, Any]:
                         "gold": format_value(gold, decimals=2),
                     }
                     for what, text, reward, gold in zip(
-                        ("The first answer", f"The best of {result.ns[-1]} by reward"),
+                        ("The first response", f"The best of {result.ns[-1]} by reward"),
                         (pick.first, pick.best),
                         pick.rewards,
                         pick.gold,
@@ -214,6 +213,6 @@ def picked_view(picked: Picked) -> dict[str, Any]:
                     )
                 ],
             }
-            for pick in picked.shown
+            for pick in gain.shown
         ],
     }

@@ -12,9 +12,9 @@ from guerdon.evaluate.agreement import evaluate
 from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
-from guerdon.quickstart.examples import choose_examples, is_chinese, judged
-from guerdon.quickstart.page import Axis, Explanation, Page, Reading, render, section_verdict
-from guerdon.quickstart.results import paired_rewards
+from guerdon.quickstart.report_data import paired_rewards
+from guerdon.quickstart.report_page import Axis, ExplainedExample, ReportData, TokenCoverage, render, section_verdict
+from guerdon.quickstart.worked_examples import choose_examples, is_chinese, prompts_with_a_best
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.curves import LearningCurve, read_curve
 from guerdon.rewards.rules import LengthReward
@@ -40,19 +40,24 @@ def evaluation() -> Evaluation:
     return evaluate(LengthReward(), comparisons(), baselines={"shortest wins": LengthReward(-1)}, resamples=50)
 
 
-def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain") -> Page:
+def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain") -> ReportData:
     scorer = LengthReward()
     examples = choose_examples(scorer, rows)
-    return Page(
+    return ReportData(
         data=text,
         evaluation=evaluation,
         notes=[text],
-        readings={"": Reading(80, 0.4, 3, 2), "zh": Reading(40, 0.8), "en": Reading(40, 0.01), text: Reading(1, 0.5)},
+        coverage={
+            "": TokenCoverage(80, 0.4, 3, 2),
+            "zh": TokenCoverage(40, 0.8),
+            "en": TokenCoverage(40, 0.01),
+            text: TokenCoverage(1, 0.5),
+        },
         curve=LearningCurve(((1, 0.7), (2, 0.6)), ((1, 0.5), (2, 0.6)), ((2, 0.65),), ((2, 0.61),)),
         rewards=paired_rewards(scorer, rows),
         examples=examples,
         explanations=[
-            Explanation(each, ((text, occlude(scorer, each.prompt, each.answers[0].text)),)) for each in examples
+            ExplainedExample(each, ((text, occlude(scorer, each.prompt, each.responses[0].text)),)) for each in examples
         ],
         facts={text: {text: text}},
         commands=[(text, text)],
@@ -114,7 +119,7 @@ def test_text_of_the_data_cannot_become_markup() -> None:
 
 
 def test_what_is_not_there_is_not_shown(evaluation: Evaluation) -> None:
-    text = render(Page(data="few", evaluation=evaluation))
+    text = render(ReportData(data="few", evaluation=evaluation))
     outline(text)
     for heading in ("Worked examples", "Why it prefers", "Training and rewards", "Next", "Facts", "could not read"):
         assert heading not in text
@@ -140,7 +145,9 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
     scorer = LengthReward()
     found = evaluate(scorer, rows, baselines={"shortest": LengthReward(-1)}, resamples=20)
     text = render(
-        Page(data="d", evaluation=found, rewards=paired_rewards(scorer, rows), examples=choose_examples(scorer, rows))
+        ReportData(
+            data="d", evaluation=found, rewards=paired_rewards(scorer, rows), examples=choose_examples(scorer, rows)
+        )
     )
     outline(text)
     assert heading in text
@@ -180,21 +187,24 @@ def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:
         (True, False),
     ]
     for example in found:
-        scores = [answer.score for answer in example.answers]
+        scores = [one.score for one in example.responses]
         assert scores == sorted(scores, reverse=True)
-        assert sum(answer.preferred for answer in example.answers) == 1
+        assert sum(one.preferred for one in example.responses) == 1
         assert (example.lead > 0) == example.right
 
 
-def test_best_answer_of_a_prompt() -> None:
+def test_best_response_of_a_prompt() -> None:
     pairs = [("a", "b"), ("a", "c"), ("b", "c")]
-    (found,) = judged([Comparison(prompt="p", chosen=x, rejected=y) for x, y in pairs])
-    assert (found.best, found.others) == ("a", ("b", "c"))
-    assert judged([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)]) == []
-    assert judged([Comparison(prompt="p", chosen=x, rejected=y) for x, y in (("a", "b"), ("b", "a"))]) == []
-    (rated,) = judged([Rating(prompt="p", response=str(i), scores={"score": i}) for i in range(20)])
-    assert (rated.best, len(rated.others), rated.others[-1]) == ("19", 4, "0")
-    assert judged([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
+    (found,) = prompts_with_a_best([Comparison(prompt="p", chosen=x, rejected=y) for x, y in pairs])
+    assert (found.responses, found.scores) == (("a", "b", "c"), None)
+    assert prompts_with_a_best([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)]) == []
+    circle = [Comparison(prompt="p", chosen=x, rejected=y) for x, y in (("a", "b"), ("b", "a"))]
+    assert prompts_with_a_best(circle) == []
+    (rated,) = prompts_with_a_best([Rating(prompt="p", response=str(i), scores={"score": i}) for i in range(20)])
+    assert rated.scores is not None
+    assert (rated.responses[0], len(rated.responses), rated.responses[-1]) == ("19", 5, "0")
+    assert (rated.scores[0], rated.scores[-1]) == (19, 0)
+    assert prompts_with_a_best([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
 
 
 def test_script() -> None:

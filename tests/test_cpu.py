@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from guerdon.cpu import each_on_a_core
+from guerdon.cpu import map_on_cores
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -26,7 +27,7 @@ def test_results_come_in_the_order_of_the_items(threads: int, count: int) -> Non
         time.sleep(0.002 * (item % 3))
         return item * item
 
-    assert list(each_on_a_core(work, iter(range(count)))) == [item * item for item in range(count)]
+    assert list(map_on_cores(work, iter(range(count)))) == [item * item for item in range(count)]
     assert torch.get_num_threads() == threads
 
 
@@ -37,7 +38,7 @@ def test_several_run_at_once_with_one_thread_of_torch_each(threads: int) -> None
         together.wait()  # would break if the items came one by one
         return torch.get_num_threads()
 
-    assert set(each_on_a_core(work, range(2 * threads))) == {1}
+    assert set(map_on_cores(work, range(2 * threads))) == {1}
     assert torch.get_num_threads() == threads
 
 
@@ -50,6 +51,31 @@ def test_an_error_ends_the_work(threads: int) -> None:
         done.append(item)
 
     with pytest.raises(ValueError, match="item 3"):
-        list(each_on_a_core(work, range(10_000)))
+        list(map_on_cores(work, range(10_000)))
     assert len(done) < 100
     assert torch.get_num_threads() == threads
+
+
+def test_many_callers_share_the_workers_and_keep_their_own_threads(threads: int) -> None:
+    at_once, most = 0, 0
+    lock = threading.Lock()
+
+    def work(item: int) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.001)
+        with lock:
+            at_once -= 1
+        return item + torch.get_num_threads()
+
+    def caller(start: int) -> tuple[list[int], int]:
+        found = list(map_on_cores(work, range(start, start + 20)))
+        return found, torch.get_num_threads()
+
+    with ThreadPoolExecutor(8) as callers:
+        results = list(callers.map(caller, range(8)))
+    assert results == [([item + 1 for item in range(start, start + 20)], threads) for start in range(8)]
+    if threads > 1:
+        assert most <= threads, "eight callers do not take the cores of each other"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from guerdon import hf, packing
-from guerdon.cpu import each_on_a_core
+from guerdon.cpu import map_on_cores
 from guerdon.errors import ConfigError, ContractError, ModelError
 from guerdon.files import staged
 from guerdon.hf import Lora, head_names
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+_backbone_locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
+"""Which adapter computes is a state of the backbone that adapters share: one at a time."""
 
 DEFAULT_MAX_LENGTH = 2048
 """Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
@@ -77,8 +83,6 @@ class TransformerReward:
         """Whether responses to one prompt are computed in one row; exact where it is on."""
         self.tokens_per_batch = packing.default_budget()
         """Padded size of a scoring batch."""
-        self.on_progress: Callable[[int], None] = _ignore
-        """Called with the number of texts scored since the last call."""
         self.adapter = adapter
         """Which of several adapters on one backbone this is; None where there is no other."""
 
@@ -203,14 +207,12 @@ class TransformerReward:
         for index, sequence in enumerate(tokens):
             first.setdefault(sequence, index)
         distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
-        repeats = np.bincount(distinct, minlength=len(tokens))
         values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
-        self._activate()
-        self.net.eval()
-        spread = each_on_a_core if self.device.type == "cpu" else map
-        for items, logits in spread(self._score_batch, self._batches(tokens, list(first.values()), prompt_of)):
-            values[items] = logits
-            self.on_progress(int(repeats[items].sum()))
+        spread = map_on_cores if self.device.type == "cpu" else map
+        with self._adapter_in_force():
+            self.net.eval()
+            for items, logits in spread(self._score_batch, self._batches(tokens, list(first.values()), prompt_of)):
+                values[items] = logits
         return values[distinct]
 
     def _score_batch(self, cut: tuple[list[int], Batch]) -> tuple[list[int], np.ndarray]:
@@ -219,8 +221,17 @@ class TransformerReward:
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
             return items, self.net(**on_device).float().cpu().numpy()
 
+    @contextmanager
+    def _adapter_in_force(self) -> Iterator[None]:
+        """Where several adapters share the backbone, this one computes, and the others wait."""
+        if self.adapter is None:
+            yield
+            return
+        with _backbone_locks.setdefault(self.net.model, threading.Lock()):
+            self._activate()
+            yield
+
     def _activate(self) -> None:
-        """Puts this model's adapter in force, where several share the backbone."""
         if self.adapter is not None:
             self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
 
@@ -406,7 +417,3 @@ def _load_parts(
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}
-
-
-def _ignore(_: int) -> None:
-    """No progress wanted."""

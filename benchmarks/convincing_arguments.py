@@ -21,9 +21,9 @@ from pathlib import Path
 
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
-from guerdon.evaluate.agreement import evaluate
-from guerdon.evaluate.baselines import default_baselines
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.metrics import format_interval
+from guerdon.rewards.load import load_scorer
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train
 from guerdon.types import AnyRow
@@ -47,9 +47,9 @@ def measure(name: str, config: TrainConfig, fit: Sequence[AnyRow], held_out: Seq
     """Trains a recipe, measures it beside the baselines, and prints one JSON line."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        model = train(fit, Path(folder) / "model", config)
+        train(fit, Path(folder) / "model", config)
         minutes = (time.perf_counter() - start) / 60
-        result = evaluate(model, held_out, baselines=default_baselines(held_out, Path(folder) / "model"))
+        result = evaluate_reward({"model": load_scorer(Path(folder) / "model")}, held_out)
     line = {"recipe": name, "seed": config.seed, "minutes": round(minutes, 1), "evaluation": result.to_dict()}
     print(json.dumps(line), flush=True)
     for system in result.sections[0].overall.systems:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
+    from guerdon.evaluate.agreement import evaluate_reward
     from guerdon.optimize.rl.config import RLConfig
     from guerdon.optimize.weighted_config import WeightedConfig
     from guerdon.quickstart.config import QuickstartConfig
@@ -62,6 +63,7 @@ __all__ = [
     "ToolCall",
     "TrainConfig",
     "WeightedConfig",
+    "evaluate_reward",
     "load_rows",
     "load_scorer",
     "run_quickstart",
@@ -75,6 +77,7 @@ _HOMES = {
     "RLConfig": "guerdon.optimize.rl.config",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
+    "evaluate_reward": "guerdon.evaluate.agreement",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
     "run_quickstart": "guerdon.quickstart.run",

@@ -5,7 +5,11 @@ import random
 
 import pytest
 
+import guerdon
+from guerdon.cli.evaluate import system_names
 from guerdon.cli.main import main
+from guerdon.report.figures import accuracy_figure, save_figure
+from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 
 
 @pytest.fixture
@@ -33,17 +37,70 @@ def test_table_json_and_figure(data, tmp_path, capsys):
     for word in ("accuracy", "length-", "longest wins", "shortest wins", "TF-IDF (5-fold", "0.750", "by subset", "s1"):
         assert word in text
     assert "longest does NOT clearly beat the best baseline, TF-IDF" in text or "longest is WORSE" in text
-    assert "It leans on length: where the shorter response won, it is right in only 0% of pairs." in text
+    assert "longest leans on length: where the shorter response won, its accuracy is only 0.000." in text
     found = json.loads(out.read_text(encoding="utf-8"))
-    assert found["model"] == "longest"
-    assert found["data"] == data
-    assert found["sections"][0]["overall"]["systems"][0]["metrics"]["accuracy"]["point"] == 0.75
+    assert found["systems"] == ["longest"]
+    assert found["data"] == [data]
+    assert found["sections"][0]["overall"]["systems"]["longest"]["metrics"]["accuracy"]["point"] == 0.75
     assert figure.read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_json_to_standard_output_is_json_alone(data, capsys):
     assert main(["evaluate", "shortest", data, "--json", "-", "--resamples", "20"]) == 0
-    assert json.loads(capsys.readouterr().out)["model"] == "shortest"
+    assert json.loads(capsys.readouterr().out)["systems"] == ["shortest"]
+
+
+def test_several_models_stand_in_one_table(data, tmp_path, capsys):
+    out, figure = tmp_path / "out.json", tmp_path / "figure.svg"
+    options = ["--also", "shortest", "--also", "tfidf:" + data, "--resamples", "50"]
+    assert main(["evaluate", "longest", data, *options, "--json", str(out), "--figure", str(figure)]) == 0
+    text = capsys.readouterr().out
+    assert "longest minus shortest: accuracy +0.500 [" in text
+    assert "longest minus it," in text
+    assert "shortest is WORSE than the best baseline" in text
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["systems"] == ["longest", "shortest", "data.jsonl"]
+    assert found["sections"][0]["overall"]["systems"]["longest"]["minus"]["shortest"]["point"] == 0.5
+
+
+def test_models_that_would_be_called_alike_keep_their_paths():
+    assert system_names(("a/model", "b/model", "longest")) == {
+        "a/model": "a/model",
+        "b/model": "b/model",
+        "longest": "longest",
+    }
+
+
+def test_the_function_and_the_command_write_the_same_files(data, tmp_path):
+    names = ("command", "function")
+    json_files, figures = ([tmp_path / f"{name}.{end}" for name in names] for end in ("json", "png"))
+    assert main(["evaluate", "longest", data, "--json", str(json_files[0]), "--figure", str(figures[0])]) == 0
+    evaluation = guerdon.evaluate_reward({"longest": guerdon.load_scorer("longest")}, guerdon.load_rows(data))
+    evaluation.save(json_files[1])
+    save_figure(accuracy_figure(evaluation), figures[1])
+    assert json_files[0].read_bytes() == json_files[1].read_bytes()
+    assert figures[0].read_bytes() == figures[1].read_bytes()
+
+
+def test_training_prompts_and_missing_rewards_are_told_on_screen(data, tmp_path, capsys, monkeypatch):
+    write_training_prompts(tmp_path, TrainingPrompts.of(["p0", "p1"]))
+    (tmp_path / "trained.py").write_text(
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "class Trained:\n"
+        f"    folder = Path({str(tmp_path)!r})\n"
+        "    def score(self, prompts, responses, *, references=None):\n"
+        "        if any('39 ' in response for response in responses):\n"
+        "            raise RuntimeError('too odd')\n"
+        "        return np.array([len(r) for r in responses], dtype=np.float32)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["evaluate", "trained:Trained", data, "--resamples", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "trained:Trained was TRAINED on the prompts of 5.0% of these rows" in text
+    assert "trained:Trained gave no reward to 2 responses" in text
+    assert "2 of them: RuntimeError: too odd" in text
 
 
 def test_a_model_that_beats_the_baselines_is_said_to(tmp_path, capsys, monkeypatch):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from guerdon.errors import DataError, ModelError
-from guerdon.evaluate.agreement import evaluate, primary_metric
+from guerdon.evaluate.agreement import evaluate_reward, primary_metric
 from guerdon.evaluate.tables import tables_of
 from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference
 
 
@@ -41,16 +42,16 @@ def comparisons(prompts: int, per_prompt: int = 2, **more: object) -> list[Compa
 
 def overall(rows: Sequence[AnyRow], scorer: object, **options: object):
     options.setdefault("baselines", {})
-    return evaluate(scorer, rows, resamples=200, **options).sections[0].overall
+    return evaluate_reward({"model": scorer}, rows, resamples=200, **options).sections[0].overall
 
 
 def test_a_perfect_a_reversed_and_an_indifferent_scorer():
     rows = comparisons(12)
     for reward, accuracy in ((good_first, 1.0), (lambda t: -good_first(t), 0.0), (lambda t: 3.0, 0.5)):
         part = overall(rows, ByText(reward))
-        assert part.model.metrics["accuracy"].point == accuracy
-        assert part.model.metrics["length_balanced"].point == accuracy
-    assert part.model.score_ties == part.pairs == 24
+        assert part.models[0].metrics["accuracy"].point == accuracy
+        assert part.models[0].metrics["length_balanced"].point == accuracy
+    assert part.models[0].score_ties == part.pairs == 24
     assert (part.clusters, part.unit) == (12, "prompt")
 
 
@@ -58,10 +59,10 @@ def test_length_balance_shows_what_accuracy_hides():
     rows = [Comparison(prompt=f"p{i}", chosen="long" * (2 if i % 5 else 1), rejected="longer") for i in range(50)]
     part = overall(rows, LengthReward())
     assert (part.longer_won, part.shorter_won) == (40, 10)
-    assert part.model.metrics["accuracy"].point == 0.8
-    assert part.model.metrics["longer_won"].point == 1
-    assert part.model.metrics["shorter_won"].point == 0
-    assert part.model.metrics["length_balanced"].point == 0.5
+    assert part.models[0].metrics["accuracy"].point == 0.8
+    assert part.models[0].metrics["longer_won"].point == 1
+    assert part.models[0].metrics["shorter_won"].point == 0
+    assert part.models[0].metrics["length_balanced"].point == 0.5
 
 
 def test_human_ties_take_no_part_and_vote_shares_weigh_nothing():
@@ -72,15 +73,15 @@ def test_human_ties_take_no_part_and_vote_shares_weigh_nothing():
     scorer = ByText(good_first)
     part = overall(rows, scorer)
     assert (part.rows, part.pairs, part.human_ties) == (9, 8, 1)
-    assert part.model.metrics["accuracy"].point == 1
+    assert part.models[0].metrics["accuracy"].point == 1
     assert "good" not in {text for _, text, _ in scorer.asked}
 
 
 def test_only_ties_leave_nothing_to_say():
     rows = [Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)] * 3
-    evaluation = evaluate(LengthReward(), rows, baselines={"longest": LengthReward()})
-    assert np.isnan(evaluation.sections[0].overall.model.metrics["accuracy"].point)
-    assert evaluation.sections[0].verdict is None
+    evaluation = evaluate_reward({"model": LengthReward()}, rows, baselines={"longest": LengthReward()})
+    assert np.isnan(evaluation.sections[0].overall.models[0].metrics["accuracy"].point)
+    assert evaluation.sections[0].verdict("model") is None
     assert json.dumps(evaluation.to_dict(), allow_nan=False)
 
 
@@ -91,7 +92,7 @@ def test_every_text_is_scored_once_with_its_reference():
         Rating(prompt="p0", response="good 0 0", scores={"score": 1.0}, reference="r"),
     ]
     scorer = ByText(good_first)
-    evaluate(scorer, rows, baselines={}, resamples=10)
+    evaluate_reward({"model": scorer}, rows, baselines={}, resamples=10)
     assert len(scorer.asked) == len(set(scorer.asked)) == 6
     assert {reference for _, _, reference in scorer.asked} == {"r"}
 
@@ -101,30 +102,34 @@ def test_a_judged_reference_is_not_shown_to_the_scorer():
     scorer = ByText(good_first)
     part = overall(rows, scorer)
     assert part.pairs == 8
-    assert part.model.metrics["accuracy"].point == 0.75  # over "bad", level with "good enough"
+    assert part.models[0].metrics["accuracy"].point == 0.75  # over "bad", level with "good enough"
     assert {reference for _, _, reference in scorer.asked} == {None}
 
 
 def test_missing_rewards_are_masked_for_all_and_counted():
     rows = comparisons(10, per_prompt=1)
     scorer = ByText(lambda text: np.nan if text.startswith("good 3") else good_first(text))
-    evaluation = evaluate(scorer, rows, baselines={"longest": LengthReward()}, resamples=50)
+    evaluation = evaluate_reward({"model": scorer}, rows, baselines={"longest": LengthReward()}, resamples=50)
     part = evaluation.sections[0].overall
-    assert part.model.unscored == 1
+    assert part.models[0].unscored == 1
     assert part.pairs == 9
-    assert part.model.metrics["accuracy"].point == 1
-    assert "model gave no reward to 1 responses" in evaluation.sections[0].notes[-1]
+    assert part.models[0].metrics["accuracy"].point == 1
+    assert part.models[0].reason == "the scorer gave nan"
+    note = "model gave no reward to 1 responses, and no system is measured on them; 1 of them: the scorer gave nan."
+    assert evaluation.sections[0].notes[-1] == note
 
 
 def test_infinite_rewards_are_no_rewards():
     part = overall(comparisons(5), ByText(lambda text: np.inf if text.startswith("good 1 ") else good_first(text)))
-    assert part.model.unscored == 2
+    assert part.models[0].unscored == 2
 
 
 def test_a_scorer_without_any_reward_is_reported_not_crashed_on():
-    evaluation = evaluate(ByText(lambda text: np.nan), comparisons(5), baselines={"longest": LengthReward()})
-    assert np.isnan(evaluation.sections[0].overall.model.metrics["accuracy"].point)
-    assert evaluation.sections[0].verdict is None
+    evaluation = evaluate_reward(
+        {"model": ByText(lambda text: np.nan)}, comparisons(5), baselines={"longest": LengthReward()}
+    )
+    assert np.isnan(evaluation.sections[0].overall.models[0].metrics["accuracy"].point)
+    assert evaluation.sections[0].verdict("model") is None
 
 
 def test_ratings_correlate_inside_prompts_and_over_all():
@@ -134,20 +139,20 @@ def test_ratings_correlate_inside_prompts_and_over_all():
         for j in range(4)
     ]
     part = overall(rows, LengthReward())
-    section = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections[0]
+    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections[0]
     assert section.primary == "spearman_within"
-    assert part.model.metrics["spearman_within"].point == 1
-    assert part.model.metrics["accuracy"].point == 1
-    assert 0 < part.model.metrics["spearman"].point < 0.5
-    assert 0 < part.model.metrics["kendall"].point < part.model.metrics["spearman"].point
+    assert part.models[0].metrics["spearman_within"].point == 1
+    assert part.models[0].metrics["accuracy"].point == 1
+    assert 0 < part.models[0].metrics["spearman"].point < 0.5
+    assert 0 < part.models[0].metrics["kendall"].point < part.models[0].metrics["spearman"].point
 
 
 def test_ratings_of_one_prompt_draw_rows():
     rng = np.random.default_rng(0)
     lengths = rng.permutation(60) + 1
     rows = [Rating(prompt="p", response="x" * n, scores={"score": n + rng.normal(0, 10)}) for n in lengths]
-    section = evaluate(LengthReward(), rows, baselines={}, resamples=300).sections[0]
-    metrics = section.overall.model.metrics
+    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=300).sections[0]
+    metrics = section.overall.models[0].metrics
     assert (section.primary, section.overall.unit, section.overall.clusters) == ("spearman", "row", 60)
     assert "one prompt" in section.notes[0]
     for name in ("spearman", "accuracy"):
@@ -160,7 +165,7 @@ def test_single_ratings_are_judged_over_all_prompts():
     rows = [Rating(prompt=f"p{i}", response="x" * (i + 1), scores={"score": float(i)}) for i in range(20)]
     part = overall(rows, LengthReward())
     assert primary_metric(tables_of(rows)[0][0]) == "spearman"
-    assert part.model.metrics["spearman"].point == 1
+    assert part.models[0].metrics["spearman"].point == 1
     assert part.pairs == 0
 
 
@@ -168,9 +173,9 @@ def test_each_attribute_is_a_section():
     rows = [
         Rating(prompt="p", response="x" * i, scores={"long": float(i), "short": -(float(i) ** 2)}) for i in range(1, 7)
     ]
-    sections = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections
+    sections = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections
     assert [s.kind for s in sections] == ["ratings: overall", "ratings: long", "ratings: short"]
-    assert [(s.kind, s.overall.model.metrics["spearman"].point) for s in sections[1:]] == [
+    assert [(s.kind, s.overall.models[0].metrics["spearman"].point) for s in sections[1:]] == [
         ("ratings: long", 1),
         ("ratings: short", -1),
     ]
@@ -181,13 +186,15 @@ def test_rankings_give_pairs_ranks_and_ndcg():
         Ranking(prompt=f"p{i}", responses=("x" * 5, "x" * 3, "x" * 9, "x"), scores=(2.0, 1.0, 1.0, 0.0))
         for i in range(6)
     ]
-    section = evaluate(LengthReward(), rows, baselines={"shortest": LengthReward(-1)}, resamples=50).sections[0]
-    metrics = section.overall.model.metrics
+    section = evaluate_reward(
+        {"model": LengthReward()}, rows, baselines={"shortest": LengthReward(-1)}, resamples=50
+    ).sections[0]
+    metrics = section.overall.models[0].metrics
     assert section.primary == "accuracy"
     assert metrics["accuracy"].point == pytest.approx(4 / 5)
     assert 0 < metrics["spearman_within"].point < 1
     assert metrics["ndcg"].point > section.overall.baselines[0].metrics["ndcg"].point
-    assert section.verdict.outcome == "better"
+    assert section.verdict("model").outcome == "better"
 
 
 def test_rows_of_several_kinds_have_a_section_each():
@@ -197,22 +204,26 @@ def test_rows_of_several_kinds_have_a_section_each():
         Ranking(prompt="p", responses=("x", "y"), scores=(1.0, 0.0)),
         Reference(prompt="p", reference="x", generated=("y",)),
     ]
-    sections = evaluate(LengthReward(), rows, baselines={}, resamples=10).sections
+    sections = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=10).sections
     assert [section.kind for section in sections] == ["comparisons", "ratings", "rankings", "references"]
 
 
 def test_subsets_are_measured_apart():
     rows = [*comparisons(6, subset="right"), *comparisons(6, subset="left")]
     rows += [Comparison(prompt="q", chosen="bad", rejected="good", subset="wrong") for _ in range(2)]
-    section = evaluate(ByText(good_first), rows, baselines={}, resamples=20).sections[0]
+    section = evaluate_reward({"model": ByText(good_first)}, rows, baselines={}, resamples=20).sections[0]
     assert [(part.subset, part.rows) for part in section.subsets] == [("left", 12), ("right", 12), ("wrong", 2)]
-    assert [part.model.metrics["accuracy"].point for part in section.subsets] == [1, 1, 0]
-    assert not evaluate(ByText(good_first), comparisons(3, subset="only"), baselines={}).sections[0].subsets
+    assert [part.models[0].metrics["accuracy"].point for part in section.subsets] == [1, 1, 0]
+    assert (
+        not evaluate_reward({"model": ByText(good_first)}, comparisons(3, subset="only"), baselines={})
+        .sections[0]
+        .subsets
+    )
 
 
 def test_groups_are_what_the_bootstrap_draws():
     rows = [Comparison(prompt=f"p{i}", chosen="a", rejected="bb", group=f"topic {i % 4}") for i in range(40)]
-    section = evaluate(LengthReward(), rows, baselines={}, resamples=20).sections[0]
+    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections[0]
     assert (section.overall.clusters, section.overall.unit) == (4, "group")
     assert "too narrow" in section.notes[0]
 
@@ -228,30 +239,30 @@ def test_the_verdict_needs_a_clear_interval(right, outcome):
     hits = {row.chosen for row in rows if rng.random() < right}
     scorer = ByText(lambda text: 0.5 if text.endswith(" xxxx") else float(text in hits))
     baselines = {"longest": LengthReward(), "shortest": LengthReward(-1)}
-    verdict = evaluate(scorer, rows, baselines=baselines, resamples=300).sections[0].verdict
+    verdict = evaluate_reward({"model": scorer}, rows, baselines=baselines, resamples=300).sections[0].verdict("model")
     assert (verdict.baseline, verdict.outcome) == ("longest", outcome)
 
 
 def test_differences_are_paired():
     rows = comparisons(30)
-    evaluation = evaluate(LengthReward(), rows, baselines={"the same": LengthReward()}, resamples=100)
-    difference = evaluation.sections[0].overall.baselines[0].difference
+    evaluation = evaluate_reward({"model": LengthReward()}, rows, baselines={"the same": LengthReward()}, resamples=100)
+    difference = evaluation.sections[0].overall.difference("model", "the same", "accuracy")
     assert (difference.point, difference.low, difference.high) == (0, 0, 0)
 
 
 def test_the_order_of_rows_changes_no_point_and_the_seed_repeats_all():
     rows = comparisons(15)
     scorer = ByText(lambda text: hash(text) % 7)
-    first = evaluate(scorer, rows, resamples=50).to_dict()
-    assert evaluate(scorer, rows, resamples=50).to_dict() == first
-    points = [overall(order, scorer).model.metrics["accuracy"].point for order in (rows, rows[::-1])]
+    first = evaluate_reward({"model": scorer}, rows, resamples=50).to_dict()
+    assert evaluate_reward({"model": scorer}, rows, resamples=50).to_dict() == first
+    points = [overall(order, scorer).models[0].metrics["accuracy"].point for order in (rows, rows[::-1])]
     assert points[0] == points[1]
 
 
 def test_progress_is_reported_for_every_system():
     seen = []
-    evaluate(
-        LengthReward(),
+    evaluate_reward(
+        {"model": LengthReward()},
         comparisons(200),
         baselines={"shortest": LengthReward(-1)},
         resamples=5,
@@ -263,13 +274,13 @@ def test_progress_is_reported_for_every_system():
 
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(DataError, match="no rows"):
-        evaluate(LengthReward(), [])
+        evaluate_reward({"model": LengthReward()}, [])
     with pytest.raises(DataError, match="no generated texts"):
-        evaluate(LengthReward(), [Reference(prompt="p", reference="x")], baselines={})
-    with pytest.raises(ValueError, match="named like the model"):
-        evaluate(LengthReward(), comparisons(2), baselines={"model": LengthReward()})
+        evaluate_reward({"model": LengthReward()}, [Reference(prompt="p", reference="x")], baselines={})
+    with pytest.raises(ValueError, match="named like a system"):
+        evaluate_reward({"model": LengthReward()}, comparisons(2), baselines={"model": LengthReward()})
     with pytest.raises(ValueError, match="resamples"):
-        evaluate(LengthReward(), comparisons(2), baselines={}, resamples=0)
+        evaluate_reward({"model": LengthReward()}, comparisons(2), baselines={}, resamples=0)
 
 
 def test_a_scorer_of_the_wrong_shape_is_named():
@@ -278,4 +289,121 @@ def test_a_scorer_of_the_wrong_shape_is_named():
             return np.zeros((len(responses), 2), dtype=np.float32)
 
     with pytest.raises(ModelError, match=r"Wrong.score must give one reward per response, shape \(4,\)"):
-        evaluate(Wrong(), comparisons(1), baselines={})
+        evaluate_reward({"model": Wrong()}, comparisons(1), baselines={})
+
+
+class LongerWins:
+    """A comparer; NaN where the texts start with `?`. It remembers which text stood first."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def compare(self, prompts, a, b, *, references=None):
+        self.asked += zip(a, b, strict=True)
+        return np.array(
+            [np.nan if x[0] == y[0] == "?" else (np.sign(len(x) - len(y)) + 1) / 2 for x, y in zip(a, b, strict=True)]
+        )
+
+
+def test_three_scorers_and_a_comparer_stand_in_one_table():
+    rows = [
+        Ranking(prompt=f"p{i}", responses=("x" * 5 + str(i), "x" * 3, "x" * 9, "x"), scores=(2.0, 1.0, 1.0, 0.0))
+        for i in range(12)
+    ]
+    systems = {
+        "longest": LengthReward(),
+        "shortest": LengthReward(-1),
+        "flat": ByText(lambda text: 0.0),
+        "comparer": LongerWins(),
+    }
+    evaluation = evaluate_reward(systems, rows, baselines={"length": LengthReward()}, resamples=50)
+    section = evaluation.sections[0]
+    part = section.overall
+    assert evaluation.systems == ("longest", "shortest", "flat", "comparer")
+    assert [system.name for system in part.baselines] == ["length"]
+    assert part.system("comparer").metrics["accuracy"] == part.system("longest").metrics["accuracy"]
+    assert part.system("flat").metrics["accuracy"].point == 0.5
+    assert part.system("flat").score_ties == part.pairs == 60
+    assert set(part.system("comparer").metrics) == {"accuracy", "length_balanced", "longer_won", "shorter_won"}
+    assert "ndcg" in part.system("longest").metrics
+    note = "comparer compares two responses and gives no rewards, so it has no Spearman in prompt and no nDCG@10."
+    assert note in section.notes
+    same = part.difference("longest", "comparer", "accuracy")
+    assert (same.point, same.low, same.high) == (0, 0, 0)
+    gap, back = (part.difference(*pair, "accuracy") for pair in (("longest", "shortest"), ("shortest", "longest")))
+    assert (gap.point, gap.low, gap.high) == pytest.approx((-back.point, -back.high, -back.low))
+    with pytest.raises(KeyError):
+        part.difference("longest", "comparer", "ndcg")
+    with pytest.raises(KeyError, match="there is no system 'other'"):
+        part.difference("longest", "other", "accuracy")
+    assert section.verdict("shortest").outcome == "worse"
+    assert section.verdict("comparer").outcome == "unclear"
+    found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))["sections"][0]
+    assert list(found["overall"]["systems"]) == [*systems, "length"]
+    assert found["overall"]["systems"]["flat"]["minus"]["length"]["point"] < 0
+    assert found["verdicts"]["shortest"]["baseline"] == "length"
+
+
+def test_a_comparer_sees_each_pair_once_and_the_better_one_in_either_place():
+    comparer = LongerWins()
+    rows = [Comparison(prompt=f"p{i}", chosen=f"good {i}", rejected=f"bad {i}") for i in range(100)]
+    part = overall([*rows, *rows], comparer)
+    assert len(comparer.asked) == len(set(comparer.asked)) == 100
+    first = sum(a.startswith("good") for a, _ in comparer.asked)
+    assert 30 < first < 70
+    assert part.models[0].metrics["accuracy"].point == 1.0
+
+
+def test_a_comparer_without_a_verdict_costs_everybody_the_pair():
+    rows = [Comparison(prompt=f"p{i}", chosen=f"good {i}", rejected="bad") for i in range(9)]
+    rows.append(Comparison(prompt="q", chosen="?good", rejected="?b"))
+    evaluation = evaluate_reward({"c": LongerWins(), "s": ByText(good_first)}, rows, baselines={}, resamples=9)
+    part = evaluation.sections[0].overall
+    assert part.pairs == 9
+    assert [system.unscored for system in part.systems] == [1, 0]
+    assert "c gave no verdict on 1 pairs, and no system is measured on them." in evaluation.sections[0].notes
+
+
+def test_ratings_are_judged_by_pairs_where_a_comparer_takes_part():
+    rows = [
+        Rating(prompt=f"p{i}", response="x" * (j + 1), scores={"score": float(j)}) for i in range(12) for j in range(3)
+    ]
+    systems = {"length": LengthReward(), "comparer": LongerWins()}
+    section = evaluate_reward(systems, rows, baselines={}, resamples=9).sections[0]
+    assert section.primary == "accuracy"
+    assert section.overall.system("comparer").metrics["accuracy"].point == 1
+
+
+def test_probabilities_of_the_wrong_shape_and_what_is_no_system_are_named():
+    class Wrong:
+        def compare(self, prompts, a, b, *, references=None):
+            return np.zeros(1)
+
+    with pytest.raises(ModelError, match=r"Wrong.compare must give one probability per pair, shape \(4,\)"):
+        evaluate_reward({"w": Wrong()}, comparisons(2), baselines={})
+    with pytest.raises(TypeError, match="a str has neither"):
+        evaluate_reward({"w": "longest"}, comparisons(2), baselines={})
+    with pytest.raises(ValueError, match="no system"):
+        evaluate_reward({}, comparisons(2))
+
+
+def test_a_model_that_was_trained_on_the_prompts_is_told_from_one_that_was_not(tmp_path):
+    rows = comparisons(8, per_prompt=1)
+    trained = ByText(good_first)
+    trained.folder = tmp_path
+    write_training_prompts(tmp_path, TrainingPrompts.of(["P0 ", "p1", "elsewhere"]))
+    systems = {"trained": trained, "fresh": ByText(good_first)}
+    evaluation = evaluate_reward(systems, rows, baselines={}, resamples=9)
+    assert evaluation.seen == {"trained": 0.25}
+    assert evaluation.folders == {"trained": str(tmp_path)}
+    (note,) = evaluation.notes
+    assert note.startswith("trained was TRAINED on the prompts of 25.0% of these rows")
+    assert evaluation.to_dict()["seen"] == {"trained": 0.25}
+    unseen = evaluate_reward(systems, rows[2:], baselines={}, resamples=9)
+    assert (unseen.seen, unseen.notes) == ({}, ())
+
+
+def test_saved_is_what_to_dict_says(tmp_path):
+    evaluation = evaluate_reward({"model": LengthReward()}, comparisons(3), resamples=9)
+    evaluation.save(tmp_path / "new" / "evaluation.json")
+    assert json.loads((tmp_path / "new" / "evaluation.json").read_text(encoding="utf-8")) == evaluation.to_dict()

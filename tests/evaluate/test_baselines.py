@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from guerdon.errors import DataError, ModelError
-from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.baselines import CrossFittedTfidf, default_baselines, row_folds
+from guerdon.evaluate.training_rows import saved_folder
+from guerdon.rewards.cached import CachedScorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.types import Comparison, Rating, Scorer
+
+
+class Saved(LengthReward):
+    """A scorer that was loaded from a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        object.__setattr__(self, "folder", folder)
 
 
 def kind_words(prompts: int, per_prompt: int = 3, seed: int = 0) -> list[Comparison]:
@@ -50,30 +61,46 @@ def test_the_baseline_that_training_left_is_used(tmp_path):
     rows = kind_words(10)
     trained = TfidfReward.fit(rows)
     trained.save(tmp_path / "baseline")
-    baselines = default_baselines(rows, tmp_path)
+    baselines = default_baselines(rows, {"mine": Saved(tmp_path)})
     texts = [rows[0].chosen, rows[0].rejected]
     assert list(baselines)[-1] == "TF-IDF (same training data)"
     np.testing.assert_array_equal(
         baselines["TF-IDF (same training data)"].score(texts, texts), trained.score(texts, texts)
     )
-    assert "TF-IDF (5-fold on this data)" in default_baselines(rows, tmp_path / "elsewhere")
+    assert "TF-IDF (5-fold on this data)" in default_baselines(rows, {"mine": Saved(tmp_path / "elsewhere")})
+
+
+def test_two_models_bring_their_own_baselines(tmp_path):
+    rows = kind_words(10)
+    systems = {name: Saved(tmp_path / name / "model") for name in ("left", "right")}
+    for system in systems.values():
+        TfidfReward.fit(rows).save(system.folder / "baseline")
+    names = list(default_baselines(rows, {**systems, "rule": LengthReward()}))
+    assert names[2:] == ["TF-IDF (training data of left)", "TF-IDF (training data of right)"]
+
+
+def test_the_folder_of_a_wrapped_scorer_is_found(tmp_path):
+    assert saved_folder(CachedScorer(Saved(tmp_path))) == tmp_path
+    assert saved_folder(LengthReward()) is None
 
 
 def test_a_broken_baseline_of_the_model_is_an_error(tmp_path):
     (tmp_path / "baseline").mkdir()
     with pytest.raises(ModelError, match="no readable TF-IDF"):
-        default_baselines(kind_words(3), tmp_path)
+        default_baselines(kind_words(3), {"mine": Saved(tmp_path)})
 
 
 def test_cross_fitting_learns_what_carries_over():
     rows = kind_words(30)
-    evaluation = evaluate(CrossFittedTfidf(rows), rows, baselines={}, resamples=10)
-    assert evaluation.sections[0].overall.model.metrics["accuracy"].point > 0.95
+    evaluation = evaluate_reward({"model": CrossFittedTfidf(rows)}, rows, baselines={}, resamples=10)
+    assert evaluation.sections[0].overall.models[0].metrics["accuracy"].point > 0.95
 
 
 def test_cross_fitting_sees_nothing_of_its_own_group():
     rows = random_labels(groups=40, per_group=6)
-    evaluation = evaluate(TfidfReward.fit(rows), rows, baselines={"cross-fitted": CrossFittedTfidf(rows)}, resamples=10)
+    evaluation = evaluate_reward(
+        {"model": TfidfReward.fit(rows)}, rows, baselines={"cross-fitted": CrossFittedTfidf(rows)}, resamples=10
+    )
     peeking, honest = evaluation.sections[0].overall.systems
     assert peeking.metrics["accuracy"].point == 1
     assert honest.metrics["accuracy"].point < 0.7

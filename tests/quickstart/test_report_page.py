@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
@@ -37,7 +37,9 @@ def comparisons(count: int = 40) -> list[Comparison]:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate(LengthReward(), comparisons(), baselines={"shortest wins": LengthReward(-1)}, resamples=50)
+    return evaluate_reward(
+        {"model": LengthReward()}, comparisons(), baselines={"shortest wins": LengthReward(-1)}, resamples=50
+    )
 
 
 def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain") -> ReportData:
@@ -108,7 +110,9 @@ def test_text_of_the_data_cannot_become_markup() -> None:
         replace(row, prompt=f"{HOSTILE}{i}", chosen=f"{row.chosen} {HOSTILE}", subset=HOSTILE if i % 2 else "en")
         for i, row in enumerate(comparisons())
     ]
-    evaluation = evaluate(LengthReward(), rows, baselines={HOSTILE: LengthReward(-1)}, name=HOSTILE + "m", resamples=9)
+    evaluation = evaluate_reward(
+        {HOSTILE + "m": LengthReward()}, rows, baselines={HOSTILE: LengthReward(-1)}, resamples=9
+    )
     text = render(full_page(evaluation, rows, HOSTILE))
     assert "<script" not in text
     assert "<img" not in text
@@ -143,7 +147,7 @@ def test_unread_text_is_pointed_out(evaluation: Evaluation) -> None:
 )
 def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
     scorer = LengthReward()
-    found = evaluate(scorer, rows, baselines={"shortest": LengthReward(-1)}, resamples=20)
+    found = evaluate_reward({"model": scorer}, rows, baselines={"shortest": LengthReward(-1)}, resamples=20)
     text = render(
         ReportData(
             data="d", evaluation=found, rewards=paired_rewards(scorer, rows), examples=choose_examples(scorer, rows)
@@ -154,20 +158,18 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
     assert "nan" not in text.lower().replace("nant", "")
 
 
-def test_verdict_says_better_worse_or_unclear(evaluation: Evaluation) -> None:
+def test_the_verdict_is_that_of_the_evaluation(evaluation: Evaluation) -> None:
     section = evaluation.sections[0]
-    assert "shortest wins" in section_verdict(section)
+    assert section_verdict(section) == section.sentence("model", called="The reward model")
+    assert "the best baseline, shortest wins: " in section_verdict(section)
 
-    def sentence(point: float, low: float, high: float) -> str:
-        model, base = section.overall.systems
-        systems = (model, replace(base, difference=Interval(point, low, high)))
-        return section_verdict(replace(section, overall=replace(section.overall, systems=systems)))
 
-    better = "The reward model beats the best baseline, shortest wins: accuracy +0.120 [0.060, 0.180]."
-    assert sentence(0.12, 0.06, 0.18) == better
-    assert sentence(-0.12, -0.2, -0.1).startswith("The reward model is WORSE than the best baseline")
-    assert "does NOT clearly beat" in sentence(0.02, -0.1, 0.1)
-    assert "cannot be told" in sentence(0.02, math.nan, math.nan)
+def test_a_model_that_was_trained_on_the_rows_is_not_said_to_be_new_to_them(evaluation: Evaluation) -> None:
+    assert "that the model has not learned from" in render(ReportData(data="d", evaluation=evaluation))
+    seen = replace(evaluation, seen={"model": 0.5}, notes=("model was TRAINED on half of it.",))
+    text = render(ReportData(data="d", evaluation=seen))
+    assert "has not learned from" not in text
+    assert "model was TRAINED on half of it." in text
 
 
 def test_axis_holds_everything() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guerdon.errors import ConfigError, OutputError
-from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
 from guerdon.report import figures
 from guerdon.rewards.rules import LengthReward
@@ -25,7 +25,7 @@ def evaluation(subsets: int = 3, name: str = "我的模型") -> Evaluation:
         for i in range(60)
     ]
     baselines = {"longest wins": LengthReward(), "shortest wins": LengthReward(-1)}
-    return evaluate(LengthReward(), rows, name=name, baselines=baselines, resamples=20)
+    return evaluate_reward({name: LengthReward()}, rows, baselines=baselines, resamples=20)
 
 
 def labels(figure) -> list[str]:
@@ -46,8 +46,8 @@ def test_bars_are_the_figures_with_their_intervals():
     heights = [bar.get_height() for bars in axis.containers if hasattr(bars, "patches") for bar in bars.patches]
     overall = found.sections[0].overall
     assert len(heights) == 3 * (2 + 3)
-    assert heights[0] == overall.model.metrics["accuracy"].point
-    assert heights[1] == overall.model.metrics["length_balanced"].point
+    assert heights[0] == overall.models[0].metrics["accuracy"].point
+    assert heights[1] == overall.models[0].metrics["length_balanced"].point
     assert heights[5] == overall.baselines[0].metrics["accuracy"].point
 
 
@@ -61,7 +61,7 @@ def test_every_kind_of_row_has_a_panel_and_gaps_stay_empty():
         *(Comparison(prompt="p", chosen="xx", rejected="y") for _ in range(2)),
         *(Rating(prompt=f"p{i}", response="x" * (9 - i), scores={"score": float(i)}) for i in range(6)),
     ]
-    figure = figures.accuracy_figure(evaluate(LengthReward(), rows, baselines={}, resamples=10))
+    figure = figures.accuracy_figure(evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=10))
     assert len(figure.axes) == 2
     assert figure.axes[1].get_ylim()[0] <= -1
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json as jsonlib
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
-from guerdon.metrics import METRICS, format_bounds, format_interval, format_value, verdict_sentence
+from guerdon.metrics import METRICS, Interval, format_bounds, format_interval, format_value
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from guerdon.evaluate.results import Evaluation, PartResult, Section
-    from guerdon.metrics import Interval
+    from guerdon.evaluate.results import Evaluation, Section, SystemResult
 
 _WIDTH_OF_A_FILE = 160
 """Columns where there is no terminal to ask: wide enough that no figure is cut."""
@@ -29,6 +29,7 @@ def evaluate(
     model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
+    also: UseAppendAction[tuple[str, ...]] = (),
     group: str | None = None,
     group_regex: str | None = None,
     json: Path | None = None,
@@ -37,7 +38,7 @@ def evaluate(
     seed: int = 0,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
-    """Measure a reward model's agreement with people, beside trivial baselines, with 95% intervals.
+    """Measure how far reward models agree with people, beside trivial baselines, with 95% intervals.
 
     Accuracy counts equal rewards as half. Length-balanced is the mean of the accuracy where the longer and where the
     shorter response won; a model that only reads length gets 0.5. Intervals draw whole prompts (or groups).
@@ -45,36 +46,34 @@ def evaluate(
     Args:
         model: the scorer.
         data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        group: column that says which rows are not independent; intervals then draw groups instead of prompts.
-        group_regex: regular expression whose first capture group in that column is the group.
-        json: also write all figures to this file (- for standard output, instead of the tables).
-        figure: also draw the model beside the baselines (.png, .svg or .pdf).
-        resamples: bootstrap data sets behind the intervals.
-        seed: of the bootstrap.
-        scorer: How MODEL is loaded, and how it reads.
+        also: Another model to measure on the same rows. The option may be given several times.
+        group: Column that says which rows are not independent; intervals then draw groups instead of prompts.
+        group_regex: Regular expression whose first capture group in that column is the group.
+        json: File for all values (- is standard output, instead of the tables).
+        figure: File for a picture of the models beside the baselines (.png, .svg or .pdf).
+        resamples: Bootstrap data sets behind the intervals.
+        seed: Seed of the bootstrap.
+        scorer: How the models are loaded, and how they read.
     """
-    from guerdon.evaluate.agreement import evaluate as measure
-    from guerdon.evaluate.baselines import default_baselines
+    from guerdon.evaluate.agreement import evaluate_reward
 
     _check_options(json, figure, resamples)
     from guerdon.data.read import load_rows
 
     rows = load_rows(data, group=group, group_regex=group_regex)
-    baselines = default_baselines(rows, Path(model).expanduser(), seed=seed)
+    systems = {name: scorer.named(path).load() for name, path in system_names((model, *also)).items()}
     with _progress() as progress:
-        found = measure(
-            scorer.named(model).load(),
-            rows,
-            name=Path(model).name or model,
-            baselines=baselines,
-            seed=seed,
-            resamples=resamples,
-            progress=progress,
-        )
-    found = replace(found, settings={"path": model, "data": data, "group": group, "group_regex": group_regex})
+        found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress)
     _write(found, json, figure)
     if str(json) != "-":
         show(found)
+
+
+def system_names(models: Sequence[str]) -> dict[str, str]:
+    """Short name -> model: the last part of a path, or all of it where two would be called alike."""
+    short = [Path(model).name or model for model in models]
+    names = [model if short.count(name) > 1 else name for name, model in zip(short, models, strict=True)]
+    return dict(zip(names, models, strict=True))
 
 
 def _check_options(json: Path | None, figure: Path | None, resamples: int) -> None:
@@ -94,15 +93,10 @@ def _check_options(json: Path | None, figure: Path | None, resamples: int) -> No
 
 
 def _write(evaluation: Evaluation, json: Path | None, figure: Path | None) -> None:
-    from guerdon.files import atomic_write
-
-    if json is not None:
-        text = jsonlib.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        if str(json) == "-":
-            print(text)
-        else:
-            with atomic_write(json) as file:
-                file.write(text + "\n")
+    if str(json) == "-":
+        print(jsonlib.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+    elif json is not None:
+        evaluation.save(json)
     if figure is not None:
         from guerdon.report.figures import accuracy_figure, save_figure
 
@@ -130,7 +124,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def show(evaluation: Evaluation) -> None:
-    """Prints the tables and, under each, what they mean."""
+    """Prints the tables and, under each, what they mean; last what a reader must know first."""
     from rich.console import Console
 
     # Names are shown as they are: no [markup], no :emoji:, no colours for numbers in them.
@@ -140,28 +134,24 @@ def show(evaluation: Evaluation) -> None:
         console.print(_systems_table(section))
         if section.subsets:
             console.print(_subsets_table(section))
-        for line in (verdict_line(section, evaluation.model), length_line(section.overall), *section.notes):
-            if line:
-                console.print(line)
+        for line in section_lines(section):
+            console.print(line)
         console.print()
+    for note in evaluation.notes:
+        console.print(note)
 
 
-def verdict_line(section: Section, model: str) -> str:
-    """Whether the model beats its best baseline, said plainly."""
-    verdict, metric = section.verdict, METRICS[section.primary]
-    if verdict is None:
-        return f"Nothing can be said about {model}: there is no {metric.heading} to compare."
-    return verdict_sentence(model, verdict.baseline, metric, verdict.difference)
-
-
-def length_line(part: PartResult) -> str:
-    """A warning where the model is right about longer winners and wrong about shorter ones, or the reverse."""
-    metrics = part.model.metrics
-    longer, shorter = metrics["longer_won"], metrics["shorter_won"]
-    for won, lost, word in ((longer, shorter, "shorter"), (shorter, longer, "longer")):
-        if lost.high < 0.5 < won.low:
-            return f"It leans on length: where the {word} response won, it is right in only {lost.point:.0%} of pairs."
-    return ""
+def section_lines(section: Section) -> list[str]:
+    """What the values of a section mean: verdicts, differences between the models, and what to mind."""
+    part, metric = section.overall, METRICS[section.primary]
+    verdicts = [section.sentence(system.name) for system in part.models]
+    ranked = [system.name for system in part.models if section.primary in system.metrics]
+    differences = [
+        f"{a} minus {b}: {metric.heading} {format_interval(part.difference(a, b, metric.name), signed=True)}."
+        for a, b in itertools.combinations(ranked, 2)
+    ]
+    lengths = [system.length_warning for system in part.models]
+    return [line for line in (*verdicts, *differences, *lengths, *section.notes) if line]
 
 
 def _systems_table(section: Section) -> Table:
@@ -173,21 +163,27 @@ def _systems_table(section: Section) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("system", overflow="fold", min_width=14)
     counts = {"longer_won": f"\n{part.longer_won:,}", "shorter_won": f"\n{part.shorter_won:,}"}
-    names = [name for name in part.model.metrics if name != "kendall"]
+    names = [name for name in METRICS if name != "kendall" and any(name in one.metrics for one in part.systems)]
     for name in names:
         heading = METRICS[name].heading.replace("length-", "length-\n").replace(" in ", "\nin ")
         table.add_column(heading + counts.get(name, ""), justify="right", no_wrap=True)
-    table.add_column("equal\nrewards", justify="right", no_wrap=True)
-    table.add_column(f"model minus it,\n{METRICS[section.primary].heading}", justify="right", no_wrap=True)
+    table.add_column("ties", justify="right", no_wrap=True)
+    for model in part.models:
+        table.add_column(f"{model.name} minus it,\n{METRICS[section.primary].heading}", justify="right")
     for system in part.systems:
-        style = "bold" if system.difference is None else ""
-        lead = "" if system.difference is None else _cell(system.difference, signed=True)
-        cells = [
-            format_value(system.metrics[name].point) if name in counts else _cell(system.metrics[name])
-            for name in names
-        ]
-        table.add_row(system.name, *cells, f"{system.score_ties:,}", lead, style=style)
+        values = [(name in counts, system.metrics.get(name, Interval(math.nan))) for name in names]
+        cells = [format_value(value.point) if bare else _cell(value) for bare, value in values]
+        leads = [_lead(section, model, system) for model in part.models]
+        style = "" if system.is_baseline else "bold"
+        table.add_row(system.name, *cells, f"{system.score_ties:,}", *leads, style=style)
     return table
+
+
+def _lead(section: Section, model: SystemResult, system: SystemResult) -> str:
+    """The lead of a model over another system in the primary metric; empty where there is none."""
+    if model is system or not all(section.primary in one.metrics for one in (model, system)):
+        return ""
+    return _cell(section.overall.difference(model.name, system.name, section.primary), signed=True)
 
 
 def _subsets_table(section: Section) -> Table:
@@ -198,19 +194,22 @@ def _subsets_table(section: Section) -> Table:
     table.add_column("subset", overflow="fold")
     for heading in ("rows", "pairs", f"{section.overall.unit}s"):
         table.add_column(heading, justify="right")
-    for i, system in enumerate(section.overall.systems):
-        table.add_column(system.name, justify="right", no_wrap=i == 0)
-    table.add_column("model,\nlength-\nbalanced", justify="right")
+    for system in section.overall.systems:
+        table.add_column(system.name, justify="right", no_wrap=not system.is_baseline)
+    for system in section.overall.models:
+        table.add_column(f"{system.name},\nlength-\nbalanced", justify="right")
     for part in section.subsets:
-        model, *others = (system.metrics[section.primary] for system in part.systems)
+        values = [system.metrics.get(section.primary, Interval(math.nan)) for system in part.systems]
         table.add_row(
             part.subset,
             f"{part.rows:,}",
             f"{part.pairs:,}",
             "1" if part.unit == "row" else f"{part.clusters:,}",
-            format_interval(model),
-            *(format_value(other.point) for other in others),
-            format_value(part.model.metrics["length_balanced"].point),
+            *(
+                format_value(value.point) if system.is_baseline else format_interval(value)
+                for system, value in zip(part.systems, values, strict=True)
+            ),
+            *(format_value(system.metrics["length_balanced"].point) for system in part.models),
         )
     return table
 

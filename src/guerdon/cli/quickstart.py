@@ -88,11 +88,12 @@ class _Screen(QuickstartEvents):
         self.done = done
 
     def evaluated(self, evaluation: Evaluation, by_coverage: Mapping[str, Evaluation]) -> None:
-        from guerdon.cli.evaluate import show, verdict_line
+        from guerdon.cli.evaluate import show
 
         show(evaluation)
         for name, part in by_coverage.items():
-            print(f"The {part.sections[0].overall.rows:,} {name}: {verdict_line(part.sections[0], part.model)}")
+            section = part.sections[0]
+            print(f"The {section.overall.rows:,} {name}: {section.sentence('model')}")
 
     def policy_measured(self, gain: PolicyGain) -> None:
         from guerdon.cli.optimize import show_curves

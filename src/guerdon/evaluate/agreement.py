@@ -1,92 +1,110 @@
-"""How far a scorer agrees with people: on every subset, beside baselines, with intervals clustered by prompt."""
+"""How far systems agree with people: on every subset, beside baselines, with intervals clustered by prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
-from guerdon.evaluate.statistics import is_graded, metrics_of, resample, resampling_unit
+from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
+from guerdon.evaluate.systems import ComparerResponses, System, SystemResponses, ask
 from guerdon.evaluate.tables import Table, tables_of
+from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
-from guerdon.types import AnyRow, Scorer
+from guerdon.types import AnyRow
 
 
-def evaluate(
-    scorer: Scorer,
+def evaluate_reward(
+    systems: Mapping[str, System],
     rows: Sequence[AnyRow],
     *,
-    name: str = "model",
-    baselines: Mapping[str, Scorer] | None = None,
+    baselines: Mapping[str, System] | None = None,
     seed: int = 0,
     resamples: int = 1000,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
-    """Measures agreement with people, beside baselines on the same rows.
+    """Measures how far systems agree with people, beside baselines on the same rows.
 
     Comparisons count where people saw a winner (the majority decides; ties are counted apart). Ratings and rankings
     give the pairs of responses to one prompt that people scored differently, and rank correlations. A reference should
-    beat every generated text. Equal rewards count half. Each distinct (prompt, response) is scored once.
+    beat every generated text. Equal rewards count half, and so does a preference of exactly 0.5. Each distinct text is
+    scored once. A `Comparer` has the metrics of pairs alone; each pair is shown to it in one order, drawn at random.
 
     Example:
-        >>> evaluation = evaluate(load_scorer("my-model"), load_rows("test.jsonl"))
-        >>> evaluation.sections[0].overall.model.metrics["accuracy"].point
+        >>> evaluation = evaluate_reward({"mine": load_scorer("my-model")}, load_rows("test.jsonl"))
+        >>> print(evaluation.sections[0].sentence("mine"))
+        mine beats the best baseline, longest wins: accuracy +0.061 [0.020, 0.103].
+        >>> evaluation.save("evaluation.json")
 
     Args:
-        scorer: what is measured.
+        systems: name -> what is measured: scorers and comparers, as many as you like.
         rows: human judgements; each kind of row becomes a section of its own.
-        name: of the scorer in the results.
-        baselines: name -> scorer; None gives `default_baselines(rows)`, an empty mapping none.
-        seed: of the bootstrap.
+        baselines: name -> what the systems must beat; None gives `default_baselines`, an empty mapping none.
+        seed: of the bootstrap, and of the order in which a pair is shown to a `Comparer`.
         resamples: bootstrap data sets.
-        progress: called with a system's name, texts scored, and texts in all.
+        progress: called with a system's name, texts (or pairs) done, and how many there are.
 
     Raises:
         DataError: there is nothing to measure.
-        ModelError: a scorer does not give one reward per response.
-        ValueError: a baseline has the model's name, or `resamples` is below 1.
+        ModelError: a system does not give one number per response or pair.
+        ValueError: there is no system, a baseline has a system's name, or `resamples` is below 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
+    if not systems:
+        raise ValueError("there is no system to evaluate")
     tables, requests = tables_of(rows)
-    beside = default_baselines(rows, seed=seed) if baselines is None else dict(baselines)
-    if name in beside:
-        raise ValueError(f'a baseline is named like the model, "{name}"; give one of them another name')
-    rewards = {
-        system: requests.score(each, _naming(system, progress)) for system, each in {name: scorer, **beside}.items()
+    beside = default_baselines(rows, systems, seed=seed) if baselines is None else dict(baselines)
+    if twice := sorted(set(beside) & set(systems)):
+        raise ValueError(f'a baseline is named like a system, "{twice[0]}"; give one of them another name')
+    responses = {
+        name: ask(system, requests, tables, seed=seed, progress=_naming(name, progress))
+        for name, system in {**systems, **beside}.items()
     }
-    sections = tuple(evaluate_table(table, rewards, resamples=resamples, seed=seed) for table in tables)
-    return Evaluation(name, sections, resamples, seed)
+    sections = tuple(
+        evaluate_table(table, responses, baselines=beside, resamples=resamples, seed=seed) for table in tables
+    )
+    sources = dict.fromkeys(row.origin.source for row in rows if row.origin is not None)
+    folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
+    seen = seen_shares(systems, rows)
+    notes = tuple(seen_note(name, share) for name, share in seen.items())
+    return Evaluation(sections, resamples, seed, notes, seen, tuple(sources), folders)
 
 
-def evaluate_table(table: Table, rewards: Mapping[str, Floats], *, resamples: int, seed: int) -> Section:
-    """The figures of one kind of rows, in all and per subset.
+def evaluate_table(
+    table: Table, responses: Mapping[str, SystemResponses], *, baselines: Collection[str], resamples: int, seed: int
+) -> Section:
+    """The metrics of one kind of rows, in all and per subset.
 
     Args:
         table: judgements of one kind.
-        rewards: system -> reward of each request, shape (requests,), the model first.
+        responses: system -> what it says; baselines last.
+        baselines: the names of those that are baselines.
         resamples: bootstrap data sets.
         seed: of the bootstrap.
     """
-    primary = primary_metric(table)
-    overall = measure(table, rewards, primary, resamples=resamples, seed=seed)
-    names = table.subset_names()
-    subsets = tuple(
-        measure(table.subset(name), rewards, primary, subset=name, resamples=resamples, seed=seed)
-        for name in (names if len(names) > 1 else [])
-    )
-    return Section(table.kind, primary, overall, subsets, tuple(_notes(table, overall)))
+    primary = primary_metric(table, responses.values())
+
+    def measured(part: Table, subset: str = "") -> PartResult:
+        return measure(part, responses, subset=subset, baselines=baselines, resamples=resamples, seed=seed)
+
+    overall, names = measured(table), table.subset_names()
+    subsets = tuple(measured(table.subset(name), name) for name in names) if len(names) > 1 else ()
+    notes = (*_notes(table, overall), *_system_notes(table, responses))
+    return Section(table.kind, primary, overall, subsets, notes)
 
 
-def primary_metric(table: Table) -> str:
+def primary_metric(table: Table, responses: Collection[SystemResponses] = ()) -> str:
     """What decides: pairwise accuracy, but for ratings a rank correlation.
 
     That is the correlation inside prompts if at least half of the ratings stand beside a different rating of their
-    prompt, in two prompts or more; else the correlation over all ratings.
+    prompt, in two prompts or more; else the correlation over all ratings. A `Comparer` has no correlation, so beside
+    one it is the accuracy wherever there are pairs.
     """
-    if not table.kind.startswith("ratings"):
+    compared = any(isinstance(each, ComparerResponses) for each in responses) and len(table.better) > 0
+    if not table.kind.startswith("ratings") or compared:
         return "accuracy"
     in_company = np.union1d(table.better, table.worse)
     several = len(np.unique(table.groups[in_company])) > 1
@@ -94,21 +112,31 @@ def primary_metric(table: Table) -> str:
 
 
 def measure(
-    table: Table, rewards: Mapping[str, Floats], primary: str, *, subset: str = "", resamples: int, seed: int
+    table: Table,
+    responses: Mapping[str, SystemResponses],
+    *,
+    subset: str = "",
+    baselines: Collection[str] = (),
+    resamples: int,
+    seed: int,
 ) -> PartResult:
-    """Every figure of every system on one part of the data, all from the same resamples, so differences are paired.
+    """Every metric of every system on one part of the data, all from the same resamples, so differences are paired.
 
-    Items that any system left without a reward take no part, for no system.
+    Items that any scorer left without a reward, and pairs that any comparer left without a verdict, take no part for
+    any system.
     """
-    scores = [values[table.requests] for values in rewards.values()]
-    scored = np.logical_and.reduce([~np.isnan(values) for values in scores])
-    kept = table.select(scored)
+    scored, judged = np.ones(len(table.requests), dtype=bool), np.ones(len(table.better), dtype=bool)
+    for each in responses.values():
+        judged &= ~np.isnan(each.margins(table))
+        if (scores := each.scores(table)) is not None:
+            scored &= ~np.isnan(scores)
+    kept = table.select(scored, judged)
     codes, unit = resampling_unit(kept)
-    kept_scores = [values[scored] for values in scores]
-    points, distribution = resample(kept, kept_scores, codes, resamples=resamples, seed=seed)
-    systems = tuple(
-        _system_result(name, i, kept, kept_scores[i], points, distribution, primary, _unscored(table, scores[i]))
-        for i, name in enumerate(rewards)
+    values = [SystemValues(each.margins(kept), each.scores(kept)) for each in responses.values()]
+    points, distribution = resample(kept, values, codes, resamples=resamples, seed=seed)
+    results = tuple(
+        _system_result(name, name in baselines, kept, values[i], points[i], distribution[:, i], each.missing(table))
+        for i, (name, each) in enumerate(responses.items())
     )
     longer = kept.lengths[kept.better] - kept.lengths[kept.worse]
     return PartResult(
@@ -120,40 +148,36 @@ def measure(
         shorter_won=int((longer < 0).sum()),
         clusters=len(np.unique(codes)),
         unit=unit,
-        systems=systems,
+        systems=results,
+        resampled={metric: distribution[..., m] for m, metric in enumerate(metrics_of(table.kind))},
     )
 
 
 def _system_result(
     name: str,
-    place: int,
+    is_baseline: bool,
     table: Table,
-    scores: Floats,
+    values: SystemValues,
     points: Floats,
     distribution: Floats,
-    primary: str,
-    unscored: int,
+    missing: Sequence[str],
 ) -> SystemResult:
-    """Intervals from the resamples, shape (resamples, systems, metrics); the model is system 0."""
-    names = metrics_of(table.kind)
+    """Intervals from points, shape (metrics,), and resamples, shape (resamples, metrics)."""
     metrics = {
-        metric: percentile_interval(points[place, m], distribution[:, place, m]) for m, metric in enumerate(names)
+        metric: percentile_interval(points[m], distribution[:, m])
+        for m, metric in enumerate(metrics_of(table.kind))
+        if values.scores is not None or metric in PAIR_METRICS
     }
-    if "spearman" in metrics:
-        metrics["kendall"] = Interval(kendall(scores, table.truth))
-    m = names.index(primary)
-    lead = percentile_interval(points[0, m] - points[place, m], distribution[:, 0, m] - distribution[:, place, m])
+    if values.scores is not None and "spearman" in metrics:
+        metrics["kendall"] = Interval(kendall(values.scores, table.truth))
     return SystemResult(
         name=name,
+        is_baseline=is_baseline,
         metrics={metric: metrics[metric] for metric in METRICS if metric in metrics},
-        score_ties=int((scores[table.better] == scores[table.worse]).sum()),
-        unscored=unscored,
-        difference=lead if place else None,
+        score_ties=int((values.margins == 0).sum()),
+        unscored=len(missing),
+        reason=max(dict.fromkeys(missing), key=list(missing).count, default=""),
     )
-
-
-def _unscored(table: Table, scores: Floats) -> int:
-    return len(np.unique(table.requests[np.isnan(scores)]))
 
 
 def _notes(table: Table, overall: PartResult) -> Iterator[str]:
@@ -167,9 +191,20 @@ def _notes(table: Table, overall: PartResult) -> Iterator[str]:
         yield "nDCG takes the gain 2^score - 1, as is usual for grades."
     if overall.human_ties:
         yield f"People saw no winner in {overall.human_ties:,} comparisons; these take no part."
-    for system in overall.systems:
-        if system.unscored:
-            yield f"{system.name} gave no reward to {system.unscored:,} responses; no system is measured on them."
+
+
+def _system_notes(table: Table, responses: Mapping[str, SystemResponses]) -> Iterator[str]:
+    ranks = [METRICS[metric].heading for metric in metrics_of(table.kind) if metric not in PAIR_METRICS]
+    for name, each in responses.items():
+        comparer = isinstance(each, ComparerResponses)
+        if comparer and ranks:
+            yield f"{name} compares two responses and gives no rewards, so it has no {' and no '.join(ranks)}."
+        missing = each.missing(table)
+        if missing:
+            reason = max(dict.fromkeys(missing), key=missing.count)
+            what = f"no verdict on {len(missing):,} pairs" if comparer else f"no reward to {len(missing):,} responses"
+            why = "" if comparer else f"; {missing.count(reason):,} of them: {reason}"
+            yield f"{name} gave {what}, and no system is measured on them{why}."
 
 
 def _naming(system: str, progress: Callable[[str, int, int], None] | None) -> Callable[[int, int], None] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from guerdon.data.split import group_folds, normalised
 from guerdon.errors import DataError
+from guerdon.evaluate.training_rows import saved_folder
 from guerdon.metrics import Ints
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import Design, TfidfReward
@@ -18,35 +19,40 @@ from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text, respon
 logger = logging.getLogger(__name__)
 
 FOLDS = 5
+BASELINE_FOLDER = "baseline"
+"""Of a saved model: the TF-IDF reward that was fitted on the same rows."""
 
 
 def default_baselines(
-    rows: Sequence[AnyRow], model_folder: str | Path | None = None, *, seed: int = 0
+    rows: Sequence[AnyRow], systems: Mapping[str, object] = MappingProxyType({}), *, seed: int = 0
 ) -> dict[str, Scorer]:
-    """The baselines that stand beside every model.
+    """The baselines that stand beside every system.
 
     Args:
         rows: the data of the evaluation.
-        model_folder: a saved model; the TF-IDF reward that training left in its `baseline/` has seen what the model
-            has seen, which is the fair comparison. Without one, TF-IDF is fitted on the rows themselves, so that no
-            row is scored by a fit that has seen its group; its name says so.
+        systems: name -> what is measured. The TF-IDF reward that training left in the `baseline/` of a saved model has
+            learned from what the model has learned from, which is the fair comparison. Where no system has one, TF-IDF
+            is fitted on the rows themselves, so that no row is scored by a fit that has seen its group; its name says
+            so.
         seed: of the folds.
 
     Returns:
         Name -> scorer, in the order of the table. TF-IDF is absent where the rows are too few to fit it.
 
     Raises:
-        ModelError: the model's baseline cannot be read.
+        ModelError: a model's baseline cannot be read.
     """
     baselines: dict[str, Scorer] = {"longest wins": LengthReward(1), "shortest wins": LengthReward(-1)}
-    saved = None if model_folder is None else Path(model_folder) / "baseline"
-    if saved is not None and saved.is_dir():
-        baselines["TF-IDF (same training data)"] = TfidfReward.load(saved)
-        return baselines
-    try:
-        baselines[f"TF-IDF ({FOLDS}-fold on this data)"] = CrossFittedTfidf(rows, folds=FOLDS, seed=seed)
-    except DataError as error:
-        logger.warning("No TF-IDF baseline: %s", error)
+    folders = {name: folder / BASELINE_FOLDER for name, system in systems.items() if (folder := saved_folder(system))}
+    saved = {name: folder for name, folder in folders.items() if folder.is_dir()}
+    for name, folder in saved.items():
+        of = "same training data" if len(saved) == 1 else f"training data of {name}"
+        baselines[f"TF-IDF ({of})"] = TfidfReward.load(folder)
+    if not saved:
+        try:
+            baselines[f"TF-IDF ({FOLDS}-fold on this data)"] = CrossFittedTfidf(rows, folds=FOLDS, seed=seed)
+        except DataError as error:
+            logger.warning("No TF-IDF baseline: %s", error)
     return baselines
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from guerdon.metrics import METRICS, Interval, Outcome
+from guerdon.files import atomic_write
+from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
 
 FEW_CLUSTERS = 10
 """Below this many prompts the bootstrap sees too little variety, and its intervals are too narrow."""
@@ -15,17 +18,28 @@ FEW_CLUSTERS = 10
 
 @dataclass(frozen=True, slots=True)
 class SystemResult:
-    """The figures of one scorer on one part of the data."""
+    """The metrics of one system on one part of the data."""
 
     name: str
+    is_baseline: bool
     metrics: Mapping[str, Interval]
-    """By the names of `METRICS`; NaN where the data cannot give the figure."""
+    """By the names of `METRICS`; NaN where the data cannot give the value. A `Comparer` has those of pairs alone."""
     score_ties: int
-    """Pairs to which the scorer gave equal rewards."""
+    """Pairs that the system does not order: equal rewards, or a preference of exactly 0.5."""
     unscored: int
-    """Responses without a reward (NaN); what needs them is left out for every system, so all see the same rows."""
-    difference: Interval | None = None
-    """Model minus this baseline in the primary metric, on the same resamples; None for the model itself."""
+    """Responses without a reward, or pairs without a verdict; no system is measured on them."""
+    reason: str = ""
+    """The most frequent reason for that."""
+
+    @property
+    def length_warning(self) -> str:
+        """A sentence where the system is right about longer winners and wrong about shorter ones, or the reverse."""
+        longer, shorter = self.metrics["longer_won"], self.metrics["shorter_won"]
+        for won, lost, word in ((longer, shorter, "shorter"), (shorter, longer, "longer")):
+            if lost.high < 0.5 < won.low:
+                value = format_value(lost.point)
+                return f"{self.name} leans on length: where the {word} response won, its accuracy is only {value}."
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class PartResult:
     subset: str
     rows: int
     pairs: int
-    """Pairs of responses that people ordered and every system scored."""
+    """Pairs of responses that people ordered and every system judged."""
     human_ties: int
     """Comparisons in which people saw no winner: no part of any accuracy."""
     longer_won: int
@@ -46,27 +60,64 @@ class PartResult:
     unit: str
     """What a piece is: `prompt`, `group`, or `row` where all rows share one prompt."""
     systems: tuple[SystemResult, ...]
-    """The model first."""
+    """In the order given, baselines last."""
+    resampled: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
+    """Metric -> its value in every resample for every system, shape (resamples, systems)."""
 
     @property
-    def model(self) -> SystemResult:
-        """The figures of the model."""
-        return self.systems[0]
+    def models(self) -> tuple[SystemResult, ...]:
+        """The systems that are no baselines."""
+        return tuple(system for system in self.systems if not system.is_baseline)
 
     @property
     def baselines(self) -> tuple[SystemResult, ...]:
-        """The figures of what stands beside it."""
-        return self.systems[1:]
+        """What they must beat."""
+        return tuple(system for system in self.systems if system.is_baseline)
+
+    def system(self, name: str) -> SystemResult:
+        """The system of a name. Raises KeyError."""
+        return self.systems[self._place(name)]
+
+    def difference(self, a: str, b: str, metric: str) -> Interval:
+        """System a minus system b on the same resamples; without bounds where the metric has no interval.
+
+        Raises:
+            KeyError: there is no such system, or one of the two does not have the metric.
+        """
+        first, second = self._place(a), self._place(b)
+        point = self.systems[first].metrics[metric].point - self.systems[second].metrics[metric].point
+        if metric not in self.resampled:
+            return Interval(point)
+        drawn = self.resampled[metric]
+        return percentile_interval(point, drawn[:, first] - drawn[:, second])
+
+    def best_baseline(self, metric: str) -> SystemResult | None:
+        """The baseline with the best value of a metric; None where no baseline has one."""
+        known = [one for one in self.baselines if metric in one.metrics and not math.isnan(one.metrics[metric].point)]
+        sign = 1 if METRICS[metric].higher_is_better else -1
+        return max(known, key=lambda one: sign * one.metrics[metric].point, default=None)
+
+    def _place(self, name: str) -> int:
+        names = [system.name for system in self.systems]
+        if name not in names:
+            raise KeyError(f"there is no system {name!r}; there are {', '.join(map(repr, names))}")
+        return names.index(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the model beats its best baseline in the primary metric."""
+    """Whether a system beats its best baseline."""
 
+    system: str
     baseline: str
+    metric: str
     difference: Interval
-    outcome: Outcome
-    """`better` or `worse` where the whole interval of the difference is on one side of 0, else `unclear`."""
+    """The system minus the baseline."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """`better` or `worse` where the whole interval of the difference is on one side of 0, else `unclear`."""
+        return METRICS[self.metric].outcome(self.difference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,71 +132,104 @@ class Section:
     subsets: tuple[PartResult, ...]
     """Empty when the rows name fewer than two subsets."""
     notes: tuple[str, ...] = ()
-    """What a reader must know to read the figures right."""
+    """What a reader must know to read the values right."""
 
-    @property
-    def verdict(self) -> Verdict | None:
-        """Model against the baseline with the best primary figure; None without baselines or figures."""
-        rivals = [s for s in self.overall.baselines if not math.isnan(s.metrics[self.primary].point)]
-        if not rivals or math.isnan(self.overall.model.metrics[self.primary].point):
+    def verdict(self, system: str) -> Verdict | None:
+        """A system against the baseline that is best in the primary metric; None without baselines or values."""
+        best = self.overall.best_baseline(self.primary)
+        own = self.overall.system(system).metrics.get(self.primary)
+        if best is None or own is None or math.isnan(own.point):
             return None
-        best = max(rivals, key=lambda system: system.metrics[self.primary].point)
-        difference = best.difference or Interval(float("nan"))
-        return Verdict(best.name, difference, METRICS[self.primary].outcome(difference))
+        return Verdict(system, best.name, self.primary, self.overall.difference(system, best.name, self.primary))
+
+    def sentence(self, system: str, called: str = "") -> str:
+        """The verdict on a system in plain words, in which it is called by its name or otherwise."""
+        verdict, metric = self.verdict(system), METRICS[self.primary]
+        if verdict is None:
+            return f"Nothing can be said about {called or system}: there is no {metric.heading} to compare."
+        return verdict_sentence(called or system, verdict.baseline, metric, verdict.difference)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Agreement of a scorer with people, beside baselines."""
+    """Agreement of systems with people, beside baselines."""
 
-    model: str
     sections: tuple[Section, ...]
     resamples: int
     """Bootstrap data sets behind every interval; the intervals cover 95%."""
     seed: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the caller wants kept with the figures (the data's name, the model's path)."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know first, as that a system was trained on some of the prompts."""
+    seen: Mapping[str, float] = field(default_factory=dict)
+    """System -> the share of the rows whose prompts it was trained on, for those that were."""
+    data: tuple[str, ...] = ()
+    """Where the rows were read, as far as they know."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """System -> the folder that it was loaded from, for those that have one."""
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The names of the systems that are no baselines."""
+        return tuple(system.name for system in self.sections[0].overall.models)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
         return {
-            "model": self.model,
-            **self.settings,
+            "systems": list(self.systems),
+            "baselines": [system.name for system in self.sections[0].overall.baselines],
+            "folders": dict(self.folders),
+            "data": list(self.data),
             "resamples": self.resamples,
             "seed": self.seed,
+            "notes": list(self.notes),
+            "seen": dict(self.seen),
             "sections": [_section_dict(section) for section in self.sections],
         }
 
+    def save(self, path: str | Path) -> None:
+        """Writes `to_dict` to a JSON file, whole or not at all. Raises OutputError."""
+        with atomic_write(path) as file:
+            json.dump(self.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
+            file.write("\n")
+
 
 def _section_dict(section: Section) -> dict[str, Any]:
-    verdict = section.verdict
+    verdicts = {system.name: section.verdict(system.name) for system in section.overall.models}
     return {
         "kind": section.kind,
         "primary": section.primary,
-        "verdict": verdict
-        and {
-            "baseline": verdict.baseline,
-            "outcome": verdict.outcome,
-            "difference": _interval_dict(verdict.difference),
-        },
+        "verdicts": {name: verdict and _verdict_dict(verdict) for name, verdict in verdicts.items()},
         "notes": list(section.notes),
-        "overall": _part_dict(section.overall),
-        "subsets": [_part_dict(part) for part in section.subsets],
+        "overall": _part_dict(section.overall, section.primary),
+        "subsets": [_part_dict(part, section.primary) for part in section.subsets],
     }
 
 
-def _part_dict(part: PartResult) -> dict[str, Any]:
-    names = ("subset", "rows", "pairs", "human_ties", "longer_won", "shorter_won", "clusters", "unit")
-    return {**{name: getattr(part, name) for name in names}, "systems": [_system_dict(s) for s in part.systems]}
-
-
-def _system_dict(system: SystemResult) -> dict[str, Any]:
+def _verdict_dict(verdict: Verdict) -> dict[str, Any]:
     return {
-        "name": system.name,
+        "baseline": verdict.baseline,
+        "outcome": verdict.outcome,
+        "difference": _interval_dict(verdict.difference),
+    }
+
+
+def _part_dict(part: PartResult, primary: str) -> dict[str, Any]:
+    names = ("subset", "rows", "pairs", "human_ties", "longer_won", "shorter_won", "clusters", "unit")
+    systems = {system.name: _system_dict(system, part, primary) for system in part.systems}
+    return {**{name: getattr(part, name) for name in names}, "systems": systems}
+
+
+def _system_dict(system: SystemResult, part: PartResult, primary: str) -> dict[str, Any]:
+    """One system; `minus` is its lead over every other one in the primary metric, on the same resamples."""
+    others = [other for other in part.systems if other is not system and primary in other.metrics]
+    minus = {other.name: part.difference(system.name, other.name, primary) for other in others}
+    return {
+        "baseline": system.is_baseline,
         "metrics": {name: _interval_dict(value) for name, value in system.metrics.items()},
+        "minus": {name: _interval_dict(value) for name, value in minus.items()} if primary in system.metrics else {},
         "score_ties": system.score_ties,
         "unscored": system.unscored,
-        "difference": system.difference and _interval_dict(system.difference),
+        "reason": system.reason,
     }
 
 

@@ -1,8 +1,9 @@
-"""The figures of one table as one function of bootstrap weights, so that all of them come from the same resamples."""
+"""The metrics of one table as one function of bootstrap weights, so that all of them come from the same resamples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -23,10 +24,10 @@ from guerdon.metrics import (
 
 PAIR_METRICS = ("accuracy", "length_balanced", "longer_won", "shorter_won")
 WITHIN_METRICS = ("spearman_within", "ndcg")
-"""Means over groups (prompts, rankings) of a figure of each group."""
+"""Means over groups (prompts, rankings) of a value of each group."""
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
-"""Weights of the items, shape (b, n) -> figures."""
+"""Weights of the items, shape (b, n) -> values."""
 
 
 def metrics_of(kind: str) -> tuple[str, ...]:
@@ -49,14 +50,24 @@ def resampling_unit(table: Table) -> tuple[Ints, str]:
     return cluster_codes(table.clusters.tolist()), "group" if table.has_groups else "prompt"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SystemValues:
+    """What one system says of a table; no value is NaN."""
+
+    margins: Floats
+    """Above 0 where it prefers what people preferred, 0 for a tie; shape (m,)."""
+    scores: Floats | None
+    """The reward of each item, shape (n,); None for a system that only compares."""
+
+
 def resample(
-    table: Table, scores: Sequence[Floats], codes: Ints, *, resamples: int, seed: int
+    table: Table, systems: Sequence[SystemValues], codes: Ints, *, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """All figures of all systems, and what they are on every resample.
+    """All metrics of all systems, and what they are on every resample.
 
     Args:
         table: judgements of one kind.
-        scores: for each system, the reward of each item, shape (n,), without NaN.
+        systems: what each system says.
         codes: cluster of each item, shape (n,).
         resamples: number of resamples.
         seed: of the resamples.
@@ -67,8 +78,8 @@ def resample(
     """
     metrics = metrics_of(table.kind)
     if not len(codes):
-        return np.full((len(scores), len(metrics)), np.nan), np.full((1, len(scores), len(metrics)), np.nan)
-    statistic = statistic_of(table, scores, codes)
+        return np.full((len(systems), len(metrics)), np.nan), np.full((1, len(systems), len(metrics)), np.nan)
+    statistic = statistic_of(table, systems, codes)
     points = statistic(np.ones((1, len(codes))))[0]
     if codes.max() == 0:
         return points, np.full((1, *points.shape), np.nan)
@@ -78,14 +89,13 @@ def resample(
     return points, distribution
 
 
-def statistic_of(table: Table, scores: Sequence[Floats], codes: Ints) -> Statistic:
-    """Weights, shape (b, n) -> figures, shape (b, systems, metrics)."""
-    columns = np.stack(scores, axis=-1)
-    margins = columns[table.better] - columns[table.worse]
+def statistic_of(table: Table, systems: Sequence[SystemValues], codes: Ints) -> Statistic:
+    """Weights, shape (b, n) -> values, shape (b, systems, metrics)."""
+    margins = np.stack([system.margins for system in systems], axis=-1)
     longer = table.lengths[table.better] - table.lengths[table.worse]
     same_cluster = codes[table.better] == codes[table.worse]
     ranks = [m for m in metrics_of(table.kind) if m not in PAIR_METRICS]
-    rank_statistics = [_rank_statistic(metric, table, scores) for metric in ranks]
+    rank_statistics = [_rank_statistic(metric, table, systems) for metric in ranks]
 
     def statistic(weights: Floats) -> Floats:
         # Two items drawn as one piece make the pair as often as the piece was drawn; drawn apart, w_i copies of one
@@ -93,29 +103,49 @@ def statistic_of(table: Table, scores: Sequence[Floats], codes: Ints) -> Statist
         pair_weights = weights[:, table.better]
         if not same_cluster.all():
             pair_weights = np.where(same_cluster, pair_weights, pair_weights * weights[:, table.worse])
-        figures = [
+        values = [
             accuracy_ties_half(margins, pair_weights),
             length_balanced_accuracy(margins, longer, pair_weights),
             accuracy_where(margins, longer > 0, pair_weights),
             accuracy_where(margins, longer < 0, pair_weights),
             *(each(weights) for each in rank_statistics),
         ]
-        return np.stack(figures, axis=-1)
+        return np.stack(values, axis=-1)
 
     return statistic
 
 
-def _rank_statistic(metric: str, table: Table, scores: Sequence[Floats]) -> Statistic:
-    """Weights, shape (b, n) -> a rank figure of every system, shape (b, systems)."""
-    if metric == "spearman":
-        return lambda weights: np.stack([spearman(values, table.truth, weights) for values in scores], axis=-1)
+def _rank_statistic(metric: str, table: Table, systems: Sequence[SystemValues]) -> Statistic:
+    """Weights, shape (b, n) -> a rank metric of every system, shape (b, systems); NaN for those without scores."""
+    scores = [system.scores for system in systems if system.scores is not None]
+    of_scorers = _spearman(table, scores) if metric == "spearman" else _group_mean(metric, table, scores)
+    columns = [place for place, system in enumerate(systems) if system.scores is not None]
+
+    def statistic(weights: Floats) -> Floats:
+        values = np.full((len(weights), len(systems)), np.nan)
+        if columns:
+            values[:, columns] = of_scorers(weights)
+        return values
+
+    return statistic
+
+
+def _spearman(table: Table, scores: Sequence[Floats]) -> Statistic:
+    return lambda weights: np.stack([spearman(values, table.truth, weights) for values in scores], axis=-1)
+
+
+def _group_mean(metric: str, table: Table, scores: Sequence[Floats]) -> Statistic:
+    """The mean over groups of a metric of each group."""
     groups, start = _groups(table)
     if metric == "spearman_within":
-        within = np.stack([spearman_by_group(values, table.truth, groups) for values in scores], axis=-1)
+        of_groups = [spearman_by_group(values, table.truth, groups) for values in scores]
     else:
         parts = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         graded = is_graded(table.truth)
-        within = np.array([[ndcg(values[p], table.truth[p], exponential=graded) for values in scores] for p in parts])
+        of_groups = [
+            np.array([ndcg(values[part], table.truth[part], exponential=graded) for part in parts]) for values in scores
+        ]
+    within = np.stack(of_groups, axis=-1) if scores else np.zeros((len(start), 0))
     there = ~np.isnan(within).any(axis=1)  # a group of constant truth says nothing of any system
 
     def mean(weights: Floats) -> Floats:

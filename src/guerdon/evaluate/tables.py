@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guerdon.data.preferences import overall_ratings, rated_attributes
-from guerdon.errors import DataError, ModelError, TextError
+from guerdon.errors import DataError
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, Rating, Reference, Scorer, group_key, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, group_key, prompt_text
 
 Request: TypeAlias = tuple[Prompt, str, str | None]
 """What a scorer is asked about: prompt, response, reference."""
-
-_CHUNK = 256
-"""Requests of one `score` call: enough to fill length-sorted batches, few enough for a progress bar to move."""
 
 
 @dataclass(slots=True)
@@ -26,40 +23,13 @@ class Requests:
     """The distinct requests of all tables, so that nothing is scored twice."""
 
     index: dict[Request, int] = field(default_factory=dict)
-    origins: list[Origin | None] = field(default_factory=list)
-    """Where each request was first read."""
 
     def add(self, row: AnyRow, response: str) -> int:
         """The number of the request for this response to the row's prompt."""
         # A reference that is itself being judged would tell a reference-based scorer the answer.
         reference = None if isinstance(row, Reference) else row.reference
         request = row.prompt, response, reference
-        if request not in self.index:
-            self.index[request] = len(self.index)
-            self.origins.append(row.origin)
-        return self.index[request]
-
-    def score(self, scorer: Scorer, progress: Callable[[int, int], None] | None = None) -> Floats:
-        """Asks the scorer about every request once; shape (requests,), NaN where there is no finite reward.
-
-        Raises:
-            DataError: a text cannot be scored.
-            ModelError: the scorer does not give one reward per response.
-        """
-        requests = list(self.index)
-        # One prompt's responses stay together and lengths are alike: that is what scorers batch well.
-        order = sorted(range(len(requests)), key=lambda i: (*_size(requests[i][0]), len(requests[i][1])))
-        rewards = np.full(len(requests), np.nan)
-        for start in range(0, len(order), _CHUNK):
-            places = order[start : start + _CHUNK]
-            try:
-                rewards[places] = _ask(scorer, [requests[i] for i in places])
-            except TextError as error:
-                raise error.at(self.origins[places[error.index]]) from None
-            if progress is not None:
-                progress(start + len(places), len(order))
-        rewards[~np.isfinite(rewards)] = np.nan
-        return rewards
+        return self.index.setdefault(request, len(self.index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +60,13 @@ class Table:
     sampled: bool = False
     """Whether there were too many pairs, and some were drawn."""
 
-    def select(self, keep: NDArray[np.bool_]) -> Table:
-        """The table of the items for which `keep`, shape (n,), is true, and of the pairs between them."""
+    def select(self, keep: NDArray[np.bool_], pairs: NDArray[np.bool_] | None = None) -> Table:
+        """The table of the items for which `keep`, shape (n,), is true, and of the pairs between them.
+
+        `pairs`, shape (m,), says which pairs may stay; None is all.
+        """
         place = np.cumsum(keep) - 1
-        pairs = keep[self.better] & keep[self.worse]
+        pairs = keep[self.better] & keep[self.worse] & (True if pairs is None else pairs)
         names = ("requests", "truth", "groups", "clusters", "rows", "lengths", "subsets")
         return replace(
             self,
@@ -212,20 +185,3 @@ def _table(kind: str, items: Sequence[tuple[AnyRow, str]], requests: Requests, *
         "has_groups": any(row.group for row, _ in items),
     }
     return Table(kind=kind, **common, **arrays)  # type: ignore[arg-type]  # the fields come by name, of many types
-
-
-def _size(prompt: Prompt) -> tuple[int, str]:
-    text = prompt_text(prompt)
-    return len(text), text
-
-
-def _ask(scorer: Scorer, requests: Sequence[Request]) -> np.ndarray:
-    prompts, responses, references = zip(*requests, strict=True)
-    given = references if any(text is not None for text in references) else None
-    rewards = np.asarray(scorer.score(prompts, responses, references=given))
-    if rewards.shape != (len(requests),):
-        raise ModelError(
-            f"{type(scorer).__name__}.score must give one reward per response, shape ({len(requests)},); "
-            f"it gave shape {rewards.shape}"
-        )
-    return rewards

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from guerdon.data.requests import read_requests
-from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
+from guerdon.evaluate.systems import ask_scorer
 from guerdon.evaluate.tables import tables_of
 from guerdon.explain.occlusion import occlude
 from guerdon.files import atomic_write
@@ -49,7 +50,8 @@ def evaluate_by_coverage(
     }
     if min(map(len, parts.values())) < _FEW:
         return {}
-    return {name: evaluate(scorer, part, baselines=baselines, seed=seed) for name, part in parts.items()}
+    systems = {"model": scorer}
+    return {name: evaluate_reward(systems, part, baselines=baselines, seed=seed) for name, part in parts.items()}
 
 
 def coverage_by_subset(reward: TransformerReward, rows: Sequence[AnyRow]) -> dict[str, TokenCoverage]:
@@ -83,9 +85,9 @@ def write_scores(scorer: Scorer, source: Path, out: Path) -> None:
 def paired_rewards(scorer: Scorer, rows: Sequence[AnyRow]) -> tuple[Floats, Floats] | None:
     """Finite rewards of preferred responses and of those they stand above, each shape (m,); None without an order."""
     tables, requests = tables_of(rows)
-    rewards = requests.score(scorer)
     table = tables[0]
-    better, worse = (rewards[table.requests[places]] for places in (table.better, table.worse))
+    rewards = ask_scorer(scorer, requests).scores(table)
+    better, worse = rewards[table.better], rewards[table.worse]
     known = np.isfinite(better) & np.isfinite(worse)
     return (better[known], worse[known]) if known.any() else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.explain.occlusion import Occlusion
-from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value, verdict_sentence
+from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value
 from guerdon.quickstart.policy_gain import PolicyGain, gain_view
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.quickstart.workload import UNREADABLE
@@ -19,6 +19,7 @@ from guerdon.report.templating import environment
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"
+UNSEEN = " that the model has not learned from"
 MANY_SUBSETS = 40
 """Of more subsets only the first are listed; all are in evaluation.json."""
 
@@ -74,18 +75,19 @@ def render(page: ReportData) -> str:
     templates = environment()
     templates.filters["percent"] = _percent
     charts = learning_charts(page.curve)
+    seen = bool(page.evaluation.seen)
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
         page=page,
         by_coverage=[
             {
                 "what": f"{part.sections[0].overall.rows:,} {name}",
-                "figure": format_value(part.sections[0].overall.model.metrics[part.sections[0].primary].point),
+                "figure": format_value(part.sections[0].overall.models[0].metrics[part.sections[0].primary].point),
                 "verdict": section_verdict(part.sections[0]),
             }
             for name, part in (page.by_coverage or {}).items()
         ],
-        sections=[section_view(section, page.coverage or {}) for section in page.evaluation.sections],
+        sections=[section_view(section, page.coverage or {}, seen) for section in page.evaluation.sections],
         charts=charts,
         distribution=distribution,
         examples=[example_view(example, (page.coverage or {}).get(example.subset)) for example in page.examples],
@@ -103,28 +105,27 @@ def _percent(share: float) -> str:
 # --- the figures
 
 
-def section_view(section: Section, coverage: Mapping[str, TokenCoverage]) -> dict[str, Any]:
-    """What the template shows of one kind of rows."""
-    overall, metric = section.overall, section.primary
+def section_view(section: Section, coverage: Mapping[str, TokenCoverage], seen: bool) -> dict[str, Any]:
+    """What the template shows of one kind of rows; `seen` says whether the model was trained on some prompts."""
+    overall, metric, model = section.overall, section.primary, section.overall.models[0]
     values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
     axis = Axis.around(METRICS[metric].chance, values)
-    verdict = section.verdict
-    best = next((s for s in overall.baselines if verdict and s.name == verdict.baseline), None)
+    verdict, best = section.verdict(model.name), overall.best_baseline(metric)
     return {
         "kind": section.kind,
         "metric": METRICS[metric].heading,
-        "model": format_value(overall.model.metrics[metric].point),
-        "interval": format_bounds(overall.model.metrics[metric]),
+        "model": format_value(model.metrics[metric].point),
+        "interval": format_bounds(model.metrics[metric]),
         "baseline": None if best is None else (best.name, format_value(best.metrics[metric].point)),
         "outcome": verdict.outcome if verdict else "unclear",
         "verdict": section_verdict(section),
-        "tested": f"{overall.rows:,} {section.kind} that the model has not learned from, {clusters(overall)}",
+        "tested": f"{overall.rows:,} {section.kind}{'' if seen else UNSEEN}, {clusters(overall)}",
         "balanced": length_sentence(overall),
         "axis": axis.view(),
         "systems": [
             {
                 "name": system.name,
-                "is_model": system.difference is None and system is overall.model,
+                "is_model": not system.is_baseline,
                 "mark": axis.mark(system.metrics[metric]),
                 "figure": format_value(system.metrics[metric].point),
                 "interval": format_bounds(system.metrics[metric]),
@@ -142,22 +143,17 @@ def section_view(section: Section, coverage: Mapping[str, TokenCoverage]) -> dic
 
 def subset_view(part: PartResult, metric: str, axis: Axis, coverage: TokenCoverage | None) -> dict[str, Any]:
     """One line of the table of subsets: the model with its interval, the baselines as ticks."""
+    model, best = part.models[0], part.best_baseline(metric)
     return {
         "name": part.subset,
         "pairs": f"{part.pairs:,}",
-        "mark": axis.mark(part.model.metrics[metric]),
-        "figure": format_value(part.model.metrics[metric].point),
-        "interval": format_bounds(part.model.metrics[metric]),
+        "mark": axis.mark(model.metrics[metric]),
+        "figure": format_value(model.metrics[metric].point),
+        "interval": format_bounds(model.metrics[metric]),
         "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
-        "best": format_value(best_of(part, metric).point),
+        "best": format_value(best.metrics[metric].point if best else math.nan),
         "coverage": coverage,
     }
-
-
-def best_of(part: PartResult, metric: str) -> Interval:
-    """The best figure that a baseline has."""
-    known = [s.metrics[metric] for s in part.baselines if not math.isnan(s.metrics[metric].point)]
-    return max(known, key=lambda value: value.point, default=Interval(math.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,15 +197,12 @@ class Axis:
 
 def section_verdict(section: Section) -> str:
     """Whether the model beats its best baseline, in plain words."""
-    verdict = section.verdict
-    if verdict is None:
-        return "There is nothing to compare: the data orders no two responses."
-    return verdict_sentence("The reward model", verdict.baseline, METRICS[section.primary], verdict.difference)
+    return section.sentence(section.overall.models[0].name, called="The reward model")
 
 
 def length_sentence(part: PartResult) -> str:
     """What the length-balanced accuracy says, in one line; empty where it cannot be had."""
-    metrics = part.model.metrics
+    metrics = part.models[0].metrics
     balanced, longer, shorter = (
         format_value(metrics[name].point) for name in ("length_balanced", "longer_won", "shorter_won")
     )

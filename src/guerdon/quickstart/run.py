@@ -8,13 +8,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guerdon.data.write import write_rows
 from guerdon.errors import DataError, ModelError, OutputError
-from guerdon.evaluate.agreement import evaluate
+from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.results import Evaluation
 from guerdon.files import atomic_write, check_writable
@@ -78,7 +78,7 @@ def run_quickstart(
 
     Example:
         >>> result = run_quickstart("mine.jsonl", "mine", QuickstartConfig(group="topic"))
-        >>> result.evaluation.sections[0].overall.model.metrics["accuracy"].point
+        >>> result.evaluation.sections[0].overall.models[0].metrics["accuracy"].point
         0.674
 
     Args:
@@ -210,18 +210,18 @@ class _Run:
     def _evaluate(
         self, workload: Workload, reward: TransformerReward, scorer: CachedScorer
     ) -> tuple[Evaluation, dict[str, Evaluation]]:
-        rows, seed, model = workload.test, self.config.seed, str(self.out / "model")
+        rows, seed = workload.test, self.config.seed
 
         def progress(system: str, done: int, total: int) -> None:
             if system == "model":
                 self.events.progressed("scoring", done, total)
 
         with self._step("evaluate", f"on {len(rows):,} rows, beside baselines"):
-            baselines = default_baselines(rows, model, seed=seed)
-            found = evaluate(scorer, rows, baselines=baselines, seed=seed, progress=progress)
-            found = replace(found, settings={"path": model, "data": str(self.out / "test.jsonl")})
+            systems = {"model": scorer}
+            baselines = default_baselines(rows, systems, seed=seed)
+            found = evaluate_reward(systems, rows, baselines=baselines, seed=seed, progress=progress)
             by_coverage = report_data.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
-            _write_json(self.out / "evaluation.json", found.to_dict())
+            found.save(self.out / "evaluation.json")
         self.events.evaluated(found, by_coverage)
         return found, by_coverage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from guerdon.errors import ConfigError
 from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.files import atomic_write
-from guerdon.metrics import METRICS
+from guerdon.metrics import METRICS, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +21,10 @@ MAX_SUBSETS = 12
 
 FORMATS = ("png", "svg", "pdf")
 
-# Blue for the model; greys and tans for what it must beat, in the order of the baselines. Legible without colour too:
-# the model comes first in every cluster of bars.
-_COLOURS = ("#2563a8", "#b8b8b8", "#d9d4c7", "#8a8578", "#c9a66b", "#6f6a5f")
+# Strong colours for the models; greys and tans for what they must beat, in the order of the baselines. Legible without
+# colour too: the models come first in every cluster of bars.
+_MODELS = ("#2563a8", "#b45f06", "#4d7c0f", "#7a4b9a")
+_BASELINES = ("#b8b8b8", "#d9d4c7", "#8a8578", "#c9a66b", "#6f6a5f")
 _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",
     "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Arial Unicode MS", "Droid Sans Fallback",
@@ -30,7 +32,7 @@ _CJK_FONTS = (
 
 
 def accuracy_figure(evaluation: Evaluation) -> Figure:
-    """The model beside its baselines in the primary metric of each kind of rows, bars with 95% intervals.
+    """The models beside the baselines in the primary metric of each kind of rows, bars with 95% intervals.
 
     A dashed line is what guessing gets. One panel for each section, with a cluster of bars for the whole and, up to
     12, for each subset. The length-balanced accuracy of the whole stands beside it, because a plain accuracy hides a
@@ -99,15 +101,16 @@ def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
 
 def _draw(axis: Axes, section: Section) -> None:
     clusters = _clusters(section)
-    names = [system.name for system in section.overall.systems]
-    bar = 0.8 / len(names)
-    for i, name in enumerate(names):
-        intervals = [part.systems[i].metrics[metric] for _, part, metric in clusters]
+    systems = section.overall.systems
+    bar = 0.8 / len(systems)
+    colours = {False: itertools.cycle(_MODELS), True: itertools.cycle(_BASELINES)}
+    for i, system in enumerate(systems):
+        intervals = [part.systems[i].metrics.get(metric, Interval(math.nan)) for _, part, metric in clusters]
         heights = [0.0 if math.isnan(interval.point) else interval.point for interval in intervals]
         # An interval without bounds draws no whisker rather than one of no length.
         errors = [[_gap(v.point - v.low) for v in intervals], [_gap(v.high - v.point) for v in intervals]]
-        places = [place + (i - (len(names) - 1) / 2) * bar for place in range(len(clusters))]
-        axis.bar(places, heights, bar * 0.92, label=name, color=_COLOURS[i % len(_COLOURS)], zorder=2)
+        places = [place + (i - (len(systems) - 1) / 2) * bar for place in range(len(clusters))]
+        axis.bar(places, heights, bar * 0.92, label=system.name, color=next(colours[system.is_baseline]), zorder=2)
         axis.errorbar(places, heights, yerr=errors, fmt="none", ecolor="#333333", elinewidth=1, capsize=2, zorder=3)
     for place, (_, _, metric) in enumerate(clusters):
         chance = METRICS[metric].chance

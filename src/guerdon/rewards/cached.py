@@ -17,7 +17,7 @@ class CachedScorer:
 
     Example:
         >>> scorer = CachedScorer(load_scorer("my-reward"))
-        >>> evaluation = evaluate(scorer, rows)
+        >>> evaluation = evaluate_reward({"mine": scorer}, rows)
         >>> scorer.score([row.prompt for row in rows], [row.chosen for row in rows])  # nothing is computed anew
     """
 

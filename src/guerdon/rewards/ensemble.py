@@ -23,14 +23,15 @@ class Ensemble:
     (arXiv:2310.02743), who use 4-5 members.
     """
 
-    def __init__(self, members: Sequence[TransformerReward], *, k: float = 0.0) -> None:
-        """Joins members; `k` >= 0 says how conservative `score` is (0: the mean)."""
+    def __init__(self, members: Sequence[TransformerReward], *, k: float = 0.0, folder: Path | None = None) -> None:
+        """Joins members; `k` >= 0 says how conservative `score` is (0: the mean); `folder` is where they were saved."""
         if len(members) < 2:
             raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
         if k < 0:
             raise ConfigError(f"k must be 0 or more, got {k}: a negative k rewards disagreement")
         self.members = list(members)
         self.k = k
+        self.folder = folder
 
     def member_scores(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """Every member's score on the common scale, float32, shape (members, n)."""

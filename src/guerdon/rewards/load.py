@@ -95,7 +95,7 @@ class ScorerConfig:
         if (folder / FILE_NAME).exists():
             card = read_card(folder)
             if card["kind"] == "ensemble":
-                return Ensemble(_members(folder, card, self), k=float(card["k"]))
+                return Ensemble(_members(folder, card, self), k=float(card["k"]), folder=folder)
         return TransformerReward.load(self.name, **self._options())
 
     def _options(self) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class TransformerReward:
         """Whether responses to one prompt are computed in one row; exact where it is on."""
         self.tokens_per_batch = packing.default_budget()
         """Padded size of a scoring batch."""
+        self.folder: Path | None = None
+        """Where it was loaded from: training left a baseline and the hashes of its prompts there."""
         self.adapter = adapter
         """Which of several adapters on one backbone this is; None where there is no other."""
 
@@ -171,6 +173,7 @@ class TransformerReward:
             tokenizer = hf.load_tokenizer(path, trust_remote_code)
             contract = _adopt(model, tokenizer, folder, str(name))
         reward = cls(model, tokenizer, contract, overlong=overlong)
+        reward.folder = folder
         reward.to(device, dtype)
         return reward
 

@@ -1,0 +1,153 @@
+"""What a system says of the texts of an evaluation: a `Scorer` gives each a reward, a `Comparer` prefers one of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from guerdon.errors import ModelError
+from guerdon.evaluate.tables import Request, Requests, Table
+from guerdon.metrics import Floats, Ints
+from guerdon.rewards.scoring import score_texts, scorer_name
+from guerdon.types import Comparer, Scorer, prompt_text
+
+System: TypeAlias = Scorer | Comparer
+"""What is measured. What can do both is measured by its scores."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how many texts (or pairs) are done, and how many there are."""
+
+_CHUNK = 256
+"""Texts of one call: enough to fill length-sorted batches, few enough for a progress bar to move."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScorerResponses:
+    """The rewards of all requests."""
+
+    rewards: Floats
+    """Shape (requests,); NaN is no reward."""
+    reasons: tuple[str, ...]
+    """Of each request: empty where it has a reward."""
+
+    def scores(self, table: Table) -> Floats:
+        """The reward of each item, shape (n,)."""
+        return np.asarray(self.rewards[table.requests])
+
+    def margins(self, table: Table) -> Floats:
+        """reward(better) - reward(worse) of each pair, shape (m,)."""
+        scores = self.scores(table)
+        return np.asarray(scores[table.better] - scores[table.worse])
+
+    def missing(self, table: Table) -> list[str]:
+        """The reason of each distinct response of the table that has no reward."""
+        return [self.reasons[request] for request in np.unique(table.requests) if np.isnan(self.rewards[request])]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparerResponses:
+    """The preferences between all pairs of requests that people ordered."""
+
+    keys: Ints
+    """Of each pair, sorted; see `_pair_keys`."""
+    preferences: Floats
+    """P(the request of the lower number is preferred), shape as `keys`; NaN is no verdict."""
+    requests: int
+    """How many requests there are."""
+
+    def scores(self, table: Table) -> None:
+        """A Comparer has none."""
+
+    def margins(self, table: Table) -> Floats:
+        """P(better preferred) - 1/2 of each pair, shape (m,)."""
+        keys, first_is_better = _pair_keys(table, self.requests)
+        found = self.preferences[np.searchsorted(self.keys, keys)] - 0.5
+        return np.where(first_is_better, found, -found)
+
+    def missing(self, table: Table) -> list[str]:
+        """The reason of each pair of the table that has no verdict."""
+        return ["no verdict"] * int(np.isnan(self.margins(table)).sum())
+
+
+SystemResponses: TypeAlias = ScorerResponses | ComparerResponses
+
+
+def ask(
+    system: System, requests: Requests, tables: Sequence[Table], *, seed: int, progress: Progress | None = None
+) -> SystemResponses:
+    """Asks a system about every distinct text, or every distinct pair, once.
+
+    Raises:
+        ModelError: a system does not give one number per response or pair, or fails on every text.
+        TypeError: it is neither a `Scorer` nor a `Comparer`.
+    """
+    if isinstance(system, Scorer):
+        return ask_scorer(system, requests, progress)
+    if isinstance(system, Comparer):
+        return _ask_comparer(system, requests, tables, seed, progress)
+    raise TypeError(f"a system must have score() or compare(); a {type(system).__name__} has neither")
+
+
+def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = None) -> ScorerResponses:
+    """Asks a scorer about every distinct text once. Raises ModelError."""
+    every = list(requests.index)
+    # One prompt's responses stay together and lengths are alike: that is what scorers batch well.
+    order = sorted(range(len(every)), key=lambda i: (*_size(every[i]), len(every[i][1])))
+    rewards = np.full(len(every), np.nan)
+    reasons = [""] * len(every)
+    for start in range(0, len(order), _CHUNK):
+        places = order[start : start + _CHUNK]
+        prompts, responses, references = zip(*(every[i] for i in places), strict=True)
+        found = score_texts(scorer, prompts, responses, references)
+        rewards[places] = found.values
+        for place, reason in zip(places, found.reasons, strict=True):
+            reasons[place] = reason
+        if progress is not None:
+            progress(start + len(places), len(order))
+    return ScorerResponses(rewards, tuple(reasons))
+
+
+def _ask_comparer(
+    comparer: Comparer, requests: Requests, tables: Sequence[Table], seed: int, progress: Progress | None
+) -> ComparerResponses:
+    """Asks about each pair in one order, drawn at random: a liking for the first place must not look like agreement."""
+    every = list(requests.index)
+    keys = np.unique(np.concatenate([_pair_keys(table, len(every))[0] for table in tables]))
+    first, second = np.divmod(keys, len(every))
+    swapped = np.random.default_rng(seed).random(len(keys)) < 0.5
+    a, b = np.where(swapped, second, first), np.where(swapped, first, second)
+    preferences = np.full(len(keys), np.nan)
+    for start in range(0, len(keys), _CHUNK):
+        places = slice(start, start + _CHUNK)
+        pairs = [(every[i], every[j]) for i, j in zip(a[places], b[places], strict=True)]
+        preferences[places] = _compare(comparer, pairs)
+        if progress is not None:
+            progress(min(start + _CHUNK, len(keys)), len(keys))
+    return ComparerResponses(keys, np.where(swapped, 1 - preferences, preferences), len(every))
+
+
+def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> np.ndarray:
+    references = [one[2] for one, _ in pairs]
+    given = references if any(reference is not None for reference in references) else None
+    prompts, a, b = [one[0] for one, _ in pairs], [one[1] for one, _ in pairs], [other[1] for _, other in pairs]
+    found = np.asarray(comparer.compare(prompts, a, b, references=given), dtype=np.float64)
+    if found.shape != (len(pairs),):
+        raise ModelError(
+            f"{scorer_name(comparer)}.compare must give one probability per pair, shape ({len(pairs)},); it gave shape "
+            f"{found.shape}"
+        )
+    return np.where((found >= 0) & (found <= 1), found, np.nan)
+
+
+def _pair_keys(table: Table, requests: int) -> tuple[Ints, np.ndarray]:
+    """A number for each pair of requests, the same in either order, and whether the lower request is the better."""
+    better, worse = table.requests[table.better], table.requests[table.worse]
+    low, high = np.minimum(better, worse), np.maximum(better, worse)
+    return np.asarray(low * requests + high), better <= worse
+
+
+def _size(request: Request) -> tuple[int, str]:
+    text = prompt_text(request[0])
+    return len(text), text

@@ -79,7 +79,9 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert all(isinstance(row["score_rejected"], float) for row in scores)
     evaluation = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     right = np.mean([row["score_chosen"] > row["score_rejected"] for row in scores])
-    assert evaluation["sections"][0]["overall"]["systems"][0]["metrics"]["accuracy"]["point"] == pytest.approx(right)
+    found = evaluation["sections"][0]["overall"]["systems"]["model"]
+    assert found["metrics"]["accuracy"]["point"] == pytest.approx(right)
+    assert evaluation["seen"] == {}
     page = (out / "report.html").read_text(encoding="utf-8")
     for text in ("Reward model on polite.jsonl", "TF-IDF (same training data)", "Worked examples", "sha256", "--data"):
         assert text in page

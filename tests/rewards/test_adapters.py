@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.errors import ModelError
+from guerdon.errors import ConfigError, ModelError
 from guerdon.rewards.adapters import openrlhf_reward, trl_reward, verl_compute_score
 from guerdon.types import Message
 
@@ -61,16 +61,78 @@ def test_a_step_of_trl(tiny_llama: str, tmp_path: Path) -> None:
     assert any(moved) == (len(set(known)) > 1)
 
 
+CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
+CALL_TEXT = '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
+TOOL = {"role": "tool", "content": "the result is 4", "tool_call_id": "1"}
+THINKING = {"role": "assistant", "content": "Two.", "reasoning_content": "2"}
+
+
+@pytest.mark.parametrize(
+    ("completion", "response"),
+    [
+        ([{"role": "assistant", "content": None, "tool_calls": [CALL]}], CALL_TEXT),
+        ([{"role": "assistant", "tool_calls": [CALL]}], CALL_TEXT),
+        ([{"role": "assistant", "content": "I add.", "tool_calls": [CALL]}], f"I add.\n{CALL_TEXT}"),
+        ([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}], "a\nb"),
+        ([THINKING], "<think>\n2\n</think>\n\nTwo."),
+        ([{"role": "assistant", "content": ""}], ""),
+    ],
+)
+def test_messages_are_read_as_those_of_data_sets(completion: list[Any], response: str) -> None:
+    scorer = Watched()
+    trl_reward(scorer)(["p"], [completion])
+    assert scorer.asked == [(["p"], [response], None)]
+
+
+def test_turns_before_the_last_belong_to_the_prompt() -> None:
+    scorer = Watched()
+    turns = [{"role": "assistant", "content": None, "tool_calls": [CALL]}, TOOL, {"role": "assistant", "content": "4"}]
+    assert trl_reward(scorer)(["2 + 2?"], [turns]) == [1.0]
+    ((prompts, responses, _),) = scorer.asked
+    assert responses == ["4"]
+    assert [turn.role for turn in prompts[0]] == ["user", "assistant", "tool"]
+    assert prompts[0][2] == Message("tool", "the result is 4", tool_call_id="1")
+
+
+@pytest.mark.parametrize(
+    ("completion", "reason"),
+    [
+        ([], "the completion is empty"),
+        ([{"role": "assistant", "content": None, "tool_calls": [CALL]}, TOOL], "ends with the turn of 'tool'"),
+        ([{"role": "assistant", "content": None}], "neither content nor tool calls"),
+        ([{"role": "assistant"}], "neither content nor tool calls"),
+        ([{"role": "assistant", "content": [{"type": "image_url", "image_url": {}}]}], "not text"),
+        ([{"content": "hello"}], "has the role None"),
+    ],
+)
+def test_what_has_no_text_has_no_reward_and_a_reason(
+    completion: list[Any], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = Watched()
+    assert trl_reward(scorer)(["p", "p"], [completion, "four"]) == [None, 4.0]
+    assert scorer.asked == [(["p"], ["four"], None)], "the others of the batch are scored"
+    assert reason in caplog.text
+    assert "1 of 2 responses have no reward" in caplog.text
+
+
 def test_verl_calls() -> None:
     scorer = Watched()
     compute = verl_compute_score(scorer)
     assert compute("gsm8k", "four", 4, {"prompt": [{"role": "user", "content": "2 + 2?"}]}) == 4.0
-    assert compute("gsm8k", "four", None) == 4.0
-    assert scorer.asked[0] == ([(Message("user", "2 + 2?"),)], ["four"], ["4"])
-    assert scorer.asked[1] == ([""], ["four"], [None])
-    with pytest.raises(ModelError, match="no reward for ''"):
-        compute("gsm8k", "", "4")
-    assert verl_compute_score(scorer, missing=-1.0)("gsm8k", "", "4") == -1.0
+    assert compute("gsm8k", "four", None, {"question": "2 + 2?"}, reward_router_address="http://rm") == 4.0
+    assert scorer.asked == [
+        ([(Message("user", "2 + 2?"),)], ["four"], ["4"]),
+        (["2 + 2?"], ["four"], None),
+    ]
+    with pytest.raises(ModelError, match=r"no reward for '' \(gsm8k\): the scorer gave nan\. .*missing=\.\.\."):
+        compute("gsm8k", "", "4", {"prompt": "2 + 2?"})
+    assert verl_compute_score(scorer, missing=-1.0)("gsm8k", "", "4", {"prompt": "2 + 2?"}) == -1.0
+
+
+@pytest.mark.parametrize("extra", [None, {}, {"index": 3}, {"prompt": None}])
+def test_verl_without_a_prompt_is_told_where_it_is(extra: Any) -> None:
+    with pytest.raises(ConfigError, match=r"data\.prompt_key .*extra_info\[\"prompt\"\]"):
+        verl_compute_score(Watched())("gsm8k", "four", "4", extra)
 
 
 def test_openrlhf_calls() -> None:

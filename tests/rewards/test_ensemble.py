@@ -117,3 +117,14 @@ def test_an_ensemble_is_not_loaded_as_one_model(tiny_bert: str, tmp_path: Path) 
     Ensemble(members(tiny_bert, 2)).save(tmp_path)
     with pytest.raises(ContractError, match="is of kind .ensemble."):
         TransformerReward.load(tmp_path)
+
+
+def test_a_response_that_one_member_cannot_score_has_no_reward_and_its_reason(tiny_bert: str) -> None:
+    parts = members(tiny_bert, 2)
+    parts[1].encoder.overlong = "error"
+    parts[1].contract = dataclasses.replace(parts[1].contract, max_length=12)
+    parts[1].encoder.contract = parts[1].contract
+    found = Ensemble(parts).score_with_reasons(["egg", "egg"], ["good", "good " * 20])
+    assert np.isnan(found.values).tolist() == [False, True]
+    assert found.reasons[0] == ""
+    assert found.reasons[1].startswith("too long")

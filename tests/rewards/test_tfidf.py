@@ -125,7 +125,7 @@ def test_what_cannot_be_fitted_is_refused():
         TfidfReward.fit([])
     with pytest.raises(DataError, match="all 2 are 3"):
         TfidfReward.fit([Rating(prompt="p", response=t, scores={"score": 3.0}) for t in "ab"])
-    with pytest.raises(ValueError, match="1 prompts and 2 responses"):
+    with pytest.raises(ValueError, match="1 prompts, 2 responses"):
         TfidfReward.fit([Comparison(prompt="p", chosen="yes", rejected="no")]).score(["p"], ["a", "b"])
 
 

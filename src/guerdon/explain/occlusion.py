@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from guerdon.rewards.scoring import score_texts
 from guerdon.text.sentences import split_segments
 from guerdon.types import Prompt, Scorer
 
@@ -48,8 +49,7 @@ def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | N
     """
     segments = split_segments(response)
     texts = [response, *(_without(segments, i) for i in range(len(segments)))]
-    references = None if reference is None else [reference] * len(texts)
-    rewards = np.asarray(scorer.score([prompt] * len(texts), texts, references=references), dtype=np.float32)
+    rewards = score_texts(scorer, [prompt] * len(texts), texts, [reference] * len(texts)).values
     return Occlusion(tuple(segments), rewards[0] - rewards[1:], float(rewards[0]))
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from guerdon.errors import ConfigError
 from guerdon.files import staged
 from guerdon.rewards.contract import write_card
+from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.types import Prompt
+from guerdon.types import Prompt, Rewards
 
 
-class Ensemble:
+class Ensemble(BaseScorer):
     """Scores with the members' mean less `k` standard deviations. A `Scorer` and a `Comparer`.
 
     Bradley-Terry leaves each member's shift, and in practice its scale, arbitrary, so that raw scores of different
@@ -35,27 +36,38 @@ class Ensemble:
 
     def member_scores(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """Every member's score on the common scale, float32, shape (members, n)."""
-        means = np.array([member.contract.mean for member in self.members])
-        stds = np.array([member.contract.std for member in self.members])
-        raw = np.stack([member.score(prompts, responses) for member in self.members])
-        standard = (raw - means[:, None]) / stds[:, None]
-        return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
+        return self._on_common_scale(self._member_rewards(prompts, responses))
 
     def mean_std(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The members' mean and (population) standard deviation, each float32, shape (n,)."""
         scores = self.member_scores(prompts, responses)
         return scores.mean(axis=0), scores.std(axis=0)
 
-    def score(
+    def score_with_reasons(
         self,
         prompts: Sequence[Prompt],
         responses: Sequence[str],
         *,
         references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """The mean less k standard deviations over the members, float32, shape (n,). `references` are not read."""
-        mean, std = self.mean_std(prompts, responses)
-        return mean - np.float32(self.k) * std
+    ) -> Rewards:
+        """The mean less k standard deviations over the members, shape (n,). `references` are not read.
+
+        A response has a reward where every member gives it one; the reason is that of the first member that does not.
+        """
+        rewards = self._member_rewards(prompts, responses)
+        scores = self._on_common_scale(rewards)
+        values = scores.mean(axis=0) - np.float32(self.k) * scores.std(axis=0)
+        reasons = zip(*(member.reasons for member in rewards), strict=True)
+        return Rewards(values, tuple(next((reason for reason in each if reason), "") for each in reasons))
+
+    def _member_rewards(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[Rewards]:
+        return [score_texts(member, prompts, responses) for member in self.members]
+
+    def _on_common_scale(self, rewards: Sequence[Rewards]) -> np.ndarray:
+        means = np.array([member.contract.mean for member in self.members])
+        stds = np.array([member.contract.std for member in self.members])
+        standard = (np.stack([member.values for member in rewards]) - means[:, None]) / stds[:, None]
+        return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
 
     def compare(
         self,

@@ -17,6 +17,7 @@ from guerdon.data.preferences import TIE, overall_ratings, row_preferences
 from guerdon.errors import DataError, ModelError
 from guerdon.files import atomic_write
 from guerdon.metrics import Floats, Ints, within_group_pairs
+from guerdon.rewards.scoring import check_lengths
 from guerdon.types import AnyRow, Prompt, Rating, response_texts
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class TfidfReward:
         references: Sequence[str | None] | None = None,
     ) -> np.ndarray:
         """Scores as `guerdon.types.Scorer.score`: log-odds after pairs, the units of the data after ratings."""
-        if len(prompts) != len(responses):
-            raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
+        check_lengths(prompts, responses, references)
         if not len(responses):
             return np.zeros(0, dtype=np.float32)
         values = self.features.transform(responses) @ self.weights + self.intercept

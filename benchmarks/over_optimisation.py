@@ -31,8 +31,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from guerdon.data.candidates import read_candidates, read_prompts
 from guerdon.data.read import load_rows
-from guerdon.data.requests import read_prompts
 from guerdon.data.write import row_record
 from guerdon.metrics import (
     Floats,
@@ -44,7 +44,6 @@ from guerdon.metrics import (
     spearman,
 )
 from guerdon.optimize.best_of_n import best_of_n, rewards_of
-from guerdon.optimize.candidates import read_candidates
 from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
 from guerdon.rewards.load import load_scorer
 from guerdon.types import Comparison, prompt_text

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guerdon.data.requests import read_prompts
+from guerdon.data.candidates import read_prompts
 from guerdon.metrics import format_interval, mean_interval, spearman
 from guerdon.optimize.best_of_n import rewards_of
 from guerdon.policy.decode import Sampling

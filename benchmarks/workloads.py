@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from guerdon.data.requests import iter_requests
-from guerdon.errors import DataError
+from guerdon.data.candidates import all_candidates
 from guerdon.hf import quiet
 from guerdon.models import resolve
 from guerdon.policy.model import Policy
@@ -39,12 +38,10 @@ def endless(model: str) -> Iterator[str]:
 def prompts_of(data: str, policy: Policy, tokens: int, count: int) -> list[str]:
     """The `count` prompts of a data set whose length, in the policy's template, is nearest to `tokens`."""
     texts: dict[str, None] = {}
-    for request in iter_requests(data):
-        if isinstance(request, DataError):
-            raise request
-        prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
-        texts.setdefault(prompt)
-        for text in request.texts:
+    for found in all_candidates(data):
+        prompt = found.candidates.prompt
+        texts.setdefault(prompt if isinstance(prompt, str) else prompt[-1].content)
+        for text in found.candidates.responses:
             texts.setdefault(text)
     lengths = [len(ids) for ids in policy.encode_prompts(list(texts), max_new_tokens=0)]
     nearest = sorted(zip(texts, lengths, strict=True), key=lambda one: (abs(one[1] - tokens), one[0]))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guerdon.quickstart.events import QuickstartEvents
     from guerdon.quickstart.run import run_quickstart
     from guerdon.rewards.load import load_scorer
+    from guerdon.rewards.score_rows import score_rows
     from guerdon.rewards.scoring import score_texts
     from guerdon.train.config import TrainConfig
     from guerdon.types import (
@@ -67,6 +68,7 @@ __all__ = [
     "load_rows",
     "load_scorer",
     "run_quickstart",
+    "score_rows",
     "score_texts",
 ]
 
@@ -81,6 +83,7 @@ _HOMES = {
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
     "run_quickstart": "guerdon.quickstart.run",
+    "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
 }
 """Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from guerdon.cli.main import main
-from guerdon.cli.progress import clock, figures_line, terminal, text_progress, training_progress, watch
+from guerdon.cli.progress import clock, figures_line, terminal, text_progress, training_progress
 from guerdon.cli.train import default_folder, summary
 from guerdon.data.write import write_rows
 from guerdon.train.config import TrainConfig
@@ -163,19 +162,6 @@ def test_figures_that_are_not_known_are_left_out() -> None:
     assert figures_line({"step": 1, "steps": 9}) == ""
     assert figures_line({"eval_accuracy": 0.5, "seconds_left": 0.0}) == "held out 0.500"
     assert [clock(seconds) for seconds in (0, 59.6, 3661)] == ["0:00", "1:00", "1:01:01"]
-
-
-def test_scorer_without_a_counter_is_said_to_have_none() -> None:
-    class Counting:
-        on_progress: Callable[[int], None] = print
-
-    counting = Counting()
-    with watch(counting, len) as counts:
-        assert counts
-        assert counting.on_progress is len
-    assert counting.on_progress is print, "a bar that has ended is told nothing more"
-    with watch(object(), print) as counts:
-        assert not counts
 
 
 def test_warnings_appear_once_and_cleanly(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Candidates: from a policy, kept as they come; from files of several layouts."""
+"""Candidates from a policy, kept as they come."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from guerdon.data.requests import read_prompts
 from guerdon.errors import DataError, OutputError, TextError
-from guerdon.optimize.candidates import read_candidates, sample_candidates
-from guerdon.types import Candidates, Message, Origin, Prompt
+from guerdon.optimize.candidates import sample_candidates
+from guerdon.types import Candidates, Origin, Prompt
 
 REQUESTS = [Candidates(prompt=f"p{i}", reference="r" if i else None, origin=Origin("x.jsonl", i + 1)) for i in range(3)]
 
@@ -75,56 +74,3 @@ def test_a_prompt_that_is_too_long_is_named_by_its_line(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"^x\.jsonl:2: too long$"):
         sample_candidates(REQUESTS, refuse, tmp_path / "kept.jsonl")
-
-
-def test_responses_of_one_prompt_are_joined(tmp_path: Path) -> None:
-    source = lines(
-        tmp_path / "in.jsonl",
-        {"prompt": "p", "responses": ["a", "b"], "scores": [1, 2]},
-        {"prompt": "p", "response": "c", "score": 3, "reference": "r"},
-        {"prompt": "p", "response": "b", "score": 5},
-        {"prompt": "p", "response": "d", "score": 4, "reference": "r", "group": "g"},
-        {"prompt": "alone", "response": "x"},
-        {"prompt": "q", "chosen": "x", "rejected": "y"},
-    )
-    plain, referenced, pair = read_candidates(source)
-    assert (plain.responses, plain.scores, plain.reference) == (("a", "b"), (1.0, 2.0), None)
-    assert (referenced.responses, referenced.scores, referenced.reference) == (("c", "d"), (3.0, 4.0), "r")
-    assert (pair.responses, pair.scores) == (("x", "y"), None)
-
-
-def test_a_file_with_nothing_to_pick_from_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no prompt has two responses to pick from"):
-        read_candidates(lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"}))
-
-
-def test_prompts_are_read_from_whatever_has_them(tmp_path: Path) -> None:
-    turn = {"role": "user", "content": "q"}
-    source = lines(
-        tmp_path / "in.jsonl",
-        {"prompt": "p", "reference": "r", "group": "g"},
-        {"prompt": "p", "chosen": "a", "rejected": "b"},
-        {
-            "chosen": [turn, {"role": "assistant", "content": "a"}],
-            "rejected": [turn, {"role": "assistant", "content": "b"}],
-        },
-        {"instruction": "do", "input": "this"},
-    )
-    found = read_prompts(source)
-    assert [request.prompt for request in found] == ["p", (Message("user", "q"),), "do\n\nthis"]
-    assert (found[0].reference, found[0].group, found[0].origin) == ("r", "g", Origin(source, 1))
-    assert [request.demonstration for request in found] == ["r", "a", None]
-    assert (
-        len(read_prompts("starter:test")) == len({str(request.prompt) for request in read_prompts("starter:test")}) > 20
-    )
-    code = next(request for request in read_prompts("starter:test:en") if request.reference)
-    assert "assert" in code.reference, "unit tests are for scorers, and no answer to learn"
-    assert "assert" not in code.demonstration
-
-
-def test_rows_without_a_prompt_are_listed(tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", {"prompt": "p"}, {"x": 1}, 3)
-    with pytest.raises(DataError, match=r"2 of 3 rows cannot be used") as caught:
-        read_prompts(source)
-    assert f"{source}:2:" in str(caught.value)
-    assert f"{source}:3:" in str(caught.value)

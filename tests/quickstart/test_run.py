@@ -76,9 +76,9 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert trained["rows"] == 20
     scores = [json.loads(line) for line in (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["chosen"] for row in scores] == [row.chosen for row in test]
-    assert all(isinstance(row["score_rejected"], float) for row in scores)
+    assert all(isinstance(row["reward_rejected"], float) for row in scores)
     evaluation = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
-    right = np.mean([row["score_chosen"] > row["score_rejected"] for row in scores])
+    right = np.mean([row["reward_chosen"] > row["reward_rejected"] for row in scores])
     found = evaluation["sections"][0]["overall"]["systems"]["model"]
     assert found["metrics"]["accuracy"]["point"] == pytest.approx(right)
     assert evaluation["seen"] == {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
-from guerdon.errors import ConfigError, OutputError
+from guerdon.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,13 +155,19 @@ def _candidates(
     pick: _Pick, out: Path, console: Console, *, device: str | None, trust_remote_code: bool
 ) -> list[Candidates]:
     from guerdon.cli.progress import text_progress
-    from guerdon.optimize.candidates import read_candidates, sample_candidates
+    from guerdon.data.candidates import read_candidates
+    from guerdon.optimize.candidates import sample_candidates
 
     if pick.policy is None:
         candidates = read_candidates(pick.data)
+        if all(len(one.responses) < 2 for one in candidates):
+            raise DataError(
+                f"{pick.data}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several "
+                "rows to a prompt; or name a --policy that answers the prompts"
+            )
         _claim(out, pick)
         return candidates
-    from guerdon.data.requests import read_prompts
+    from guerdon.data.candidates import read_prompts
     from guerdon.policy.decode import Sampling
 
     requests = read_prompts(pick.data)

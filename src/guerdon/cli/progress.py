@@ -142,20 +142,6 @@ class _TextLines:
             self._console.print(f"{self._what}: {self._done:,}{self._of} texts, {rate:.1f} texts/s")
 
 
-@contextmanager
-def watch(scorer: object, advance: Callable[[int], None]) -> Iterator[bool]:
-    """Lets a scorer that counts its texts report them to `advance` for a while; says whether it does."""
-    before = getattr(scorer, "on_progress", None)
-    if before is None:
-        yield False
-        return
-    scorer.on_progress = advance  # type: ignore[attr-defined]
-    try:
-        yield True
-    finally:
-        scorer.on_progress = before  # type: ignore[attr-defined]
-
-
 def clock(seconds: float) -> str:
     """Minutes and seconds, with hours where there are some."""
     minutes, rest = divmod(round(seconds), 60)

@@ -52,7 +52,7 @@ def rl(
     if find_spec("ray") is None:
         raise MissingExtraError("guerdon optimize rl", "ray[rllib]", "rl")
     with terminal() as console:
-        from guerdon.data.requests import read_prompts
+        from guerdon.data.candidates import read_prompts
         from guerdon.optimize.rl.run import train_rl
         from guerdon.rewards.load import RULES
 

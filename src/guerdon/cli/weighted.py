@@ -38,7 +38,7 @@ def weighted(
     from guerdon.cli.progress import terminal, training_progress
 
     with terminal() as console:
-        from guerdon.data.requests import read_prompts
+        from guerdon.data.candidates import read_prompts
         from guerdon.optimize.weighted import train_weighted
 
         reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code).load()

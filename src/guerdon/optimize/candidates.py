@@ -1,17 +1,15 @@
-"""Several responses to each prompt, to pick from: sampled by a policy, or read from a file."""
+"""Several responses to each prompt, sampled by a policy."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from guerdon.data.requests import Request, read_requests
-from guerdon.errors import DataError, OutputError, TextError
+from guerdon.errors import OutputError, TextError
 from guerdon.files import output_error
-from guerdon.types import Candidates, Prompt, prompt_text
+from guerdon.types import Candidates, Prompt
 
 Answering = Callable[[Sequence[Prompt], Collection[int]], Iterator[tuple[int, list[str]]]]
 """Prompts, and which of them are done -> (index, responses) of each other prompt, in any order."""
@@ -70,54 +68,3 @@ def _read_kept(kept: Path, prompts: int) -> dict[int, list[str]]:
     if any(not 0 <= index < prompts for index in said):
         raise OutputError(f"{kept} belongs to other prompts. Fix: remove it, or choose another --out")
     return said
-
-
-def read_candidates(source: str) -> list[Candidates]:
-    """The responses that a file holds, by prompt (and reference, where there is one).
-
-    Args:
-        source: rows with `responses`, or several rows to one prompt; judged or not. A column `score` (or `scores`)
-            is what the data thinks of them.
-
-    Raises:
-        DataError: a row cannot be used, or no prompt has two responses.
-    """
-    found: dict[tuple[str, str | None], list[Candidates]] = {}
-    for request in read_requests(source):
-        one = Candidates(
-            prompt=request.prompt,
-            responses=request.texts,
-            scores=_scores(request),
-            reference=request.reference,
-            group=request.group,
-            origin=request.origin,
-        )
-        found.setdefault((prompt_text(request.prompt), request.reference), []).append(one)
-    joined = [_joined(parts) for parts in found.values()]
-    several = [one for one in joined if len(one.responses) > 1]
-    if not several:
-        raise DataError(
-            f"{source}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several rows to "
-            "a prompt; or name a --policy that answers the prompts"
-        )
-    return several
-
-
-def _scores(request: Request) -> tuple[float, ...] | None:
-    value = request.record.get("score") if len(request.texts) == 1 else request.record.get("scores")
-    values = value if isinstance(value, list) else [value]
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values)
-    return tuple(map(float, values)) if numbers and len(values) == len(request.texts) else None
-
-
-def _joined(parts: Iterable[Candidates]) -> Candidates:
-    """Candidates of one prompt as one; of equal texts the first stays."""
-    first, *_ = parts = list(parts)
-    given: dict[str, float] | None = {}
-    for part in parts:
-        for place, response in enumerate(part.responses):
-            if given is not None:
-                given = None if part.scores is None else given | {response: given.get(response, part.scores[place])}
-    responses = tuple(dict.fromkeys(response for part in parts for response in part.responses))
-    scores = None if given is None else tuple(given[response] for response in responses)
-    return replace(first, responses=responses, scores=scores)

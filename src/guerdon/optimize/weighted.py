@@ -221,7 +221,7 @@ def train_weighted(
 
     Args:
         scorer: the reward.
-        requests: prompts, with good answers where the data has them (`guerdon.data.requests.read_prompts`).
+        requests: prompts, with good answers where the data has them (`guerdon.data.candidates.read_prompts`).
         out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
         config: how to train.
         resume: go on from the last checkpoint in `out`.

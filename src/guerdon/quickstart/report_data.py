@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from guerdon.data.requests import read_requests
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
 from guerdon.evaluate.systems import ask_scorer
 from guerdon.evaluate.tables import tables_of
 from guerdon.explain.occlusion import occlude
-from guerdon.files import atomic_write
 from guerdon.metrics import Floats
 from guerdon.quickstart.report_page import ExplainedExample, TokenCoverage
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.quickstart.workload import UNREADABLE_ROW, unread_share
-from guerdon.rewards.scoring import score_texts
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Prompt, Scorer, response_texts
 
@@ -68,18 +62,6 @@ def _coverage(reward: TransformerReward, texts: Sequence[tuple[Prompt, str]]) ->
     encoded = reward.encode([prompt for prompt, _ in texts], [text for _, text in texts])
     unknown = encoded.unknown / encoded.total if encoded.total else 0.0
     return TokenCoverage(len(texts), unknown, encoded.prompts_cut, encoded.responses_cut)
-
-
-def write_scores(scorer: Scorer, source: Path, out: Path) -> None:
-    """Writes the rows of a source with the reward of every response, JSON Lines; no reward is null."""
-    requests = list(read_requests(str(source)))
-    prompts = [request.prompt for request in requests for _ in request.texts]
-    rewards = iter(score_texts(scorer, prompts, [text for one in requests for text in one.texts]).values.tolist())
-    with atomic_write(out) as file:
-        for request in requests:
-            values = [None if math.isnan(reward) else reward for _, reward in zip(request.texts, rewards, strict=False)]
-            columns = {name: values[place] for name, place in request.columns.items()}
-            file.write(json.dumps({**request.record, **columns}, ensure_ascii=False) + "\n")
 
 
 def paired_rewards(scorer: Scorer, rows: Sequence[AnyRow]) -> tuple[Floats, Floats] | None:

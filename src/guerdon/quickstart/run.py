@@ -35,6 +35,7 @@ from guerdon.quickstart.workload import (
 )
 from guerdon.report.curves import read_curve
 from guerdon.rewards.cached import CachedScorer
+from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train.run import train
@@ -228,7 +229,7 @@ class _Run:
     def _score(self, scorer: CachedScorer) -> None:
         path = self.out / "scores.jsonl"
         with self._step("score", f"the responses to the unseen prompts, into {path}"):
-            report_data.write_scores(scorer, self.out / "test.jsonl", path)
+            score_rows(scorer, str(self.out / "test.jsonl"), path, column="reward")
 
     def _measure_policy(self, workload: Workload, reward: TransformerReward) -> PolicyGain | None:
         from guerdon.policy.model import Policy

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from guerdon.data.candidates import all_candidates, read_candidates
 from guerdon.data.files import iter_records
-from guerdon.data.requests import read_requests
 from guerdon.errors import DataError
 from guerdon.recipes.mutants import mutants
 from guerdon.rewards.rules import UnitTests
 from guerdon.types import AnyRow, Comparison, Origin, Prompt, Ranking, prompt_text
 
 logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +54,25 @@ def judged(source: str) -> list[Choice]:
     Raises:
         DataError: rows that cannot be used, or no prompt with two candidates.
     """
-    found: dict[str, list[tuple[str, float, str, float | None]]] = {}
-    about: dict[str, tuple[Prompt, str]] = {}
-    for request in read_requests(source):
-        key = prompt_text(request.prompt)
-        about.setdefault(key, (request.prompt, request.group))
-        scores = _numbers(request.record, "scores" if len(request.texts) > 1 else "score", len(request.texts))
-        if scores is None:
-            raise DataError(f"{request.origin}: a candidate needs the score that people gave it (column score, scores)")
-        given = _numbers(request.record, "bm25", len(request.texts))
-        system = str(request.record.get("system") or "")
-        for place, text in enumerate(request.texts):
-            found.setdefault(key, []).append((text, scores[place], system, given[place] if given else None))
     choices = []
-    for key, members in found.items():
-        distinct = {text: (value, system, base) for text, value, system, base in members}
-        values, systems, bases = zip(*distinct.values(), strict=True)
-        prompt, group = about[key]
-        known = all(base is not None for base in bases)
+    for one in read_candidates(source):
+        if one.scores is None or any(score != score for score in one.scores):
+            raise DataError(f"{one.origin}: a candidate needs the score that people gave it (column score, scores)")
+        place_of = {text: place for place, text in enumerate(one.responses)}
+
+        def distinct(values: Sequence[_T], places: Sequence[int] = tuple(place_of.values())) -> tuple[_T, ...]:
+            return tuple(values[place] for place in places) if values else ()
+
+        given = distinct(one.other_scores.get("bm25", ()))
         choices.append(
-            Choice(prompt, tuple(distinct), values, group, systems if any(systems) else (), bases if known else ())
+            Choice(
+                one.prompt,
+                tuple(place_of),
+                distinct(one.scores),
+                one.group,
+                distinct(one.systems),
+                given if all(value == value for value in given) else (),
+            )
         )
     return _several(choices, source)
 
@@ -83,8 +83,8 @@ def preferred(source: str) -> list[Choice]:
     Raises:
         DataError: rows that cannot be used.
     """
-    pairs = [request for request in read_requests(source) if {"chosen", "rejected"} <= request.record.keys()]
-    choices = [Choice(one.prompt, one.texts, (1.0, 0.0), one.group) for one in pairs]
+    pairs = [found.candidates for found in all_candidates(source) if found.columns == ("chosen", "rejected")]
+    choices = [Choice(one.prompt, one.responses, (1.0, 0.0), one.group) for one in pairs]
     return _several(choices, source)
 
 
@@ -146,13 +146,6 @@ def _problem(record: Mapping[str, Any], origin: Origin | None) -> tuple[str, str
             f"{origin}: not a programming problem; it needs prompt, code and test_list (MBPP), or prompt, "
             f"canonical_solution, test and entry_point (HumanEval); missing: {error}"
         ) from None
-
-
-def _numbers(record: Mapping[str, Any], column: str, count: int) -> list[float] | None:
-    value = record.get(column)
-    values = value if isinstance(value, list) else [value]
-    numbers = [float(one) for one in values if isinstance(one, int | float)]
-    return numbers if len(numbers) == len(values) == count else None
 
 
 def _several(choices: Sequence[Choice], source: str) -> list[Choice]:

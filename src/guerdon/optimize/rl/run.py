@@ -53,7 +53,7 @@ def train_rl(
 
     Args:
         scorer: the reward, or which one it is; from a `ScorerConfig` every runner loads its own.
-        requests: prompts (`guerdon.data.requests.read_prompts`).
+        requests: prompts (`guerdon.data.candidates.read_prompts`).
         out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
         config: how to train.
         validation: held-out prompts to watch the policy on (`guerdon.optimize.monitor`); the one at the peak is kept.

@@ -32,7 +32,6 @@ COMMON = TrainConfig(epochs=1, pairs_per_step=64, validation=0, overlong="cut")
 RECIPES = {
     "hard": replace(COMMON, soft_labels=False),
     "soft": COMMON,
-    "first token": replace(COMMON, pooling="first"),
     "native pooler": replace(COMMON, pooling="native"),
     "layer-wise rates": replace(COMMON, layer_decay=0.8, learning_rate=1e-4),
     "length balanced": replace(COMMON, balance_length=True),

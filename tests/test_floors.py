@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ PACKAGE = Path(guerdon.__file__).parent
 
 FLOORS: list[set[str]] = [
     {"types", "errors"},
-    {"losses", "metrics", "files", "cpu"},
+    {"losses", "metrics", "files", "cpu", "modeling_guerdon"},
     {"text"},
     {"data", "models"},
     {"packing", "hf"},
@@ -79,6 +79,83 @@ def faults(package: Path) -> list[str]:
             elif FLOOR[target] > FLOOR[unit]:
                 found.append(f"{name}:{line}: {unit} imports {target}, which stands higher")
     return found
+
+
+def at_import(path: Path, package: Path, modules: Collection[str]) -> set[str]:
+    """Which of the modules the import of a file imports: not those in functions or for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    here = [package.name, *path.relative_to(package).with_suffix("").parts]
+    found: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: -node.level] if node.level else []
+            module = ".".join(base + ([node.module] if node.module else []))
+            names = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else module for name in names}
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found & set(modules)
+
+
+def circles(package: Path) -> list[str]:
+    """Modules that import each other when they are imported, each circle once."""
+    modules = {
+        ".".join([package.name, *path.relative_to(package).with_suffix("").parts]).removesuffix(".__init__"): path
+        for path in package.rglob("*.py")
+    }
+    graph = {name: sorted(at_import(path, package, modules) - {name}) for name, path in modules.items()}
+    found: dict[frozenset[str], str] = {}
+    clean: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> None:
+        if name in way:
+            circle = way[way.index(name) :]
+            found.setdefault(frozenset(circle), " -> ".join([*circle, name]))
+        elif name not in clean:
+            for target in graph[name]:
+                visit(target, [*way, name])
+            clean.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return sorted(found.values())
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"a": "from guerdon import b", "b": "import guerdon.a"}, ["guerdon.a -> guerdon.b -> guerdon.a"]),
+        (
+            {
+                "a": "try:\n    from .b import x\nexcept ImportError:\n    pass",
+                "b": "from . import c",
+                "c": "from .a import y",
+            },
+            ["guerdon.a -> guerdon.b -> guerdon.c -> guerdon.a"],
+        ),
+        ({"a": "from .b import x", "b": "if TYPE_CHECKING:\n    from .a import y"}, []),
+        ({"a": "from .b import x", "b": "def f():\n    from .a import y"}, []),
+        ({"a": "from .c import x", "b": "from .c import x", "c": ""}, []),
+    ],
+)
+def test_planted_circle_is_caught(files: dict[str, str], found: list[str], tmp_path: Path) -> None:
+    package = tmp_path / "guerdon"
+    package.mkdir()
+    for name, code in files.items():
+        (package / f"{name}.py").write_text(code)
+    assert circles(package) == found
 
 
 def test_no_import_goes_up_or_sideways() -> None:

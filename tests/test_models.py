@@ -62,7 +62,7 @@ def test_local_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "my model").mkdir()
     assert resolve(str(tmp_path / "my model")) == str(tmp_path / "my model")
     monkeypatch.chdir(tmp_path)
-    assert resolve("./my model") == "./my model"
+    assert resolve("./my model") == str(tmp_path / "my model")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert resolve("~/my model") == str(tmp_path / "my model")
 

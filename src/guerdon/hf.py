@@ -65,8 +65,9 @@ def load_classifier(
     trust_remote_code: bool,
     *,
     new_head: bool,
+    revision: str | None = None,
 ) -> PreTrainedModel:
-    """Loads a sequence classifier.
+    """Loads a sequence classifier; one that Guerdon saved with modelling code without running that code.
 
     Args:
         path: folder or hub name.
@@ -74,6 +75,7 @@ def load_classifier(
         dtype: of the weights.
         trust_remote_code: run code that comes with the model.
         new_head: the checkpoint is a backbone, whose head is made new. Otherwise every weight must be there.
+        revision: commit of a model on the hub.
 
     Raises:
         ModelError: not found, or not a model that Transformers can classify with.
@@ -88,17 +90,25 @@ def load_classifier(
             "id2label": dict(enumerate(attributes)),
             "label2id": {name: index for index, name in enumerate(attributes)},
         }
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "use_safetensors": True,  # a model is never unpickled
+        "output_loading_info": True,
+        "trust_remote_code": trust_remote_code,
+        "ignore_mismatched_sizes": new_head,  # a head for other labels is replaced; all else is checked below
+        "revision": revision,
+    }
     try:
         with quiet():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                path,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,  # a model is never unpickled
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-                ignore_mismatched_sizes=new_head,  # a head for other labels is replaced; all else is checked below
-                **labels,
-            )
+            wrapper = _guerdon_config(path, revision)
+            if wrapper is None:
+                model, info = AutoModelForSequenceClassification.from_pretrained(path, **options, **labels)
+            else:
+                from guerdon.modeling_guerdon import GuerdonReward
+
+                wrapper.classifier.update(labels)
+                wrapped, info = GuerdonReward.from_pretrained(path, config=wrapper, **options)
+                model = wrapped.reward
     except Exception as error:
         raise ModelError(f"cannot load {path!r} as a sequence classifier: {_first_line(error)}") from error
     missing = unread_weights(info)
@@ -117,6 +127,18 @@ def load_classifier(
     return cast("PreTrainedModel", model)
 
 
+def _guerdon_config(path: str, revision: str | None) -> Any:
+    """The configuration of a model that Guerdon saved with modelling code; None for any other."""
+    from transformers import PreTrainedConfig
+
+    values, _ = PreTrainedConfig.get_config_dict(path, revision=revision)
+    if values.get("model_type") != "guerdon-reward":
+        return None
+    from guerdon.modeling_guerdon import GuerdonRewardConfig
+
+    return GuerdonRewardConfig.from_dict(values)
+
+
 def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """Loads a tokenizer. Raises ModelError."""
     from transformers import AutoTokenizer
@@ -131,8 +153,15 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
     return cast("PreTrainedTokenizerBase", tokenizer)
 
 
-def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
-    """Wraps a model so that adapters on its linear layers, and its whole head, are trained."""
+def add_lora(model: PreTrainedModel, lora: Lora, *, whole_path: bool) -> torch.nn.Module:
+    """Wraps a model so that adapters on its linear layers, and its whole head, are trained.
+
+    Args:
+        model: a sequence classifier.
+        lora: rank and size of the adapters.
+        whole_path: train and save whatever lies between backbone and head as well. A backbone may lack those weights;
+            they are then random, and other ones wherever the base is loaded again.
+    """
     from peft import LoraConfig, TaskType, get_peft_model
 
     config = LoraConfig(
@@ -141,7 +170,7 @@ def add_lora(model: PreTrainedModel, lora: Lora) -> torch.nn.Module:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules="all-linear",
-        modules_to_save=head_names(model),
+        modules_to_save=[*head_names(model), *(between(model) if whole_path else ())],
     )
     with quiet():
         return get_peft_model(model, config)
@@ -193,7 +222,7 @@ def save_model(model: torch.nn.Module, folder: Path) -> None:
             model.save_pretrained(folder)  # type: ignore[operator]
             return
         name = model.active_adapter
-        model.save_pretrained(str(folder), selected_adapters=[name])
+        model.save_pretrained(str(folder), selected_adapters=[name], save_embedding_layers=False)
         if name != "default":  # PEFT puts it into a folder of that name
             for file in (folder / name).iterdir():
                 file.replace(folder / file.name)
@@ -208,6 +237,16 @@ def _first_line(error: Exception) -> str:
 def head_names(model: PreTrainedModel) -> list[str]:
     """Names of the head's submodules on this model; empty if it has none that we know."""
     return [name for name in HEAD_NAMES if isinstance(getattr(model, name, None), torch.nn.Module)]
+
+
+def between(model: PreTrainedModel) -> dict[str, torch.nn.Module]:
+    """The modules with weights between backbone and head, by name: poolers, dense layers."""
+    used = {model.base_model_prefix, *head_names(model)}
+    children = {name: part for name, part in model.named_children() if name not in used}
+    pooler = getattr(getattr(model, model.base_model_prefix), "pooler", None)
+    if pooler is not None:
+        children["pooler"] = pooler
+    return {name: part for name, part in children.items() if any(True for _ in part.parameters())}
 
 
 def unread_weights(info: dict[str, Any]) -> list[str]:

@@ -9,11 +9,14 @@ Two small models come as Python packages, so that everything runs where no hub i
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +56,7 @@ def resolve(name: str) -> str:
         name: `minilm`, `smollm2`, a local folder (`~` is expanded), or a hub name (`owner/name`).
 
     Returns:
-        The path of a folder, or the hub name as it was given.
+        The absolute path of a folder, or the hub name as it was given.
 
     Raises:
         MissingExtraError: the package of an offline model is not installed.
@@ -66,7 +69,7 @@ def resolve(name: str) -> str:
         return str(_smollm2_folder())
     path = os.path.expanduser(name)
     if os.path.isdir(path):
-        return path
+        return os.path.abspath(path)
     if os.path.exists(path):
         raise ModelError(f'The model "{name}" is a file. Fix: give the folder that holds it and its config.json')
     if _HUB_NAME.fullmatch(name):
@@ -75,6 +78,73 @@ def resolve(name: str) -> str:
         f'There is no model "{name}": no such folder, and no possible hub name. '
         f"Fix: give a folder, a hub name (owner/name), or one of {', '.join(OFFLINE_MODELS)}"
     )
+
+
+def model_folder(path: str, revision: str | None = None) -> Path:
+    """The folder that holds a model's files: a local one, or where the hub's cache keeps a model that was loaded.
+
+    Args:
+        path: what `resolve` gave.
+        revision: of a model on the hub.
+
+    Raises:
+        ModelError: the hub's cache does not hold it.
+    """
+    if os.path.isdir(path):
+        return Path(path)
+    from transformers.utils.hub import cached_file
+
+    try:
+        found = cached_file(path, "config.json", revision=revision, local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"the files of {path!r} are not in the hub's cache: {' '.join(str(error).split())}") from error
+    return Path(str(found)).parent
+
+
+def weights_digest(folder: Path, *, others: Iterable[str] = ()) -> str:
+    """Hex digest by which a model is told from another one, cheap for large models too.
+
+    It covers the configuration, and of each safetensors file the names, types and shapes of all tensors and the first
+    and last `_SLICE` bytes of each. Training moves practically all numbers of a tensor, so it shows; a hand that edits
+    the middle of a tensor does not.
+
+    Args:
+        folder: in HF layout.
+        others: names of further files that are covered whole, where they are there.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        told = {name: value for name, value in config.items() if name not in _CONFIG_NOISE}
+        digest.update(json.dumps(told, sort_keys=True).encode())
+        for path in sorted(folder.glob("*.safetensors")):
+            _digest_tensors(path, digest)
+        for name in sorted(others):
+            if (folder / name).is_file():
+                digest.update(name.encode() + (folder / name).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the model in {folder} cannot be read: {error}") from error
+    return digest.hexdigest()
+
+
+_CONFIG_NOISE = {"_name_or_path", "transformers_version"}
+_SLICE = 256
+
+
+def _digest_tensors(path: Path, digest: hashlib._Hash) -> None:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        for name, tensor in sorted(header.items()):
+            begin, end = tensor["data_offsets"]
+            digest.update(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
+            for place in (begin, max(begin, end - _SLICE)):
+                file.seek(8 + size + place)
+                digest.update(file.read(min(_SLICE, end - begin)))
 
 
 def cache_folder() -> Path:

@@ -160,7 +160,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "text for a number": (["--epochs", "many"], "many"),
     "max_length beyond the model": (["--max-length", "100000"], "max_length"),
     "pooling that does not fit": (["--pooling", "last", "--backbone", "{llama}", "--lora-rank", "-1"], "lora-rank"),
-    "first token of a decoder": (["--pooling", "first", "--backbone", "{llama}"], "decoder"),
+    "mean of a decoder": (["--pooling", "mean", "--backbone", "{llama}"], "decoder"),
     "group column that is not there": (["--group", "topic"], "topic"),
     "broken regular expression": (["--group", "prompt", "--group-regex", "("], "("),
     "policy without references": (["--policy", "{llama}", "--objective", "bradley-terry"], "reference"),

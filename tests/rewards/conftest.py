@@ -11,6 +11,12 @@ SHARING = ["tiny_llama", "tiny_qwen"]
 SLIDING = ["tiny_sliding", "tiny_gemma_like"]
 
 
+@pytest.fixture(autouse=True)
+def _own_contract_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contracts that are inferred for models of other origin stay out of the user's cache."""
+    monkeypatch.setenv("GUERDON_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def texts() -> tuple[list[Prompt], list[str]]:
     """Prompts and responses, parallel."""

@@ -42,11 +42,10 @@ def batch_of(reward: TransformerReward, texts: Texts, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("pooling", ["native", "first"])
 def test_the_score_is_that_of_the_whole_layer(
-    name: str, pooling: Any, attention: str, texts: Texts, computed: list[int], monkeypatch: pytest.MonkeyPatch
+    name: str, attention: str, texts: Texts, computed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reward = TransformerReward.create(name, pooling=pooling)
+    reward = TransformerReward.create(name, pooling="native")
     reward.net.classifier.set_attn_implementation(attention)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # so that nothing is left to rounding
     reward.net.double().eval()
@@ -64,19 +63,18 @@ def test_the_score_is_that_of_the_whole_layer(
 
 
 def test_what_reads_every_token_gets_every_token(name: str, texts: Texts, computed: list[int]) -> None:
-    reward = TransformerReward.create(name, pooling="first")
+    reward = TransformerReward.create(name, pooling="native")
     reward.net.eval()
     with torch.no_grad():
-        left = batch_of(reward, texts, left=True)
-        reward.net(**left)  # the first token is not in column 0
+        batch = batch_of(reward, texts)
+        reward.net.classifier(batch["input_ids"], batch["attention_mask"])  # not through the reward
         reward.net.pooling = "mean"
-        reward.net(**batch_of(reward, texts))
-        reward.net.classifier(left["input_ids"], left["attention_mask"])  # not through the reward
+        reward.net(**batch)
     assert 1 not in computed
 
 
 def test_copies_and_adapters_compute_with_their_own_weights(name: str, texts: Texts) -> None:
-    reward = TransformerReward.create(name, pooling="first", lora=Lora(rank=2))
+    reward = TransformerReward.create(name, pooling="native", lora=Lora(rank=2))
     reward.net.eval()
     twin = copy.deepcopy(reward.net)
     with torch.no_grad():

@@ -105,7 +105,7 @@ def test_unreadable_text_and_cut_prompts_are_logged(tiny_bert: str, caplog: pyte
     [
         ("tiny_llama", {"pooling": "mean"}, "does not fit a decoder"),
         ("tiny_bert", {"max_length": 129}, "between 4 and 128"),
-        ("tiny_llama", {"pooling": "first", "max_length": 2}, "pooling.*max_length"),
+        ("tiny_llama", {"pooling": "native", "max_length": 2}, "pooling.*max_length"),
     ],
 )
 def test_what_does_not_fit_the_backbone_is_refused(
@@ -288,6 +288,22 @@ def foreign(folder: str, target: Path, **changes: Any) -> Path:
     return target
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_foreign_model_that_is_trained_again_gets_a_new_contract(
+    tiny_bert: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = foreign(tiny_bert, tmp_path / "foreign")
+    first = TransformerReward.load(target)
+    edit_weights(target / "model.safetensors", classifier=torch.randn_like)
+    caplog.clear()
+    second = TransformerReward.load(target)
+    assert second.contract.head_sha256 != first.contract.head_sha256
+    assert "inferred" in caplog.text
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_foreign_model_gives_its_own_logits(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -295,6 +311,7 @@ def test_a_foreign_model_gives_its_own_logits(
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     target = foreign(request.getfixturevalue(name), tmp_path / "foreign")
+    before = files_of(target)
     reward = TransformerReward.load(target)
     assert "no score contract; inferred" in caplog.text
     model = AutoModelForSequenceClassification.from_pretrained(target).eval()
@@ -312,6 +329,7 @@ def test_a_foreign_model_gives_its_own_logits(
     again = TransformerReward.load(target)  # the contract is kept
     assert again.contract == reward.contract
     assert caplog.text == ""
+    assert files_of(target) == before, "nothing is written beside what is not ours"
 
 
 def test_a_model_of_several_labels_is_not_guessed_at(tiny_bert: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ TEMPLATE_DATE = "2024-07-26"
 """The day that Llama 3's templates write where there is no clock."""
 
 Rendering = Literal["pair", "chat", "plain"]
-Pooling = Literal["native", "first", "mean", "last"]
+Pooling = Literal["native", "mean", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class ScoreContract:
     """`pair`: prompt and response as the two segments of an encoder; `chat`: the tokenizer's chat template with the
     response as the assistant's turn; `plain`: prompt, blank line, response."""
     pooling: Pooling
-    """Where the score is read: `native` the model's own classification path, `first` token, `mean` of all tokens, or
-    the `last` token, found from the sequence's own length and never by looking for the padding id."""
+    """Where the score is read: `native` the model's own classification path, the `mean` of all tokens, or the `last`
+    token, found from the sequence's own length and never by looking for the padding id."""
     max_length: int
     """Tokens a sequence may have; the prompt is cut from its left to fit."""
     ends_with_eos: bool
@@ -62,7 +62,13 @@ class ScoreContract:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the weights and the arithmetic; the head is always float32."""
     base: str = ""
-    """Where the weights are those of a LoRA adapter: the model it sits on."""
+    """Where the weights are those of a LoRA adapter: the model it sits on. The name of an offline model or of one on
+    the hub, or a path relative to the folder of this file, which begins with a dot."""
+    base_revision: str = ""
+    """The commit of a base on the hub."""
+    base_sha256: str = ""
+    """Of the base's configuration and weights, see `guerdon.models.weights_digest`: on another base the adapter would
+    give other scores."""
     backbone: str = ""
     """What training started from."""
     head_sha256: str = ""

@@ -144,19 +144,21 @@ def _imported(spec: str) -> Scorer:
 
 def _members(folder: Path, card: dict[str, Any], config: ScorerConfig) -> list[TransformerReward]:
     """Members of an ensemble. LoRA members of one base share its weights in memory."""
+    from guerdon.rewards.base_model import read_contract
     from guerdon.rewards.transformer import TransformerReward
 
     members: list[TransformerReward] = []
     shared: dict[str, TransformerReward] = {}
     for name in card["members"]:
         path = folder / name
-        contract = ScoreContract.from_dict(read_card(path)["contract"])
-        if contract.base not in shared:
+        contract = read_contract(path)
+        base = f"{contract.base} {contract.base_sha256}"
+        if base not in shared:
             member = TransformerReward.load(path, **config._options())
             if contract.base:
-                shared[contract.base] = member
+                shared[base] = member
         else:
-            member = _beside(shared[contract.base], path, contract, config)
+            member = _beside(shared[base], path, contract, config)
         members.append(member)
     if not members:
         raise ContractError(f"{folder} is an ensemble without members")
@@ -166,7 +168,8 @@ def _members(folder: Path, card: dict[str, Any], config: ScorerConfig) -> list[T
 def _beside(first: TransformerReward, path: Path, contract: ScoreContract, config: ScorerConfig) -> TransformerReward:
     """A further adapter on the backbone that `first` has loaded already."""
     from guerdon import hf
-    from guerdon.rewards.transformer import TransformerReward, check_contract
+    from guerdon.rewards.infer import check_contract
+    from guerdon.rewards.transformer import TransformerReward
 
     model = hf.load_adapter(first.net.model, path, name=path.name)
     model.set_adapter(path.name)  # type: ignore[operator]

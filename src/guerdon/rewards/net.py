@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from guerdon.errors import ConfigError, ModelError
-from guerdon.hf import HEAD_NAMES, head_names, unwrap
+from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards import first_token
 from guerdon.rewards.contract import Pooling
@@ -30,10 +30,10 @@ class RewardNet(nn.Module):
         super().__init__()
         self.model = model
         self.pooling = pooling
-        self._may_skip = first_token.prepare(self.classifier)
+        self._reads_first = pooling == "native" and first_token.prepare(self.classifier)
         if pooling != "native":
             _head(self.classifier).float()
-            for module in _bypassed(self.classifier):
+            for module in between(self.classifier).values():  # our own pooling leaves them out
                 module.requires_grad_(False)  # DDP would wait for their gradients for ever
 
     @property
@@ -72,31 +72,24 @@ class RewardNet(nn.Module):
         """
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        with first_token.first_token_only() if self._reads_column_0(attention_mask) else nullcontext():
-            if self.pooling == "native":
+        if self.pooling == "native":
+            with first_token.first_token_only() if self._may_skip() else nullcontext():
                 logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
-                return cast("Tensor", logits[row].float())
-            if self.pooling == "last":
-                extra["use_cache"] = False  # encoders do not know the word
-            backbone = _backbone(self.classifier)
-            hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
-        pooled = self._pool(hidden, attention_mask, row, column).float()
-        with torch.autocast(pooled.device.type, enabled=False):  # bf16 here would tie close scores
-            return _apply_head(self.classifier, pooled)
+            return cast("Tensor", logits[row].float())
+        from guerdon.modeling_guerdon import apply_head, pooled
 
-    def _reads_column_0(self, attention_mask: Tensor) -> bool:
-        """Whether nothing but the first column of the last layer matters: to a score, not to a gradient's shape."""
-        if not self._may_skip or self.pooling not in ("native", "first") or torch.is_grad_enabled():
-            return False
-        return not self.training and (self.pooling == "native" or bool(attention_mask[:, 0].all()))
-
-    def _pool(self, hidden: Tensor, attention_mask: Tensor, row: Tensor, column: Tensor) -> Tensor:
         if self.pooling == "last":
-            return hidden[row, column]
-        if self.pooling == "first":
-            return hidden[row, attention_mask.int().argmax(dim=1)[row]]
-        weight = attention_mask.to(hidden.dtype).unsqueeze(2)
-        return ((hidden * weight).sum(dim=1) / weight.sum(dim=1))[row]
+            extra["use_cache"] = False  # encoders do not know the word
+        backbone = _backbone(self.classifier)
+        hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
+        last = self.pooling == "last"  # rows may hold several sequences: where each ends is known
+        states = hidden[row, column] if last else pooled(hidden, attention_mask, self.pooling)[row]
+        with torch.autocast(states.device.type, enabled=False):  # bf16 here would tie close scores
+            return apply_head(self.classifier, states.float())
+
+    def _may_skip(self) -> bool:
+        """Whether nothing but the first column of the last layer matters: to a score, not to a gradient's shape."""
+        return self._reads_first and not self.training and not torch.is_grad_enabled()
 
 
 def disable_dropout(module: nn.Module) -> None:
@@ -122,31 +115,19 @@ def _backbone(model: PreTrainedModel) -> nn.Module:
     return cast("nn.Module", getattr(model, model.base_model_prefix))
 
 
-def _bypassed(model: PreTrainedModel) -> list[nn.Module]:
-    """Modules between backbone and head that our own pooling leaves out."""
-    used = {model.base_model_prefix, head_names(model)[0]}
-    between = [module for name, module in model.named_children() if name not in used]
-    pooler = getattr(_backbone(model), "pooler", None)
-    return between if pooler is None else [*between, pooler]
-
-
-def _apply_head(model: PreTrainedModel, pooled: Tensor) -> Tensor:
-    """Logits (n, k) from pooled states (n, hidden)."""
-    head = _head(model)
-    dropout = getattr(model, "dropout", None)
-    if isinstance(dropout, nn.Dropout):
-        pooled = dropout(pooled)
-    # RoBERTa-like heads are small networks that take the whole sequence and read its first position.
-    takes_sequence = not isinstance(_active(head), nn.Linear)
-    return cast("Tensor", head(pooled.unsqueeze(1) if takes_sequence else pooled))
-
-
 def _active(module: nn.Module) -> nn.Module:
     """The module itself, or the trained copy that PEFT keeps of it (`modules_to_save`)."""
     copies = getattr(module, "modules_to_save", None)
     if isinstance(copies, nn.ModuleDict):
         return copies[module.active_adapter]  # type: ignore[index]
     return module
+
+
+def output_layer(model: PreTrainedModel) -> nn.Linear | None:
+    """The layer that gives the logits and nothing after it; None where the head is none that we know."""
+    heads = [_active(getattr(model, name)) for name in head_names(model)[:1]]
+    layers = [part for head in heads for part in head.modules() if isinstance(part, nn.Linear)]
+    return layers[-1] if layers else None
 
 
 def head_sha256(model: PreTrainedModel) -> str:

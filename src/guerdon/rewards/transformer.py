@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -17,36 +16,25 @@ import torch
 
 from guerdon import hf, packing
 from guerdon.cpu import map_on_cores
-from guerdon.errors import ConfigError, ContractError, ModelError
-from guerdon.files import staged
 from guerdon.hf import Lora, head_names
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
 from guerdon.packing import Batch, Tokens
-from guerdon.rewards.contract import (
-    FILE_NAME,
-    Pooling,
-    ScoreContract,
-    contract_dict,
-    read_card,
-    text_sha256,
-    write_card,
-)
+from guerdon.rewards.base_model import load_base, read_contract, record_base
+from guerdon.rewards.contract import FILE_NAME, Pooling, ScoreContract
 from guerdon.rewards.encode import Encoded, Encoder
-from guerdon.rewards.net import RewardNet, head_sha256, is_decoder, shares_prefixes, takes_positions, window
-from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
+from guerdon.rewards.infer import adopted_contract, check_contract, choose_padding, infer_contract
+from guerdon.rewards.net import RewardNet, shares_prefixes, takes_positions
+from guerdon.rewards.saving import fold_units, write_reward
 from guerdon.types import Dtype, Overlong, Prompt, prompt_text
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
 _backbone_locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
 """Which adapter computes is a state of the backbone that adapters share: one at a time."""
-
-DEFAULT_MAX_LENGTH = 2048
-"""Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
 
 
 class TransformerReward:
@@ -124,6 +112,8 @@ class TransformerReward:
         model = hf.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
         tokenizer = hf.load_tokenizer(path, trust_remote_code)
         contract = infer_contract(model, tokenizer, pooling=pooling, max_length=max_length)
+        if contract.pooling == "last":
+            contract = choose_padding(model, tokenizer, contract, may_grow=lora is None)
         contract = dataclasses.replace(
             contract,
             attributes=tuple(attributes),
@@ -132,9 +122,12 @@ class TransformerReward:
             scale=(1.0,) * len(attributes),
             dtype=dtype,
             backbone=backbone,
-            base=backbone if lora else "",
         )
-        return cls(hf.add_lora(model, lora) if lora else model, tokenizer, contract, overlong=overlong)
+        if lora is None:
+            return cls(model, tokenizer, contract, overlong=overlong)
+        contract = record_base(contract, backbone)
+        adapted = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
+        return cls(adapted, tokenizer, contract, overlong=overlong)
 
     @classmethod
     def load(
@@ -162,16 +155,11 @@ class TransformerReward:
         path = resolve(str(name))
         folder = Path(path)
         if (folder / FILE_NAME).exists():
-            card = read_card(folder)
-            if card["kind"] != "transformer":
-                raise ContractError(f"{folder} is of kind {card['kind']!r}; load it with guerdon.load_scorer")
-            contract = ScoreContract.from_dict(card["contract"])
-            model, tokenizer = _load_parts(folder, contract, trust_remote_code)
-            check_contract(contract, model, tokenizer, str(folder))
+            model, tokenizer, contract = _load_parts(folder, trust_remote_code)
         else:
             model = hf.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
             tokenizer = hf.load_tokenizer(path, trust_remote_code)
-            contract = _adopt(model, tokenizer, folder, str(name))
+            contract = adopted_contract(model, tokenizer, path, str(name))
         reward = cls(model, tokenizer, contract, overlong=overlong)
         reward.folder = folder
         reward.to(device, dtype)
@@ -293,130 +281,50 @@ class TransformerReward:
         training: dict[str, Any] | None = None,
         merge: bool = False,
         training_prompts: Iterable[Prompt] = (),
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Writes weights (safetensors), tokenizer and `guerdon.json`; each file whole or not at all.
+        """Writes weights (safetensors), tokenizer, `guerdon.json` and a model card; each file whole or not at all.
+
+        Shift and scale move into the head's weights, here and in the file, so that plain Transformers gives the same
+        scores; where it cannot, the folder holds the code that does and plain loading fails, see `rewards.saving`.
 
         Args:
             folder: created if need be.
             training: the training configuration, kept for the record.
             merge: fold LoRA adapters into the weights, so that the folder stands alone.
             training_prompts: the prompts of the training rows; their hashes are kept, see `rewards.training_data`.
+            metrics: what was measured on held-out rows, by name, for the model card.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        model, contract = self.net.model, self.contract
         self._activate()
+        model, contract = self.net.model, self.contract
         if merge and contract.base:
-            model, contract = hf.merged(model), dataclasses.replace(contract, base="")
-        contract = dataclasses.replace(contract, head_sha256=head_sha256(hf.unwrap(model)), versions=_versions())
-        with staged(folder) as stage:
-            hf.save_model(model, stage)
-            self.tokenizer.save_pretrained(stage)
-            if prompts := TrainingPrompts.of(training_prompts):
-                write_training_prompts(stage, prompts)
-            write_card(stage, "transformer", {"contract": contract_dict(contract), "training": training or {}})
-            # Transformers would read an adapter that an earlier model left here on top of our weights.
-            stale = [name for name in (*hf.WEIGHT_FILES, PROMPTS_FILE) if not (stage / name).exists()]
-            for name in (FILE_NAME, *stale):
-                (Path(folder) / name).unlink(missing_ok=True)
-
-
-def infer_contract(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    pooling: Pooling | None = None,
-    max_length: int | None = None,
-) -> ScoreContract:
-    """The contract that a backbone calls for.
-
-    Raises:
-        ConfigError: `pooling` or `max_length` does not fit the model.
-    """
-    decoder = is_decoder(model)
-    limit = window(model, tokenizer.model_max_length)
-    wanted = pooling or ("last" if decoder else "mean" if head_names(model) else "native")
-    faults = []
-    if decoder and wanted != "last":
-        faults.append(
-            f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last"
+            model = hf.merged(model)
+            contract = dataclasses.replace(contract, base="", base_revision="", base_sha256="")
+        contract = fold_units(model, contract)
+        if model is self.net.model:
+            self.contract = contract
+        write_reward(
+            folder,
+            model,
+            self.tokenizer,
+            contract,
+            training=training or {},
+            training_prompts=training_prompts,
+            metrics=metrics or {},
         )
-    if not decoder and wanted != "native" and not head_names(model):
-        faults.append(f"pooling {wanted!r} does not fit {type(model).__name__}; use native")
-    if max_length is not None and not 4 <= max_length <= limit:
-        faults.append(f"max_length must be between 4 and {limit}, what the model reads; got {max_length}")
-    if faults:
-        raise ConfigError("; ".join(faults))
-    chat = decoder and bool(tokenizer.chat_template)
-    return ScoreContract(
-        architecture=type(model).__name__,
-        rendering="chat" if chat else "plain" if decoder else "pair",
-        pooling=wanted,
-        max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
-        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None,
-        pad_token_id=next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0),
-        chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
-    )
-
-
-def check_contract(
-    contract: ScoreContract, model: PreTrainedModel | torch.nn.Module, tokenizer: PreTrainedTokenizerBase, where: str
-) -> None:
-    """Checks that a contract, weights and tokenizer belong together.
-
-    Raises:
-        ContractError: with every fault found.
-    """
-    classifier = hf.unwrap(model)
-    faults = []
-    if type(classifier).__name__ != contract.architecture:
-        faults.append(f"architecture is {type(classifier).__name__}, the contract says {contract.architecture}")
-    if classifier.config.num_labels != len(contract.attributes):
-        faults.append(f"the head has {classifier.config.num_labels} outputs, the contract {len(contract.attributes)}")
-    if contract.head_sha256 and head_sha256(classifier) != contract.head_sha256:
-        faults.append("the head's weights are not those that were trained (missing, re-initialised or replaced)")
-    if contract.rendering == "chat" and text_sha256(str(tokenizer.chat_template)) != contract.chat_template_sha256:
-        faults.append("the tokenizer's chat template is not the one the model was trained with")
-    if contract.max_length > window(classifier, tokenizer.model_max_length):
-        faults.append(f"max_length {contract.max_length} is more than the model reads")
-    if faults:
-        raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults))
-
-
-def _adopt(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, name: str) -> ScoreContract:
-    """Writes a contract for a model of other origin; beside the weights where they are in a local folder."""
-    outputs = model.config.num_labels
-    if outputs != 1:
-        raise ModelError(
-            f"{name} has {outputs} outputs and no guerdon.json: which of them is the reward is not known. "
-            "Fix: write a guerdon.json with attributes and weights, or use a single-output reward model"
-        )
-    pooling: Pooling = "last" if is_decoder(model) else "native"
-    contract = dataclasses.replace(
-        infer_contract(model, tokenizer, pooling=pooling), backbone=name, head_sha256=head_sha256(model)
-    )
-    if folder.is_dir():
-        try:
-            write_card(folder, "transformer", {"contract": contract_dict(contract), "training": {}})
-        except Exception as error:  # a read-only folder is no reason not to score
-            logger.info("could not keep the inferred contract beside %s: %s", name, error)
-    logger.warning(
-        "%s has no score contract; inferred: %s rendering, %s pooling, max_length %d, EOS %s",
-        name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos,
-    )  # fmt: skip
-    return contract
 
 
 def _load_parts(
-    folder: Path, contract: ScoreContract, trust_remote_code: bool
-) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    folder: Path, trust_remote_code: bool
+) -> tuple[torch.nn.Module, PreTrainedTokenizerBase, ScoreContract]:
+    contract = read_contract(folder)
     tokenizer = hf.load_tokenizer(str(folder), trust_remote_code)
-    if not contract.base:
-        return hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False), tokenizer
-    base = hf.load_classifier(resolve(contract.base), contract.attributes, "float32", trust_remote_code, new_head=True)
-    return hf.load_adapter(base, folder), tokenizer
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}
+    if contract.base:
+        model: torch.nn.Module = hf.load_adapter(load_base(contract, str(folder), trust_remote_code), folder)
+    else:
+        model = hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False)
+    check_contract(contract, model, tokenizer, str(folder))
+    return model, tokenizer, contract

@@ -32,7 +32,7 @@ class TrainConfig:
     """Of weight matrices; biases and norms have none."""
     layer_decay: float = 1.0
     """The rate of each layer is that of the layer above times this (below 1: lower layers move less)."""
-    pooling: Literal["auto", "native", "first", "mean", "last"] = "auto"
+    pooling: Literal["auto", "native", "mean", "last"] = "auto"
     """Where the score is read. `auto`: the last token of decoders, the mean of encoders."""
     max_length: int = 0
     """Tokens of a text; 0 takes what the model reads, at most 2048."""

@@ -1,0 +1,190 @@
+"""The score contract that a model calls for, and whether a model keeps the one it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
+from guerdon.files import atomic_write
+from guerdon.hf import head_names, unwrap
+from guerdon.models import cache_folder, model_folder, weights_digest
+from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, text_sha256
+from guerdon.rewards.encode import Encoder
+from guerdon.rewards.net import head_sha256, is_decoder, window
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_LENGTH = 2048
+"""Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
+
+ENCODER_POOLING: Pooling = "mean"
+"""Where a new encoder reward model reads its score."""
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What decides how text becomes tokens."""
+
+
+def infer_contract(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    pooling: Pooling | None = None,
+    max_length: int | None = None,
+) -> ScoreContract:
+    """The contract that a backbone calls for.
+
+    Raises:
+        ConfigError: `pooling` or `max_length` does not fit the model.
+    """
+    decoder = is_decoder(model)
+    limit = window(model, tokenizer.model_max_length)
+    wanted = pooling or ("last" if decoder else ENCODER_POOLING if head_names(model) else "native")
+    faults = []
+    if decoder and wanted != "last":
+        faults.append(
+            f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last"
+        )
+    if not decoder and wanted != "native" and not head_names(model):
+        faults.append(f"pooling {wanted!r} does not fit {type(model).__name__}; use native")
+    if max_length is not None and not 4 <= max_length <= limit:
+        faults.append(f"max_length must be between 4 and {limit}, what the model reads; got {max_length}")
+    if faults:
+        raise ConfigError("; ".join(faults))
+    chat = decoder and bool(tokenizer.chat_template)
+    return ScoreContract(
+        architecture=type(model).__name__,
+        rendering="chat" if chat else "plain" if decoder else "pair",
+        pooling=wanted,
+        max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
+        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None,
+        pad_token_id=next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0),
+        chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
+    )
+
+
+def check_contract(
+    contract: ScoreContract, model: PreTrainedModel | torch.nn.Module, tokenizer: PreTrainedTokenizerBase, where: str
+) -> None:
+    """Checks that a contract, weights and tokenizer belong together.
+
+    Raises:
+        ContractError: with every fault found.
+    """
+    classifier = unwrap(model)
+    faults = []
+    if type(classifier).__name__ != contract.architecture:
+        faults.append(f"architecture is {type(classifier).__name__}, the contract says {contract.architecture}")
+    if classifier.config.num_labels != len(contract.attributes):
+        faults.append(f"the head has {classifier.config.num_labels} outputs, the contract {len(contract.attributes)}")
+    if contract.head_sha256 and head_sha256(classifier) != contract.head_sha256:
+        faults.append("the head's weights are not those that were trained (missing, re-initialised or replaced)")
+    if contract.rendering == "chat" and text_sha256(str(tokenizer.chat_template)) != contract.chat_template_sha256:
+        faults.append("the tokenizer's chat template is not the one the model was trained with")
+    if contract.max_length > window(classifier, tokenizer.model_max_length):
+        faults.append(f"max_length {contract.max_length} is more than the model reads")
+    if faults:
+        raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults))
+
+
+def last_token(tokenizer: PreTrainedTokenizerBase, contract: ScoreContract) -> int | None:
+    """The token that ends every text of a decoder, the same for all; None where a text ends with its own words."""
+    ends = {Encoder(tokenizer, contract, "auto").encode(["a"], [text]).tokens[0].ids[-1] for text in ("b", "c")}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def choose_padding(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, contract: ScoreContract, *, may_grow: bool
+) -> ScoreContract:
+    """Gives a decoder a padding token that ends no text.
+
+    Transformers reads a decoder's score at the last token that is not padding: where texts end with the padding token
+    itself (`pad == eos`) it reads another one than Guerdon, and the saved model would score otherwise there.
+
+    Args:
+        model: its configuration is changed.
+        tokenizer: its padding token is changed.
+        contract: of the model.
+        may_grow: whether a token may be added, for which the embeddings may have to grow, where no special token fits.
+
+    Returns:
+        The contract with the padding token.
+    """
+    ending = last_token(tokenizer, contract)
+    every = sorted(set(tokenizer.all_special_ids) | _special_ids(tokenizer))
+    own = [tokenizer.pad_token_id, *(i for i in every if "pad" in str(tokenizer.convert_ids_to_tokens(i)).lower())]
+    others = [tokenizer.unk_token_id, *(i for i in every if i != tokenizer.bos_token_id), tokenizer.bos_token_id]
+    fitting = [i for i in (*own, *others) if i not in (None, tokenizer.eos_token_id, ending)]
+    if fitting:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fitting[0])
+    elif may_grow:
+        tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+        embeddings: Any = model.get_input_embeddings()
+        if len(tokenizer) > len(embeddings.weight):
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    else:
+        return contract
+    tokenizer.padding_side = contract.padding_side
+    for config in (model.config, model.config.get_text_config()):
+        config.pad_token_id = tokenizer.pad_token_id
+    return dataclasses.replace(contract, pad_token_id=int(str(tokenizer.pad_token_id)))
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    return {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
+def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str, name: str) -> ScoreContract:
+    """The contract of a model of other origin, inferred once and kept in the cache, never beside the weights.
+
+    It is kept by a digest of configuration, tokenizer and weights: a model that is trained again gets a new one.
+
+    Args:
+        model: what was loaded.
+        tokenizer: likewise.
+        path: what `guerdon.models.resolve` gave.
+        name: what the user wrote.
+
+    Raises:
+        ModelError: which of several outputs is the reward is not known.
+    """
+    outputs = model.config.num_labels
+    if outputs != 1:
+        raise ModelError(
+            f"{name} has {outputs} outputs and no guerdon.json: which of them is the reward is not known. "
+            "Fix: write a guerdon.json with attributes and weights, or use a single-output reward model"
+        )
+    pooling: Pooling = "last" if is_decoder(model) else "native"
+    contract = infer_contract(model, tokenizer, pooling=pooling)
+    contract = dataclasses.replace(contract, backbone=name, head_sha256=head_sha256(model))
+    digest = weights_digest(model_folder(path), others=TOKENIZER_FILES)
+    place = cache_folder() / "contracts" / f"{digest}.json"
+    kept = _kept(place)
+    if kept is not None and kept.head_sha256 == contract.head_sha256:
+        return kept
+    try:
+        with atomic_write(place) as file:
+            json.dump(contract_dict(contract), file, indent=2, ensure_ascii=False)
+    except OutputError as error:  # a read-only cache is no reason not to score
+        logger.info("could not keep the inferred contract of %s: %s", name, error)
+    logger.warning(
+        "%s has no score contract; inferred: %s rendering, %s pooling, max_length %d, EOS %s. "
+        "`guerdon doctor %s --adopt` writes it beside the weights",
+        name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos, name,
+    )  # fmt: skip
+    return contract
+
+
+def _kept(place: Path) -> ScoreContract | None:
+    try:
+        values: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        return ScoreContract.from_dict(values)
+    except (OSError, ValueError, ContractError):  # none, or one of another version of guerdon
+        return None

@@ -1,0 +1,196 @@
+"""What is saved scores the same in plain Transformers, by the code that its model card prints, or is refused there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from guerdon import hf, modeling_guerdon
+from guerdon.hf import Lora
+from guerdon.rewards.saving import CODE_FILE
+from guerdon.rewards.transformer import TransformerReward
+
+ENCODERS = ["tiny_bert", "tiny_roberta"]
+DECODERS = ["tiny_llama", "tiny_qwen", "tiny_sliding", "tiny_gemma_like"]
+
+PROMPTS = ["How do I boil an egg?", "Which is the largest planet?", "How do I boil an egg?"]
+RESPONSES = ["Put it into boiling water for eight minutes, then cool it with cold water.", "Jupiter.", "I do not know."]
+
+
+@pytest.fixture(autouse=True)
+def _own_module_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Transformers copies the code that it is told to trust."""
+    for module in ("transformers.dynamic_module_utils", "transformers.utils.hub"):
+        monkeypatch.setattr(f"{module}.HF_MODULES_CACHE", str(tmp_path / "modules"), raising=False)
+
+
+def reward_on(folder: str, *, units: bool = True, **options: Any) -> TransformerReward:
+    """An untrained reward model whose outputs have units of their own."""
+    reward = TransformerReward.create(folder, **options)
+    count = len(reward.contract.attributes)
+    shift = (3.5,) * count if units else (0.0,) * count
+    reward.contract = dataclasses.replace(reward.contract, shift=shift, scale=(1.7,) * count)
+    with torch.no_grad():
+        for parameter in reward.net.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn(parameter.shape)
+    return reward
+
+
+def printed_code(folder: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+def as_printed(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Runs the code of a model card in its folder, on texts of ours; what it calls `rewards`."""
+    texts = f"prompts, responses = {PROMPTS!r}, {RESPONSES!r}\n"
+    changed = re.sub(r"^prompts = .*\nresponses = .*\n", lambda _: texts, code, flags=re.M)
+    assert changed != code
+    monkeypatch.chdir(folder)
+    space: dict[str, Any] = {}
+    with hf.quiet():
+        exec(code, dict(space))  # as it is
+        exec(changed, space)
+    return np.asarray(space["rewards"])
+
+
+def test_both_files_have_the_same_heads() -> None:
+    assert modeling_guerdon.HEAD_NAMES == hf.HEAD_NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [
+        *[(name, {"pooling": "native"}, False) for name in ENCODERS],
+        *[(name, {"pooling": "mean"}, True) for name in ENCODERS],
+        *[(name, {"units": False}, False) for name in DECODERS],
+        ("tiny_llama", {}, True),
+        ("tiny_bert", {"pooling": "native", "attributes": ("helpful", "brief", "a|b")}, False),
+        ("tiny_bert", {"pooling": "native", "max_length": 27}, False),
+        ("tiny_llama", {"units": False, "attributes": ("helpful", "brief")}, False),
+        *[(name, {"lora": Lora(4)}, True) for name in ("tiny_bert", "tiny_llama")],
+    ],
+)
+def test_plain_transformers_gives_the_same_scores(
+    name: str,
+    options: dict[str, Any],
+    code: bool,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reward = reward_on(request.getfixturevalue(name), **options)
+    expected = reward.score(PROMPTS, RESPONSES)
+    assert expected.std() > 0.05
+    folder = tmp_path / "model"
+    reward.save(folder)
+    np.testing.assert_allclose(reward.score(PROMPTS, RESPONSES), expected, rtol=0, atol=1e-4)
+    assert (folder / CODE_FILE).exists() is code
+    in_guerdon, in_transformers = printed_code(folder)
+    np.testing.assert_allclose(as_printed(in_guerdon, folder, monkeypatch), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(as_printed(in_transformers, folder, monkeypatch), expected, rtol=0, atol=1e-4)
+    if code:
+        with hf.quiet(), pytest.raises(ValueError, match="trust_remote_code=True"):
+            AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])
+def test_a_merged_adapter_needs_no_code(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooling: Any = "native" if name == "tiny_bert" else None
+    reward = reward_on(request.getfixturevalue(name), units=False, lora=Lora(4), pooling=pooling)
+    expected = reward.score(PROMPTS, RESPONSES)
+    reward.save(tmp_path / "adapter")
+    again = TransformerReward.load(tmp_path / "adapter")
+    again.save(tmp_path / "merged", merge=True)
+    assert not (tmp_path / "merged" / CODE_FILE).exists()
+    code = printed_code(tmp_path / "merged")[1]
+    np.testing.assert_allclose(as_printed(code, tmp_path / "merged", monkeypatch), expected, rtol=0, atol=1e-4)
+
+
+def test_a_saved_model_with_code_can_be_trained_further(tiny_bert: str, tmp_path: Path) -> None:
+    first = reward_on(tiny_bert, pooling="mean")
+    first.save(tmp_path / "first")
+    second = TransformerReward.create(str(tmp_path / "first"), pooling="mean", attributes=("a", "b"))
+    assert second.attributes(PROMPTS, RESPONSES).shape == (3, 2)
+    key = "bert.encoder.layer.1.output.dense.weight"
+    weights = [dict(reward.net.classifier.named_parameters())[key] for reward in (first, second)]
+    assert torch.equal(*weights)
+    shutil.rmtree(tmp_path / "first")
+    second.save(tmp_path / "second")
+    again = TransformerReward.load(tmp_path / "second")
+    np.testing.assert_allclose(again.score(PROMPTS, RESPONSES), second.score(PROMPTS, RESPONSES), rtol=0, atol=1e-5)
+
+
+def test_a_tokenizer_whose_only_special_token_is_eos_gets_a_padding_token(
+    tiny_llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPT-2 is so; it has no chat template either, so that every text ends with EOS."""
+    backbone = tmp_path / "backbone"
+    shutil.copytree(tiny_llama, backbone)
+    (backbone / "chat_template.jinja").unlink()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        values = json.loads((backbone / name).read_text(encoding="utf-8"))
+        if name == "tokenizer.json":
+            values["added_tokens"] = [token for token in values["added_tokens"] if token["content"] == "<|im_end|>"]
+        else:
+            values = {key: value for key, value in values.items() if key not in ("pad_token", "bos_token", "unk_token")}
+        (backbone / name).write_text(json.dumps(values), encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(backbone)
+    assert set(tokenizer.all_special_tokens) == {"<|im_end|>"}
+    reward = reward_on(str(backbone), units=False)
+    assert reward.contract.pad_token_id != tokenizer.eos_token_id
+    reward.save(tmp_path / "model")
+    assert not (tmp_path / "model" / CODE_FILE).exists()
+    code = printed_code(tmp_path / "model")[1]
+    assert "tokenizer.eos_token" in code
+    expected = reward.score(PROMPTS, RESPONSES)
+    np.testing.assert_allclose(as_printed(code, tmp_path / "model", monkeypatch), expected, rtol=0, atol=1e-4)
+
+
+# --- the model card
+
+
+def test_the_model_card_is_one_the_hub_reads_and_a_stranger_understands(tiny_bert: str, tmp_path: Path) -> None:
+    reward = reward_on(tiny_bert, pooling="native", attributes=("helpful", "<b>*bold*|"))
+    data = {"sources": ["pairs_[x](http://e.vil).jsonl"], "rows": 12, "sha256": "ab12"}
+    reward.contract = dataclasses.replace(reward.contract, data=data, backbone="org/base-model", weights=(0.25, -1.0))
+    reward.save(tmp_path, metrics={"accuracy": 0.8125})
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "base_model": "org/base-model",
+        "tags": ["reward-model", "guerdon"],
+    }
+    assert "12 rows of pairs\\_\\[x\\]\\(http://e.vil\\).jsonl; SHA-256 of the rows `ab12`" in body
+    assert "| score | 0.25 x helpful + -1 x \\<b\\>\\*bold\\*\\| |" in body
+    assert "| accuracy | 0.8125 |" in body
+    for section in ("Use it in Guerdon", "Use it in plain Transformers", "Training data", "Measured", "Limits"):
+        assert f"## {section}\n" in body
+
+
+def test_a_local_base_is_no_name_on_the_hub(tiny_bert: str, tmp_path: Path) -> None:
+    reward_on(tiny_bert, pooling="native").save(tmp_path)
+    front = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    assert "base_model" not in yaml.safe_load(front)
+
+
+def test_a_template_that_reads_the_clock_gets_the_day_of_the_contract(tiny_llama: str, tmp_path: Path) -> None:
+    reward = reward_on(tiny_llama, units=False)
+    template = "{{ strftime_now('%d %b %Y') }}" + str(reward.tokenizer.chat_template)
+    reward.tokenizer.chat_template = template
+    reward.save(tmp_path)
+    assert "strftime_now=datetime.date(2024, 7, 26).strftime" in printed_code(tmp_path)[1]

@@ -8,7 +8,8 @@ import pytest
 import guerdon
 from guerdon.cli.evaluate import system_names
 from guerdon.cli.main import main
-from guerdon.report.figures import accuracy_figure, save_figure
+from guerdon.report.drawing import save_figure
+from guerdon.report.figures import accuracy_figure
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 
 

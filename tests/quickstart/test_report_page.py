@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from guerdon.evaluate.agreement import evaluate_reward
@@ -15,9 +14,8 @@ from guerdon.metrics import Interval
 from guerdon.quickstart.report_data import paired_rewards
 from guerdon.quickstart.report_page import Axis, ExplainedExample, ReportData, TokenCoverage, render, section_verdict
 from guerdon.quickstart.worked_examples import choose_examples, is_chinese, prompts_with_a_best
-from guerdon.report.charts import distribution_chart, learning_charts
-from guerdon.report.curves import LearningCurve, read_curve
 from guerdon.rewards.rules import LengthReward
+from guerdon.runs.curve import LearningCurve
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"
@@ -213,32 +211,3 @@ def test_script() -> None:
     assert is_chinese("水开后煮 8 分钟。")
     assert not is_chinese("Boil it. 煮")
     assert not is_chinese("")
-
-
-def test_curve_is_read_and_a_torn_line_is_passed_over(tmp_path) -> None:
-    (tmp_path / "metrics.jsonl").write_text(
-        '{"step": 1, "loss": 0.7, "accuracy": 0.5}\n{"step": 2, "eval_loss": 0.6, "eval_accuracy": 0.8}\n'
-        '{"step": 4, "eval_loss": 0.65, "eval_accuracy": 0.9}\n{"step": 5, "lo'
-    )
-    curve = read_curve(tmp_path)
-    assert curve.loss == ((1.0, 0.7),)
-    assert curve.kept == (2.0, 0.8)
-    assert read_curve(tmp_path / "none") == LearningCurve()
-    assert LearningCurve().kept is None
-
-
-def test_charts_of_little_are_left_out() -> None:
-    assert learning_charts(LearningCurve(loss=((1, 0.5),))) == []
-    assert distribution_chart(np.arange(9.0), np.arange(9.0)) is None
-    assert distribution_chart(np.ones(20), np.ones(20)) is None
-    (chart,) = learning_charts(LearningCurve(loss=((1, 0.5), (2, 0.5))))
-    assert chart.y_ticks
-
-
-def test_one_wild_reward_does_not_squeeze_the_chart() -> None:
-    rng = np.random.default_rng(0)
-    preferred, others = rng.normal(1, 1, 400), rng.normal(0, 1, 400)
-    preferred[0] = 1e6
-    chart = distribution_chart(preferred, others)
-    assert chart is not None
-    assert max(abs(float(tick.label)) for tick in chart.x_ticks) < 10

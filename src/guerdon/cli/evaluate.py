@@ -86,7 +86,7 @@ def _check_options(json: Path | None, figure: Path | None, resamples: int) -> No
     if json is not None and str(json) != "-":
         check_writable(json)
     if figure is not None:
-        from guerdon.report.figures import figure_format
+        from guerdon.report.drawing import figure_format
 
         figure_format(figure)
         check_writable(figure)
@@ -98,7 +98,8 @@ def _write(evaluation: Evaluation, json: Path | None, figure: Path | None) -> No
     elif json is not None:
         evaluation.save(json)
     if figure is not None:
-        from guerdon.report.figures import accuracy_figure, save_figure
+        from guerdon.report.drawing import save_figure
+        from guerdon.report.figures import accuracy_figure
 
         save_figure(accuracy_figure(evaluation), figure)
 

@@ -214,8 +214,8 @@ def _write(
 ) -> None:
     from guerdon.files import atomic_write
     from guerdon.optimize.best_of_n import candidate_records, training_records
-    from guerdon.report.figures import save_figure
-    from guerdon.report.gains import best_of_n_figure
+    from guerdon.report.drawing import save_figure
+    from guerdon.report.figures import best_of_n_figure
 
     best, pairs = training_records(candidates, next(iter(values.values())))
     files = {"candidates.jsonl": candidate_records(candidates, values), "sft.jsonl": best, "pairs.jsonl": pairs}

@@ -14,8 +14,8 @@ from guerdon.quickstart.policy_gain import PolicyGain, gain_view
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.quickstart.workload import UNREADABLE
 from guerdon.report.charts import distribution_chart, learning_charts
-from guerdon.report.curves import LearningCurve
 from guerdon.report.templating import environment
+from guerdon.runs.curve import LearningCurve
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"

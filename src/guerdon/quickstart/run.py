@@ -33,11 +33,11 @@ from guerdon.quickstart.workload import (
     read_train_test,
     training_config,
 )
-from guerdon.report.curves import read_curve
 from guerdon.rewards.cached import CachedScorer
 from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.curve import read_curve
 from guerdon.train.run import train
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 
 from guerdon.metrics import Interval, mean_interval
 from guerdon.optimize.monitor import GaoFit, Look, fit_gao, peak
-from guerdon.report.charts import Chart, line_chart
+from guerdon.report.charts import Chart, Line, line_chart
+from guerdon.report.drawing import AGAINST
 from guerdon.report.templating import environment
 
 TEMPLATE = "drift.html.j2"
@@ -42,19 +43,19 @@ def charts(looks: Sequence[Look]) -> list[Chart]:
     start = looks[0]
     distance = [math.sqrt(max(look.kl, 0.0)) for look in looks]
     order = sorted(range(len(looks)), key=distance.__getitem__)
-    rewards = [("proxy, which trains", "against", tuple((distance[i], looks[i].proxy - start.proxy) for i in order))]
+    proxy = tuple((distance[i], looks[i].proxy - start.proxy) for i in order)
+    rewards = [Line("proxy, which trains", proxy, AGAINST)]
     if start.gold_by_prompt:
-        rewards.append(
-            ("gold, which only watches", "model", tuple((distance[i], looks[i].gold - start.gold) for i in order))
-        )
+        gold = tuple((distance[i], looks[i].gold - start.gold) for i in order)
+        rewards.append(Line("gold, which only watches", gold))
     found = [line_chart("Reward gained", "square root of the KL from the start (nats)", rewards)]
     for title, name in (
-        ("Length of an answer (tokens)", "tokens"),
+        ("Length of a response (tokens)", "tokens"),
         ("Repeated 4-grams", "repetition"),
         ("Distinct bigrams", "distinct"),
     ):
         points = tuple((float(look.step), float(getattr(look, name))) for look in looks)
-        found.append(line_chart(title, "step", [(title.lower(), "model", points)]))
+        found.append(line_chart(title, "step", [Line(title, points)]))
     return found
 
 

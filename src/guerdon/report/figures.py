@@ -1,16 +1,24 @@
-"""Figures of what the stages found, drawn without pyplot: no window system and no global state is touched."""
+"""Pictures of an evaluation and of best-of-n, for files."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guerdon.errors import ConfigError
 from guerdon.evaluate.results import Evaluation, PartResult, Section
-from guerdon.files import atomic_write
 from guerdon.metrics import METRICS, Interval
+from guerdon.optimize.best_of_n import BestOfN
+from guerdon.report.drawing import (
+    AGAINST,
+    INK,
+    MODEL,
+    RULE,
+    font_families,
+    new_figure,
+    plain_axis,
+    readable_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,16 +27,10 @@ if TYPE_CHECKING:
 MAX_SUBSETS = 12
 """With more subsets only the whole is drawn: the bars would be too thin to read."""
 
-FORMATS = ("png", "svg", "pdf")
-
 # Strong colours for the models; greys and tans for what they must beat, in the order of the baselines. Legible without
 # colour too: the models come first in every cluster of bars.
-_MODELS = ("#2563a8", "#b45f06", "#4d7c0f", "#7a4b9a")
+_MODELS = (MODEL, AGAINST, "#4d7c0f", "#7a4b9a")
 _BASELINES = ("#b8b8b8", "#d9d4c7", "#8a8578", "#c9a66b", "#6f6a5f")
-_CJK_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",
-    "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Arial Unicode MS", "Droid Sans Fallback",
-)  # fmt: skip
 
 
 def accuracy_figure(evaluation: Evaluation) -> Figure:
@@ -38,12 +40,10 @@ def accuracy_figure(evaluation: Evaluation) -> Figure:
     12, for each subset. The length-balanced accuracy of the whole stands beside it, because a plain accuracy hides a
     reward that only reads length.
     """
-    from matplotlib.figure import Figure
-
     sections = evaluation.sections
     widest = max(len(_clusters(section)) for section in sections)
     width = min(16.0, max(6.4, 1.3 * widest + 2.4))
-    figure = Figure(figsize=(width, 3.6 * len(sections) + 0.5), layout="constrained")
+    figure = new_figure(width, 3.6 * len(sections) + 0.5)
     axes = figure.subplots(len(sections), 1, squeeze=False)[:, 0]
     for axis, section in zip(axes, sections, strict=True):
         _draw(axis, section)
@@ -53,37 +53,37 @@ def accuracy_figure(evaluation: Evaluation) -> Figure:
     columns = min(len(labels), across)
     legend = figure.legend(handles, readable, loc="outside lower center", ncols=columns, frameon=False)
     for text in legend.get_texts():
-        text.set_fontfamily(_families())
+        text.set_fontfamily(font_families())
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes the figure atomically as the ending says: .png (150 dpi), .svg or .pdf.
-
-    Raises:
-        ConfigError: another ending.
-        OutputError: the file cannot be written.
-    """
-    kind = figure_format(path)
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format=kind, dpi=150)
-
-
-def figure_format(path: str | Path) -> str:
-    """The format that a path's ending asks for.
-
-    Raises:
-        ConfigError: none of `FORMATS`.
-    """
-    ending = Path(path).suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise ConfigError(f'a figure is written as .png, .svg or .pdf; "{path}" ends in none of them')
-    return ending
-
-
-def readable_label(text: str, fallback: str) -> str:
-    """The text where the fonts of this machine have all its characters, else the fallback (not a row of boxes)."""
-    return text if all(_has_glyph(character) for character in text) else fallback
+def best_of_n_figure(result: BestOfN) -> Figure:
+    """One panel for each value, over n on a logarithmic axis, with 95% intervals; above, the bound on the KL."""
+    count = len(result.curves)
+    figure = new_figure(4.6 * count + 0.4, 3.7)
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for place, (axis, curve) in enumerate(zip(axes, result.curves, strict=True)):
+        points = [mean.point for mean in curve.means]
+        colour = _MODELS[place % len(_MODELS)]
+        axis.plot(result.ns, points, marker="o", color=colour)
+        axis.fill_between(
+            result.ns,
+            [mean.low for mean in curve.means],
+            [mean.high for mean in curve.means],
+            color=colour,
+            alpha=0.15,
+            lw=0,
+        )
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(result.ns, [str(n) for n in result.ns])
+        axis.set_xlabel("n, responses to pick from")
+        axis.set_title(f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left")
+        plain_axis(axis)
+        above = axis.secondary_xaxis("top")
+        above.set_xticks(result.ns, [f"{kl:.2f}" for kl in result.kl_bounds], fontsize=8)
+        above.set_xlabel("KL from the policy, at most (nats)", fontsize=8)
+        above.minorticks_off()
+    return figure
 
 
 def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
@@ -115,10 +115,10 @@ def _draw(axis: Axes, section: Section) -> None:
     for place, (_, _, metric) in enumerate(clusters):
         chance = METRICS[metric].chance
         if chance is not None:
-            axis.hlines(chance, place - 0.45, place + 0.45, color="#555555", lw=0.9, ls="--", zorder=4)
+            axis.hlines(chance, place - 0.45, place + 0.45, color=INK, lw=0.9, ls="--", zorder=4)
     whole = sum(part is section.overall for _, part, _ in clusters)
     if whole < len(clusters):
-        axis.axvline(whole - 0.5, color="#dddddd", linewidth=1, zorder=1)
+        axis.axvline(whole - 0.5, color=RULE, linewidth=1, zorder=1)
     many = len(clusters) > 4
     axis.set_xticks(
         range(len(clusters)),
@@ -126,16 +126,15 @@ def _draw(axis: Axes, section: Section) -> None:
         rotation=25 if many else 0,
         ha="right" if many else "center",
         fontsize=9,
-        fontfamily=_families(),
+        fontfamily=font_families(),
     )
     axis.set_ylim(min(0.0, axis.get_ylim()[0]), 1.0)
-    axis.grid(axis="y", color="#eeeeee", zorder=0)
-    axis.spines[["top", "right"]].set_visible(False)
+    plain_axis(axis)
     axis.set_ylabel("agreement with people")
     part = section.overall
     kind = readable_label(section.kind, "ratings")
     axis.set_title(f"{kind}: {part.rows:,} rows, {part.clusters:,} {part.unit}s", loc="left", fontsize=10)
-    axis.title.set_fontfamily(_families())
+    axis.title.set_fontfamily(font_families())
 
 
 def _gap(length: float) -> float:
@@ -144,18 +143,3 @@ def _gap(length: float) -> float:
 
 def _shorten(label: str, most: int = 28) -> str:
     return label if len(label) <= most or "\n" in label else label[: most - 1] + "…"
-
-
-def _families() -> list[str]:
-    """The default font, and a Chinese font behind it where this machine has one."""
-    from matplotlib import font_manager
-
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]]
-
-
-def _has_glyph(character: str) -> bool:
-    from matplotlib import font_manager
-
-    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in _families()]
-    return character == "\n" or any(font.get_char_index(ord(character)) != 0 for font in fonts)

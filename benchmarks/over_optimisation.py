@@ -185,10 +185,10 @@ def proxy(folder: Path, size: int, backbone: Path, seed: int, members: int = 1) 
 def best_of(gold: Path, candidates: Path, proxies: dict[str, Path]) -> None:
     """Best of n by each proxy among answers that are there: the proxy's curve and gold's."""
     asked = [one for one in read_candidates(str(candidates)) if len(one.responses) == MOST]  # no answer said twice
-    true = rewards_of(load_scorer(gold), asked)
+    true = [one.values for one in rewards_of(load_scorer(gold), asked)]
     print(f"best of n, {len(asked)} prompts")
     for name, path in proxies.items():
-        picks = rewards_of(load_scorer(path), asked)
+        picks = [one.values for one in rewards_of(load_scorer(path), asked)]
         result = best_of_n(asked, {"proxy": picks, "gold": true}, n=MOST)
         for curve in result.curves:
             gains = "  ".join(f"{n}: {gain.point:+.3f}" for n, gain in zip(result.ns, curve.gains, strict=True))

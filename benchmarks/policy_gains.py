@@ -64,7 +64,8 @@ def answers(policy: Policy, requests: Sequence[Candidates], each: int, tokens: i
 
 def means(judges: dict[str, Scorer], candidates: Sequence[Candidates]) -> dict[str, np.ndarray]:
     """The mean of every reward for each prompt."""
-    return {name: np.array([np.nanmean(v) for v in rewards_of(judge, candidates)]) for name, judge in judges.items()}
+    rewards = {name: rewards_of(judge, candidates) for name, judge in judges.items()}
+    return {name: np.array([np.nanmean(one.values) for one in found]) for name, found in rewards.items()}
 
 
 def main() -> None:
@@ -97,7 +98,8 @@ def main() -> None:
         found[name] = means(judges, candidates)
         if name == "start":
             pairs = zip(rewards_of(judges["gold"], candidates), rewards_of(LengthReward(), candidates), strict=True)
-            print(f"gold and length within a prompt, Spearman: {np.nanmean([spearman(*pair) for pair in pairs]):+.2f}")
+            found_by = [spearman(gold.values, length.values) for gold, length in pairs]
+            print(f"gold and length within a prompt, Spearman: {np.nanmean(found_by):+.2f}")
     start = found.pop("start")
     print(f"{arguments.method}, {len(requests)} unseen prompts, {arguments.each} answers each; minus the start:")
     for judge in judges:

@@ -124,7 +124,7 @@ def test_rl(
     again = ["optimize", "best-of-n", "longest", prompts, "--policy", str(out), "--out", str(tmp_path / "n"), *SAMPLED]
     assert main(again) == 0
     assert main([*command[:-2], "--algorithm", "a2c", "--prompts-per-step", "0"]) == 2
-    assert "--prompts-per-step must be at least 1" in capsys.readouterr().err
+    assert "--prompts-per-step must be above 0" in capsys.readouterr().err
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(command) == 2
     assert 'pip install "guerdon[rl]"' in capsys.readouterr().err

@@ -11,7 +11,7 @@ from guerdon.data.formats import read_record
 from guerdon.errors import DataError
 from guerdon.metrics import best_of_n_kl
 from guerdon.optimize.best_of_n import best_of_n, candidate_records, rewards_of, training_records
-from guerdon.types import Candidates, Comparison, Message
+from guerdon.types import Candidates, Comparison, Message, Rewards
 
 
 def pool(count: int, size: int, seed: int = 0) -> tuple[list[Candidates], np.ndarray]:
@@ -84,8 +84,9 @@ def test_rewards_are_split_by_prompt_and_infinity_is_none() -> None:
         Lengths(),
         [Candidates(prompt="p", responses=("a", ""), reference="ref"), Candidates(prompt="q", responses=("abc",))],
     )
-    np.testing.assert_array_equal(found[0], [1, np.nan])
-    np.testing.assert_array_equal(found[1], [3])
+    np.testing.assert_array_equal(found[0].values, [1, np.nan])
+    np.testing.assert_array_equal(found[1].values, [3])
+    assert [one.reasons for one in found] == [("", "the scorer gave inf"), ("",)]
 
 
 def test_training_rows_are_of_layouts_that_are_read_back() -> None:
@@ -106,3 +107,7 @@ def test_training_rows_are_of_layouts_that_are_read_back() -> None:
     assert (second.prompt, second.chosen, second.rejected) == (chat, "x", "y")
     records = candidate_records(candidates, {"reward": rewards})
     assert records[0] == {"prompt": "p", "responses": ["a", "b", "c"], "reward": [1.0, None, 3.5]}
+    told = [Rewards(values, tuple("empty" if np.isnan(one) else "" for one in values)) for values in rewards]
+    first, second, *_ = candidate_records(candidates, {"reward": rewards}, {"reward": told})
+    assert first["reward_reason"] == [None, "empty", None]
+    assert "reward_reason" not in second

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guerdon.metrics import Floats
     from guerdon.optimize.best_of_n import BestOfN
     from guerdon.optimize.candidates import Answering
-    from guerdon.types import Candidates
+    from guerdon.types import Candidates, Rewards
 
 SETTINGS = "settings.json"
 _DEFAULT_N = 16
@@ -81,24 +81,29 @@ def best_of_n(
         resume: go on with a run that was cut short in the same folder.
         scorer: How MODEL and --gold are loaded, and how they read; device and trust count for --policy as well.
     """
-    from guerdon.cli.progress import terminal
+    from guerdon.cli.progress import terminal, text_progress
 
     pick = _Pick(model, data, policy, endpoint, n, max_new_tokens, temperature, top_p, seed)
     _check(pick)
     with terminal() as console:
         from guerdon.optimize.best_of_n import best_of_n as measure
         from guerdon.optimize.best_of_n import rewards_of
+        from guerdon.rewards.scoring import joined, no_reward_summary
 
         scorers = {name: scorer.named(path).load() for name, path in _names(model, gold).items()}
         _check_folder(out, pick, resume)
         candidates = _candidates(pick, out, console, device=scorer.device, trust_remote_code=scorer.trust_remote_code)
-        values: dict[str, Sequence[Floats]] = {}
+        rewards = {}
+        responses = sum(len(each.responses) for each in candidates)
         for name, one in scorers.items():
-            console.print(f"scoring {sum(len(each.responses) for each in candidates):,} answers by {name}")
-            values[name] = rewards_of(one, candidates)
+            with text_progress(console, f"scoring by {name}", responses) as advance:
+                rewards[name] = rewards_of(one, candidates, on_progress=advance)
+            if missing := no_reward_summary(joined(rewards[name])):
+                console.print(f"{name}: {missing}")
+        values: dict[str, Sequence[Floats]] = {name: [one.values for one in rewards[name]] for name in rewards}
         values |= _given(candidates)
         result = measure(candidates, values, n=pick.n or (_DEFAULT_N if policy else None), seed=seed)
-    _write(out, candidates, values, result)
+    _write(out, candidates, values, rewards, result)
     _show(result, out)
 
 
@@ -210,7 +215,11 @@ def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:
 
 
 def _write(
-    out: Path, candidates: Sequence[Candidates], values: Mapping[str, Sequence[Floats]], result: BestOfN
+    out: Path,
+    candidates: Sequence[Candidates],
+    values: Mapping[str, Sequence[Floats]],
+    rewards: Mapping[str, Sequence[Rewards]],
+    result: BestOfN,
 ) -> None:
     from guerdon.files import atomic_write
     from guerdon.optimize.best_of_n import candidate_records, training_records
@@ -218,10 +227,11 @@ def _write(
     from guerdon.report.figures import best_of_n_figure
 
     best, pairs = training_records(candidates, next(iter(values.values())))
-    files = {"candidates.jsonl": candidate_records(candidates, values), "sft.jsonl": best, "pairs.jsonl": pairs}
-    for name, records in files.items():
+    records = candidate_records(candidates, values, rewards)
+    files = {"candidates.jsonl": records, "sft.jsonl": best, "pairs.jsonl": pairs}
+    for name, lines in files.items():
         with atomic_write(out / name) as file:
-            file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+            file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in lines)
     with atomic_write(out / "curve.json") as file:
         json.dump(result.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
     save_figure(best_of_n_figure(result), out / "curve.png")

@@ -7,14 +7,15 @@ shows in rewards that did not pick.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from guerdon.data.write import plain, prompt_value
-from guerdon.errors import DataError, TextError
+from guerdon.errors import DataError
 from guerdon.metrics import (
     Floats,
     Interval,
@@ -24,7 +25,8 @@ from guerdon.metrics import (
     cluster_codes,
     percentile_interval,
 )
-from guerdon.types import Candidates, Scorer, prompt_text
+from guerdon.rewards.scoring import score_texts
+from guerdon.types import Candidates, Rewards, Scorer, prompt_text
 
 FULL_SHARE = 0.9
 """Where the data decides n: the largest for which this share of the prompts has enough answers."""
@@ -60,24 +62,17 @@ class BestOfN:
         return values
 
 
-def rewards_of(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
-    """The reward of every response, shape (responses,) for each prompt; NaN where there is none.
-
-    Raises:
-        DataError: a response cannot be scored.
-    """
+def rewards_of(
+    scorer: Scorer, candidates: Sequence[Candidates], *, on_progress: Callable[[int], None] = lambda responses: None
+) -> list[Rewards]:
+    """The rewards of the responses to each prompt, with the reason where a response has none."""
     owners = [one for one in candidates for _ in one.responses]
     responses = [response for one in candidates for response in one.responses]
     references = [one.reference for one in owners]
-    given = references if any(reference is not None for reference in references) else None
-    try:
-        scores = scorer.score([one.prompt for one in owners], responses, references=given)
-    except TextError as error:
-        raise error.at(owners[error.index].origin) from None
-    rewards = np.asarray(scores, dtype=np.float64)
-    rewards[~np.isfinite(rewards)] = np.nan
-    ends = np.cumsum([len(one.responses) for one in candidates])[:-1]
-    return list(np.split(rewards, ends))
+    found = score_texts(scorer, [one.prompt for one in owners], responses, references, on_progress=on_progress)
+    ends = np.cumsum([len(one.responses) for one in candidates]).tolist()
+    spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    return [Rewards(found.values[span], found.reasons[span]) for span in spans]
 
 
 def best_of_n(
@@ -92,8 +87,8 @@ def best_of_n(
 
     Args:
         candidates: the responses to each prompt.
-        values: name -> value of every response, as `rewards_of` gives it. The first picks. A response without one of
-            the values takes no part.
+        values: name -> values of the responses to each prompt, NaN where one has none. The first picks. A
+            response without one of the values takes no part.
         n: the largest n; None takes the largest for which 90% of the prompts have enough responses.
         resamples: bootstrap data sets, of whole groups.
         seed: of the bootstrap.
@@ -146,12 +141,12 @@ def pick_by_rewards(
         seed: of the intervals.
 
     Returns:
-        The curves, and name -> rewards of every response, as `rewards_of` gives them.
+        The curves, and name -> rewards of the responses to each prompt.
 
     Raises:
-        DataError: a response cannot be scored, or too few have a reward.
+        DataError: too few responses have a reward.
     """
-    rewards = {name: rewards_of(scorer, candidates) for name, scorer in scorers.items()}
+    rewards = {name: [one.values for one in rewards_of(scorer, candidates)] for name, scorer in scorers.items()}
     return best_of_n(candidates, rewards, n=n, seed=seed), rewards
 
 
@@ -162,7 +157,7 @@ def training_records(
 
     Args:
         candidates: the responses to each prompt.
-        rewards: of every response, as `rewards_of` gives them.
+        rewards: of the responses to each prompt, NaN where one has none.
 
     Returns:
         Rows for supervised fine-tuning (`prompt`, `completion`: the best response), and pairs for DPO and the like
@@ -187,12 +182,21 @@ def training_records(
     return best, pairs
 
 
-def candidate_records(candidates: Sequence[Candidates], values: Mapping[str, Sequence[Floats]]) -> list[dict[str, Any]]:
-    """Every prompt with its responses and a list of each value; no reward is null."""
+def candidate_records(
+    candidates: Sequence[Candidates],
+    values: Mapping[str, Sequence[Floats]],
+    rewards: Mapping[str, Sequence[Rewards]] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Every prompt with its responses and a list of each value.
+
+    No reward is null; the reasons why are a list beside it, `NAME_reason`, where `rewards` tells them.
+    """
     records = []
     for place, one in enumerate(candidates):
         record: dict[str, Any] = {"prompt": prompt_value(one.prompt), "responses": list(one.responses)}
         record |= {name: plain(column[place].tolist()) for name, column in values.items()}
+        reasons = {f"{name}_reason": [why or None for why in given[place].reasons] for name, given in rewards.items()}
+        record |= {name: why for name, why in reasons.items() if any(why)}
         common = {"reference": one.reference, "group": one.group}
         records.append(record | {name: value for name, value in common.items() if value})
     return records

@@ -44,7 +44,7 @@ def pick_answers(
     ]
     candidates = sample_candidates(requests, answering, kept)
     judges = {"reward model": model, **yardsticks(choices), "characters": LengthReward()}
-    values = {name: rewards_of(judge, candidates) for name, judge in judges.items()}
+    values = {name: [one.values for one in rewards_of(judge, candidates)] for name, judge in judges.items()}
     return best_of_n(candidates, values, seed=seed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -124,6 +124,13 @@ def no_reward_summary(rewards: Rewards) -> str:
         return ""
     ((reason, count),) = missing.most_common(1)
     return f"{missing.total():,} of {len(rewards):,} responses have no reward; {count:,} of them: {reason}"
+
+
+def joined(parts: Iterable[Rewards]) -> Rewards:
+    """The rewards of several lists of responses as those of one."""
+    several = list(parts)
+    values = np.concatenate([part.values for part in several]) if several else np.zeros(0, dtype=np.float32)
+    return Rewards(values, tuple(reason for part in several for reason in part.reasons))
 
 
 class _Call:

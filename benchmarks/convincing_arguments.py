@@ -25,19 +25,16 @@ from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.metrics import format_interval
 from guerdon.rewards.load import load_scorer
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow
 
-COMMON = TrainConfig(epochs=1, pairs_per_step=64, validation=0, overlong="cut")
+COMMON = TrainConfig(epochs=1, batch_size=64, validation=0, overlong="cut")
 RECIPES = {
     "hard": replace(COMMON, soft_labels=False),
     "soft": COMMON,
     "native pooler": replace(COMMON, pooling="native"),
-    "layer-wise rates": replace(COMMON, layer_decay=0.8, learning_rate=1e-4),
     "length balanced": replace(COMMON, balance_length=True),
     "length balanced, hard": replace(COMMON, balance_length=True, soft_labels=False),
-    "length covariate": replace(COMMON, length_covariate=True),
-    "length covariate, layer-wise rates": replace(COMMON, length_covariate=True, layer_decay=0.8, learning_rate=1e-4),
 }
 """What is tried, by name."""
 
@@ -46,7 +43,7 @@ def measure(name: str, config: TrainConfig, fit: Sequence[AnyRow], held_out: Seq
     """Trains a recipe, measures it beside the baselines, and prints one JSON line."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        train(fit, Path(folder) / "model", config)
+        train_reward_model(fit, Path(folder) / "model", config)
         minutes = (time.perf_counter() - start) / 60
         result = evaluate_reward({"model": load_scorer(Path(folder) / "model")}, held_out)
     line = {"recipe": name, "seed": config.seed, "minutes": round(minutes, 1), "evaluation": result.to_dict()}

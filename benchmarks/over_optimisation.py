@@ -176,8 +176,8 @@ def proxy(folder: Path, size: int, backbone: Path, seed: int, members: int = 1) 
     Members take the seeds that follow, so those of different seeds lie far enough apart to share none.
     """
     name = f"ensemble-{size}-{seed}" if members > 1 else f"proxy-{size}-{seed}"
-    several = ["--members", members, "--conservative", 1] if members > 1 else []
-    steps = ["--epochs", max(3, 600 // size), "--pairs-per-step", 16, "--validation", 0, "--learning-rate", "3e-4"]
+    several = ["--ensemble-size", members, "--ensemble-k", 1] if members > 1 else []
+    steps = ["--epochs", max(3, 600 // size), "--batch-size", 16, "--validation", 0, "--learning-rate", "3e-4"]
     pairs = folder / f"pairs-{size}.jsonl"
     return guerdon(folder / name, "train", pairs, "--backbone", backbone, *steps, "--seed", seed * 10, *several)
 

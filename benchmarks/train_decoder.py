@@ -24,10 +24,7 @@ import torch
 from guerdon.data.read import load_rows
 from guerdon.models import resolve
 from guerdon.train.config import TrainConfig
-from guerdon.train.objective import RewardObjective
-from guerdon.train.prepare import prepare
-from guerdon.train.run import build_trainer
-from guerdon.train.trainee import Trainee
+from guerdon.train.run import prepare, training_loop
 from guerdon.types import Comparison, Message, Row
 
 
@@ -43,17 +40,15 @@ def guerdon_rate(rows: list[Comparison], arguments: argparse.Namespace) -> float
         config = TrainConfig(
             backbone=arguments.model,
             epochs=1,
-            pairs_per_step=arguments.pairs_per_step,
+            batch_size=arguments.batch_size,
             max_length=arguments.max_length,
             overlong="cut",
             validation=0,
-            checkpoint_every=10**6,
         )
-        prepared = prepare(rows, None, config, Path(folder))
-        trainee = Trainee(prepared.reward.net, RewardObjective(config, prepared.heads))
-        trainer = build_trainer(trainee, prepared, config, Path(folder), None)
-        trainer.args.save_strategy = "no"
-        return timed(trainer.train, len(prepared.steps) * arguments.pairs_per_step)
+        prepared = prepare(rows, (), config)
+        loop, steps, _ = training_loop(prepared, 0, prepared.new_reward(0), Path(folder))
+        count = len(prepared.plans[0])
+        return timed(lambda: [loop.update(steps(number)) for number in range(count)], count * arguments.batch_size)
 
 
 def trl_rate(rows: list[Comparison], arguments: argparse.Namespace, *, micro_batch: int, grouped: bool) -> float:
@@ -80,7 +75,7 @@ def trl_rate(rows: list[Comparison], arguments: argparse.Namespace, *, micro_bat
         config = RewardConfig(
             output_dir=folder,
             per_device_train_batch_size=micro_batch,
-            gradient_accumulation_steps=arguments.pairs_per_step // micro_batch,
+            gradient_accumulation_steps=arguments.batch_size // micro_batch,
             num_train_epochs=1,
             max_length=arguments.max_length,
             **({"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"} if grouped else {}),
@@ -112,7 +107,7 @@ def main() -> None:
     parser.add_argument("--data", default="starter", help="comparisons")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--pairs", type=int, default=32, help="pairs of one timed run")
-    parser.add_argument("--pairs-per-step", type=int, default=32, help="a multiple of 8")
+    parser.add_argument("--batch-size", type=int, default=32, help="a multiple of 8")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()

@@ -15,7 +15,8 @@ from guerdon.packing import (
     collate_padded,
     collate_shared,
     common_prefix,
-    share_prefixes,
+    items_of,
+    lay_out,
 )
 
 PAD = 0
@@ -53,7 +54,7 @@ def test_the_common_prefix_is_the_longest_that_leaves_each_a_token(sequences: li
 def test_shared_rows_hold_each_sequence_once_and_only_of_one_prompt(
     sequences: list[tuple[int, ...]], longest: int, prompts: list[int]
 ) -> None:
-    rows = share_prefixes(tokens_of(sequences), range(len(sequences)), prompts, longest=longest)
+    rows = lay_out(tokens_of(sequences), range(len(sequences)), prompts, longest=longest, shared=True)
     assert sorted(item for row in rows for item in row.items) == list(range(len(sequences)))
     for row in rows:
         members = [sequences[i] for i in row.items]
@@ -94,7 +95,7 @@ def seen(batch: Batch, row: int, column: int) -> list[tuple[int, int]]:
 def test_in_a_shared_row_every_token_sees_what_it_would_see_alone(
     sequences: list[tuple[int, ...]], longest: int, prompts: list[int]
 ) -> None:
-    rows = share_prefixes(tokens_of(sequences), range(len(sequences)), prompts, longest=longest)
+    rows = lay_out(tokens_of(sequences), range(len(sequences)), prompts, longest=longest, shared=True)
     batch = collate_shared(tokens_of(sequences), rows, pad_id=PAD)
     order = [item for row in rows for item in row.items]
     for item, row, end in zip(order, batch["row"].tolist(), batch["column"].tolist(), strict=True):
@@ -127,7 +128,9 @@ def test_batches_hold_the_items_asked_for_once_in_the_order_of_their_scores(
     tokens = tokens_of(sequences)
     items = list(range(0, len(sequences), 2))
     found: list[int] = []
-    for order, batch in batches(tokens, items, prompts, budget=budget, pad_id=PAD, shared=shared, positions=True):
+    packed = batches(tokens, items, prompts, budget=budget, pad_id=PAD, shared=shared, positions=True)
+    for held, batch in packed:
+        order = items_of(held)
         found += order
         rows, length = batch["input_ids"].shape
         assert rows * length <= budget or rows == 1

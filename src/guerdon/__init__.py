@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guerdon.errors import GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward
     from guerdon.optimize.rl.config import RLConfig
+    from guerdon.optimize.weighted import train_weighted_policy
     from guerdon.optimize.weighted_config import WeightedConfig
     from guerdon.quickstart.config import QuickstartConfig
     from guerdon.quickstart.events import QuickstartEvents
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from guerdon.rewards.score_rows import score_rows
     from guerdon.rewards.scoring import score_texts
     from guerdon.train.config import TrainConfig
+    from guerdon.train.run import train_reward_model
     from guerdon.types import (
         Candidates,
         Comparer,
@@ -70,6 +72,8 @@ __all__ = [
     "run_quickstart",
     "score_rows",
     "score_texts",
+    "train_reward_model",
+    "train_weighted_policy",
 ]
 
 _HOMES = {
@@ -85,6 +89,8 @@ _HOMES = {
     "run_quickstart": "guerdon.quickstart.run",
     "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
+    "train_reward_model": "guerdon.train.run",
+    "train_weighted_policy": "guerdon.optimize.weighted",
 }
 """Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""
 

@@ -1,6 +1,6 @@
 """Token sequences into batches: by token budget and length, and with a shared prefix computed once.
 
-Scoring and training use the same batches, so they see the same numbers. Two layouts give the same scores:
+Scoring, training and policies use the same batches, so they see the same numbers. Two layouts give the same scores:
 
 * padded: one row a sequence, padded to the longest of its batch;
 * shared: one row a *group* of sequences that begin alike. The row is prefix + suffix_1 + ... + suffix_k, the mask
@@ -61,17 +61,20 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     return limit
 
 
-def share_prefixes(
-    tokens: Sequence[Tokens], items: Sequence[int], prompt_of: Sequence[Hashable], *, longest: int
+def lay_out(
+    tokens: Sequence[Tokens], items: Iterable[int], prompt_of: Sequence[Hashable], *, longest: int, shared: bool
 ) -> list[SharedRow]:
-    """Puts sequences of one prompt into rows of at most `longest` tokens (a single sequence may be longer).
+    """Puts sequences into rows: one each, or those of one prompt together.
 
     Args:
         tokens: all sequences.
         items: which of them to place, as indices of `tokens`.
         prompt_of: what the prompt of each sequence is, parallel to `tokens`; equal keys may share a row.
-        longest: the most tokens a row of several sequences may have.
+        longest: the most tokens that a row of several sequences may have (a single sequence may be longer).
+        shared: compute the common prefix of one prompt's sequences once.
     """
+    if not shared:
+        return [SharedRow((item,), 0, len(tokens[item])) for item in items]
     groups: dict[Hashable, list[int]] = {}
     for item in items:
         groups.setdefault(prompt_of[item], []).append(item)
@@ -149,12 +152,31 @@ def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, le
     return batch
 
 
+def collate(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int, positions: bool) -> Batch:
+    """Rows to a batch. Scores come out in the order of `items_of(rows)`.
+
+    Args:
+        tokens: all sequences.
+        rows: which of them stand where.
+        pad_id: any valid id.
+        positions: give `position_ids` (decoders).
+    """
+    if any(len(row.items) > 1 for row in rows):
+        return collate_shared(tokens, rows, pad_id=pad_id)
+    return collate_padded([tokens[item] for item in items_of(rows)], pad_id=pad_id, positions=positions)
+
+
+def items_of(rows: Iterable[SharedRow]) -> list[int]:
+    """The sequences of rows, in their order."""
+    return [item for row in rows for item in row.items]
+
+
 def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int) -> Batch:
     """One row a group. Scores come out in the order of `rows`, and of `items` within each."""
     length = max(row.length for row in rows)
     ids, positions, mask, at_row, at_column = [], [], [], [], []
     for index, row in enumerate(rows):
-        flat, place, segment, ends = _lay_out(tokens, row)
+        flat, place, segment, ends = _flatten(tokens, row)
         ids.append(flat)
         positions.append(place)
         mask.append(_shared_mask(torch.tensor(segment), length))
@@ -169,7 +191,7 @@ def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_i
     }
 
 
-def _lay_out(tokens: Sequence[Tokens], row: SharedRow) -> tuple[list[int], list[int], list[int], list[int]]:
+def _flatten(tokens: Sequence[Tokens], row: SharedRow) -> tuple[list[int], list[int], list[int], list[int]]:
     """Ids, positions, segments (0 the prefix, k the k-th suffix) and the end of each sequence, for one row."""
     first = tokens[row.items[0]].ids
     ids, positions, segments, ends = list(first[: row.prefix]), list(range(row.prefix)), [0] * row.prefix, []
@@ -219,36 +241,29 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
 
 def batches(
     tokens: Sequence[Tokens],
-    items: Sequence[int],
+    items: Iterable[int],
     prompt_of: Sequence[Hashable],
     *,
     budget: int,
     pad_id: int,
     shared: bool,
     positions: bool,
-) -> Iterator[tuple[list[int], Batch]]:
-    """Cuts sequences into batches, longest first.
+) -> Iterator[tuple[list[SharedRow], Batch]]:
+    """Cuts sequences into batches, longest first; see `lay_out` and `collate`.
 
     Args:
         tokens: all sequences.
         items: which of them, as indices of `tokens`, each once.
         prompt_of: what the prompt of each sequence is, parallel to `tokens`.
-        budget: padded tokens of a batch.
+        budget: padded tokens of a batch; a longer row is a batch of its own.
         pad_id: any valid id.
         shared: compute the common prefix of one prompt's sequences once.
         positions: give `position_ids` (decoders).
 
     Yields:
-        The items of the batch in the order of its scores, and the batch.
+        The rows of a batch, and the batch.
     """
-    if shared:
-        rows = share_prefixes(tokens, items, prompt_of, longest=budget)
-    else:
-        rows = [SharedRow((item,), 0, len(tokens[item])) for item in items]
+    rows = lay_out(tokens, items, prompt_of, longest=budget, shared=shared)
     for chosen in by_budget([row.length for row in rows], budget):
         members = [rows[index] for index in chosen]
-        order = [item for row in members for item in row.items]
-        if any(len(row.items) > 1 for row in members):
-            yield order, collate_shared(tokens, members, pad_id=pad_id)
-        else:
-            yield order, collate_padded([tokens[item] for item in order], pad_id=pad_id, positions=positions)
+        yield members, collate(tokens, members, pad_id=pad_id, positions=positions)

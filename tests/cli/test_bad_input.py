@@ -153,13 +153,13 @@ def test_model(name: str, verb: str, tiny_bert: str, place: Path, capsys: pytest
 
 
 OPTIONS: dict[str, tuple[list[str], str]] = {
-    "all option faults at once": (["--epochs", "0", "--smoothing", "0.7"], "--smoothing must be below 0.5"),
+    "all option faults at once": (["--epochs", "0", "--label-smoothing", "0.7"], "--label-smoothing must be below 0.5"),
     "objective that does not fit": (["--objective", "regression"], "regression"),
     "unknown objective": (["--objective", "magic"], "magic"),
     "unknown option": (["--no-such-option", "1"], "no-such-option"),
     "text for a number": (["--epochs", "many"], "many"),
     "max_length beyond the model": (["--max-length", "100000"], "max_length"),
-    "pooling that does not fit": (["--pooling", "last", "--backbone", "{llama}", "--lora-rank", "-1"], "lora-rank"),
+    "pooling that does not fit": (["--pooling", "last", "--backbone", "{llama}", "--lora-r", "-1"], "lora-r"),
     "mean of a decoder": (["--pooling", "mean", "--backbone", "{llama}"], "decoder"),
     "group column that is not there": (["--group", "topic"], "topic"),
     "broken regular expression": (["--group", "prompt", "--group-regex", "("], "("),

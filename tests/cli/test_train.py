@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> str:
 
 
 def train(data: str, backbone: str, *options: str) -> int:
-    return main(["train", data, "--backbone", backbone, "--pairs-per-step", "4", *options])
+    return main(["train", data, "--backbone", backbone, "--batch-size", "4", *options])
 
 
 def test_model_is_saved_and_next_commands_are_named(
@@ -47,7 +47,7 @@ def test_model_is_saved_and_next_commands_are_named(
     assert "guerdon evaluate runs/polite TEST" in captured.out
     assert f"guerdon score runs/polite {data} --out scores.jsonl" in captured.out
     assert "step 3/3  loss 0." in captured.err
-    assert "pairs/s" in captured.err
+    assert "examples/s" in captured.err
     card = json.loads((tmp_path / "runs" / "polite" / "guerdon.json").read_text(encoding="utf-8"))
     assert card["training"]["learning_rate"] == 1e-3
     assert main(["score", "runs/polite", data, "--out", "scores.jsonl"]) == 0
@@ -65,7 +65,7 @@ def test_rows_of_its_own_for_validation(data: str, tiny_bert: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--epochs", "0", "--smoothing", "0.7"], "--epochs must be above 0"),
+        (["--epochs", "0", "--label-smoothing", "0.7"], "--epochs must be above 0"),
         (["--group-regex", "x"], "needs the group column"),
         (["--group", "nothing"], "the group column 'nothing'"),
     ],
@@ -92,7 +92,7 @@ def test_help_has_every_option_with_its_words() -> None:
     assert [option for option, match in zip(options, found, strict=True) if match is None] == []
     places = [match.start() for match in found if match]
     assert places == sorted(places)
-    assert "Passes over the judgements." in run.stdout
+    assert "Number of passes over the judgements." in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_about_ten_lines_where_there_is_no_terminal() -> None:
 def test_bar_on_a_terminal_shows_the_figures() -> None:
     on = console(True)
     with training_progress(on) as report:
-        report({"step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75, "pairs_per_second": 6.25, "seconds_left": 65})
+        report({"step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75, "examples_per_second": 6.25, "seconds_left": 65})
     assert "5/10" in said(on)
-    assert "loss 0.500  accuracy 0.750  6.2 pairs/s  1:05 left" in said(on)
+    assert "loss 0.500  accuracy 0.750  6.2 examples/s  1:05 left" in said(on)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

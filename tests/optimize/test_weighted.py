@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from guerdon import losses
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
-from guerdon.optimize.weighted import train_weighted
+from guerdon.optimize.weighted import train_weighted_policy
 from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
@@ -99,7 +99,7 @@ def test_weights_by_hand() -> None:
 )
 def test_it_learns(options: dict[str, Any], tiny_llama: str, tmp_path: Path) -> None:
     before = mean_reward(Policy.load(tiny_llama))
-    train_weighted(Share(), requests(), tmp_path / "out", config(tiny_llama, **options))
+    train_weighted_policy(Share(), requests(), tmp_path / "out", config(tiny_llama, **options))
     after = mean_reward(Policy.load(str(tmp_path / "out")))
     assert after > 4 * before
     lines = [json.loads(line) for line in (tmp_path / "out" / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -120,7 +120,7 @@ def test_without_lambda_it_is_plain_likelihood(tiny_llama: str, tmp_path: Path) 
         return torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum").item()
 
     for lam in (0.0, 100.0):
-        train_weighted(Share(), requests("sorry"), tmp_path / str(lam), config(tiny_llama, lam=lam, epochs=30))
+        train_weighted_policy(Share(), requests("sorry"), tmp_path / str(lam), config(tiny_llama, lam=lam, epochs=30))
     assert nll(str(tmp_path / "0.0")) < 0.5 < nll(tiny_llama)
     assert nll(str(tmp_path / "0.0")) < nll(str(tmp_path / "100.0"))
     assert mean_reward(Policy.load(str(tmp_path / "100.0"))) > mean_reward(Policy.load(str(tmp_path / "0.0")))
@@ -137,20 +137,20 @@ def test_a_run_cut_short_ends_with_the_same_weights(tiny_llama: str, tmp_path: P
             return super().score(*args, **kwargs)
 
     settings = config(tiny_llama, epochs=8, save_steps=2)
-    train_weighted(Share(), requests(), tmp_path / "whole", settings)
+    train_weighted_policy(Share(), requests(), tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
-        train_weighted(Stops(), requests(), tmp_path / "cut", settings)
+        train_weighted_policy(Stops(), requests(), tmp_path / "cut", settings)
     with pytest.raises(OutputError, match="holds a training run already"):
-        train_weighted(Share(), requests(), tmp_path / "cut", settings)
+        train_weighted_policy(Share(), requests(), tmp_path / "cut", settings)
     with pytest.raises(ConfigError, match="lam was 1"):
-        train_weighted(
+        train_weighted_policy(
             Share(),
             requests(),
             tmp_path / "cut",
             config(tiny_llama, epochs=8, save_steps=2, lam=3.0),
             resume=True,
         )
-    train_weighted(Share(), requests(), tmp_path / "cut", settings, resume=True)
+    train_weighted_policy(Share(), requests(), tmp_path / "cut", settings, resume=True)
     whole, cut = (Policy.load(str(tmp_path / name)).model.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
@@ -168,11 +168,11 @@ class Same:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_reward_that_is_always_missing_ends_the_run(value: float, tiny_llama: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no response of 3 steps in a row has a reward"):
-        train_weighted(Same(value), requests(), tmp_path, config(tiny_llama))
+        train_weighted_policy(Same(value), requests(), tmp_path, config(tiny_llama))
 
 
 def test_answers_that_are_worth_the_same_move_nothing(tiny_llama: str, tmp_path: Path) -> None:
-    train_weighted(Same(1.0), requests(), tmp_path, config(tiny_llama, epochs=3))
+    train_weighted_policy(Same(1.0), requests(), tmp_path, config(tiny_llama, epochs=3))
     before, after = (Policy.load(folder).model.state_dict() for folder in (tiny_llama, str(tmp_path)))
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -180,10 +180,10 @@ def test_answers_that_are_worth_the_same_move_nothing(tiny_llama: str, tmp_path:
 def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Path) -> None:
     long = Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 7))
     with pytest.raises(DataError, match=r"^x\.jsonl:7: too long: the prompt"):
-        train_weighted(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
+        train_weighted_policy(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
     behind = Candidates(prompt="egg", origin=Origin("x.jsonl", 8), demonstration="egg " * 600)
     with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and answer"):
-        train_weighted(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))
+        train_weighted_policy(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))
 
 
 def test_all_faults_of_a_configuration_are_told_at_once() -> None:

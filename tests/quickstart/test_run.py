@@ -319,7 +319,7 @@ def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str)
 
 def test_large_backbones_learn_adapters_that_are_folded_in() -> None:
     chosen = Workload([], [], epochs=1.5, notes=(), max_length=512)
-    assert training_config("minilm", chosen, seed=3).lora_rank == 0
+    assert training_config("minilm", chosen, seed=3).lora_r == 0
     large = training_config("smollm2", chosen, seed=3)
-    assert (large.lora_rank, large.merge) == (16, True)
+    assert (large.lora_r, large.merge_lora) == (16, True)
     assert (large.epochs, large.max_length, large.seed) == (1.5, 512, 3)

@@ -18,7 +18,7 @@ from guerdon.recipes.policy import yardsticks
 from guerdon.recipes.run import run_recipe, together, value_of
 from guerdon.recipes.table import RECIPES
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow, prompt_text
 
 WORDS = ["rude", "sorry", "good", "polite"]
@@ -37,9 +37,7 @@ def choices(count: int) -> list[Choice]:
 
 
 def config(backbone: str) -> TrainConfig:
-    return TrainConfig(
-        backbone=backbone, learning_rate=5e-3, epochs=6, pairs_per_step=8, validation=0.0, checkpoint_every=1000
-    )
+    return TrainConfig(backbone=backbone, learning_rate=5e-3, epochs=6, batch_size=8, validation=0.0, eval_steps=1000)
 
 
 def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> None:
@@ -66,9 +64,9 @@ def test_what_is_learnt_and_what_is_measured_share_no_group(
 
     def watched(rows: list[AnyRow], *args: Any, **options: Any) -> Any:
         learnt.extend(prompt_text(row.prompt) for row in rows)
-        return train(rows, *args, **options)
+        return train_reward_model(rows, *args, **options)
 
-    monkeypatch.setattr("guerdon.recipes.run.train", watched)
+    monkeypatch.setattr("guerdon.recipes.run.train_reward_model", watched)
     spelt = [
         replace(one, prompt=f" Boil  EGG {place // 2}" if place % 2 else f"boil egg {place // 2}")
         for place, one in enumerate(choices(20))

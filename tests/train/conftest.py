@@ -62,10 +62,10 @@ def quick() -> Any:
         usual: dict[str, Any] = {
             "learning_rate": 5e-3,
             "epochs": 3,
-            "pairs_per_step": 16,
+            "batch_size": 16,
             "validation": 0.0,
-            "dropout": True,
+            "disable_dropout": False,
         }
-        return TrainConfig(backbone=backbone, **(usual | {"checkpoint_every": 1000} | options))
+        return TrainConfig(backbone=backbone, **(usual | {"eval_steps": 1000} | options))
 
     return make

@@ -7,31 +7,29 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainingArguments
 
 from guerdon.data.write import write_rows
-from guerdon.runs import trainer as stepwise
-from guerdon.train.run import train
+from guerdon.runs import loop
+from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow, Comparison, Reference
 
 EPSILON = 1e-3
 """Of Adam. The usual 1e-8 enlarges the rounding of a gradient that is nearly 0 to whole steps, and hides its scale."""
 
 CHILD = """
-import functools, json, sys
-from guerdon.runs import trainer as stepwise
+import json, sys
+from guerdon.runs import loop
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
-stepwise.TrainingArguments = functools.partial(stepwise.TrainingArguments, adam_epsilon=EPSILON)
+from guerdon.train.run import train_reward_model
+loop.ADAM_EPSILON = EPSILON
 data, out, config, resume = sys.argv[1:]
-scorer = train(data, out, TrainConfig(**json.loads(config)), resume=resume == "True")
+scorer = train_reward_model(data, out, TrainConfig(**json.loads(config)), resume=resume == "True")
 print("score", scorer.score(["boil egg two"], ["good water"])[0])
 """
 
@@ -62,7 +60,7 @@ def same_weights(two: Path, one: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def epsilon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stepwise, "TrainingArguments", partial(TrainingArguments, adam_epsilon=EPSILON))
+    monkeypatch.setattr(loop, "ADAM_EPSILON", EPSILON)
 
 
 @pytest.fixture
@@ -93,9 +91,10 @@ def rows_of(toy: Any, kind: str) -> list[AnyRow]:
     [
         ("pairs", {}),
         ("pairs", {"tokens_per_batch": 64}),  # the processes have different numbers of micro-batches
-        ("pairs", {"length_covariate": True, "lora_rank": 4}),
+        ("pairs", {"lora_r": 4}),
+        ("pairs", {"batch_size": 7}),
         ("references", {"policy": "tiny_llama"}),  # its answers are drawn by the first process only
-        ("pairs", {"members": 2}),
+        ("pairs", {"ensemble_size": 2}),
     ],
 )
 def test_two_processes_are_as_one(
@@ -105,37 +104,29 @@ def test_two_processes_are_as_one(
     write_rows(rows_of(toy, kind), data)
     if "policy" in options:
         options = options | {"policy": tiny_llama}
-    usual = {"epochs": 1, "pairs_per_step": 8, "validation": 0.2, "checkpoint_every": 2, "learning_rate": 1e-3}
+    usual = {"epochs": 1, "batch_size": 8, "validation": 0.2, "eval_steps": 2, "learning_rate": 1e-3}
     config = quick(without_dropout, **(usual | options))
-    train(str(data), tmp_path / "one", config)
+    train_reward_model(str(data), tmp_path / "one", config)
     printed = launch(data, tmp_path / "two", config)
     assert len({line for line in printed.splitlines() if line.startswith("score")}) == 1, "all processes agree"
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*model.safetensors")]
-    assert len(files) == options.get("members", 1)
+    assert len(files) == options.get("ensemble_size", 1)
     for file in files:
         same_weights(tmp_path / "two" / file, tmp_path / "one" / file)
-
-
-@pytest.mark.slow
-def test_a_step_that_does_not_divide_is_refused(without_dropout: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    data = tmp_path / "rows.jsonl"
-    write_rows(rows_of(toy, "pairs"), data)
-    with pytest.raises(AssertionError, match="--pairs-per-step 7 cannot be shared equally by 2 devices"):
-        launch(data, tmp_path / "two", quick(without_dropout, pairs_per_step=7))
 
 
 @pytest.mark.slow
 def test_two_processes_resume(without_dropout: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     write_rows(rows_of(toy, "pairs"), data)
-    config = quick(without_dropout, epochs=2, pairs_per_step=8, checkpoint_every=2, learning_rate=1e-3)
+    config = quick(without_dropout, epochs=2, batch_size=8, eval_steps=2, learning_rate=1e-3)
 
     def stop(figures: dict[str, float]) -> None:
         if figures["step"] == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(str(data), tmp_path / "out", config, on_step=stop)
+        train_reward_model(str(data), tmp_path / "out", config, on_step=stop)
     launch(data, tmp_path / "out", config, resume=True)
-    train(str(data), tmp_path / "whole", config)
+    train_reward_model(str(data), tmp_path / "whole", config)
     same_weights(tmp_path / "out" / "model.safetensors", tmp_path / "whole" / "model.safetensors")

@@ -11,7 +11,7 @@ import pytest
 
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import Comparison, Ranking, Rating, Reference
 
 LOG_ODDS = np.log(0.75 / 0.25)
@@ -25,7 +25,7 @@ def transformer(scorer: Any) -> TransformerReward:
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", pytest.param("tiny_sliding", marks=pytest.mark.slow)])
 def test_bradley_terry(name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path) -> None:
     rows = [Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0)) for _ in range(120)]
-    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), epochs=6))
+    scorer = train_reward_model(rows, tmp_path, quick(request.getfixturevalue(name), epochs=6))
     assert toy.accuracy(scorer, 3, 0) > 0.9
     fresh = [toy.prompt() for _ in range(20)], [toy.response(g) for g in (0, 3) for _ in range(10)]
     assert np.array_equal(load_scorer(tmp_path).score(*fresh), scorer.score(*fresh)), (
@@ -53,7 +53,7 @@ def test_votes_ties_and_margins_set_the_difference(tiny_bert: str, toy: Any, qui
     found = {}
     for scale in (0.0, 0.5):
         config = quick(tiny_bert, epochs=8, margin_scale=scale, learning_rate=2e-3)
-        scorer = train(rows, tmp_path / str(scale), config)
+        scorer = train_reward_model(rows, tmp_path / str(scale), config)
         found[scale] = toy.difference(scorer, 3, 0).mean()
         assert abs(toy.difference(scorer, 1, 2).mean()) < 0.35
     assert found[0.0] == pytest.approx(LOG_ODDS, abs=0.4)
@@ -63,7 +63,7 @@ def test_votes_ties_and_margins_set_the_difference(tiny_bert: str, toy: Any, qui
 def test_regression_gives_ratings_back_in_their_units(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     grades = [i % 4 for i in range(160)]
     rows = [Rating(prompt=toy.prompt(), response=toy.response(g), scores={"score": 10 + 5.0 * g}) for g in grades]
-    scorer = train(rows, tmp_path, quick(tiny_bert, epochs=12))
+    scorer = train_reward_model(rows, tmp_path, quick(tiny_bert, epochs=12))
     fresh = scorer.score([toy.prompt() for _ in grades], [toy.response(g) for g in grades])
     truth = 10 + 5.0 * np.array(grades)
     assert np.corrcoef(fresh, truth)[0, 1] > 0.9
@@ -79,7 +79,7 @@ def test_many_attributes_have_an_output_each(tiny_bert: str, toy: Any, quick: An
         )
         for i in range(160)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, epochs=12)))
+    reward = transformer(train_reward_model(rows, tmp_path, quick(tiny_bert, epochs=12)))
     assert reward.contract.attributes == ("praise", "rudeness")
     grades = [i % 4 for i in range(80)]
     fresh = [toy.prompt() for _ in grades], [toy.response(g) for g in grades]
@@ -94,7 +94,7 @@ def test_ratings_and_their_pairs_together(tiny_bert: str, toy: Any, quick: Any, 
         Rating(prompt=f"boil egg {i // 4}", response=toy.response(i % 4), scores={"score": 10.0 * (i % 4)})
         for i in range(120)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=10)))
+    reward = transformer(train_reward_model(rows, tmp_path, quick(tiny_bert, objective="both", epochs=10)))
     assert toy.accuracy(reward, 3, 0) > 0.9
     assert reward.score(["boil egg 1"], [toy.response(3)])[0] > 18
     assert reward.contract.temperature == reward.contract.scale[0], "pairs were fitted in standard units"
@@ -108,7 +108,7 @@ def test_comparisons_beside_ratings_score_by_preference(tiny_bert: str, toy: Any
         Rating(prompt=toy.prompt(), response=toy.response(i % 4), scores={"tone": i % 4, "worth": 3.0 - i % 4})
         for i in range(60)
     ]
-    reward = transformer(train(rows, tmp_path, quick(tiny_bert, objective="both", epochs=8)))
+    reward = transformer(train_reward_model(rows, tmp_path, quick(tiny_bert, objective="both", epochs=8)))
     assert reward.contract.attributes == ("preference", "tone", "worth")
     assert reward.contract.weights == (1.0, 0.0, 0.0)
     assert toy.accuracy(reward, 3, 0) > 0.9
@@ -120,7 +120,7 @@ def test_plackett_luce(name: str, request: pytest.FixtureRequest, toy: Any, quic
         Ranking(prompt=toy.prompt(), responses=tuple(toy.response(g) for g in grades), scores=tuple(map(float, grades)))
         for grades in ([0, 3, 1], [2, 0, 3], [1, 1, 2, 3], [0, 2]) * 20
     ]
-    scorer = train(rows, tmp_path, quick(request.getfixturevalue(name), pairs_per_step=8, epochs=8))
+    scorer = train_reward_model(rows, tmp_path, quick(request.getfixturevalue(name), batch_size=8, epochs=8))
     for better, worse in ((3, 2), (2, 1), (1, 0)):
         assert toy.accuracy(scorer, better, worse) > 0.8
 
@@ -130,7 +130,7 @@ def test_contrast_with_generated_texts(tiny_bert: str, toy: Any, quick: Any, tmp
         Reference(prompt=toy.prompt(), reference=toy.response(3), generated=(toy.response(0), toy.response(1)))
         for _ in range(100)
     ]
-    scorer = train(rows, tmp_path, quick(tiny_bert, temperature=0.5, epochs=5))
+    scorer = train_reward_model(rows, tmp_path, quick(tiny_bert, contrastive_temperature=0.5, epochs=5))
     assert toy.accuracy(scorer, 3, 1) > 0.9
 
 
@@ -148,8 +148,8 @@ def test_contrast_with_references_of_other_prompts(
 
     asked = ["egg", "planet"] * 32
     rows = [Reference(prompt=prompt(topic), reference=answer(topic)) for topic in asked]
-    config = quick(tiny_llama, in_batch_negatives=4, epochs=10, pairs_per_step=8)
-    scorer = train(rows, tmp_path, config)
+    config = quick(tiny_llama, in_batch_negatives=4, epochs=10, batch_size=8)
+    scorer = train_reward_model(rows, tmp_path, config)
     prompts = [prompt(topic) for topic in asked]
     own = scorer.score(prompts, [answer(topic) for topic in asked])
     other = scorer.score(prompts, [answer({"egg": "planet", "planet": "egg"}[topic]) for topic in asked])
@@ -162,8 +162,8 @@ def test_contrast_with_answers_of_a_policy(
     tiny_bert: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
     rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(32)]
-    config = quick(tiny_bert, policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, pairs_per_step=8)
-    scorer = train(rows, tmp_path, config)
+    config = quick(tiny_bert, policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, batch_size=8)
+    scorer = train_reward_model(rows, tmp_path, config)
     lines = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [json.loads(line) for line in lines]
     assert len(kept) == 32

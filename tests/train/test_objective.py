@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
 from guerdon import losses
+from guerdon.train.batches import targets_of
 from guerdon.train.config import TrainConfig
-from guerdon.train.examples import Heads, Judgement, Listed, Pair, Rated, TextTable
-from guerdon.train.objective import RewardObjective, targets_of
+from guerdon.train.judgements import HeadOutputs, Judgement, Listed, Pair, Rated
+from guerdon.train.objective import reward_loss
 
-ONE = Heads(("score",), 0, ("score",))
-
-
-def table_of(*responses: str) -> TextTable:
-    table = TextTable()
-    for response in responses:
-        table.add("p", response)
-    return table
+ONE = HeadOutputs(("score",), 0, ("score",))
 
 
 def test_scores_are_found_whatever_the_order_of_the_batch() -> None:
@@ -31,20 +24,18 @@ def test_scores_are_found_whatever_the_order_of_the_batch() -> None:
         Listed((0, 2), (1.0, 0.0)),
         Listed((1, 2), (1.0, 0.0), contrastive=True),
     ]
-    table = table_of("a", "bbb", "cc")
-    config = TrainConfig(smoothing=0.1, centring=0.2, regression_weight=3.0, temperature=0.5)
-    objective = RewardObjective(config, ONE)
+    config = TrainConfig(label_smoothing=0.1, center_rewards_coefficient=0.2, contrastive_temperature=0.5)
     scores = torch.tensor([0.3, -1.2, 2.0])
     expected = (
         2.0 * pair_loss(scores[0], scores[1], 0.8, 0.5)
         + pair_loss(scores[2], scores[0], 0.5, 0.0)
-        + 3.0 * (scores[1] - 0.25) ** 2
+        + (scores[1] - 0.25) ** 2
         + losses.plackett_luce(scores[[2, 0, 1]][None], torch.tensor([[3.0, 2.0, 2.0]]))[0]
         + losses.plackett_luce(scores[[0, 2]][None], torch.tensor([[1.0, 0.0]]))[0]
         + losses.contrastive(scores[[1, 2]][None], torch.tensor([[True, True]]), temperature=0.5)[0]
     )
     for order in ([0, 1, 2], [2, 0, 1]):
-        loss, counts = objective(scores[order, None], targets_of(judged, order, table, ONE))
+        loss, counts = reward_loss(scores[order, None], targets_of(judged, order), config, ONE)
         torch.testing.assert_close(loss, expected)
         # Right: pair 0>1, list 2>0 and 2>1. Wrong: list 0>2, contrast 1>2. The tie has no order.
         assert counts.tolist() == [5, 3]
@@ -58,37 +49,19 @@ def pair_loss(a: torch.Tensor, b: torch.Tensor, preference: float, margin: float
 
 
 def test_equal_scores_count_as_half_right() -> None:
-    objective = RewardObjective(TrainConfig(), ONE)
-    targets = targets_of([Pair(0, 1)], [0, 1], table_of("a", "b"), ONE)
-    assert objective(torch.ones(2, 1), targets)[1].tolist() == [1, 0.5]
+    targets = targets_of([Pair(0, 1)], [0, 1])
+    assert reward_loss(torch.ones(2, 1), targets, TrainConfig(), ONE)[1].tolist() == [1, 0.5]
 
 
 def test_pairs_read_the_preference_and_ratings_their_own_outputs() -> None:
-    heads = Heads(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
-    objective = RewardObjective(TrainConfig(objective="both"), heads)
+    outputs = HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
+    config = TrainConfig(objective="both")
     logits = torch.tensor([[1.0, 5.0, 7.0], [0.0, 6.0, 9.0]], requires_grad=True)
-    table = table_of("a", "b")
-    objective(logits, targets_of([Pair(0, 1)], [0, 1], table, heads))[0].backward()
+    reward_loss(logits, targets_of([Pair(0, 1)], [0, 1]), config, outputs)[0].backward()
     assert logits.grad is not None
     assert logits.grad[:, 1:].abs().sum() == 0
     assert logits.grad[:, 0].abs().min() > 0
     logits.grad = None
-    objective(logits, targets_of([Rated(1, (4.0, math.nan))], [0, 1], table, heads))[0].backward()
+    reward_loss(logits, targets_of([Rated(1, (4.0, math.nan))], [0, 1]), config, outputs)[0].backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == [[0, 0, 0], [0, 4, 0]]
-
-
-def test_the_length_coefficient_explains_length_and_stays_out_of_the_reward() -> None:
-    objective = RewardObjective(TrainConfig(length_covariate=True), ONE)
-    table = table_of("long " * 9, "b")
-    targets = targets_of([Pair(0, 1)], [0, 1], table, ONE)
-    logits = torch.zeros(2, 1, requires_grad=True)
-    objective(logits, targets)[0].backward()
-    gradient = objective.length_coefficient.grad
-    assert gradient is not None
-    assert gradient < 0
-    with torch.no_grad():
-        objective.length_coefficient += 1.0
-    loss = objective(logits, targets)[0]
-    assert loss.item() == pytest.approx(math.log1p(math.exp(-(math.log(46) - math.log(2)))), rel=1e-5)
-    assert not RewardObjective(TrainConfig(), ONE).length_coefficient.requires_grad

@@ -1,30 +1,15 @@
-"""Every epoch sees every judgement once, a step is always the same number, and cutting it changes no gradient."""
+"""Every epoch sees every judgement once, and a step is always the same number."""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
 
-import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.packing import Tokens
-from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.trainer import trainable
-from guerdon.train.config import TrainConfig
-from guerdon.train.examples import Heads, Judgement, Listed, Pair, TextTable
-from guerdon.train.objective import RewardObjective
-from guerdon.train.plan import (
-    RESPONSES_PER_BLOCK,
-    micro_batches,
-    plan_steps,
-    step_count,
-    with_in_batch_negatives,
-)
-from guerdon.train.trainee import Steps, Trainee
-from guerdon.types import Prompt
+from guerdon.train.judgements import Judgement, Listed, Pair, TextTable
+from guerdon.train.plan import RESPONSES_PER_BLOCK, plan_steps, step_count, with_in_batch_negatives
 
 PAIRS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
@@ -111,75 +96,3 @@ def test_a_reference_does_not_have_to_beat_itself() -> None:
         for prompt in ("p", "q")
     ]
     assert with_in_batch_negatives([listed], table, 3) == [listed]
-
-
-@given(PAIRS, st.integers(5, 200), st.booleans(), st.randoms())
-def test_a_step_is_cut_into_whole_judgements_within_the_budget(
-    sizes: list[int], budget: int, shared: bool, rng: object
-) -> None:
-    judged, keys = pairs_of(sizes)
-    tokens = [Tokens((1, 2, 3) + (4,) * rng.randint(1, 20)) for _ in keys]  # type: ignore[attr-defined]
-    cuts = micro_batches(judged, tokens, keys, budget=budget, shared=shared)
-    assert Counter(judgement for cut in cuts for judgement in cut.judgements) == Counter(judged)
-    for cut in cuts:
-        held = [item for row in cut.rows for item in row.items]
-        assert sorted(held) == sorted({text for judgement in cut.judgements for text in judgement.texts})
-        padded = len(cut.rows) * max(row.length for row in cut.rows)
-        assert padded <= budget or len(cut.judgements) == 1
-
-
-@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
-def test_the_cut_of_a_step_does_not_change_its_gradient(name: str, request: pytest.FixtureRequest) -> None:
-    reward = TransformerReward.create(request.getfixturevalue(name))
-    reward.net.eval()
-    trainee = Trainee(reward.net, RewardObjective(TrainConfig(centring=0.1), Heads(("score",), 0, ())))
-    table = TextTable()
-    prompts: list[Prompt] = ["How do I boil an egg?", "怎样煮鸡蛋？", "Which is the largest planet?"]
-    step: list[Judgement] = []
-    for prompt in prompts:
-        texts = [table.add(prompt, "a good answer " * n) for n in (1, 2, 5)]
-        step += [Pair(texts[0], texts[1]), Pair(texts[2], texts[0], preference=0.7), Listed(tuple(texts), (0, 1, 2))]
-    tokens = reward.encode(table.prompts, table.responses).tokens
-
-    def gradient(budget: int, shared: bool) -> tuple[int, list[torch.Tensor]]:
-        steps = Steps(
-            [step], tokens, table, Heads(("score",), 0, ()),
-            budget=budget, pad_id=reward.contract.pad_token_id, shared=shared, positions=True,
-        )  # fmt: skip
-        item = steps[0]
-        assert item["judgements"] == len(step)
-        trainee.zero_grad()
-        for batch, targets in item["micro"]:
-            trainee(batch, targets)[0].backward()
-        return len(item["micro"]), [p.grad.clone() for p in trainable(trainee).values() if p.grad is not None]
-
-    count, expected = gradient(100_000, False)
-    assert count == 1
-    for budget, shared in ((1, False), (130, False), (1, reward.shares), (130, reward.shares), (10_000, reward.shares)):
-        count, found = gradient(budget, shared)
-        assert count > 1 or budget == 10_000
-        for mine, theirs in zip(found, expected, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max() + 1))
-
-
-def test_ranks_share_a_step_without_overlap() -> None:
-    judged, keys = pairs_of([1] * 8)
-    table = TextTable()
-    for text, key in enumerate(keys):
-        table.add(key, str(text))
-    tokens = [Tokens((1, 2))] * len(keys)
-    options = {"budget": 100, "pad_id": 0, "shared": False, "positions": False}
-    whole = Steps([judged[:4], judged[4:]], tokens, table, Heads(("score",), 0, ()), **options)  # type: ignore[arg-type]
-    shares = Steps(
-        [judged[:4], judged[4:]],
-        tokens,
-        table,
-        Heads(("score",), 0, ()),
-        ranks=2,
-        **options,  # type: ignore[arg-type]
-    )
-    assert (len(whole), len(shares)) == (2, 4)
-    for step in range(2):
-        parts = [shares[2 * step + rank] for rank in range(2)]
-        assert [part["judgements"] for part in parts] == [2, 2]
-        assert sum(len(targets["pair"]) for part in parts for _, targets in part["micro"]) == 4

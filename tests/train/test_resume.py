@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from guerdon.data.write import write_rows
 from guerdon.errors import OutputError
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import Comparison
 
 CHILD = '''
@@ -29,7 +29,7 @@ import safetensors.torch
 import torch
 
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 
 data, out, config, moment, number = *sys.argv[1:5], int(sys.argv[5])
 calls = 0
@@ -60,7 +60,7 @@ def dying_save_file(tensors, path, *args, **options):
 
 def dying_save(content, path, *args, **options):
     save(content, path, *args, **options)
-    if moment == "optimiser" and str(path).endswith("optimizer.pt") and reached():
+    if moment == "optimiser" and str(path).endswith("optimizer.bin") and reached():
         halve(path)
 
 def dying_replace(path, target):
@@ -75,7 +75,7 @@ def dying_replace(path, target):
     return replace(path, target)
 
 safetensors.torch.save_file, torch.save, Path.replace = dying_save_file, dying_save, dying_replace
-train(data, out, TrainConfig(**json.loads(config)), on_step=on_step)
+train_reward_model(data, out, TrainConfig(**json.loads(config)), on_step=on_step)
 '''
 
 Run = tuple[Path, TrainConfig, dict[str, torch.Tensor]]
@@ -99,7 +99,7 @@ def kill_and_resume(data: Path, out: Path, config: TrainConfig, moment: str, num
     )
     assert broken.returncode == -signal.SIGKILL, broken.stderr
     assert not (out / "guerdon.json").exists() or moment.startswith("after")
-    train(str(data), out, config, resume=True)
+    train_reward_model(str(data), out, config, resume=True)
     assert not list(out.rglob("*.tmp")), "what was half-written is swept away"
 
 
@@ -133,8 +133,8 @@ QUICK = [("weights", 3), ("step", 5)]
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     moment: str, number: int, tiny_bert: str, quick: Any, data: Path, tmp_path: Path
 ) -> None:
-    config = quick(tiny_bert, epochs=2, pairs_per_step=8, validation=0.2, checkpoint_every=2, learning_rate=1e-3)
-    train(str(data), tmp_path / "whole", config)
+    config = quick(tiny_bert, epochs=2, batch_size=8, validation=0.2, eval_steps=2, learning_rate=1e-3)
+    train_reward_model(str(data), tmp_path / "whole", config)
     kill_and_resume(data, tmp_path / "broken", config, moment, number)
     whole, broken = state(tmp_path / "whole"), state(tmp_path / "broken")
     assert [name for name in whole if not torch.equal(whole[name], broken[name])] == []
@@ -151,17 +151,17 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("tiny_llama", {"lora_rank": 4}),
-        ("tiny_bert", {"patience": 1, "length_covariate": True, "epochs": 8}),
-        ("tiny_bert", {"layer_decay": 0.8, "tokens_per_batch": 64, "validation": 0.0}),
+        ("tiny_llama", {"lora_r": 4}),
+        ("tiny_bert", {"early_stopping_patience": 1, "epochs": 8}),
+        ("tiny_bert", {"tokens_per_batch": 64, "validation": 0.0}),
     ],
 )
 def test_so_do_lora_early_stopping_and_the_other_options(
     name: str, options: dict[str, Any], request: pytest.FixtureRequest, quick: Any, data: Path, tmp_path: Path
 ) -> None:
-    usual = {"epochs": 2, "pairs_per_step": 8, "validation": 0.2, "checkpoint_every": 2, "learning_rate": 1e-3}
+    usual = {"epochs": 2, "batch_size": 8, "validation": 0.2, "eval_steps": 2, "learning_rate": 1e-3}
     config = quick(request.getfixturevalue(name), **(usual | options))
-    train(str(data), tmp_path / "whole", config)
+    train_reward_model(str(data), tmp_path / "whole", config)
     kill_and_resume(data, tmp_path / "broken", config, "weights", 3)
     whole, broken = state(tmp_path / "whole"), state(tmp_path / "broken")
     assert [key for key in whole if not torch.equal(whole[key], broken[key])] == []
@@ -170,8 +170,8 @@ def test_so_do_lora_early_stopping_and_the_other_options(
 
 @pytest.mark.slow
 def test_a_killed_ensemble_keeps_its_finished_members(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
-    config = quick(tiny_bert, epochs=1, pairs_per_step=8, checkpoint_every=2, members=2)
-    train(str(data), tmp_path / "whole", config)
+    config = quick(tiny_bert, epochs=1, batch_size=8, eval_steps=2, ensemble_size=2)
+    train_reward_model(str(data), tmp_path / "whole", config)
     kill_and_resume(data, tmp_path / "broken", config, "weights", 4)  # the second member has begun
     for member in ("member-0", "member-1"):
         whole, broken = state(tmp_path / "whole" / member), state(tmp_path / "broken" / member)
@@ -183,11 +183,13 @@ def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, dat
         if figures["step"] == 3:
             raise KeyboardInterrupt
 
-    config = quick(tiny_bert, epochs=2, pairs_per_step=8, checkpoint_every=2)
+    config = quick(tiny_bert, epochs=2, batch_size=8, eval_steps=2)
     with pytest.raises(KeyboardInterrupt):
-        train(str(data), tmp_path / "out", config, on_step=stop)
+        train_reward_model(str(data), tmp_path / "out", config, on_step=stop)
     with pytest.raises(OutputError, match="--resume goes on with it"):
-        train(str(data), tmp_path / "out", config)
+        train_reward_model(str(data), tmp_path / "out", config)
     seen: list[float] = []
-    train(str(data), tmp_path / "out", config, resume=True, on_step=lambda figures: seen.append(figures["step"]))
+    train_reward_model(
+        str(data), tmp_path / "out", config, resume=True, on_step=lambda figures: seen.append(figures["step"])
+    )
     assert seen[0] == 2, "from the last checkpoint"

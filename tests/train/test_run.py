@@ -18,7 +18,7 @@ from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train import run as run_module
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow, Comparison, Message, Rating, Reference
 
 
@@ -42,7 +42,7 @@ def test_the_seed_decides_everything(tiny_bert: str, toy: Any, quick: Any, tmp_p
     rows = pairs(toy)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(len(name))  # what ran before does not matter
-        train(rows, tmp_path / name, quick(tiny_bert, epochs=1, seed=seed, validation=0.2))
+        train_reward_model(rows, tmp_path / name, quick(tiny_bert, epochs=1, seed=seed, validation=0.2))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
@@ -52,24 +52,24 @@ def test_small_batches_of_tokens_give_the_same_model(tiny_llama: str, toy: Any, 
     scores = []
     for budget in (64, 4096):
         config = quick(tiny_llama, epochs=1, learning_rate=1e-3, tokens_per_batch=budget)
-        scorer = train(rows, tmp_path / str(budget), config)
+        scorer = train_reward_model(rows, tmp_path / str(budget), config)
         scores.append(scorer.score(["boil egg two"] * 2, ["good water", "rude water"]))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)  # Adam enlarges rounding where a gradient is near 0
 
 
 def test_a_run_keeps_its_log_its_figures_and_its_progress(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    config = quick(tiny_bert, pairs_per_step=8, validation=0.25, checkpoint_every=5)
-    train(pairs(toy), tmp_path, config, on_step=seen.append)
+    config = quick(tiny_bert, batch_size=8, validation=0.25, eval_steps=5)
+    train_reward_model(pairs(toy), tmp_path, config, on_step=seen.append)
     log = log_of(tmp_path)
     training = [line for line in log if "loss" in line]
-    assert {"step", "accuracy", "learning_rate", "grad_norm", "judgements"} <= training[0].keys()
-    assert training[-1]["judgements"] == training[-1]["step"] * 8, "a step is always the same number"
+    assert {"step", "accuracy", "learning_rate", "grad_norm", "examples"} <= training[0].keys()
+    assert training[-1]["examples"] == training[-1]["step"] * 8, "a step is always the same number"
     checks = [line["step"] for line in log if "eval_loss" in line]
     assert checks[:2] == [5, 10]
     last = seen[-1]
     assert last["step"] == last["steps"] == checks[-1]
-    assert {"loss", "accuracy", "eval_loss", "eval_accuracy", "pairs_per_second", "seconds_left"} <= last.keys()
+    assert {"loss", "accuracy", "eval_loss", "eval_accuracy", "examples_per_second", "seconds_left"} <= last.keys()
     assert last["seconds_left"] == 0
     assert [figures["step"] for figures in seen] == list(range(len(seen)))
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
@@ -79,8 +79,8 @@ def test_a_run_keeps_its_log_its_figures_and_its_progress(tiny_bert: str, toy: A
 
 
 def test_fewer_judgements_than_a_step_make_a_smaller_step(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    train(pairs(toy, 3), tmp_path, quick(tiny_bert, pairs_per_step=32, epochs=2))
-    assert [line["judgements"] for line in log_of(tmp_path) if "loss" in line] == [3, 6]
+    train_reward_model(pairs(toy, 3), tmp_path, quick(tiny_bert, batch_size=32, epochs=2))
+    assert [line["examples"] for line in log_of(tmp_path) if "loss" in line] == [3, 6]
 
 
 @pytest.fixture
@@ -95,12 +95,12 @@ def test_the_best_checkpoint_is_kept(
 ) -> None:
     """The held-out rows say the opposite: the less is learnt the better, so the first checkpoint is the best."""
     rows, held = overfitting
-    train(rows, tmp_path / "best", quick(tiny_bert, checkpoint_every=2, epochs=4), validation=held)
+    train_reward_model(rows, tmp_path / "best", quick(tiny_bert, eval_steps=2, epochs=4), validation=held)
     checks = {line["step"]: line["eval_loss"] for line in log_of(tmp_path / "best") if "eval_loss" in line}
     assert min(checks, key=lambda step: checks[step]) == 2 < max(checks)
-    config = quick(tiny_bert, checkpoint_every=2, epochs=4)
+    config = quick(tiny_bert, eval_steps=2, epochs=4)
     stopped = weights(tmp_path / "best")
-    train(rows, tmp_path / "last", dataclasses.replace(config, validation=0.0))
+    train_reward_model(rows, tmp_path / "last", dataclasses.replace(config, validation=0.0))
     assert not same(stopped, weights(tmp_path / "last"))
     reward = load_scorer(tmp_path / "best")
     right = reward.score([r.prompt for r in held], [r.chosen for r in held])  # type: ignore[union-attr]
@@ -114,14 +114,14 @@ def test_training_stops_early(
 ) -> None:
     rows, held = overfitting
     seen: list[dict[str, float]] = []
-    config = quick(tiny_bert, checkpoint_every=1, epochs=20, validation=0.1, patience=2)
-    train(rows, tmp_path, config, validation=held, on_step=seen.append)
+    config = quick(tiny_bert, eval_steps=1, epochs=20, validation=0.1, early_stopping_patience=2)
+    train_reward_model(rows, tmp_path, config, validation=held, on_step=seen.append)
     assert seen[-1]["step"] < seen[-1]["steps"] / 2
 
 
 def test_divergence_is_an_error_and_nothing_is_saved(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="training has diverged. Fix: lower --learning-rate"):
-        train(pairs(toy), tmp_path, quick(tiny_bert, learning_rate=1e20, warmup=0.0))
+        train_reward_model(pairs(toy), tmp_path, quick(tiny_bert, learning_rate=1e20, warmup_ratio=0.0))
     assert not (tmp_path / "guerdon.json").exists()
 
 
@@ -138,13 +138,13 @@ def test_a_checkpoint_never_holds_broken_weights(
 
     monkeypatch.setattr(torch.optim, "AdamW", Breaking)
     with pytest.raises(ModelError, match="weights are not finite at step 1: training has diverged"):
-        train(pairs(toy), tmp_path, quick(tiny_bert, checkpoint_every=1))
+        train_reward_model(pairs(toy), tmp_path, quick(tiny_bert, eval_steps=1))
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_lora_runs_save_what_was_trained(merge: bool, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    scorer = train(pairs(toy), tmp_path, quick(tiny_llama, lora_rank=4, merge=merge, learning_rate=1e-2))
+    scorer = train_reward_model(pairs(toy), tmp_path, quick(tiny_llama, lora_r=4, merge_lora=merge, learning_rate=1e-2))
     assert toy.accuracy(scorer, 3, 0) > 0.9
     assert (tmp_path / "model.safetensors").exists() == merge
     prompts, responses = ["boil egg two"] * 2, ["good water", "rude water"]
@@ -160,36 +160,23 @@ def test_gradient_checkpointing_changes_nothing(
     rows = pairs(toy, 16)
     for on in (False, True):
         config = quick(
-            request.getfixturevalue(name), epochs=1, gradient_checkpointing=on, lora_rank=rank, merge=bool(rank)
+            request.getfixturevalue(name), epochs=1, gradient_checkpointing=on, lora_r=rank, merge_lora=bool(rank)
         )
-        train(rows, tmp_path / str(on), config)
+        train_reward_model(rows, tmp_path / str(on), config)
     for mine, theirs in zip(weights(tmp_path / "False").values(), weights(tmp_path / "True").values(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
 
 
 def test_members_become_an_ensemble(tiny_llama: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    config = quick(tiny_llama, lora_rank=4, members=2, conservative=1.0, epochs=1)
-    scorer = train(pairs(toy), tmp_path, config)
+    config = quick(tiny_llama, lora_r=4, ensemble_size=2, ensemble_k=1.0, epochs=1)
+    scorer = train_reward_model(pairs(toy), tmp_path, config)
     assert isinstance(scorer, Ensemble)
     assert scorer.k == 1.0
     assert [member.contract.base for member in scorer.members] == [tiny_llama] * 2
+    assert (tmp_path / "baseline").is_dir(), "one for all, where `evaluate` looks"
+    assert not list(tmp_path.glob("member-*/baseline"))
     heads = [load_file(tmp_path / f"member-{i}" / "adapter_model.safetensors") for i in range(2)]
     assert not same(*heads)
-
-
-def test_length_can_be_fitted_out(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    """Longer always won, and the grade did not matter: the coefficient takes it all, and the reward stays flat."""
-    rows = [
-        Comparison(prompt=toy.prompt(), chosen="the water of this one " * 6, rejected="the water")
-        for _ in range(48)
-    ]  # fmt: skip
-    gaps = []
-    for on in (False, True):
-        config = quick(tiny_bert, length_covariate=on, learning_rate=1e-2, layer_decay=0.3)
-        scorer = train(rows, tmp_path / str(on), config)
-        long, short = scorer.score(["boil egg two"] * 2, ["the water of this one " * 6, "the water"])
-        gaps.append(long - short)
-    assert gaps[1] < gaps[0]
 
 
 def test_chats_and_unreadable_texts_are_told(
@@ -198,7 +185,7 @@ def test_chats_and_unreadable_texts_are_told(
     chat = (Message("system", "Be brief."), Message("user", "egg?"))
     rows = [Comparison(prompt=chat, chosen=f"龘 {n}", rejected=f"鱻 {n}") for n in range(4)]
     with caplog.at_level(logging.WARNING):
-        train(rows, tmp_path, quick(tiny_bert, epochs=1))
+        train_reward_model(rows, tmp_path, quick(tiny_bert, epochs=1))
     assert "cannot read" in caplog.text
 
 
@@ -208,15 +195,15 @@ def test_chats_and_unreadable_texts_are_told(
 def test_a_second_run_in_the_same_place_is_refused(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     rows = pairs(toy, 16)
     config = quick(tiny_bert, epochs=1)
-    train(rows, tmp_path, config)
+    train_reward_model(rows, tmp_path, config)
     before = weights(tmp_path)
     with pytest.raises(OutputError, match="holds a training run already.*--resume"):
-        train(rows, tmp_path, config)
+        train_reward_model(rows, tmp_path, config)
     changed = dataclasses.replace(config, learning_rate=1e-4, seed=3)
     with pytest.raises(ConfigError, match="learning_rate was 0.005, now 0.0001; seed was 0, now 3"):
-        train(rows, tmp_path, changed, resume=True)
+        train_reward_model(rows, tmp_path, changed, resume=True)
     with pytest.raises(ConfigError, match=r"the data differs \(16 rows then, 15 now\)"):
-        train(rows[1:], tmp_path, config, resume=True)
+        train_reward_model(rows[1:], tmp_path, config, resume=True)
     assert same(weights(tmp_path), before)
 
 
@@ -224,9 +211,9 @@ def test_resuming_what_is_finished_gives_it_back(
     tiny_bert: str, toy: Any, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = pairs(toy, 16)
-    scorer = train(rows, tmp_path, quick(tiny_bert, epochs=1))
+    scorer = train_reward_model(rows, tmp_path, quick(tiny_bert, epochs=1))
     monkeypatch.setattr(run_module, "prepare", None)  # it must not even begin
-    again = train(rows, tmp_path, quick(tiny_bert, epochs=1), resume=True)
+    again = train_reward_model(rows, tmp_path, quick(tiny_bert, epochs=1), resume=True)
     assert np.array_equal(again.score(["egg"], ["good"]), scorer.score(["egg"], ["good"]))
 
 
@@ -235,9 +222,9 @@ def test_answers_of_a_policy_that_another_attempt_left_are_not_used(
 ) -> None:
     rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(6)]
     with pytest.raises(ConfigError):  # after the policy has answered
-        train(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, max_length=4000))
+        train_reward_model(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, max_length=4000))
     left = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8")
-    train(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, seed=1))
+    train_reward_model(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, seed=1))
     assert (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8") != left
 
 
@@ -246,7 +233,7 @@ def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(
 ) -> None:
     TransformerReward.create(tiny_bert).save(tmp_path)
     before = weights(tmp_path)
-    train(pairs(toy, 16), tmp_path, quick(tiny_bert, epochs=1), resume=True)
+    train_reward_model(pairs(toy, 16), tmp_path, quick(tiny_bert, epochs=1), resume=True)
     assert not same(weights(tmp_path), before)
 
 
@@ -257,21 +244,21 @@ def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(
         ({"objective": "regression"}, ConfigError, "this data allows: auto"),
         ({"policy": "smollm2"}, ConfigError, "rows with a prompt and a reference"),
         ({"pooling": "last", "max_length": 4000}, ConfigError, "between 4 and 128"),
-        ({"max_length": 5}, DataError, "too long"),
+        ({"max_length": 5, "overlong": "error"}, DataError, "too long"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_first_step(
     options: dict[str, Any], error: type[Exception], message: str, tiny_bert: str, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
-        train(pairs(toy, 8), tmp_path, quick(**({"backbone": tiny_bert} | options)))
+        train_reward_model(pairs(toy, 8), tmp_path, quick(**({"backbone": tiny_bert} | options)))
     assert not (tmp_path / "guerdon.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(toy: Any, quick: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        train(pairs(toy, 8), tmp_path / "file", quick("no/such-model"))
+        train_reward_model(pairs(toy, 8), tmp_path / "file", quick("no/such-model"))
 
 
 def test_data_is_read_from_a_file(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
@@ -280,7 +267,9 @@ def test_data_is_read_from_a_file(tiny_bert: str, toy: Any, quick: Any, tmp_path
     rows = [Rating(prompt=toy.prompt(), response=toy.response(i % 4), scores={"score": i % 4}) for i in range(16)]
     write_rows(rows, tmp_path / "rows.jsonl")
     config = quick(tiny_bert, epochs=1)
-    read = train(tmp_path / "rows.jsonl", tmp_path / "model", config, validation=str(tmp_path / "rows.jsonl"))
+    read = train_reward_model(
+        tmp_path / "rows.jsonl", tmp_path / "model", config, validation=str(tmp_path / "rows.jsonl")
+    )
     assert isinstance(read, TransformerReward)
     assert read.contract.data["sources"] == ["rows.jsonl"]
     assert read.contract.data["rows"] == 32

@@ -59,7 +59,7 @@ class _ConsoleHandler(logging.Handler):
 
 @contextmanager
 def training_progress(console: Console) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """Gives a function for `train(on_step=...)` that shows loss, accuracy, pairs/s and time left."""
+    """Gives a function for `train_reward_model(on_step=...)` that shows loss, accuracy, speed and time left."""
     if not console.is_terminal:
         yield _TrainingLines(console)
         return
@@ -101,8 +101,8 @@ def figures_line(figures: Mapping[str, float]) -> str:
         "eval_accuracy": "held out {:.3f}",
         "reward": "reward {:.3f}",
         "kl": "KL {:.2f}",
-        "answer_tokens": "{:.0f} tokens",
-        "pairs_per_second": "{:.1f} pairs/s",
+        "response_tokens": "{:.0f} tokens",
+        "examples_per_second": "{:.1f} examples/s",
     }
     parts = [text.format(figures[name]) for name, text in formats.items() if name in figures]
     if figures.get("seconds_left"):

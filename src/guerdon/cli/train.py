@@ -27,25 +27,26 @@ def train(
     """Train a reward model from comparisons, ratings, rankings or references.
 
     The folder holds the model with its score contract, a TF-IDF baseline of the same data, and run/ with checkpoints,
-    metrics.jsonl and TensorBoard files.
+    metrics.jsonl and TensorBoard files. `accelerate launch -m guerdon train ...` trains on several devices.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        out: folder of the model; default: runs/ and the name of the data.
-        validation_data: rows to choose the checkpoint by, instead of a share of DATA (see --validation).
-        group: column whose value keeps rows on one side of the hold-out.
-        group_regex: regular expression whose first capture group in that column is the group.
-        resume: go on from the last checkpoint in the folder, with the same data and options.
-        config: how to train.
+        data: Comparisons, ratings, rankings or references to learn from: a file (.jsonl .json .csv .tsv .parquet, also
+            .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: Folder of the model; the default is runs/ and the name of the data.
+        validation_data: Rows to choose the checkpoint by, instead of a share of DATA (see --validation).
+        group: Column whose value keeps rows on one side of the hold-out.
+        group_regex: Regular expression whose first capture group in that column is the group.
+        resume: Go on from the last checkpoint in the folder, with the same data and options.
+        config: How to train.
     """
     from guerdon.cli.progress import terminal, training_progress
 
     folder = out or default_folder(data)
     with terminal() as console:
-        from guerdon.train.run import train as run
+        from guerdon.train.run import train_reward_model
 
         with training_progress(console) as on_step:
-            run(
+            train_reward_model(
                 data,
                 folder,
                 config,
@@ -55,7 +56,7 @@ def train(
                 resume=resume,
                 on_step=on_step,
             )
-    print(summary(folder, data, config.members))
+    print(summary(folder, data, config.ensemble_size))
 
 
 def default_folder(data: str) -> Path:

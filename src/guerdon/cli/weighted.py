@@ -21,30 +21,28 @@ def weighted(
     scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
     config: OmitArgPrefixes[WeightedConfig] = WeightedConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Train a language model on its own answers, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
+    """Train a language model on its own responses, weighted by their reward: L(x) = L_MLE(x) - lambda R(x), RWR, RAFT.
 
-    Every step samples answers to some prompts of DATA, scores them, and makes those more likely that score higher. With
-    --objective reward, good answers in DATA (chosen, reference) are learnt by plain likelihood beside them. The folder
-    then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
+    Every step samples responses to some prompts of DATA, scores them, and makes those more likely that score higher.
+    With --objective reward, demonstrations in DATA (chosen, reference) are learnt by plain likelihood beside them. The
+    folder then holds the policy in Hugging Face layout, and run/ with metrics.jsonl and TensorBoard files.
 
     Args:
-        model: the scorer whose reward weighs the answers.
-        data: prompts, with references or without (file, hub name, starter or starter:train).
-        out: folder of the policy.
-        resume: go on from the last checkpoint in the folder, with the same data and options.
+        model: The scorer whose reward weighs the responses.
+        data: Prompts, with demonstrations or without (a file, a hub name, starter or starter:train).
+        out: Folder of the policy.
+        resume: Go on from the last checkpoint in the folder, with the same data and options.
         scorer: How MODEL is loaded, and how it reads.
-        config: how to train.
+        config: How to train.
     """
     from guerdon.cli.progress import terminal, training_progress
 
     with terminal() as console:
-        from guerdon.data.candidates import read_prompts
-        from guerdon.optimize.weighted import train_weighted
+        from guerdon.optimize.weighted import train_weighted_policy
 
-        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code).load()
-        requests = read_prompts(data)
+        reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code)
         with training_progress(console) as on_step:
-            train_weighted(reward, requests, out, config, resume=resume, on_step=on_step)
+            train_weighted_policy(reward, data, out, config, resume=resume, on_step=on_step)
     print(next_steps(out))
 
 

@@ -1,18 +1,18 @@
 """Reward-weighted training: the likelihood of texts, weighted by what they are worth.
 
-Every step samples answers from the policy as it is, asks the reward about them, and takes one step on
+Every step samples responses from the policy as it is, asks the reward about them, and takes one step on
 
     - sum_i w_i log pi(y_i | x_i)
 
 where the weights are those of the article's L(x) = L_MLE(x) - lambda R(x), of reward-weighted regression, or of RAFT:
 `score_function_weights`, `exponential_weights`, `best_weights` in `guerdon.losses`, which says what lambda does. The
-first also weighs the good answers of the data, by one over their number in the step.
+first also weighs the demonstrations of the data, by one over their number in the step.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from guerdon import losses
+from guerdon.data.candidates import read_prompts
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
@@ -32,13 +32,82 @@ from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
-from guerdon.rewards.scoring import score_texts
-from guerdon.runs.callbacks import OnStep, run_callbacks
-from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
+from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.scoring import no_reward_summary, score_texts
+from guerdon.runs.folder import open_run
 from guerdon.runs.guard import MissingRewardGuard
+from guerdon.runs.log import OnStep
+from guerdon.runs.loop import Loop, LoopConfig, Step
 from guerdon.runs.ranks import main_process_first
-from guerdon.runs.trainer import Step, StepTrainer, checkpoint_steps, step_arguments
 from guerdon.types import Candidates, Scorer
+
+logger = logging.getLogger(__name__)
+
+
+def train_weighted_policy(
+    reward: Scorer | ScorerConfig | str | Path,
+    data: str | Path | Sequence[Candidates],
+    out: str | Path,
+    config: WeightedConfig | None = None,
+    *,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+) -> Policy:
+    """Trains a policy by reward-weighted likelihood, and saves it in HF layout.
+
+    Args:
+        reward: the reward, or which one it is.
+        data: prompts, with demonstrations where the data has them, or where to read them.
+        out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
+        config: how to train.
+        resume: go on from the last checkpoint in `out`.
+        on_step: called after every step with the metrics so far.
+
+    Raises:
+        DataError: a prompt is too long.
+        ConfigError: options that do not fit together.
+        ModelError: the policy cannot be loaded or trained, or no response has a reward.
+        OutputError: `out` cannot be written, holds another run, or is in use.
+
+    Example:
+        >>> import guerdon
+        >>> config = guerdon.WeightedConfig(policy="smollm2", lam=100.0)
+        >>> guerdon.train_weighted_policy("runs/helpful", "prompts.jsonl", "better", config)
+    """
+    config, out = config or WeightedConfig(), Path(out)
+    check_writable(out / "policy.json")
+    scorer = reward if isinstance(reward, Scorer) else load_scorer(reward)
+    prompts = read_prompts(str(data)) if isinstance(data, str | Path) else data
+    with open_run(out, config, fingerprint_of(prompts), resume=resume) as run:
+        if run.finished:
+            return Policy.load(str(out))
+        policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
+        if config.lora_r:
+            policy.add_lora(config.lora_r, config.lora_alpha)
+        model = WeightedPolicy(PolicyNet(policy.model), config.temperature)
+        steps = max(1, math.ceil(len(prompts) * config.epochs / config.prompts_per_step))
+        loop_config = LoopConfig(
+            steps=steps,
+            learning_rate=config.learning_rate or (1e-4 if config.lora_r else 1e-5),
+            warmup_ratio=config.warmup_ratio,
+            weight_decay=config.weight_decay,
+            save_steps=config.save_steps or max(1, steps // 10),
+            examples_per_step=config.prompts_per_step,
+            seed=config.seed,
+        )
+        loop = Loop(model, loop_config, run.path, on_step=on_step)
+        if config.prompts_per_step < loop.ranks:
+            raise ConfigError(f"--prompts-per-step {config.prompts_per_step} is fewer than the {loop.ranks} devices")
+        sampler = WeightedSampler(policy, model, scorer, prompts, config, rank=loop.rank, ranks=loop.ranks)
+        with main_process_first() as main:
+            if main:  # only now is it sure that there is something to run
+                run.begin()
+        loop.train(sampler.step, checkpoint=run.last_checkpoint if resume else None)
+        with main_process_first() as main:
+            if main:
+                policy.save(out, training=asdict(config))
+                run.finish()
+    return policy
 
 
 class WeightedPolicy(nn.Module):
@@ -51,234 +120,112 @@ class WeightedPolicy(nn.Module):
 
     @property
     def _no_split_modules(self) -> Any:
-        """For FSDP."""
+        """Which layers FSDP must keep whole; accelerate asks the outermost module."""
         return self.net._no_split_modules
 
     def forward(self, batch: ResponseBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """- sum_i w_i log pi(y_i); `weights` has shape (answers,). No pairs are ordered."""
+        """- sum_i w_i log pi(y_i); `weights` has shape (responses,). No pairs are ordered."""
         logps = self.net(batch, self.temperature)
-        return -(weights[batch["response"]] * logps).sum(), torch.zeros(2)
+        return -(weights[batch["response"]] * logps).sum(), torch.zeros(2, device=logps.device)
 
 
-class PromptSteps(Dataset[Step]):
-    """Which prompts each step asks; item i is the share of rank i % ranks of step i // ranks."""
-
-    def __init__(self, prompts: int, config: WeightedConfig, ranks: int = 1) -> None:
-        stream = prompt_stream(prompts, config.seed)
-        steps = max(1, math.ceil(prompts * config.epochs / config.prompts_per_step))
-        self._steps = [[next(stream) for _ in range(config.prompts_per_step)] for _ in range(steps)]
-        self._ranks = ranks
-        self.steps = steps
-
-    def __len__(self) -> int:
-        return len(self._steps) * self._ranks
-
-    def __getitem__(self, index: int) -> Step:
-        step = self._steps[index // self._ranks]
-        return {"place": index, "prompts": step[index % self._ranks :: self._ranks]}
-
-
-class WeightedTrainer(StepTrainer):
-    """Samples the answers of a step, weighs them, and takes the step."""
+class WeightedSampler:
+    """Makes the steps: samples responses, asks the reward, and weighs them."""
 
     def __init__(
         self,
-        model: WeightedPolicy,
-        args: Any,
-        steps: PromptSteps,
-        *,
         policy: Policy,
+        model: WeightedPolicy,
         scorer: Scorer,
-        requests: Sequence[Candidates],
+        prompts: Sequence[Candidates],
         config: WeightedConfig,
-        **options: Any,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
-        super().__init__(model, args, steps, **options)
-        self._policy, self._scorer, self._requests, self._config = policy, scorer, requests, config
-        self._coded = _encode(policy, requests, config)
-        self._sampling = Sampling(config.max_new_tokens, config.temperature)
-        self._budget = config.tokens_per_batch or default_budget()
-        self._sums = _no_figures()
-        self._guard = MissingRewardGuard()
+        """Tokenizes the prompts. Raises DataError where one, or the demonstration behind it, is too long."""
+        self.policy, self.model, self.scorer, self.prompts, self.config = policy, model, scorer, prompts, config
+        self.rank, self.ranks = rank, ranks
+        self.guard = MissingRewardGuard()
+        texts = [prompt.prompt for prompt in prompts]
+        try:
+            self.prompt_ids = policy.encode_prompts(texts, max_new_tokens=config.max_new_tokens)
+            given = [(prompt.prompt, prompt.demonstration or "") for prompt in prompts]
+            self.demonstration_ids = policy.encode_responses(self.prompt_ids, given)
+        except TextError as error:
+            raise error.at(prompts[error.index].origin) from None
 
-    def training_step(self, model: nn.Module, inputs: Step, num_items_in_batch: Any = None) -> Tensor:
-        """One optimiser step's gradient on this rank."""
-        rewards, answers = self._ask(inputs)
-        weights = self._weights(rewards)
-        groups, flat = [], []
-        for row, index in enumerate(inputs["prompts"]):
-            prompt, answer = self._coded[index]
-            own = [tuple(ids) for ids in answers[row]]
-            weighed = weights[row].tolist()
-            if self._config.objective == "reward" and answer:
-                own.append(answer)
-                weighed.append(1 / sum(bool(self._coded[i][1]) for i in inputs["prompts"]))
-            kept = [(ids, weight) for ids, weight in zip(own, weighed, strict=True) if weight]
-            if kept:
-                groups.append(TokenizedGroup(prompt, tuple(ids for ids, _ in kept)))
-                flat += [weight for _, weight in kept]
-        if not groups:  # all answers are worth the same: a step of no length
-            first = inputs["prompts"][0]
-            groups, flat = [TokenizedGroup(self._coded[first][0], (answers[0][0],))], [0.0]
-        bare = self._bare
-        assert isinstance(bare, WeightedPolicy)
-        pad_id = self._policy.tokenizer.pad_token_id
-        batches = response_batches(groups, budget=self._budget, pad_id=pad_id, shared=bare.net.reads_groups)
-        micro = [(batch, torch.tensor([flat[item] for item in items])) for items, batch in batches]
-        return super().training_step(model, {"micro": micro, "judgements": 1})
+    def step(self, index: int) -> Step:
+        """This device's share of a step."""
+        config, count = self.config, self.config.prompts_per_step
+        stream = prompt_stream(len(self.prompts), config.seed, skip=index * count)
+        chosen = [next(stream) for _ in range(count)][self.rank :: self.ranks]
 
-    def _ask(self, inputs: Step) -> tuple[Tensor, list[list[tuple[int, ...]]]]:
-        """Rewards (prompts, samples), NaN where there is none, and the answers as token ids."""
-        asked = [self._requests[index] for index in inputs["prompts"]]
-        generator = torch.Generator().manual_seed(self._config.seed * 1_000_003 + inputs["place"])
-        self._bare.eval()
-        samples = self._policy.sample_tokens(
-            [list(self._coded[index][0]) for index in inputs["prompts"]],
-            self._config.num_generations,
-            self._sampling,
+        # y ~ pi(. | x)
+        self.model.eval()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index * self.ranks + self.rank)
+        samples = self.policy.sample_tokens(
+            [list(self.prompt_ids[one]) for one in chosen],
+            config.num_generations,
+            Sampling(config.max_new_tokens, config.temperature),
             generator,
         )
-        texts = [self._policy.text(sample) for own in samples for sample in own]
-        prompts = [request.prompt for request in asked for _ in range(self._config.num_generations)]
-        references = [request.reference for request in asked for _ in range(self._config.num_generations)]
-        given = score_texts(self._scorer, prompts, texts, references)
-        self._guard.note(given.values, given.reasons)
-        rewards = torch.from_numpy(given.values)
-        self._note(rewards, texts, [sample for own in samples for sample in own])
-        return rewards.view(len(asked), -1), [[sample.ids for sample in own] for own in samples]
+        flat = [sample for own in samples for sample in own]
+        texts = [self.policy.text(sample) for sample in flat]
 
-    def _weights(self, rewards: Tensor) -> Tensor:
-        if self._config.objective == "reward":
-            return losses.score_function_weights(rewards, self._config.lam)
-        if self._config.objective == "rwr":
-            return losses.exponential_weights(rewards, self._config.beta)
+        # R(x, y), NaN where there is none
+        asked = [self.prompts[one] for one in chosen for _ in range(config.num_generations)]
+        rewards = score_texts(self.scorer, [a.prompt for a in asked], texts, [a.reference for a in asked])
+        self.guard.note(rewards.values, rewards.reasons)
+        if missing := no_reward_summary(rewards):
+            logger.warning("step %d: %s", index + 1, missing)
+
+        # w, and -sum w log pi in micro-batches
+        values = torch.from_numpy(rewards.values)
+        weights = self.weights(values.view(len(chosen), -1))
+        groups, weight_of = self._groups(chosen, [[tuple(sample.ids) for sample in own] for own in samples], weights)
+        batches = response_batches(
+            groups,
+            budget=config.tokens_per_batch or default_budget(),
+            pad_id=self.policy.tokenizer.pad_token_id,
+            shared=self.model.net.reads_groups,
+        )
+        # Weights make a mean over the device's prompts; the loop divides a sum over all prompts by their number.
+        micro_batches = [
+            (batch, torch.tensor([weight_of[item] * len(chosen) for item in items])) for items, batch in batches
+        ]
+        known, everyone = values[~values.isnan()], float(len(flat))
+        metrics = {
+            "reward": (float(known.sum()), float(len(known))),
+            "reward_missing": (everyone - len(known), everyone),
+            "response_tokens": (float(sum(len(sample.ids) for sample in flat)), everyone),
+            "responses_empty": (float(sum(not text for text in texts)), everyone),
+            "responses_truncated": (float(sum(not sample.finished for sample in flat)), everyone),
+        }
+        return Step(micro_batches, len(chosen), metrics, {"reward_missing_reason": missing} if missing else {})
+
+    def weights(self, rewards: Tensor) -> Tensor:
+        """What -log pi of each response counts; both of shape (prompts, responses), NaN for no reward."""
+        if self.config.objective == "reward":
+            return losses.score_function_weights(rewards, self.config.lam)
+        if self.config.objective == "rwr":
+            return losses.exponential_weights(rewards, self.config.beta)
         return losses.best_weights(rewards)
 
-    def _note(self, rewards: Tensor, texts: Sequence[str], samples: Sequence[Any]) -> None:
-        known = rewards[~rewards.isnan()]
-        self._sums += torch.tensor(
-            [
-                float(known.sum()),
-                len(known),
-                len(rewards) - len(known),
-                sum(not text for text in texts),
-                sum(len(sample.ids) for sample in samples),
-                sum(not sample.finished for sample in samples),
-            ]
-        )
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds what was sampled since the last log: mean reward and length; answers without a reward, empty, cut."""
-        if "loss" in logs:
-            sums = self.accelerator.reduce(self._sums.to(self.args.device), reduction="sum").tolist()
-            total, known, missing, empty, tokens, cut = sums
-            logs["reward"] = total / known if known else math.nan
-            answers = known + missing
-            logs |= {
-                "reward_missing": missing / answers,
-                "responses_without_reward": missing,
-                "answers_empty": empty / answers,
-                "answer_tokens": tokens / answers,
-                "answers_cut": cut / answers,
-            }
-            self._sums = _no_figures()
-        super().log(logs, start_time)
-
-
-def _no_figures() -> Tensor:
-    return torch.zeros(6, dtype=torch.float64)
-
-
-def _encode(
-    policy: Policy, requests: Sequence[Candidates], config: WeightedConfig
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Of each request the tokens of its prompt, and those of its good answer (none where it has none).
-
-    Raises:
-        DataError: a prompt, or an answer behind it, is too long.
-    """
-    try:
-        prompts = policy.encode_prompts([request.prompt for request in requests], max_new_tokens=config.max_new_tokens)
-        answers = policy.encode_responses(prompts, [(r.prompt, r.demonstration or "") for r in requests])
-    except TextError as error:
-        raise error.at(requests[error.index].origin) from None
-    return [
-        (tuple(prompt), tuple(answer) if request.demonstration else ())
-        for request, prompt, answer in zip(requests, prompts, answers, strict=True)
-    ]
-
-
-def train_weighted(
-    scorer: Scorer,
-    requests: Sequence[Candidates],
-    out: str | Path,
-    config: WeightedConfig | None = None,
-    *,
-    resume: bool = False,
-    on_step: OnStep | None = None,
-) -> Policy:
-    """Trains a policy by reward-weighted likelihood, and saves it in HF layout.
-
-    Args:
-        scorer: the reward.
-        requests: prompts, with good answers where the data has them (`guerdon.data.candidates.read_prompts`).
-        out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
-        config: how to train.
-        resume: go on from the last checkpoint in `out`.
-        on_step: called after every step with the figures so far.
-
-    Raises:
-        DataError: a prompt is too long.
-        ConfigError: options that do not fit together.
-        ModelError: the policy cannot be loaded or trained, or no answer has a reward.
-        OutputError: `out` cannot be written.
-    """
-    config = config or WeightedConfig()
-    out = Path(out)
-    run = out / RUN_FOLDER
-    check_writable(out / "policy.json")
-    fingerprint = fingerprint_of(requests)
-    with main_process_first() as main:
-        if main:
-            check_run(run, config, fingerprint, resume)
-    policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
-    if config.lora_r:
-        policy.add_lora(config.lora_r, config.lora_alpha)
-    model = WeightedPolicy(PolicyNet(policy.model), config.temperature)
-    steps = PromptSteps(len(requests), config)
-    arguments = step_arguments(
-        run,
-        steps=steps.steps,
-        learning_rate=config.learning_rate or (1e-4 if config.lora_r else 1e-5),
-        warmup=config.warmup_ratio,
-        weight_decay=config.weight_decay,
-        checkpoint_every=config.save_steps or max(1, steps.steps // 10),
-        validates=False,
-        seed=config.seed,
-    )
-    if config.prompts_per_step % arguments.world_size:
-        raise ConfigError(
-            f"--prompts-per-step {config.prompts_per_step} cannot be shared equally by {arguments.world_size} devices"
-        )
-    trainer = WeightedTrainer(
-        model,
-        arguments,
-        PromptSteps(len(requests), config, arguments.world_size),
-        policy=policy,
-        scorer=scorer,
-        requests=requests,
-        config=config,
-        callbacks=run_callbacks(run, on_step, config.prompts_per_step, main=arguments.process_index == 0),
-    )
-    with main_process_first() as main:
-        if main:  # only now is it sure that there is something to run
-            mark_run(run, config, fingerprint)
-    done = checkpoint_steps(run) if resume else []
-    trainer.train(resume_from_checkpoint=str(run / f"checkpoint-{done[-1]}") if done else None)
-    trainer.accelerator.wait_for_everyone()
-    with main_process_first() as main:
-        if main:
-            policy.save(out, training=asdict(config))
-            for step in checkpoint_steps(run):
-                shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
-    return policy
+    def _groups(
+        self, chosen: Sequence[int], responses: Sequence[Sequence[tuple[int, ...]]], weights: Tensor
+    ) -> tuple[list[TokenizedGroup], list[float]]:
+        """What has a weight: sampled responses and, for objective `reward`, demonstrations."""
+        shown = [one for one in chosen if self.config.objective == "reward" and self.prompts[one].demonstration]
+        groups, weight_of = [], []
+        for one, own, own_weights in zip(chosen, responses, weights.tolist(), strict=True):
+            weighed = list(zip(own, own_weights, strict=True))
+            if one in shown:
+                weighed.append((tuple(self.demonstration_ids[one]), 1 / len(shown)))
+            kept = [(ids, weight) for ids, weight in weighed if weight]
+            if kept:
+                groups.append(TokenizedGroup(tuple(self.prompt_ids[one]), tuple(ids for ids, _ in kept)))
+                weight_of += [weight for _, weight in kept]
+        if not groups:  # all responses are worth the same: a step of no length
+            return [TokenizedGroup(tuple(self.prompt_ids[chosen[0]]), (responses[0][0],))], [0.0]
+        return groups, weight_of

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guerdon.packing import SharedRow, Tokens, by_budget, collate_padded, collate_shared
+from guerdon.packing import Tokens, batches, items_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,59 +44,25 @@ def response_batches(
         Which responses these are, counted through all groups, and the batch.
     """
     tokens = [Tokens(group.prompt + response) for group in groups for response in group.responses]
-    prompts = [len(group.prompt) for group in groups for _ in group.responses]
-    rows: list[SharedRow] = []
-    start = 0
-    for group in groups:
-        members = range(start, start + len(group.responses))
-        start += len(group.responses)
-        rows += _rows(tokens, members, len(group.prompt), budget) if shared else [_alone(tokens, i) for i in members]
-    for chosen in by_budget([row.length for row in rows], budget):
-        yield _collate(tokens, prompts, [rows[index] for index in chosen], pad_id)
-
-
-def _alone(tokens: Sequence[Tokens], item: int) -> SharedRow:
-    return SharedRow((item,), 0, len(tokens[item]))
-
-
-def _rows(tokens: Sequence[Tokens], members: Sequence[int], prompt: int, budget: int) -> Iterator[SharedRow]:
-    """Responses to one prompt, the prompt in front of as many as the budget allows."""
-    held: list[int] = []
-    length = prompt
-    for item in members:
-        own = len(tokens[item]) - prompt
-        if held and length + own > budget:
-            yield SharedRow(tuple(held), prompt, length) if len(held) > 1 else _alone(tokens, held[0])
-            held, length = [], prompt
-        held.append(item)
-        length += own
-    yield SharedRow(tuple(held), prompt, length) if len(held) > 1 else _alone(tokens, held[0])
-
-
-def _collate(
-    tokens: Sequence[Tokens], prompts: Sequence[int], rows: Sequence[SharedRow], pad_id: int
-) -> tuple[list[int], ResponseBatch]:
-    items = [item for row in rows for item in row.items]
-    if any(len(row.items) > 1 for row in rows):
-        batch = collate_shared(tokens, rows, pad_id=pad_id)
-    else:
-        batch = collate_padded([tokens[item] for item in items], pad_id=pad_id, positions=True)
-    fields: dict[str, list[int]] = {name: [] for name in TOKEN_FIELDS}
-    number = 0
-    for index, row in enumerate(rows):
-        end = row.prefix
-        for item in row.items:
-            ids, prompt = tokens[item].ids, prompts[item]
-            count = len(ids) - prompt
-            end += len(ids) - row.prefix
-            fields["row"] += [index] * count
-            # The first token is predicted at the prompt's end, every other where the one before it stands.
-            fields["column"] += [prompt - 1, *range(end - count, end - 1)]
+    group_of = [number for number, group in enumerate(groups) for _ in group.responses]
+    packed = batches(tokens, range(len(tokens)), group_of, budget=budget, pad_id=pad_id, shared=shared, positions=True)
+    for rows, batch in packed:
+        fields: dict[str, list[int]] = {name: [] for name in TOKEN_FIELDS}
+        prefixes = [row.prefix for row in rows for _ in row.items]
+        ends = zip(items_of(rows), prefixes, batch["row"].tolist(), batch["column"].tolist(), strict=True)
+        for number, (item, prefix, row, end) in enumerate(ends):
+            ids, prompt = tokens[item].ids, len(groups[group_of[item]].prompt)
+            # A token is predicted where the one before it stands: in what the row's sequences share, or behind it.
+            before, moved = range(prompt - 1, len(ids) - 1), end - (len(ids) - 1)
+            fields["row"] += [row] * len(before)
+            fields["column"] += [place if place < prefix else place + moved for place in before]
             fields["token_ids"] += ids[prompt:]
-            fields["response"] += [number] * count
-            fields["position"] += range(count)
-            number += 1
-    return items, batch | {name: torch.tensor(values, dtype=torch.long) for name, values in fields.items()}
+            fields["response"] += [number] * len(before)
+            fields["position"] += range(len(before))
+        yield (
+            items_of(rows),
+            batch | {name: torch.tensor(values, dtype=torch.long) for name, values in fields.items()},
+        )
 
 
 def token_states(backbone: Any, batch: ResponseBatch) -> Tensor:

@@ -115,7 +115,7 @@ def run_facts(
             "sources": ", ".join(data.get("sources", [])) or "starter",
             "sha256 of the rows": str(data.get("sha256", ""))[:16] + "…",
             "epochs": f"{config.epochs:g}",
-            "pairs a step": str(config.pairs_per_step),
+            "judgements a step": str(config.batch_size),
             "learning rate": f"{config.learning_rate:g}",
             "seed": str(config.seed),
         },

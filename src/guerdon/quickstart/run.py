@@ -38,7 +38,7 @@ from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.curve import read_curve
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 
 if TYPE_CHECKING:
     from guerdon.train.config import TrainConfig
@@ -204,7 +204,7 @@ class _Run:
         write_rows(workload.test, self.out / "test.jsonl")
         times = "once" if workload.epochs == 1 else f"{workload.epochs:g} times"
         with self._step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
-            train(workload.train, self.out / "model", config, on_step=self.events.trained)
+            train_reward_model(workload.train, self.out / "model", config, on_step=self.events.trained)
             # Loaded as any user will load it: what is measured is what was saved.
             return TransformerReward.load(self.out / "model", overlong=config.overlong)
 

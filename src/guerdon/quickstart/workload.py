@@ -320,11 +320,11 @@ def training_config(backbone: str, workload: Workload, seed: int) -> TrainConfig
     common = TrainConfig(
         backbone=backbone,
         epochs=workload.epochs,
-        pairs_per_step=16,
+        batch_size=16,
         learning_rate=2e-4,
         validation=0.0,
         max_length=workload.max_length,
         overlong="cut",
         seed=seed,
     )
-    return common if backbone == "minilm" else replace(common, lora_rank=16, merge=True)
+    return common if backbone == "minilm" else replace(common, lora_r=16, merge_lora=True)

@@ -23,9 +23,9 @@ from guerdon.recipes.table import Recipe
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.callbacks import OnStep
+from guerdon.runs.log import OnStep
 from guerdon.train.config import TrainConfig
-from guerdon.train.run import train
+from guerdon.train.run import train_reward_model
 from guerdon.types import Scorer
 
 MODEL, BM25, BOTH = "reward model", "BM25", "reward model + BM25"
@@ -111,7 +111,7 @@ def run_recipe(
         learnt = random.Random(config.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
         test = [choice for choice, own in zip(choices, fold_of, strict=True) if own == fold]
         with progress() as on_step:
-            model = train(list(training_rows(learnt)), out / f"fold-{fold}", config, on_step=on_step)
+            model = train_reward_model(list(training_rows(learnt)), out / f"fold-{fold}", config, on_step=on_step)
         if isinstance(model, TransformerReward):
             read = model.encode([c.prompt for c in test for _ in c.responses], [r for c in test for r in c.responses])
             cut, texts = cut + max(read.prompts_cut, read.responses_cut), texts + len(read.tokens)

@@ -229,7 +229,7 @@ class TransformerReward:
     def _batches(
         self, tokens: Sequence[Tokens], items: list[int], prompt_of: Sequence[str]
     ) -> Iterator[tuple[list[int], Batch]]:
-        yield from packing.batches(
+        packed = packing.batches(
             tokens,
             items,
             prompt_of,
@@ -238,6 +238,7 @@ class TransformerReward:
             shared=self.shares,
             positions=takes_positions(self.net.classifier),
         )
+        return ((packing.items_of(rows), batch) for rows, batch in packed)
 
     def attributes(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """Every named output in the units of the training data: float32, shape (n, attributes)."""

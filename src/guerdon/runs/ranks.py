@@ -18,3 +18,10 @@ def main_process_first() -> Iterator[bool]:
     state = PartialState(timeout=timedelta(days=1))  # a policy may generate for hours meanwhile
     with state.main_process_first():
         yield state.is_main_process
+
+
+def device_name() -> str:
+    """The device of this process, each of a launch having its own."""
+    from accelerate import PartialState
+
+    return str(PartialState().device)

@@ -1,4 +1,4 @@
-"""The order of training: judgements to optimiser steps of a fixed number, and steps to micro-batches of bounded size.
+"""The order of training: judgements to optimiser steps of a fixed number.
 
 All of it is decided before training starts, from the seed alone, so that a resumed run sees the same data.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from guerdon.packing import SharedRow, Tokens, share_prefixes
-from guerdon.train.examples import Judgement, Listed, TextTable
+from guerdon.train.judgements import Judgement, Listed, TextTable
 
 RESPONSES_PER_BLOCK = 8
 """Responses of one prompt are dealt into bins of this many; judgements between the same bins stay together. Where a
@@ -84,58 +83,3 @@ def _contrasted(judgement: Judgement, rest: list[Judgement], table: TextTable, c
     borrowed = [response for response in others if response not in known][:count]
     texts = tuple(table.add(table.prompts[judgement.members[0]], response) for response in borrowed)
     return replace(judgement, members=(*judgement.members, *texts), grades=(*judgement.grades, *[0.0] * len(texts)))
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """Judgements computed together, and the rows that hold their texts."""
-
-    judgements: tuple[Judgement, ...]
-    rows: tuple[SharedRow, ...]
-
-
-def micro_batches(
-    step: Sequence[Judgement], tokens: Sequence[Tokens], prompt_keys: Sequence[str], *, budget: int, shared: bool
-) -> list[MicroBatch]:
-    """Cuts a step into micro-batches of at most `budget` padded tokens, like lengths together.
-
-    The texts of one judgement stay together; a judgement that exceeds the budget by itself is a micro-batch of its own.
-    """
-    clusters: dict[str, list[Judgement]] = defaultdict(list)
-    for judgement in step:
-        clusters[prompt_keys[judgement.texts[0]]].append(judgement)
-
-    def rows(judgements: Sequence[Judgement]) -> list[SharedRow]:
-        return _rows(judgements, tokens, prompt_keys, budget, shared)
-
-    def joined(pieces: Iterable[Sequence[Judgement]]) -> list[list[Judgement]]:
-        """Joins pieces in their order, as far as the budget goes."""
-        found: list[list[Judgement]] = []
-        for piece in pieces:
-            if found and _padded(rows([*found[-1], *piece])) <= budget:
-                found[-1] += piece
-            else:
-                found.append(list(piece))
-        return found
-
-    # Judgements of one prompt stay together where they fit, so that they share its texts; then prompts of like length.
-    pieces = [
-        piece
-        for cluster in clusters.values()
-        for piece in joined([judgement] for judgement in sorted(cluster, key=lambda judgement: judgement.texts))
-    ]
-    pieces.sort(key=lambda piece: -max(row.length for row in rows(piece)))
-    return [MicroBatch(tuple(cut), tuple(rows(cut))) for cut in joined(pieces)]
-
-
-def _rows(
-    judgements: Sequence[Judgement], tokens: Sequence[Tokens], prompt_keys: Sequence[str], budget: int, shared: bool
-) -> list[SharedRow]:
-    texts = list(dict.fromkeys(text for judgement in judgements for text in judgement.texts))
-    if shared:
-        return share_prefixes(tokens, texts, prompt_keys, longest=budget)
-    return [SharedRow((text,), 0, len(tokens[text])) for text in texts]
-
-
-def _padded(rows: Sequence[SharedRow]) -> int:
-    return len(rows) * max(row.length for row in rows)

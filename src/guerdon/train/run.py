@@ -1,12 +1,11 @@
-"""A training run from rows to a saved reward model."""
+"""A training run, from rows to a saved reward model. CONTRIBUTING describes the way module by module."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +13,30 @@ import numpy as np
 import torch
 
 from guerdon.data.read import load_rows
-from guerdon.errors import ConfigError, ContractError, DataError
+from guerdon.data.split import split_rows
+from guerdon.errors import DataError, TextError
 from guerdon.files import check_writable
-from guerdon.rewards.contract import FILE_NAME, read_card
-from guerdon.rewards.ensemble import Ensemble, save_ensemble_card
-from guerdon.rewards.load import load_scorer
-from guerdon.rewards.net import is_decoder, takes_positions
+from guerdon.hf import Lora
+from guerdon.packing import Tokens
+from guerdon.rewards.contract import FILE_NAME, ScoreContract
+from guerdon.rewards.ensemble import save_ensemble_card
+from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.net import disable_dropout, is_decoder, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.callbacks import EarlyStopping, OnStep, run_callbacks
-from guerdon.runs.folder import RUN_FOLDER, check_run, fingerprint_of, mark_run
-from guerdon.runs.ranks import main_process_first
-from guerdon.train import examples
+from guerdon.runs.checkpoints import checkpoint_path
+from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
+from guerdon.runs.log import OnStep
+from guerdon.runs.ranks import device_name, main_process_first
 from guerdon.train.config import TrainConfig
-from guerdon.train.examples import Heads, Judgement, Scale
-from guerdon.train.objective import RewardObjective
-from guerdon.train.prepare import Prepared, prepare
-from guerdon.types import AnyRow, Scorer
+from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, judge_rows
+from guerdon.train.negatives import with_policy_negatives
+from guerdon.train.plan import plan_steps, with_in_batch_negatives
+from guerdon.types import AnyRow, Scorer, origin_of
 
 if TYPE_CHECKING:
-    from guerdon.runs.trainer import StepTrainer
-    from guerdon.train.trainee import Steps, Trainee
+    from guerdon.runs.loop import Loop, Step
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ _STATISTICS_SAMPLE = 512
 """Training texts whose scores give the contract's mean and deviation."""
 
 
-def train(
+def train_reward_model(
     data: str | Path | Sequence[AnyRow],
     out: str | Path,
     config: TrainConfig | None = None,
@@ -58,13 +60,14 @@ def train(
 
     Args:
         data: rows, or where to read them (file, hub name, or `starter`).
-        out: folder of the model; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
+        out: folder of the model; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files, `out/baseline` a
+            TF-IDF reward of the same rows, which the model must beat.
         config: how to train.
         validation: rows to choose the checkpoint by; None holds out a share of `data` by prompt or group.
         group: column whose value keeps rows on one side of the hold-out.
         group_regex: its first capture group is used instead of the whole value.
         resume: go on from the last checkpoint in `out`, with the same data and configuration.
-        on_step: called after every step with the figures so far.
+        on_step: called after every step with the metrics so far.
 
     Returns:
         The trained model, as `load_scorer(out)` gives it.
@@ -73,25 +76,34 @@ def train(
         DataError: rows that cannot be used.
         ConfigError: options that do not fit together, or a resumed run that differs from the one begun.
         ModelError: the backbone cannot be loaded, or training diverged.
-        OutputError: `out` cannot be written, or holds another run.
+        OutputError: `out` cannot be written, holds another run, or is in use.
+
+    Example:
+        >>> import guerdon
+        >>> config = guerdon.TrainConfig(backbone="minilm", epochs=1)
+        >>> model = guerdon.train_reward_model("preferences.jsonl", "runs/helpful", config)
+        >>> model.score(["Capital of France?"], ["Paris."])
     """
-    config = config or TrainConfig()
-    out = Path(out)
+    config, out = config or TrainConfig(), Path(out)
     check_writable(out / FILE_NAME)
     rows = _rows(data, group, group_regex)
-    held = None if validation is None else _rows(validation, group, group_regex)
-    if config.members == 1:
-        return _train_one(rows, held, out, config, resume, on_step)
-    names = [f"member-{index}" for index in range(config.members)]
-    for index, name in enumerate(names):
-        member = replace(config, members=1, seed=config.seed + index)
-        _train_one(rows, held, out / name, member, resume, on_step)
-    with main_process_first() as main:
-        if main:
-            save_ensemble_card(out, names, config.conservative)
-    scorer = load_scorer(out)
-    assert isinstance(scorer, Ensemble)
-    return scorer
+    held_out = None if validation is None else _rows(validation, group, group_regex)
+    fingerprint = fingerprint_of([*rows, *(held_out or ())])
+    with open_run(out, config, fingerprint, resume=resume) as run:
+        if not run.finished:
+            rows, held_out = _hold_out(rows, held_out, config, run)
+            prepared = prepare(rows, held_out, config)
+            with main_process_first() as main:
+                if main:  # only now is it sure that there is something to run
+                    run.begin()
+            _train_members(prepared, run, resume=resume, on_step=on_step)
+            with main_process_first() as main:
+                if main:
+                    _save_baseline(rows, out / BASELINE_FOLDER)
+                    run.finish()
+    return ScorerConfig(
+        name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
+    ).load()
 
 
 def _rows(data: str | Path | Sequence[AnyRow], group: str | None, group_regex: str | None) -> Sequence[AnyRow]:
@@ -100,57 +112,231 @@ def _rows(data: str | Path | Sequence[AnyRow], group: str | None, group_regex: s
     return data
 
 
-def _train_one(
-    rows: Sequence[AnyRow],
-    held: Sequence[AnyRow] | None,
-    out: Path,
-    config: TrainConfig,
-    resume: bool,
-    on_step: OnStep | None,
-) -> TransformerReward:
-    from guerdon.runs.trainer import checkpoint_steps, load_trainable
-    from guerdon.train.trainee import Trainee
+def _hold_out(
+    rows: Sequence[AnyRow], held_out: Sequence[AnyRow] | None, config: TrainConfig, run: RunFolder
+) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
+    """What is trained on and what chooses the checkpoint, with the texts that a policy generates for them."""
+    if config.policy:
+        with main_process_first() as main:
+            if main and not run.begun:  # answers of an attempt that never began: other rows, maybe, or another policy
+                for left in run.path.glob("negatives*.jsonl"):
+                    left.unlink()
+            rows = with_policy_negatives(rows, config, run.path / "negatives.jsonl")
+            if held_out is not None:
+                held_out = with_policy_negatives(held_out, config, run.path / "negatives-validation.jsonl")
+    if held_out is not None:
+        _warn_of_seen(rows, held_out)
+        return rows, held_out
+    if not config.validation:
+        return rows, ()
+    split = split_rows(rows, test=config.validation, seed=config.seed)
+    return split.train, split.test
 
-    run = out / RUN_FOLDER
-    fingerprint = fingerprint_of([*rows, *(held or ())])
-    with main_process_first() as main:
-        if main:
-            check_run(run, config, fingerprint, resume)
-    if resume and _is_finished(out, config, fingerprint):
-        return TransformerReward.load(out, overlong=config.overlong)
-    prepared = prepare(rows, held, config, run)
-    with main_process_first() as main:
-        if main:  # only now is it sure that there is something to run
-            mark_run(run, config, fingerprint)
-            for left in out.glob(".*.tmp"):  # by a run that was killed while it saved
-                shutil.rmtree(left, ignore_errors=True)
-    reward = prepared.reward
-    trainee = Trainee(reward.net, RewardObjective(config, prepared.heads))
-    trainer = build_trainer(trainee, prepared, config, run, on_step)
-    steps = checkpoint_steps(run) if resume else []
-    trainer.train(resume_from_checkpoint=str(run / f"checkpoint-{steps[-1]}") if steps else None)
-    best = trainer.state.best_global_step
-    if best and prepared.validation and best != trainer.state.global_step:
-        load_trainable(trainee, run / f"checkpoint-{best}")
-    trainer.accelerator.wait_for_everyone()
-    reward = _finish(prepared, trainee, config, fingerprint)
-    with main_process_first() as main:
-        if main:
-            _save_baseline(prepared.train_rows, out / BASELINE_FOLDER)
-            reward.save(out, training=asdict(config), merge=config.merge)
-            for step in checkpoint_steps(run):
-                shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
+
+def _warn_of_seen(rows: Sequence[AnyRow], held_out: Sequence[AnyRow]) -> None:
+    """Warns where validation rows are no unseen ones."""
+    seen = TrainingPrompts.of(row.prompt for row in rows).seen(row.prompt for row in held_out)
+    if count := sum(found is True for found in seen):
+        logger.warning(
+            "%d of %d validation rows (%.0f%%) have a prompt that is in the training data as well: accuracy on them "
+            "does not tell how the model does on prompts that it has not seen. Fix: split by prompt first "
+            "(guerdon data split)",
+            count, len(held_out), 100 * count / len(held_out),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is fixed before the first step, shared by the members of an ensemble."""
+
+    config: TrainConfig
+    rows: Sequence[AnyRow]
+    judged: JudgedData
+    plans: list[list[list[Judgement]]]
+    """The steps of each member."""
+    validation: list[Judgement]
+    tokens: list[Tokens]
+    """Of every text of the table."""
+
+    def new_reward(self, number: int) -> TransformerReward:
+        """An untrained model for one member. Everything random comes from its seed."""
+        return _new_reward(self.config, self.judged, self.config.seed + number)
+
+
+def prepare(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig) -> Prepared:
+    """Rows to judgements, steps and tokens.
+
+    Raises:
+        DataError: rows that cannot be used.
+        ConfigError: options that do not fit the rows or the backbone.
+        ModelError: the backbone cannot be loaded.
+    """
+    judged = judge_rows(rows, held_out, config)
+    table, validation = judged.table, judged.validation
+    plans = [
+        plan_steps(
+            judged.training,
+            table.prompt_keys,
+            epochs=config.epochs,
+            per_step=min(config.batch_size, len(judged.training)),
+            seed=config.seed + number,
+        )
+        for number in range(config.ensemble_size)
+    ]
+    if config.in_batch_negatives:
+        plans = [with_in_batch_negatives(plan, table, config.in_batch_negatives) for plan in plans]
+        [validation] = with_in_batch_negatives([validation], table, config.in_batch_negatives)
+    try:
+        encoded = _new_reward(config, judged, config.seed).encode(table.prompts, table.responses)
+    except TextError as error:
+        text = table.prompts[error.index], table.responses[error.index]
+        raise error.at(origin_of([*rows, *held_out], *text)) from None
+    for warning in encoded.warnings():
+        logger.warning(warning)
+    return Prepared(config, rows, judged, plans, validation, encoded.tokens)
+
+
+def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> TransformerReward:
+    reward = TransformerReward.create(
+        config.backbone,
+        attributes=judged.outputs.names,
+        pooling=None if config.pooling == "auto" else config.pooling,
+        max_length=config.max_length or None,
+        lora=Lora(config.lora_r, config.lora_alpha) if config.lora_r else None,
+        overlong=config.overlong,
+        seed=seed,
+        trust_remote_code=config.trust_remote_code,
+    )
+    if config.disable_dropout:
+        disable_dropout(reward.net)
     return reward
 
 
-def _is_finished(out: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> bool:
-    """Whether `out` holds the model that this very run gives."""
-    try:
-        card = read_card(out)
-    except ContractError:
-        return False
-    return card["kind"] == "transformer" and bool(
-        card["contract"].get("data") == fingerprint and card["training"] == asdict(config)
+def _train_members(prepared: Prepared, run: RunFolder, *, resume: bool, on_step: OnStep | None) -> None:
+    """Trains the model, or each member of an ensemble in a folder of its own that has not finished yet."""
+    config = prepared.config
+    if config.ensemble_size == 1:
+        _train_one(prepared, 0, run, resume, on_step)
+        return
+    members = [
+        RunFolder(run.out / f"member-{number}", replace(config, ensemble_size=1, seed=config.seed + number), run.data)
+        for number in range(config.ensemble_size)
+    ]
+    for number, member in enumerate(members):
+        if member.finished:
+            continue
+        with main_process_first() as main:
+            if main:
+                member.begin()
+        _train_one(prepared, number, member, resume, on_step)
+        with main_process_first() as main:
+            if main:
+                member.finish()
+    with main_process_first() as main:
+        if main:
+            save_ensemble_card(run.out, [member.out.name for member in members], config.ensemble_k)
+
+
+def _train_one(prepared: Prepared, number: int, run: RunFolder, resume: bool, on_step: OnStep | None) -> None:
+    """Trains one model and saves it in the folder of its run."""
+    from guerdon.runs.loop import load_trainable
+    from guerdon.train.objective import RewardTrainee
+
+    reward = prepared.new_reward(number)
+    loop, steps, validation = training_loop(prepared, number, reward, run.path, on_step)
+    kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
+    trainee = loop.bare
+    if loop.sharded:  # each device has a part: put the whole together in a model of its own
+        reward = prepared.new_reward(number)
+        trainee = RewardTrainee(reward.net, prepared.config, prepared.judged.outputs)
+    if loop.sharded or kept != loop.step:
+        load_trainable(trainee, checkpoint_path(run.path, kept))
+    trainee.eval()
+    reward = _with_contract(prepared, reward, run.data)
+    with main_process_first() as main:
+        if main:
+            reward.save(
+                run.out,
+                training=asdict(run.config),
+                merge=prepared.config.merge_lora,
+                training_prompts=[row.prompt for row in prepared.rows],
+            )
+
+
+def training_loop(
+    prepared: Prepared, number: int, reward: TransformerReward, run: Path, on_step: OnStep | None = None
+) -> tuple[Loop, Callable[[int], Step], Step | None]:
+    """The loop that trains a model, its steps, and what is held out."""
+    from guerdon.runs.loop import Loop, LoopConfig
+    from guerdon.train.batches import Batching
+    from guerdon.train.objective import RewardTrainee
+
+    config, plan = prepared.config, prepared.plans[number]
+    if config.gradient_checkpointing:
+        reward.net.recompute_activations()
+    loop_config = LoopConfig(
+        steps=len(plan),
+        learning_rate=config.learning_rate or (2e-4 if config.lora_r else 5e-5),
+        warmup_ratio=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        save_steps=config.eval_steps or max(1, round(len(plan) / config.epochs / 4)),
+        examples_per_step=len(plan[0]),
+        early_stopping_patience=config.early_stopping_patience,
+        seed=config.seed + number,
+    )
+    loop = Loop(RewardTrainee(reward.net, config, prepared.judged.outputs), loop_config, run, on_step=on_step)
+    batching = Batching(
+        prepared.tokens,
+        prepared.judged.table.prompt_keys,
+        budget=config.tokens_per_batch or _default_budget(reward),
+        pad_id=reward.contract.pad_token_id,
+        shared=reward.shares,
+        positions=takes_positions(reward.net.classifier),
+    )
+    validation = batching.step(prepared.validation) if prepared.validation else None
+    return loop, lambda step: batching.step(plan[step], loop.rank, loop.ranks), validation
+
+
+def _default_budget(reward: TransformerReward) -> int:
+    """Tokens of a micro-batch: a GPU wants them large; on a CPU small ones run as fast and hold less padding."""
+    if torch.cuda.is_available():
+        return 16384
+    return 1024 if is_decoder(reward.net.classifier) else 2048
+
+
+def _with_contract(prepared: Prepared, reward: TransformerReward, data: dict[str, Any]) -> TransformerReward:
+    """The trained model with the facts of its training in its contract."""
+    judged = prepared.judged
+    contract = replace(
+        _units(reward.contract, judged), dtype="bfloat16" if torch.cuda.is_available() else "float32", data=data
+    )
+    reward = TransformerReward(reward.net.model, reward.tokenizer, contract)
+    rng = np.random.default_rng(prepared.config.seed)
+    count = len(judged.table)
+    sample = np.sort(rng.choice(count, size=min(count, _STATISTICS_SAMPLE), replace=False))
+    logits = reward.logits_of([prepared.tokens[i] for i in sample], [judged.table.prompt_keys[i] for i in sample])
+    shift, scale, weights = (
+        np.asarray(part, np.float32) for part in (contract.shift, contract.scale, contract.weights)
+    )
+    scores = (shift + scale * logits) @ weights
+    reward.contract = replace(contract, mean=float(scores.mean()), std=float(scores.std()) or 1.0)
+    return reward
+
+
+def _units(contract: ScoreContract, judged: JudgedData) -> ScoreContract:
+    """Weights, shift and scale of the outputs: rated ones come back in the units of the data."""
+    names = judged.outputs.names
+    scales = [judged.scales.get(name, Scale(0.0, 1.0)) for name in names]
+    if PREFERENCE in names:
+        weights = tuple(float(name == PREFERENCE) for name in names)
+    else:
+        weights = (1 / len(names),) * len(names)
+    return replace(
+        contract,
+        weights=weights,
+        shift=tuple(scale.mean for scale in scales),
+        scale=tuple(scale.std for scale in scales),
+        temperature=scales[0].std if len(names) == 1 else 1.0,  # pairs were fitted before the change of units
     )
 
 
@@ -161,104 +347,3 @@ def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
         TfidfReward.fit(rows).save(folder)
     except DataError as error:
         logger.warning("no TF-IDF baseline is kept beside the model: %s", error)
-
-
-def build_trainer(
-    trainee: Trainee, prepared: Prepared, config: TrainConfig, run: Path, on_step: OnStep | None
-) -> StepTrainer:
-    """The `StepTrainer` of a run; it takes GPUs, bf16 and launchers as `transformers.Trainer` does."""
-    from guerdon.runs.trainer import StepTrainer, step_arguments
-
-    total = len(prepared.steps)
-    arguments = step_arguments(
-        run,
-        steps=total,
-        learning_rate=config.learning_rate or (2e-4 if config.lora_rank else 5e-5),
-        warmup=config.warmup,
-        weight_decay=config.weight_decay,
-        checkpoint_every=config.checkpoint_every or max(1, round(total / max(config.epochs, 1e-9) / 4)),
-        validates=bool(prepared.validation),
-        seed=config.seed,
-    )
-    ranks = arguments.world_size
-    per_step = len(prepared.steps[0])
-    if per_step % ranks:
-        raise ConfigError(
-            f"--pairs-per-step {per_step} cannot be shared equally by {ranks} devices; use a multiple of {ranks}"
-        )
-    if config.gradient_checkpointing:
-        prepared.reward.net.recompute_activations()
-    callbacks = run_callbacks(run, on_step, per_step, main=arguments.process_index == 0)
-    if config.patience:
-        callbacks.append(EarlyStopping(config.patience))
-    return StepTrainer(
-        trainee,
-        arguments,
-        _steps(prepared, prepared.steps, config, ranks),
-        _steps(prepared, prepared.validation, config, 1) if prepared.validation else None,
-        layer_decay=config.layer_decay,
-        callbacks=callbacks,
-    )
-
-
-def _steps(prepared: Prepared, steps: list[list[Judgement]], config: TrainConfig, ranks: int) -> Steps:
-    from guerdon.train.trainee import Steps
-
-    reward = prepared.reward
-    return Steps(
-        steps,
-        prepared.tokens,
-        prepared.table,
-        prepared.heads,
-        budget=config.tokens_per_batch or _default_budget(reward),
-        pad_id=reward.contract.pad_token_id,
-        shared=reward.shares,
-        positions=takes_positions(reward.net.classifier),
-        ranks=ranks,
-    )
-
-
-def _default_budget(reward: TransformerReward) -> int:
-    """Tokens of a micro-batch: a GPU wants them large; on a CPU small ones run as fast and hold less padding."""
-    if torch.cuda.is_available():
-        return 16384
-    return 1024 if is_decoder(reward.net.classifier) else 2048
-
-
-def _finish(
-    prepared: Prepared, trainee: Trainee, config: TrainConfig, fingerprint: dict[str, Any]
-) -> TransformerReward:
-    """The trained model with the facts of its training in its contract."""
-    reward, heads = prepared.reward, prepared.heads
-    trainee.eval()
-    contract = _units(reward.contract, heads, prepared.scales, config)
-    contract = replace(
-        contract,
-        dtype="bfloat16" if torch.cuda.is_available() else "float32",
-        data=fingerprint,
-    )
-    reward = TransformerReward(reward.net.model, reward.tokenizer, contract, overlong=config.overlong)
-    rng = np.random.default_rng(config.seed)
-    count = len(prepared.table)
-    sample = np.sort(rng.choice(count, size=min(count, _STATISTICS_SAMPLE), replace=False))
-    logits = reward.logits_of([prepared.tokens[i] for i in sample], [prepared.table.prompt_keys[i] for i in sample])
-    shift, scale, weights = (
-        np.asarray(part, np.float32) for part in (contract.shift, contract.scale, contract.weights)
-    )
-    scores = (shift + scale * logits) @ weights
-    reward.contract = replace(contract, mean=float(scores.mean()), std=float(scores.std()) or 1.0)
-    return reward
-
-
-def _units(contract: Any, heads: Heads, scales: dict[tuple[str, str], Scale], config: TrainConfig) -> Any:
-    """Weights, shift and scale of the outputs: rated ones come back in the units of the data."""
-    overall = config.normalise_ratings == "overall"
-    by_name = {name: scales["", name] if overall else Scale(0.0, 1.0) for name in heads.rated}
-    shift = tuple(by_name[name].mean if name in by_name else 0.0 for name in heads.names)
-    scale = tuple(by_name[name].std if name in by_name else 1.0 for name in heads.names)
-    if examples.PREFERENCE in heads.names:
-        weights = tuple(1.0 if name == examples.PREFERENCE else 0.0 for name in heads.names)
-    else:
-        weights = tuple(1 / len(heads.names) for _ in heads.names)
-    temperature = scale[0] if len(heads.names) == 1 else 1.0  # pairs were fitted before the change of units
-    return dataclasses.replace(contract, weights=weights, shift=shift, scale=scale, temperature=temperature)

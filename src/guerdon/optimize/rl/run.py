@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -31,9 +30,9 @@ from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.rewards.load import ScorerConfig
-from guerdon.runs.callbacks import METRICS_FILE, OnStep, forget_after
+from guerdon.runs.checkpoints import checkpoint_steps
 from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
-from guerdon.runs.trainer import checkpoint_steps
+from guerdon.runs.log import OnStep, RunLog
 from guerdon.types import Candidates, Scorer
 
 
@@ -196,20 +195,16 @@ def _train(
     on_step: OnStep | None,
     watched: Watched | None,
 ) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
     done = checkpoint_steps(run) if resume else []
     if done:
         algorithm.restore_from_path(str((run / f"checkpoint-{done[-1]}").absolute()))
     steps, first = algorithm.steps, algorithm.iteration
     every = config.save_steps or max(1, steps // 10)
-    log = run / METRICS_FILE
-    forget_after(log, first)
+    log = RunLog(run, first)
     if watched:
         watched.begin(first, steps)
         if not watched.monitor.looks:
             watched.look(0, _weights(algorithm))
-    board = SummaryWriter(str(run / "tensorboard"), purge_step=first)
     start = time.monotonic()
     while algorithm.iteration < steps and not (watched and watched.monitor.should_stop):
         before = time.perf_counter()
@@ -218,10 +213,7 @@ def _train(
         figures = algorithm.figures | {"seconds": time.perf_counter() - before}
         if watched and watched.due(step, steps):
             figures |= watched.look(step, _weights(algorithm))
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step} | figures) + "\n")
-        for name, value in figures.items():
-            board.add_scalar(name, value, step)
+        log.write(step, figures)
         if on_step:
             left = (time.monotonic() - start) / (step - first) * (steps - step)
             on_step({"step": float(step), "steps": float(steps), "seconds_left": left} | figures)
@@ -229,7 +221,7 @@ def _train(
             _checkpoint(algorithm, run)
             if watched:
                 watched.prune()
-    board.close()
+    log.close()
 
 
 def _weights(algorithm: TextAlgorithm) -> dict[str, Any]:

@@ -92,15 +92,15 @@ class TextTable:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Mean and deviation that standardise the ratings of one attribute (of one subset)."""
+    """Mean and deviation that standardise the ratings of one attribute."""
 
     mean: float
     std: float
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
-    """The outputs the model needs."""
+class HeadOutputs:
+    """The outputs that the model's head needs."""
 
     names: tuple[str, ...]
     preference: int
@@ -141,7 +141,40 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
     return {kind: able[kind][config.objective] for kind in kinds}
 
 
-def heads_for(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -> Heads:
+@dataclass(frozen=True, slots=True)
+class JudgedData:
+    """All that the rows say, over one table of texts."""
+
+    table: TextTable
+    outputs: HeadOutputs
+    scales: dict[str, Scale]
+    """Attribute -> what standardised its ratings."""
+    training: list[Judgement]
+    validation: list[Judgement]
+    """Empty where nothing is held out."""
+
+
+def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig) -> JudgedData:
+    """Rows to judgements; those held out are standardised as the training ones are.
+
+    Raises:
+        ConfigError: the objective asked for cannot be had from these rows.
+        DataError: nothing can be learnt from the rows under this objective.
+    """
+    objectives = resolve_objectives(rows, config)
+    outputs = head_outputs(rows, objectives)
+    scales = rating_scales(rows, outputs)
+    table = TextTable()
+    training = judgements(rows, table, objectives, outputs, scales, config)
+    if config.balance_length:
+        training = _balance_length(training, table)
+    validation: list[Judgement] = []
+    if held_out:
+        validation = judgements(held_out, table, resolve_objectives(held_out, config), outputs, scales, config)
+    return JudgedData(table, outputs, scales, training, validation)
+
+
+def head_outputs(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -> HeadOutputs:
     """The outputs for these rows: one shared `score` where ratings have a single attribute, else one each."""
     rated: set[str] = set()
     for row in rows:
@@ -150,33 +183,32 @@ def heads_for(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -
     compared = any(set(wanted) & {"pairs", "lists", "contrast"} for wanted in objectives.values())
     if len(rated) <= 1:
         name = next(iter(rated), "score")
-        return Heads((name,), 0, tuple(rated))
+        return HeadOutputs((name,), 0, tuple(rated))
     names = tuple(sorted(rated))
-    return Heads((PREFERENCE, *names), 0, names) if compared else Heads(names, 0, names)
+    return HeadOutputs((PREFERENCE, *names), 0, names) if compared else HeadOutputs(names, 0, names)
 
 
-def rating_scales(rows: Iterable[AnyRow], heads: Heads, *, by_subset: bool) -> dict[tuple[str, str], Scale]:
-    """(subset, attribute) -> what standardises it; the subset is "" unless `by_subset`.
+def rating_scales(rows: Iterable[AnyRow], outputs: HeadOutputs) -> dict[str, Scale]:
+    """Attribute -> what standardises it.
 
     Raises:
         DataError: an attribute has the same value everywhere, so that nothing can be learnt from it.
     """
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        for name, value in _ratings(row, heads):
-            values[row.subset if by_subset else "", name].append(value)
-    scales = {key: Scale(float(np.mean(seen)), float(np.std(seen))) for key, seen in values.items()}
-    flat = sorted(f"{name} (subset {subset})" if subset else name for (subset, name), s in scales.items() if s.std == 0)
-    if flat and not by_subset:
+        for name, value in _ratings(row, outputs):
+            values[name].append(value)
+    scales = {name: Scale(float(np.mean(seen)), float(np.std(seen))) for name, seen in values.items()}
+    if flat := sorted(name for name, scale in scales.items() if scale.std == 0):
         raise DataError(f"every row has the same value of {', '.join(flat)}: there is nothing to learn from it")
-    return {key: scale if scale.std > 0 else replace(scale, std=1.0) for key, scale in scales.items()}
+    return scales
 
 
-def _ratings(row: AnyRow, heads: Heads) -> Iterator[tuple[str, float]]:
+def _ratings(row: AnyRow, outputs: HeadOutputs) -> Iterator[tuple[str, float]]:
     """Attribute and value of everything rated in a row."""
     if isinstance(row, Rating):
-        yield from ((name, value) for name, value in row.scores.items() if name in heads.rated)
-    elif isinstance(row, Ranking) and "score" in heads.rated:
+        yield from ((name, value) for name, value in row.scores.items() if name in outputs.rated)
+    elif isinstance(row, Ranking) and "score" in outputs.rated:
         yield from (("score", value) for value in row.scores)
 
 
@@ -184,8 +216,8 @@ def judgements(
     rows: Sequence[AnyRow],
     table: TextTable,
     objectives: dict[type, tuple[str, ...]],
-    heads: Heads,
-    scales: dict[tuple[str, str], Scale],
+    outputs: HeadOutputs,
+    scales: dict[str, Scale],
     config: TrainConfig,
 ) -> list[Judgement]:
     """Turns rows into judgements, entering their texts into `table`.
@@ -207,13 +239,13 @@ def judgements(
             found.append(_contrast(indices, group, config))
     for row in rows:
         if "ratings" in objectives[type(row)]:
-            found += _rated(row, table, heads, scales, by_subset=config.normalise_ratings == "subset")
+            found += _rated(row, table, outputs, scales)
     if not found:
         raise DataError(
             "nothing to learn from: no prompt has two responses of different rating. Fix: use --objective regression, "
             "or data in which responses to one prompt differ"
         )
-    return _balance_length(found, table) if config.balance_length else found
+    return found
 
 
 def _pairs(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Iterator[Pair]:
@@ -233,25 +265,19 @@ def _contrast(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig)
     return Listed(indices, group.grades, contrastive=True)
 
 
-def _rated(
-    row: AnyRow, table: TextTable, heads: Heads, scales: dict[tuple[str, str], Scale], *, by_subset: bool
-) -> Iterator[Rated]:
-    """What a row rates, standardised. Held-out rows may have attributes or subsets that training has no scale for."""
-    subset = row.subset if by_subset else ""
-
-    def standard(name: str, value: float) -> float:
-        scale = scales.get((subset, name))
-        return math.nan if scale is None else (value - scale.mean) / scale.std
-
+def _rated(row: AnyRow, table: TextTable, outputs: HeadOutputs, scales: dict[str, Scale]) -> Iterator[Rated]:
+    """What a row rates, standardised. Held-out rows may have attributes that training has no scale for."""
     if isinstance(row, Rating):
-        targets = tuple(standard(name, row.scores.get(name, math.nan)) for name in heads.rated)
-        if not all(map(math.isnan, targets)):
-            yield Rated(table.add(row.prompt, row.response), targets)
+        rated: Iterable[tuple[str, dict[str, float]]] = [(row.response, dict(row.scores))]
     elif isinstance(row, Ranking):
-        for response, value in zip(row.responses, row.scores, strict=True):
-            targets = tuple(standard(name, value) if name == "score" else math.nan for name in heads.rated)
-            if not all(map(math.isnan, targets)):
-                yield Rated(table.add(row.prompt, response), targets)
+        rated = [(response, {"score": value}) for response, value in zip(row.responses, row.scores, strict=True)]
+    else:
+        rated = ()
+    for response, values in rated:
+        scaled = {name: (values[name] - scale.mean) / scale.std for name, scale in scales.items() if name in values}
+        if scaled:
+            targets = tuple(scaled.get(name, math.nan) for name in outputs.rated)
+            yield Rated(table.add(row.prompt, response), targets)
 
 
 def _balance_length(found: list[Judgement], table: TextTable) -> list[Judgement]:

@@ -10,28 +10,21 @@ import pytest
 
 from guerdon.errors import ConfigError, DataError
 from guerdon.train.config import TrainConfig
-from guerdon.train.examples import (
-    Heads,
+from guerdon.train.judgements import (
+    HeadOutputs,
     Judgement,
     Listed,
     Pair,
     Rated,
     TextTable,
-    heads_for,
-    judgements,
-    rating_scales,
-    resolve_objectives,
+    judge_rows,
 )
 from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference
 
 
-def judge(rows: Sequence[AnyRow], **options: Any) -> tuple[list[Judgement], TextTable, Heads]:
-    config = TrainConfig(**options)
-    objectives = resolve_objectives(rows, config)
-    heads = heads_for(rows, objectives)
-    scales = rating_scales(rows, heads, by_subset=config.normalise_ratings == "subset")
-    table = TextTable()
-    return judgements(rows, table, objectives, heads, scales, config), table, heads
+def judge(rows: Sequence[AnyRow], **options: Any) -> tuple[list[Judgement], TextTable, HeadOutputs]:
+    data = judge_rows(rows, (), TrainConfig(**options))
+    return data.training, data.table, data.outputs
 
 
 def said(table: TextTable, pair: Judgement) -> tuple[str, ...]:
@@ -59,7 +52,7 @@ def test_comparisons_become_pairs() -> None:
         Comparison(prompt="p", chosen="b", rejected="c", preference=0.5, margin=3.0),
     ]
     found, table, heads = judge(rows, margin_scale=0.5)
-    assert heads == Heads(("score",), 0, ())
+    assert heads == HeadOutputs(("score",), 0, ())
     assert [said(table, pair) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [(p.preference, p.margin, p.weight) for p in found if isinstance(p, Pair)] == [
         (1.0, 0.0, 1.0),  # no margin recorded
@@ -110,7 +103,7 @@ RATINGS: list[AnyRow] = [
 
 def test_ratings_are_standardised_attribute_by_attribute() -> None:
     found, _, heads = judge(RATINGS)
-    assert heads == Heads(("brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("brief", "helpful"), 0, ("brief", "helpful"))
     targets = [r.targets for r in found if isinstance(r, Rated)]
     step = math.sqrt(2 / 3)
     assert targets[0] == pytest.approx((-1.0, 1 / step))
@@ -121,7 +114,7 @@ def test_ratings_are_standardised_attribute_by_attribute() -> None:
 
 def test_both_adds_a_preference_head_and_the_pairs_of_a_prompt() -> None:
     found, table, heads = judge(RATINGS, objective="both")
-    assert heads == Heads(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
     pairs = [judgement for judgement in found if isinstance(judgement, Pair)]
     assert [said(table, pair) for pair in pairs] == [("a", "b")], "overall 2.5 against 2.0; c stands alone"
     assert len(found) == 4
@@ -130,17 +123,7 @@ def test_both_adds_a_preference_head_and_the_pairs_of_a_prompt() -> None:
 def test_one_attribute_needs_one_head_only() -> None:
     rows = [Rating(prompt="p", response=str(i), scores={"score": float(i)}) for i in range(2)]
     _, _, heads = judge(rows, objective="both")
-    assert heads == Heads(("score",), 0, ("score",))
-
-
-def test_ratings_per_subset_have_their_own_scale() -> None:
-    rows = [
-        Rating(prompt="p", response=f"{subset}{value}", scores={"score": value}, subset=subset)
-        for subset, values in (("five", [1.0, 5.0]), ("hundred", [0.0, 100.0]), ("flat", [7.0, 7.0]))
-        for value in values
-    ]
-    found, _, _ = judge(rows, normalise_ratings="subset")
-    assert [r.targets[0] for r in found if isinstance(r, Rated)] == [-1, 1, -1, 1, 0, 0]
+    assert heads == HeadOutputs(("score",), 0, ("score",))
 
 
 def test_the_same_value_everywhere_teaches_nothing() -> None:
@@ -150,18 +133,13 @@ def test_the_same_value_everywhere_teaches_nothing() -> None:
 
 
 def test_held_out_ratings_without_a_scale_are_left_out() -> None:
-    train = [Rating(prompt="p", response=str(i), scores={"helpful": float(i)}, subset="a") for i in range(2)]
+    train = [Rating(prompt="p", response=str(i), scores={"helpful": float(i)}) for i in range(2)]
     held = [
-        Rating(prompt="q", response="x", scores={"tone": 1.0}, subset="a"),
-        Rating(prompt="q", response="y", scores={"helpful": 1.0, "tone": 1.0}, subset="a"),
-        Rating(prompt="q", response="z", scores={"helpful": 1.0}, subset="b"),
+        Rating(prompt="q", response="x", scores={"tone": 1.0}),
+        Rating(prompt="q", response="y", scores={"helpful": 1.0, "tone": 1.0}),
     ]
-    for by_subset, expected in ((False, [1.0, 1.0]), (True, [1.0])):
-        config = TrainConfig(normalise_ratings="subset" if by_subset else "overall")
-        heads = heads_for(train, resolve_objectives(train, config))
-        scales = rating_scales(train, heads, by_subset=by_subset)
-        found = judgements(held, TextTable(), resolve_objectives(held, config), heads, scales, config)
-        assert [r.targets[0] for r in found if isinstance(r, Rated)] == expected
+    data = judge_rows(train, held, TrainConfig())
+    assert [r.targets for r in data.validation if isinstance(r, Rated)] == [(1.0,)], "in the scale of training"
 
 
 # --- rankings
@@ -224,7 +202,7 @@ def test_mixed_rows_feed_their_own_objectives() -> None:
         Reference(prompt="p", reference="right", generated=("wrong",)),
     ]
     found, _, heads = judge(rows)
-    assert heads == Heads(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
     assert sorted(type(judgement).__name__ for judgement in found) == ["Listed"] * 2 + ["Pair"] + ["Rated"] * 3
 
 

@@ -1,0 +1,122 @@
+"""From the judgements of a step to micro-batches: tokens within a budget, and what is known of them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guerdon.packing import Batch, SharedRow, Tokens, collate, items_of, lay_out
+from guerdon.runs.loop import Collated, Step
+from guerdon.train.judgements import Judgement, Listed, Pair, Rated
+
+Targets = dict[str, Tensor]
+"""What the judgements of a micro-batch say; `n` indexes the scores in the order of the batch.
+
+`pair` (p, 2) n of chosen and rejected; `pair_values` (p, 3) preference, margin, weight; `rated` (r,) n;
+`rated_targets` (r, k); `lists` (l, items) n; `list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades`
+likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How steps are cut into micro-batches."""
+
+    tokens: Sequence[Tokens]
+    """Of every text of the table."""
+    prompt_keys: Sequence[str]
+    """The prompt of every text."""
+    budget: int
+    """Padded tokens of a micro-batch."""
+    pad_id: int
+    shared: bool
+    """Compute the prompt of several texts once."""
+    positions: bool
+    """Give `position_ids`."""
+
+    def step(self, judgements: Sequence[Judgement], rank: int = 0, ranks: int = 1) -> Step:
+        """One device's share of a step: consecutive judgements, so that those of a prompt stay together."""
+        count = len(judgements)
+        mine = judgements[rank * count // ranks : (rank + 1) * count // ranks]
+        # A device without a judgement takes part as well: it computes one and adds nothing.
+        cuts = self.cut(mine or judgements[:1])
+        return Step(Collated(self._collate, cuts), len(mine))
+
+    def cut(self, judgements: Sequence[Judgement]) -> list[list[Judgement]]:
+        """Cuts a step into micro-batches of at most `budget` padded tokens, like lengths together.
+
+        The texts of one judgement stay together; a judgement that exceeds the budget by itself is a micro-batch of its
+        own.
+        """
+        clusters: dict[str, list[Judgement]] = defaultdict(list)
+        for judgement in judgements:
+            clusters[self.prompt_keys[judgement.texts[0]]].append(judgement)
+        # Judgements of one prompt stay together where they fit, so that they share its texts; then prompts of like
+        # length.
+        pieces = [
+            piece
+            for cluster in clusters.values()
+            for piece in self._joined([judgement] for judgement in sorted(cluster, key=lambda one: one.texts))
+        ]
+        pieces.sort(key=lambda piece: -max(row.length for row in self.rows(piece)))
+        return self._joined(pieces)
+
+    def _joined(self, pieces: Iterable[Sequence[Judgement]]) -> list[list[Judgement]]:
+        """Joins pieces in their order, as far as the budget goes."""
+        found: list[list[Judgement]] = []
+        for piece in pieces:
+            if found and _padded(self.rows([*found[-1], *piece])) <= self.budget:
+                found[-1] += piece
+            else:
+                found.append(list(piece))
+        return found
+
+    def rows(self, judgements: Sequence[Judgement]) -> list[SharedRow]:
+        """The rows that hold the texts of judgements."""
+        texts = dict.fromkeys(text for judgement in judgements for text in judgement.texts)
+        return lay_out(self.tokens, texts, self.prompt_keys, longest=self.budget, shared=self.shared)
+
+    def _collate(self, judgements: Sequence[Judgement]) -> tuple[Batch, Targets]:
+        rows = self.rows(judgements)
+        batch = collate(self.tokens, rows, pad_id=self.pad_id, positions=self.positions)
+        return batch, targets_of(judgements, items_of(rows))
+
+
+def _padded(rows: Sequence[SharedRow]) -> int:
+    return len(rows) * max(row.length for row in rows)
+
+
+def targets_of(judgements: Sequence[Judgement], order: Sequence[int]) -> Targets:
+    """The targets of judgements whose texts are scored in `order` (indices of the table)."""
+    place = {text: n for n, text in enumerate(order)}
+    pairs = [j for j in judgements if isinstance(j, Pair)]
+    rated = [j for j in judgements if isinstance(j, Rated)]
+    listed = [j for j in judgements if isinstance(j, Listed)]
+    targets: Targets = {}
+    if pairs:
+        targets["pair"] = torch.tensor([[place[j.chosen], place[j.rejected]] for j in pairs])
+        targets["pair_values"] = torch.tensor([[j.preference, j.margin, j.weight] for j in pairs])
+    if rated:
+        targets["rated"] = torch.tensor([place[j.text] for j in rated])
+        targets["rated_targets"] = torch.tensor([j.targets for j in rated], dtype=torch.float32)
+    for name, grades, members in (
+        ("lists", "list_grades", [j for j in listed if not j.contrastive]),
+        ("contrasts", "contrast_grades", [j for j in listed if j.contrastive]),
+    ):
+        if members:
+            targets[name], targets[grades] = _stack(members, place)
+    return targets
+
+
+def _stack(listed: Sequence[Listed], place: dict[int, int]) -> tuple[Tensor, Tensor]:
+    width = max(len(j.members) for j in listed)
+    index = torch.zeros(len(listed), width, dtype=torch.long)
+    grades = torch.full((len(listed), width), math.nan)
+    for row, judgement in enumerate(listed):
+        index[row, : len(judgement.members)] = torch.tensor([place[text] for text in judgement.members])
+        grades[row, : len(judgement.members)] = torch.tensor(judgement.grades)
+    return index, grades

@@ -1,0 +1,87 @@
+"""A step is cut within the budget, dealt to devices without overlap, and the cut changes no gradient."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guerdon.packing import Tokens, items_of
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.loop import trainable
+from guerdon.train.batches import Batching
+from guerdon.train.config import TrainConfig
+from guerdon.train.judgements import HeadOutputs, Judgement, Listed, Pair, TextTable
+from guerdon.train.objective import RewardTrainee
+from guerdon.types import Prompt
+
+
+def pairs_of(sizes: list[int]) -> tuple[list[Judgement], list[str]]:
+    """For each prompt some pairs, each of two texts of its own."""
+    keys = [str(prompt) for prompt, size in enumerate(sizes) for _ in range(2 * size)]
+    return [Pair(text, text + 1) for text in range(0, len(keys), 2)], keys
+
+
+def batching(tokens: list[Tokens], keys: list[str], *, budget: int, shared: bool = False) -> Batching:
+    return Batching(tokens, keys, budget=budget, pad_id=0, shared=shared, positions=True)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(5, 200), st.booleans(), st.randoms())
+def test_a_step_is_cut_into_whole_judgements_within_the_budget(
+    sizes: list[int], budget: int, shared: bool, rng: object
+) -> None:
+    judged, keys = pairs_of(sizes)
+    tokens = [Tokens((1, 2, 3) + (4,) * rng.randint(1, 20)) for _ in keys]  # type: ignore[attr-defined]
+    cutter = batching(tokens, keys, budget=budget, shared=shared)
+    cuts = cutter.cut(judged)
+    assert Counter(judgement for cut in cuts for judgement in cut) == Counter(judged)
+    for cut in cuts:
+        rows = cutter.rows(cut)
+        assert sorted(items_of(rows)) == sorted({text for judgement in cut for text in judgement.texts})
+        padded = len(rows) * max(row.length for row in rows)
+        assert padded <= budget or len(cut) == 1
+
+
+@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
+def test_the_cut_of_a_step_does_not_change_its_gradient(name: str, request: pytest.FixtureRequest) -> None:
+    reward = TransformerReward.create(request.getfixturevalue(name))
+    reward.net.eval()
+    config = TrainConfig(center_rewards_coefficient=0.1)
+    trainee = RewardTrainee(reward.net, config, HeadOutputs(("score",), 0, ()))
+    table = TextTable()
+    prompts: list[Prompt] = ["How do I boil an egg?", "怎样煮鸡蛋？", "Which is the largest planet?"]
+    judged: list[Judgement] = []
+    for prompt in prompts:
+        texts = [table.add(prompt, "a good answer " * n) for n in (1, 2, 5)]
+        judged += [Pair(texts[0], texts[1]), Pair(texts[2], texts[0], preference=0.7), Listed(tuple(texts), (0, 1, 2))]
+    tokens = reward.encode(table.prompts, table.responses).tokens
+
+    def gradient(budget: int, shared: bool) -> tuple[int, list[torch.Tensor]]:
+        step = Batching(tokens, table.prompt_keys, budget, reward.contract.pad_token_id, shared, True).step(judged)
+        assert step.examples == len(judged)
+        trainee.zero_grad()
+        for batch, targets in step.micro_batches:
+            trainee(batch, targets)[0].backward()
+        return len(step.micro_batches), [p.grad.clone() for p in trainable(trainee).values() if p.grad is not None]
+
+    count, expected = gradient(100_000, False)
+    assert count == 1
+    for budget, shared in ((1, False), (130, False), (1, reward.shares), (130, reward.shares), (10_000, reward.shares)):
+        count, found = gradient(budget, shared)
+        assert count > 1 or budget == 10_000
+        for mine, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max() + 1))
+
+
+@given(st.integers(1, 9), st.integers(1, 5))
+def test_devices_share_a_step_without_overlap(count: int, ranks: int) -> None:
+    judged, keys = pairs_of([1] * count)
+    cutter = batching([Tokens((1, 2))] * len(keys), keys, budget=100)
+    shares = [cutter.step(judged, rank, ranks) for rank in range(ranks)]
+    assert sum(share.examples for share in shares) == count
+    assert max(share.examples for share in shares) - min(share.examples for share in shares) <= 1
+    pairs = [sum(len(targets["pair"]) for _, targets in share.micro_batches) for share in shares]
+    assert pairs == [max(share.examples, 1) for share in shares], "whoever has none computes one and adds nothing"

@@ -14,12 +14,23 @@ QUICK := not slow and not gpu
 test test-all check: export HF_HUB_OFFLINE := 1
 test test-all check: export TOKENIZERS_PARALLELISM := false
 
+# What `make setup` cannot install by itself, said each time until it is there.
+define MISSING
+from guerdon.rewards.rules.sandbox import sandbox_fault
+if fault := sandbox_fault():
+    print(f"Missing: a sandbox for generated code: {fault}.")
+    print("  Without it the tests of code rewards are skipped, and `unit-tests` runs no code (see --unsafe-sandbox).")
+    print("  Get it: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora); Linux only.")
+endef
+export MISSING
+
 .PHONY: help setup demo demo-rl test test-all check bench format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .venv (some minutes the first time)
+	@$(BIN)/python -c "$$MISSING"
 
 demo: setup ## the main job, offline: a reward model from the starter set, and better answers by it; writes report.html
 	$(BIN)/guerdon quickstart --overwrite

@@ -19,9 +19,13 @@ PACKAGE = Path(guerdon.__file__).parent
 UNITS = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and not path.stem.startswith("_")}
 """The modules and folders just below the package."""
 AWAITED = {
-    "check_data", "convert_data", "describe_data", "run_best_of_n", "run_recipe",
-    "split_data", "train_rl_policy",
-}  # fmt: skip
+    "check_data",
+    "convert_data",
+    "describe_data",
+    "run_best_of_n",
+    "split_data",
+    "train_rl_policy",
+}
 """Functions that are still to be written."""
 
 

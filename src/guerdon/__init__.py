@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from guerdon.quickstart.config import QuickstartConfig
     from guerdon.quickstart.events import QuickstartEvents
     from guerdon.quickstart.run import run_quickstart
+    from guerdon.recipes.config import RecipeConfig
+    from guerdon.recipes.events import RecipeEvents
+    from guerdon.recipes.run import run_recipe
     from guerdon.rewards.load import load_scorer
     from guerdon.rewards.score_rows import score_rows
     from guerdon.rewards.scoring import score_texts
@@ -60,6 +63,8 @@ __all__ = [
     "Ranking",
     "Rating",
     "ReasonedScorer",
+    "RecipeConfig",
+    "RecipeEvents",
     "Reference",
     "Rewards",
     "Scorer",
@@ -70,6 +75,7 @@ __all__ = [
     "load_rows",
     "load_scorer",
     "run_quickstart",
+    "run_recipe",
     "score_rows",
     "score_texts",
     "train_reward_model",
@@ -81,12 +87,15 @@ _HOMES = {
     "QuickstartConfig": "guerdon.quickstart.config",
     "QuickstartEvents": "guerdon.quickstart.events",
     "RLConfig": "guerdon.optimize.rl.config",
+    "RecipeConfig": "guerdon.recipes.config",
+    "RecipeEvents": "guerdon.recipes.events",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
     "evaluate_reward": "guerdon.evaluate.agreement",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
     "run_quickstart": "guerdon.quickstart.run",
+    "run_recipe": "guerdon.recipes.run",
     "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
     "train_reward_model": "guerdon.train.run",

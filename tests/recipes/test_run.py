@@ -12,27 +12,35 @@ import numpy as np
 import pytest
 
 from guerdon.cli.main import main
-from guerdon.errors import DataError
-from guerdon.recipes.choices import Choice
-from guerdon.recipes.policy import yardsticks
-from guerdon.recipes.run import run_recipe, together, value_of
-from guerdon.recipes.table import RECIPES
+from guerdon.errors import ConfigError, DataError
+from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.events import RecipeEvents
+from guerdon.recipes.policy_responses import reference_response, yardsticks
+from guerdon.recipes.run import blend, picked_value, run_recipe
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train_reward_model
-from guerdon.types import AnyRow, prompt_text
+from guerdon.types import AnyRow, Candidates, prompt_text
 
 WORDS = ["rude", "sorry", "good", "polite"]
 
 
-def choices(count: int) -> list[Choice]:
-    """The better word, the higher the value; of three systems, two is the best on average."""
+def scored(count: int) -> list[Candidates]:
+    """The better word, the higher the score; of three systems, two is the best on average."""
     rng = random.Random(3)
     found = []
     for number in range(count):
         grades = rng.sample(range(4), 3)
         texts = tuple(" ".join([*rng.choices(["the", "water", "is"], k=rng.randint(2, 6)), WORDS[g]]) for g in grades)
         bm25 = tuple(float(g == max(grades)) for g in grades)
-        found.append(Choice(f"boil egg {number}", texts, tuple(map(float, grades)), "", ("one", "two", "three"), bm25))
+        found.append(
+            Candidates(
+                prompt=f"boil egg {number}",
+                responses=texts,
+                scores=tuple(map(float, grades)),
+                systems=("one", "two", "three"),
+                other_scores={"bm25": bm25},
+            )
+        )
     return found
 
 
@@ -41,7 +49,7 @@ def config(backbone: str) -> TrainConfig:
 
 
 def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> None:
-    result = run_recipe(RECIPES["translation"], choices(60), tmp_path, config(tiny_bert))
+    result = run_recipe("translation", scored(60), tmp_path, training=config(tiny_bert))
     worth = {system.name: system.value for system in result.systems}
     assert list(worth) == [
         "reward model", "BM25", "random", "longest", "TF-IDF (same training data)",
@@ -69,23 +77,28 @@ def test_what_is_learnt_and_what_is_measured_share_no_group(
     monkeypatch.setattr("guerdon.recipes.run.train_reward_model", watched)
     spelt = [
         replace(one, prompt=f" Boil  EGG {place // 2}" if place % 2 else f"boil egg {place // 2}")
-        for place, one in enumerate(choices(20))
+        for place, one in enumerate(scored(20))
     ]
     brief = replace(config(tiny_bert), epochs=1)
-    result = run_recipe(RECIPES["translation"], spelt, tmp_path, brief, folds=5)
+    result = run_recipe("translation", spelt, tmp_path, training=brief)
     assert (result.trained_on, result.measured_on) == (16, 4)
     prompts = {" ".join(prompt.casefold().split()) for prompt in learnt}
     assert len(prompts) == 8, "eight of ten prompts; the two measured are not among them in another spelling"
 
 
+class Folds(RecipeEvents):
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def fold_started(self, number: int, count: int) -> None:
+        self.seen.append((number, count))
+
+
 @pytest.mark.slow
 def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
-    folds: list[int] = []
-    result = run_recipe(
-        RECIPES["retrieval"], choices(30), tmp_path, config(tiny_bert), folds=3,
-        on_fold=lambda fold, count: folds.append(fold),
-    )  # fmt: skip
-    assert folds == [0, 1, 2]
+    folds = Folds()
+    result = run_recipe("retrieval", scored(30), tmp_path, RecipeConfig(folds=3), config(tiny_bert), events=folds)
+    assert folds.seen == [(1, 3), (2, 3), (3, 3)]
     assert (result.trained_on, result.measured_on) == (20, 30)
     names = ["reward model", "BM25", "reward model + BM25"]
     assert [system.name for system in result.systems[:3]] == names
@@ -94,85 +107,93 @@ def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     gained = result.systems[2].value.point - result.systems[1].value.point
     assert result.added.point == pytest.approx(gained)
     with pytest.raises(DataError, match="cannot be divided into 5 folds"):
-        run_recipe(RECIPES["retrieval"], choices(4), tmp_path / "few", config(tiny_bert))
+        run_recipe("retrieval", scored(4), tmp_path / "few", training=config(tiny_bert))
 
 
 def test_what_some_prompts_alone_have(tiny_bert: str, tmp_path: Path) -> None:
-    some = [replace(one, given=(), systems=()) if place % 3 else one for place, one in enumerate(choices(12))]
+    some = [replace(one, other_scores={}, systems=()) if place % 3 else one for place, one in enumerate(scored(12))]
     brief = replace(config(tiny_bert), epochs=1)
-    result = run_recipe(RECIPES["retrieval"], some, tmp_path, brief, folds=2)
+    result = run_recipe("retrieval", some, tmp_path, RecipeConfig(folds=2), brief)
     names = [system.name for system in result.systems]
     assert "always the best system in training" in names
     assert "BM25" not in names
     assert result.added is None
 
 
-def test_equal_scores_share_and_no_score_counts_for_nothing() -> None:
-    assert value_of(np.array([1.0, 1.0, 0.0]), [4, 2, 9], "picked") == 3
-    assert value_of(np.array([np.nan, 1.0]), [4, 2], "picked") == 2
-    assert np.isnan(value_of(np.array([np.nan, np.nan]), [4, 2], "picked"))
-    assert value_of(np.array([3.0, 2.0, 1.0]), [3, 2, 1], "ndcg") == 1
+def test_equal_rewards_share_and_no_reward_counts_for_nothing() -> None:
+    assert picked_value(np.array([1.0, 1.0, 0.0]), [4, 2, 9], "picked") == 3
+    assert picked_value(np.array([np.nan, 1.0]), [4, 2], "picked") == 2
+    assert np.isnan(picked_value(np.array([np.nan, np.nan]), [4, 2], "picked"))
+    assert picked_value(np.array([3.0, 2.0, 1.0]), [3, 2, 1], "ndcg") == 1
 
 
-def test_a_sum_takes_its_weight_from_the_other_folds() -> None:
-    asked = [Choice("p", ("a", "b", "c"), values) for values in ([3, 2, 1], [1, 2, 3], [2, 3, 1], [3, 1, 2])]
-    right = [np.array(choice.values) for choice in asked]
+def test_a_blend_takes_its_weight_from_the_other_folds() -> None:
+    every = ([3, 2, 1], [1, 2, 3], [2, 3, 1], [3, 1, 2])
+    asked = [Candidates(prompt="p", responses=("a", "b", "c"), scores=tuple(map(float, one))) for one in every]
+    right = [np.array(one, dtype=float) for one in every]
     wrong = [-values for values in right]
-    # In the first fold the model is right and the base wrong, in the second the other way round: each fold is weighed
-    # by what held in the other.
-    found = together([*right[:2], *wrong[2:]], [*wrong[:2], *right[2:]], asked, [0, 0, 1, 1], "picked")
-    assert [value_of(own, choice.values, "picked") for own, choice in zip(found, asked, strict=True)] == [1, 1, 1, 1]
-    helpful = together(right, wrong, asked, [0, 0, 1, 1], "picked")
-    assert all(value_of(own, choice.values, "picked") == 3 for own, choice in zip(helpful, asked, strict=True))
+    # In the first fold the model is right and the baseline wrong, in the second the other way round: each fold is
+    # weighed by what held in the other.
+    found = blend([*right[:2], *wrong[2:]], [*wrong[:2], *right[2:]], asked, [0, 0, 1, 1], "picked")
+    assert [picked_value(own, one, "picked") for own, one in zip(found, every, strict=True)] == [1, 1, 1, 1]
+    helpful = blend(right, wrong, asked, [0, 0, 1, 1], "picked")
+    assert all(picked_value(own, one, "picked") == 3 for own, one in zip(helpful, every, strict=True))
+
+
+def preferences(folder: Path) -> str:
+    data = folder / "data.jsonl"
+    rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(data)
 
 
 def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = tmp_path / "data.jsonl"
-    rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    command = [
-        "recipe",
-        "dialogue",
-        str(data),
-        "--out",
-        str(tmp_path / "out"),
-        "--backbone",
-        tiny_bert,
-        "--epochs",
-        "1",
-    ]
+    data = preferences(tmp_path)
+    command = ["recipe", "dialogue", data, "--out", str(tmp_path / "out"), "--backbone", tiny_bert, "--epochs", "1"]
     assert main(command) == 0
     printed, told = capsys.readouterr()
-    assert "dialogue: share of answers picked that people preferred" in printed
+    assert "dialogue: share of responses picked that people preferred" in printed
     assert "TF-IDF" in printed
     assert "step 1/" in told
     assert "Trained on 16 prompts, measured on 4 others" in printed
-    assert main(["recipe", "poetry", str(data)]) == 2
+    assert main(["recipe", "poetry", data]) == 2
     assert "there is no recipe 'poetry'" in capsys.readouterr().err
 
 
-def test_a_policy_answers_the_held_out_prompts(
+def test_a_policy_responds_and_function_and_command_write_the_same_files(
     tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = tmp_path / "data.jsonl"
-    rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    common = ["--backbone", tiny_bert, "--epochs", "1", "--ask", tiny_llama, "--n", "4", "--max-new-tokens", "8"]
-    out = tmp_path / "out"
-    assert main(["recipe", "dialogue", str(data), "--out", str(out), *common, "--asked", "3"]) == 0
-    assert "The reward model picks among answers" in capsys.readouterr().out
-    found = json.loads((out / "recipe.json").read_text(encoding="utf-8"))["answers"]
+    data, out = preferences(tmp_path), tmp_path / "out"
+    common = ["--backbone", tiny_bert, "--epochs", "1", "--policy", tiny_llama]
+    few = ["--num-generations", "4", "--max-new-tokens", "8", "--num-prompts", "3"]
+    assert main(["recipe", "dialogue", data, "--out", str(out), *common, *few]) == 0
+    assert "The reward model picks among responses" in capsys.readouterr().out
+    found = json.loads((out / "recipe.json").read_text(encoding="utf-8"))["policy"]
     assert (found["prompts"], found["ns"]) == (3, [1, 2, 4])
     names = [curve["name"] for curve in found["curves"]]
     assert names == ["reward model", "gold reward", "chrF to the best candidate", "characters"]
-    assert main(["recipe", "retrieval", str(data), "--out", str(tmp_path / "other"), *common]) == 2
-    assert "--ask has no place" in capsys.readouterr().err
+
+    options = RecipeConfig(policy=tiny_llama, num_generations=4, max_new_tokens=8, num_prompts=3)
+    training = replace(DEFAULT_TRAINING, backbone=tiny_bert, epochs=1)
+    run_recipe("dialogue", data, tmp_path / "function", options, training)
+    for name in ("recipe.json", "answers.jsonl", "fold-0/model.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "function" / name).read_bytes(), name
+
+    assert main(["recipe", "retrieval", data, "--out", str(tmp_path / "other"), *common]) == 2
+    assert "--policy does not go with retrieval" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
-def test_what_tells_whether_new_answers_are_good() -> None:
-    words = [Choice(f"egg {i}", ("boil it", "no idea"), (1.0, 0.0)) for i in range(4)]
+def test_options_are_checked_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"--folds .*; --num-generations .*; --num-prompts "):
+        RecipeConfig(folds=1, num_generations=1, num_prompts=0)
+
+
+def test_what_tells_whether_new_responses_are_good() -> None:
+    words = [Candidates(prompt=f"egg {i}", responses=("boil it", "no idea"), scores=(1.0, 0.0)) for i in range(4)]
     assert list(yardsticks(words)) == ["gold reward", "chrF to the best candidate"]
-    assert words[0].reference == "boil it"
-    code = Choice("f", ("def f(): return 1", "def f(): return 2"), (1.0, 0.0), tests="assert f() == 1")
+    assert reference_response(words[0]) == "boil it"
+    programs = ("def f(): return 1", "def f(): return 2")
+    code = Candidates(prompt="f", responses=programs, scores=(1.0, 0.0), reference="assert f() == 1")
     assert list(yardsticks([code])) == ["tests passed"]
-    assert code.reference == "assert f() == 1"
+    assert reference_response(code) == "assert f() == 1"

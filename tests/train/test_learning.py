@@ -162,7 +162,7 @@ def test_contrast_with_answers_of_a_policy(
     tiny_bert: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
     rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(32)]
-    config = quick(tiny_bert, policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, batch_size=8)
+    config = quick(tiny_bert, negatives_policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, batch_size=8)
     scorer = train_reward_model(rows, tmp_path, config)
     lines = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [json.loads(line) for line in lines]

@@ -15,7 +15,7 @@ from guerdon.train.config import TrainConfig
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.types import Comparison, Reference
 
-CONFIG = TrainConfig(policy="a policy", policy_negatives=3, seed=5)
+CONFIG = TrainConfig(negatives_policy="a policy", policy_negatives=3, seed=5)
 
 
 @pytest.fixture

@@ -222,9 +222,9 @@ def test_answers_of_a_policy_that_another_attempt_left_are_not_used(
 ) -> None:
     rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(6)]
     with pytest.raises(ConfigError):  # after the policy has answered
-        train_reward_model(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, max_length=4000))
+        train_reward_model(rows, tmp_path, quick(tiny_bert, negatives_policy=tiny_llama, max_length=4000))
     left = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8")
-    train_reward_model(rows, tmp_path, quick(tiny_bert, policy=tiny_llama, seed=1))
+    train_reward_model(rows, tmp_path, quick(tiny_bert, negatives_policy=tiny_llama, seed=1))
     assert (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8") != left
 
 

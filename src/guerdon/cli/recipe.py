@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.cli.optimize import show_curves
-from guerdon.errors import ConfigError
-from guerdon.metrics import format_interval
+from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.events import RecipeEvents
 from guerdon.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guerdon.optimize.candidates import Answering
-    from guerdon.policy.decode import Sampling
-    from guerdon.recipes.run import Result
-    from guerdon.types import Prompt
+    from guerdon.recipes.run import RecipeResult
+    from guerdon.types import Candidates
 
 
 def recipe(
@@ -28,14 +25,8 @@ def recipe(
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     out: Path = Path("recipe"),
-    folds: int = 5,
-    limit: int = 0,
-    ask: str | None = None,
-    n: int = 8,
-    asked: int = 64,
-    max_new_tokens: int = 128,
-    ask_temperature: float = 0.7,
-    config: OmitArgPrefixes[TrainConfig] = TrainConfig(epochs=2, validation=0.0, overlong="cut"),  # noqa: B008  # frozen
+    config: OmitArgPrefixes[RecipeConfig] = RecipeConfig(),  # noqa: B008  # frozen
+    training: OmitArgPrefixes[TrainConfig] = DEFAULT_TRAINING,
 ) -> None:
     """One application from judgements to better picks: split, train, pick, measure beside baselines.
 
@@ -49,72 +40,66 @@ def recipe(
         data: scored candidates (translation, summarisation, retrieval), preferences (dialogue, question answering), or
             problems with solutions and unit tests (code).
         out: folder of the models and recipe.json.
-        folds: the prompts are dealt out to so many parts, one of which is measured on (retrieval: each in turn).
-        limit: train on about so many prompts; 0 takes all.
-        ask: a language model that answers the held-out prompts, too, for the reward model to pick from: smollm2, a
-            folder or a hub name. Unit tests, or a gold reward that never trained, tell what that gains.
-        n: its answers to each prompt.
-        asked: held-out prompts that it answers, at the most.
-        max_new_tokens: its longest answer, in tokens.
-        ask_temperature: of its sampling.
-        config: how to train.
+        config: how the data is divided, and which language model responds to the held-out prompts.
+        training: how to train.
     """
-    from guerdon.cli.progress import terminal, training_progress
-    from guerdon.recipes.table import recipe_named
+    from guerdon.cli.progress import terminal
 
-    chosen = recipe_named(name)
-    if ask and chosen.cross:
-        raise ConfigError(f"--ask has no place in {name}, which orders what is in the data")
-    if n < 2 or asked < 1:
-        raise ConfigError(f"--n must be 2 or more and --asked 1 or more; got {n} and {asked}")
-    with terminal() as console:
-        from guerdon.policy.decode import Sampling
+    with terminal() as console, ExitStack() as bars:
         from guerdon.recipes.run import run_recipe
 
-        sampling = Sampling(max_new_tokens, ask_temperature)
-        answering = _answering(ask, n, sampling, config.seed, console) if ask else None
-        choices = chosen.read(data)
-        console.print(f"{len(choices):,} prompts with {sum(len(c.responses) for c in choices):,} candidates")
-        result = run_recipe(
-            chosen,
-            choices,
-            out,
-            replace(config),
-            folds=folds,
-            limit=limit,
-            answering=answering,
-            asked=asked,
-            on_fold=lambda fold, count: console.print(f"training {fold + 1} of {count}"),
-            progress=lambda: training_progress(console),
-        )
+        result = run_recipe(name, data, out, config, training, events=_Screen(console, bars))
     _show(result, out)
-    if result.answers:
-        print(f"\nThe reward model picks among answers of {ask} to {result.answers.prompts:,} of these prompts:")
-        show_curves(result.answers)
+    if result.policy:
+        from guerdon.cli.optimize import show_curves
+
+        print(f"\nThe reward model picks among responses of {config.policy} to {result.policy.prompts:,} of these:")
+        show_curves(result.policy)
 
 
-def _answering(name: str, n: int, sampling: Sampling, seed: int, console: Console) -> Answering:
-    from guerdon.cli.progress import text_progress
-    from guerdon.policy.model import Policy
+class _Screen(RecipeEvents):
+    """Shows a recipe on screen."""
 
-    policy = Policy.load(name)
+    def __init__(self, console: Console, bars: ExitStack) -> None:
+        self.console, self.bars = console, bars
+        self.training: Callable[[Mapping[str, float]], None] | None = None
+        self.texts: Callable[[int], None] | None = None
+        self.done = 0
 
-    def answer(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str]]]:
-        with text_progress(console, "answering", len(prompts)) as advance:
-            advance(len(done))
-            for one in policy.sample_texts(prompts, num_generations=n, sampling=sampling, seed=seed, done=done):
-                yield one
-                advance(1)
+    def read(self, candidates: Sequence[Candidates]) -> None:
+        count = sum(len(one.responses) for one in candidates)
+        self.console.print(f"{len(candidates):,} prompts with {count:,} candidates")
 
-    return answer
+    def fold_started(self, number: int, count: int) -> None:
+        self.bars.close()
+        self.training = None
+        self.console.print(f"training {number} of {count}")
+
+    def trained(self, metrics: Mapping[str, float]) -> None:
+        from guerdon.cli.progress import training_progress
+
+        if self.training is None:
+            self.training = self.bars.enter_context(training_progress(self.console))
+        self.training(metrics)
+
+    def responded(self, done: int, total: int) -> None:
+        from guerdon.cli.progress import text_progress
+
+        if self.texts is None:
+            self.bars.close()
+            self.texts = self.bars.enter_context(text_progress(self.console, "responding", total))
+        self.texts(done - self.done)
+        self.done = done
 
 
-def _show(result: Result, out: Path) -> None:
+def _show(result: RecipeResult, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from guerdon.metrics import format_interval
+
     console = Console(highlight=False)
-    table = Table(title=f"{result.about}: {result.yardstick}", title_justify="left")
+    table = Table(title=f"{result.title}: {result.yardstick}", title_justify="left")
     table.add_column("picks by")
     table.add_column("value", justify="right")
     table.add_column("reward model minus it", justify="right")

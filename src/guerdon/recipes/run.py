@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from guerdon.data.split import group_folds
 from guerdon.data.write import plain
+from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
-from guerdon.metrics import Floats, Interval, mean_interval, ndcg
-from guerdon.optimize.best_of_n import BestOfN
-from guerdon.optimize.candidates import Answering
-from guerdon.recipes.choices import Choice, training_rows
-from guerdon.recipes.policy import pick_answers
-from guerdon.recipes.table import Recipe
+from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
+from guerdon.models import resolve
+from guerdon.optimize.best_of_n import BestOfN, rewards_of
+from guerdon.recipes.applications import Recipe, recipe_named
+from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.events import RecipeEvents
+from guerdon.recipes.policy_responses import pick_policy_responses
+from guerdon.recipes.readers import scores_of, training_rows
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.log import OnStep
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train_reward_model
-from guerdon.types import Scorer
+from guerdon.types import Candidates, Scorer, group_key
 
 MODEL, BM25, BOTH = "reward model", "BM25", "reward model + BM25"
 ALWAYS = "always the best system in training"
@@ -36,184 +37,233 @@ RESULT_FILE = "recipe.json"
 
 
 @dataclass(frozen=True, slots=True)
-class System:
-    """What one way of choosing gets."""
+class PickingResult:
+    """What one way of picking gets."""
 
     name: str
     value: Interval
     """By the yardstick, with its 95% interval over groups."""
     difference: Interval | None
-    """Of the reward model and this one, on the same choices."""
+    """The reward model's value minus this one's, on the same prompts; None for the reward model itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RecipeResult:
     """What a recipe found."""
 
-    about: str
+    title: str
     yardstick: str
-    systems: tuple[System, ...]
-    """The reward model first; then baselines; last an oracle, which knows the values."""
+    systems: tuple[PickingResult, ...]
+    """The reward model first; then baselines; last an oracle, which knows the scores."""
     trained_on: int
+    """Prompts."""
     measured_on: int
-    """Choices."""
     cut: float
     """Share of the measured texts of which the model did not read all."""
     added: Interval | None = None
     """What the reward model adds to BM25, where their sum was measured."""
-    answers: BestOfN | None = None
-    """What picking among a language model's answers to the measured prompts gains, where one was asked."""
+    policy: BestOfN | None = None
+    """What picking among a language model's responses to the measured prompts gains, where one responded."""
 
 
 def run_recipe(
-    recipe: Recipe,
-    choices: Sequence[Choice],
+    name: str,
+    data: str | Sequence[Candidates],
     out: str | Path,
-    config: TrainConfig,
+    config: RecipeConfig | None = None,
+    training: TrainConfig = DEFAULT_TRAINING,
     *,
-    folds: int = 5,
-    limit: int = 0,
-    answering: Answering | None = None,
-    asked: int = 64,
-    on_fold: Callable[[int, int], None] = lambda fold, folds: None,
-    progress: Callable[[], AbstractContextManager[OnStep | None]] = nullcontext,
-) -> Result:
-    """Trains reward models on some choices and lets them choose on others.
+    events: RecipeEvents | None = None,
+) -> RecipeResult:
+    """Trains reward models on the judgements of some prompts and lets them pick among the candidates of others.
+
+    `out/fold-K` holds the model of each fold, `out/recipe.json` the result, `out/answers.jsonl` the responses of a
+    policy.
+
+    Example:
+        >>> result = run_recipe("translation", "mqm.jsonl", "recipe")
+        >>> {system.name: system.value.point for system in result.systems}
+        {'reward model': 0.71, 'random': 0.52, ...}
 
     Args:
-        recipe: a row of the table.
-        choices: of the data.
-        out: folder; `fold-K` holds the model of each fold, `recipe.json` the result.
-        config: of the training; its seed also deals the groups out to folds.
-        folds: as many parts; one of them is held out, or each in turn.
-        limit: train on about so many choices; 0 takes all.
-        answering: a language model whose answers the reward model picks from, too; for recipes that hold one fold out.
-        asked: prompts that it is asked, at the most.
-        on_fold: called before each fold.
-        progress: entered for each training; gives what is called after every step with the figures so far.
+        name: one of `guerdon.recipes.applications.RECIPES`.
+        data: a source, or what its reader gives.
+        out: folder for everything that is made.
+        config: folds, and which language model responds to held-out prompts.
+        training: how to train; its seed also deals the groups out to folds.
+        events: told about every step.
 
     Raises:
-        DataError: fewer groups than folds.
+        DataError: rows that cannot be used, or fewer groups than folds.
+        ConfigError: there is no such recipe, or options do not go with it.
+        ModelError: the backbone or the policy cannot be loaded.
         OutputError: `out` cannot be written.
     """
-    out = Path(out)
-    check_writable(out / RESULT_FILE)
-    fold_of = group_folds([choice.key for choice in choices], folds, config.seed).tolist()
-    known = {BM25: all(choice.given for choice in choices), ALWAYS: any(choice.systems for choice in choices)}
-    held_out = range(folds) if recipe.cross else range(1)
-    scores: dict[str, list[Floats]] = {}
-    tested: list[Choice] = []
-    tested_in: list[int] = []
-    trained, cut, texts, answers = 0, 0, 0, None
-    for fold in held_out:
-        on_fold(fold, len(held_out))
-        learnt = [choice for choice, own in zip(choices, fold_of, strict=True) if own != fold]
-        learnt = random.Random(config.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
-        test = [choice for choice, own in zip(choices, fold_of, strict=True) if own == fold]
-        with progress() as on_step:
-            model = train_reward_model(list(training_rows(learnt)), out / f"fold-{fold}", config, on_step=on_step)
-        if isinstance(model, TransformerReward):
-            read = model.encode([c.prompt for c in test for _ in c.responses], [r for c in test for r in c.responses])
-            cut, texts = cut + max(read.prompts_cut, read.responses_cut), texts + len(read.tokens)
-        for name, own_scores in _systems(model, learnt, test, known).items():
-            scores.setdefault(name, []).extend(own_scores)
-        tested += test
-        tested_in += [fold] * len(test)
-        trained += len(learnt)
-        if answering is not None and not recipe.cross:
-            answers = pick_answers(model, test, answering, out / "answers.jsonl", asked=asked, seed=config.seed)
-    if recipe.cross and known[BM25]:
-        both = together(scores[MODEL], scores[BM25], tested, tested_in, recipe.metric)
-        scores = {MODEL: scores[MODEL], BM25: scores[BM25], BOTH: both} | scores
-    result = _measure(recipe, tested, scores, trained // len(held_out), cut / max(texts, 1))
-    result = replace(result, answers=answers)
-    with atomic_write(out / RESULT_FILE) as file:
+    recipe, config, events = recipe_named(name), config or RecipeConfig(), events or RecipeEvents()
+    if config.policy and recipe.cross_validated:
+        raise ConfigError(f"--policy does not go with {name}, which orders the candidates of the data")
+    if config.policy:
+        resolve(config.policy)  # a name that means nothing is told before the training, not behind it
+    check_writable(Path(out) / RESULT_FILE)
+    candidates = recipe.read(data) if isinstance(data, str) else data
+    events.read(candidates)
+    result = _Run(recipe, candidates, Path(out), config, training, events).result()
+    with atomic_write(Path(out) / RESULT_FILE) as file:
         json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
     return result
 
 
-def _systems(
-    model: Scorer, learnt: Sequence[Choice], test: Sequence[Choice], known: Mapping[str, bool]
-) -> dict[str, list[Floats]]:
-    """What each way of choosing says of the candidates of every choice; equal scores share a pick.
+@dataclass(slots=True)
+class _Run:
+    """One recipe while it works: what was measured in the folds so far."""
 
-    `known` says whether the data has what BM25 and the best system need.
-    """
-    found = {MODEL: _scores(model, test)}
-    if known[BM25]:
-        found[BM25] = [np.array(choice.given) for choice in test]
-    found["random"] = [np.zeros(len(choice.responses)) for choice in test]
-    found["longest"] = _scores(LengthReward(), test)
-    found["TF-IDF (same training data)"] = _scores(TfidfReward.fit(list(training_rows(learnt))), test)
-    if known[ALWAYS]:
-        best = _best_system(learnt)
-        makers = [choice.systems or ("",) * len(choice.responses) for choice in test]
-        found[ALWAYS] = [np.array([float(name == best) for name in own]) for own in makers]
-    found["oracle"] = [np.array(choice.values) for choice in test]
-    return found
+    recipe: Recipe
+    candidates: Sequence[Candidates]
+    out: Path
+    config: RecipeConfig
+    training: TrainConfig
+    events: RecipeEvents
+    tested: list[Candidates] = field(default_factory=list)
+    tested_in: list[int] = field(default_factory=list)
+    """The fold of each."""
+    scores: dict[str, list[Floats]] = field(default_factory=dict)
+    """System -> its scores of the candidates of each prompt tested."""
+    trained_on: int = 0
+    texts: int = 0
+    texts_cut: int = 0
+
+    def result(self) -> RecipeResult:
+        fold_of = group_folds([group_key(one) for one in self.candidates], self.config.folds, self.training.seed)
+        held_out = range(self.config.folds) if self.recipe.cross_validated else range(1)
+        policy = None
+        for fold in held_out:
+            self.events.fold_started(fold + 1, len(held_out))
+            learnt = [one for one, own in zip(self.candidates, fold_of, strict=True) if own != fold]
+            test = [one for one, own in zip(self.candidates, fold_of, strict=True) if own == fold]
+            model = self._train(learnt, test, fold)
+            if self.config.policy:
+                policy = self._pick_from_policy(model, test)
+        if self.recipe.cross_validated and BM25 in self.scores:
+            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, self.recipe.metric)
+            self.scores = {MODEL: self.scores[MODEL], BM25: self.scores[BM25], BOTH: both} | self.scores
+        return replace(self._measure(), trained_on=self.trained_on // len(held_out), policy=policy)
+
+    def _train(self, learnt: Sequence[Candidates], test: Sequence[Candidates], fold: int) -> Scorer:
+        """Trains on some prompts, and lets every system score the candidates of the others."""
+        limit = self.config.limit
+        learnt = random.Random(self.training.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
+        rows = list(training_rows(learnt))
+        model = train_reward_model(rows, self.out / f"fold-{fold}", self.training, on_step=self.events.trained)
+        if isinstance(model, TransformerReward):
+            read = model.encode([one.prompt for one in test for _ in one.responses], _responses(test))
+            self.texts_cut += max(read.prompts_cut, read.responses_cut)
+            self.texts += len(read.tokens)
+        for name, own in self._systems(model, learnt, test).items():
+            self.scores.setdefault(name, []).extend(own)
+        self.tested += test
+        self.tested_in += [fold] * len(test)
+        self.trained_on += len(learnt)
+        return model
+
+    def _systems(
+        self, model: Scorer, learnt: Sequence[Candidates], test: Sequence[Candidates]
+    ) -> dict[str, list[Floats]]:
+        """How each way of picking scores the candidates of every prompt; equal scores share a pick."""
+        found = {MODEL: _rewards(model, test)}
+        if all("bm25" in one.other_scores for one in self.candidates):
+            found[BM25] = [np.array(one.other_scores["bm25"]) for one in test]
+        found["random"] = [np.zeros(len(one.responses)) for one in test]
+        found["longest"] = _rewards(LengthReward(), test)
+        found["TF-IDF (same training data)"] = _rewards(TfidfReward.fit(list(training_rows(learnt))), test)
+        if any(one.systems for one in self.candidates):
+            best = best_system(learnt)
+            writers = [one.systems or ("",) * len(one.responses) for one in test]
+            found[ALWAYS] = [np.array([float(name == best) for name in own]) for own in writers]
+        found["oracle"] = [np.array(scores_of(one)) for one in test]
+        return found
+
+    def _pick_from_policy(self, model: Scorer, test: Sequence[Candidates]) -> BestOfN:
+        from guerdon.policy.model import Policy
+
+        return pick_policy_responses(
+            model,
+            Policy.load(self.config.policy),
+            test,
+            self.out / "answers.jsonl",
+            self.config,
+            seed=self.training.seed,
+            on_prompts=self.events.responded,
+        )
+
+    def _measure(self) -> RecipeResult:
+        values = {name: picked_values(scores, self.tested, self.recipe.metric) for name, scores in self.scores.items()}
+        counts = np.all([np.isfinite(own) for own in values.values()], axis=0)
+        codes = cluster_codes([group_key(one) for one, counted in zip(self.tested, counts, strict=True) if counted])
+
+        def interval(of: Floats) -> Interval:
+            known = of[counts]
+            return clustered_bootstrap(lambda weights: weights @ known / weights.sum(axis=1), codes)
+
+        systems = tuple(
+            PickingResult(name, interval(own), None if name == MODEL else interval(values[MODEL] - own))
+            for name, own in values.items()
+        )
+        added = interval(values[BOTH] - values[BM25]) if BOTH in values else None
+        cut = self.texts_cut / max(self.texts, 1)
+        return RecipeResult(self.recipe.title, self.recipe.yardstick, systems, 0, int(counts.sum()), cut, added)
 
 
-def _scores(scorer: Scorer, choices: Sequence[Choice]) -> list[Floats]:
-    prompts = [choice.prompt for choice in choices for _ in choice.responses]
-    flat = np.asarray(scorer.score(prompts, [text for choice in choices for text in choice.responses]), dtype=float)
-    return np.split(flat, np.cumsum([len(choice.responses) for choice in choices])[:-1])
+def _rewards(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
+    return [np.asarray(one.values, dtype=np.float64) for one in rewards_of(scorer, candidates)]
 
 
-def together(
-    model: Sequence[Floats], base: Sequence[Floats], choices: Sequence[Choice], fold_of: Sequence[int], metric: str
+def _responses(candidates: Sequence[Candidates]) -> list[str]:
+    return [text for one in candidates for text in one.responses]
+
+
+def blend(
+    model: Sequence[Floats],
+    baseline: Sequence[Floats],
+    candidates: Sequence[Candidates],
+    fold_of: Sequence[int],
+    metric: str,
 ) -> list[Floats]:
     """The weighted sum of two scores, in every fold with the share that is best in the other folds."""
-    pairs = [(_standard(own), _standard(other)) for own, other in zip(model, base, strict=True)]
+    pairs = [(_standardised(own), _standardised(other)) for own, other in zip(model, baseline, strict=True)]
     sums = [[share * own + (1 - share) * other for own, other in pairs] for share in SHARES]
-    worth = np.array([[value_of(s, c.values, metric) for s, c in zip(one, choices, strict=True)] for one in sums])
+    values = np.array([picked_values(one, candidates, metric) for one in sums])
     folds = np.array(fold_of)
-    best = {fold: int(np.nanmean(worth[:, folds != fold], axis=1).argmax()) for fold in set(fold_of)}
+    best = {fold: int(np.nanmean(values[:, folds != fold], axis=1).argmax()) for fold in set(fold_of)}
     return [sums[best[fold]][place] for place, fold in enumerate(fold_of)]
 
 
-def _standard(values: Floats) -> Floats:
+def _standardised(values: Floats) -> Floats:
     """Mean 0 and deviation 1, so that two scores weigh alike."""
     if np.isnan(values).all():
         return values
     return np.asarray((values - np.nanmean(values)) / (np.nanstd(values) or 1.0))
 
 
-def _best_system(choices: Sequence[Choice]) -> str:
-    """The system with the highest mean value, among those that most choices have; empty where none is known."""
-    values: dict[str, list[float]] = {}
-    for choice in choices:
-        for name, value in zip(choice.systems, choice.values, strict=bool(choice.systems)):
-            values.setdefault(name, []).append(value)
-    common = {name: own for name, own in values.items() if len(own) >= len(choices) / 2}
+def best_system(candidates: Sequence[Candidates]) -> str:
+    """The system with the highest mean score, among those that most prompts have; empty where none is known."""
+    scores: dict[str, list[float]] = {}
+    for one in candidates:
+        for name, score in zip(one.systems, scores_of(one), strict=bool(one.systems)):
+            scores.setdefault(name, []).append(score)
+    common = {name: own for name, own in scores.items() if len(own) >= len(candidates) / 2}
     return max(common, key=lambda name: float(np.mean(common[name])), default="")
 
 
-def value_of(scores: Floats, values: Sequence[float], metric: str) -> float:
-    """What a choice by these scores is worth: the mean value of the highest, or nDCG@10; NaN without any score."""
-    if np.isnan(scores).all():
+def picked_values(rewards: Sequence[Floats], candidates: Sequence[Candidates], metric: str) -> Floats:
+    """What picking by these rewards is worth for each prompt, shape (prompts,)."""
+    return np.array([picked_value(own, scores_of(one), metric) for own, one in zip(rewards, candidates, strict=True)])
+
+
+def picked_value(rewards: Floats, scores: Sequence[float], metric: str) -> float:
+    """What picking by these rewards is worth: the mean score of the highest, or nDCG@10; NaN without any reward."""
+    if np.isnan(rewards).all():
         return float("nan")
-    known = np.where(np.isnan(scores), -np.inf, scores)
+    known = np.where(np.isnan(rewards), -np.inf, rewards)
     if metric == "ndcg":
-        return ndcg(known, values)
-    return float(np.mean(np.asarray(values)[known == known.max()]))
-
-
-def _measure(
-    recipe: Recipe, choices: Sequence[Choice], scores: dict[str, list[Floats]], trained: int, cut: float
-) -> Result:
-    worth = {
-        name: np.array([value_of(s, c.values, recipe.metric) for s, c in zip(own, choices, strict=True)])
-        for name, own in scores.items()
-    }
-    counts = np.all([np.isfinite(values) for values in worth.values()], axis=0)
-    keys = [choice.key for choice in choices]
-
-    def interval(values: Floats) -> Interval:
-        return mean_interval(np.where(counts, values, np.nan), keys)
-
-    systems = [
-        System(name, interval(values), None if name == MODEL else interval(worth[MODEL] - values))
-        for name, values in worth.items()
-    ]
-    added = interval(worth[BOTH] - worth[BM25]) if BOTH in worth else None
-    return Result(recipe.about, recipe.yardstick, tuple(systems), trained, int(counts.sum()), cut, added)
+        return ndcg(known, scores)
+    return float(np.mean(np.asarray(scores)[known == known.max()]))

@@ -63,10 +63,10 @@ class TrainConfig:
     """Temperature of the contrastive softmax."""
     in_batch_negatives: int = 0
     """Contrastive: number of references of other prompts of the same step that each reference must beat as well."""
-    policy: str = ""
+    negatives_policy: str = ""
     """Contrastive: a causal language model whose responses to the prompts serve as generated texts."""
     policy_negatives: int = 1
-    """Number of responses per prompt that `policy` gives."""
+    """Number of responses per prompt that `negatives_policy` gives."""
     validation: float = 0.1
     """Share of the prompts (or groups) held out to choose the checkpoint; 0 trains on everything and keeps the last."""
     early_stopping_patience: int = 0

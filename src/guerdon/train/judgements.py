@@ -260,7 +260,7 @@ def _contrast(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig)
     if len(indices) < 2 and not config.in_batch_negatives:
         raise DataError(
             f"the reference of prompt {prompt_text(group.prompt)[:60]!r} has nothing to beat: no generated text. "
-            "Fix: add a `generated` column, name a --policy that generates, or set --in-batch-negatives"
+            "Fix: add a `generated` column, name a --negatives-policy that generates, or set --in-batch-negatives"
         )
     return Listed(indices, group.grades, contrastive=True)
 

@@ -32,8 +32,10 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
         return load_rows(str(kept))
     references = [row for row in rows if isinstance(row, Reference)]
     if len(references) != len(rows):
-        raise ConfigError("--policy needs rows with a prompt and a reference; this data has other kinds of rows")
-    policy = Policy.load(config.policy, trust_remote_code=config.trust_remote_code)
+        raise ConfigError(
+            "--negatives-policy needs rows with a prompt and a reference; this data has other kinds of rows"
+        )
+    policy = Policy.load(config.negatives_policy, trust_remote_code=config.trust_remote_code)
     prompts = [row.prompt for row in references]
     found: list[AnyRow] = list(references)
     left_out = 0

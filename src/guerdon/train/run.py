@@ -116,7 +116,7 @@ def _hold_out(
     rows: Sequence[AnyRow], held_out: Sequence[AnyRow] | None, config: TrainConfig, run: RunFolder
 ) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
     """What is trained on and what chooses the checkpoint, with the texts that a policy generates for them."""
-    if config.policy:
+    if config.negatives_policy:
         with main_process_first() as main:
             if main and not run.begun:  # answers of an attempt that never began: other rows, maybe, or another policy
                 for left in run.path.glob("negatives*.jsonl"):

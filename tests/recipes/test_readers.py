@@ -1,4 +1,4 @@
-"""Data as choices, and code that is nearly right."""
+"""Data as candidates, and code that is nearly right."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ConfigError, DataError
-from guerdon.recipes.choices import Choice, code, judged, preferred, training_rows
-from guerdon.recipes.mutants import MOST, mutants
-from guerdon.recipes.table import RECIPES, recipe_named
+from guerdon.recipes.applications import RECIPES, recipe_named
+from guerdon.recipes.code_mutations import MOST, mutants
+from guerdon.recipes.readers import preferred_candidates, program_candidates, rated_candidates, training_rows
 from guerdon.rewards.rules.sandbox import sandbox_fault
 from guerdon.types import Comparison, Ranking
 
@@ -33,32 +33,40 @@ def write(folder: Path, *records: dict[str, Any]) -> str:
     return str(path)
 
 
-def test_ratings_become_choices(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_ratings_become_candidates(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [
         {"prompt": "p", "response": "a", "score": 1, "system": "one"},
         {"prompt": "p", "response": "b", "score": 3, "system": "two"},
         {"prompt": "q", "response": "alone", "score": 3, "system": "two"},
     ]
-    (found,) = judged(write(tmp_path, *rows))
-    assert found == Choice("p", ("a", "b"), (1.0, 3.0), systems=("one", "two"))
+    (found,) = rated_candidates(write(tmp_path, *rows))
+    assert (found.prompt, found.responses, found.scores) == ("p", ("a", "b"), (1.0, 3.0))
+    assert found.systems == ("one", "two")
     assert "1 of 2 prompts are left out: they have one candidate" in caplog.text
     (row,) = training_rows([found])
     assert isinstance(row, Ranking)
     assert row.scores == (1.0, 3.0)
     with pytest.raises(DataError, match=r"data\.jsonl:1.*column score"):
-        judged(write(tmp_path, {"prompt": "p", "response": "a"}))
+        rated_candidates(write(tmp_path, {"prompt": "p", "response": "a"}))
     with pytest.raises(DataError, match="no prompt has two candidates"):
-        judged(write(tmp_path, rows[2]))
+        rated_candidates(write(tmp_path, rows[2]))
 
 
 def test_rankings_bring_bm25_along(tmp_path: Path) -> None:
     row = {"prompt": "p", "responses": ["a", "b"], "scores": [0, 2], "bm25": [3.5, 1.0]}
-    assert judged(write(tmp_path, row)) == [Choice("p", ("a", "b"), (0.0, 2.0), given=(3.5, 1.0))]
+    (found,) = rated_candidates(write(tmp_path, row))
+    assert (found.scores, found.other_scores) == ((0.0, 2.0), {"bm25": (3.5, 1.0)})
 
 
-def test_preferences_become_choices(tmp_path: Path) -> None:
-    (found,) = preferred(write(tmp_path, {"prompt": "p", "chosen": "a", "rejected": "b"}))
-    assert (found.responses, found.values) == (("a", "b"), (1.0, 0.0))
+def test_equal_texts_are_one_candidate_and_a_reference_column_is_no_test(tmp_path: Path) -> None:
+    row = {"prompt": "p", "responses": ["a", "b", "a"], "scores": [0, 2, 1], "reference": "r", "id": "7"}
+    (found,) = rated_candidates(write(tmp_path, row))
+    assert (found.responses, found.scores, found.reference, found.id) == (("a", "b"), (1.0, 2.0), None, "7")
+
+
+def test_preferences_become_candidates(tmp_path: Path) -> None:
+    (found,) = preferred_candidates(write(tmp_path, {"prompt": "p", "chosen": "a", "rejected": "b"}))
+    assert (found.responses, found.scores) == (("a", "b"), (1.0, 0.0))
     (row,) = training_rows([found])
     assert isinstance(row, Comparison)
     assert (row.chosen, row.rejected) == ("a", "b")
@@ -90,13 +98,15 @@ def test_programs_are_worth_what_their_tests_say(tmp_path: Path) -> None:
         "task_id": "H/1", "prompt": head + '"""\n', "canonical_solution": body, "entry_point": "total",
         "test": "def check(candidate):\n    assert candidate([1, 5, -2], 2) == 5\n    assert candidate([3], 3) == 3\n",
     }  # fmt: skip
-    for found in code(write(tmp_path, mbpp, humaneval)):
-        assert found.values[0] == 1, "the solution passes"
-        assert 0 in found.values[1:]
-        worth = dict(zip(found.responses, found.values, strict=True))
+    for found in program_candidates(write(tmp_path, mbpp, humaneval)):
+        assert found.scores is not None
+        assert found.scores[0] == 1, "the solution passes"
+        assert 0 in found.scores[1:]
+        assert "total(" in str(found.reference) or "candidate(" in str(found.reference)
+        worth = dict(zip(found.responses, found.scores, strict=True))
         assert all(value == 0 for text, value in worth.items() if "found - xs[i]" in text)
     with pytest.raises(DataError, match="not a programming problem"):
-        code(write(tmp_path, {"prompt": "Add up."}))
+        program_candidates(write(tmp_path, {"prompt": "Add up."}))
 
 
 def test_the_table() -> None:

@@ -1,0 +1,85 @@
+"""Responses of a language model to held-out prompts: what the reward model gains by picking among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
+from guerdon.optimize.candidates import sample_candidates
+from guerdon.policy.decode import Sampling
+from guerdon.policy.model import Policy
+from guerdon.recipes.config import RecipeConfig
+from guerdon.recipes.readers import scores_of, training_rows
+from guerdon.rewards.rules import ChrF, LengthReward, UnitTests
+from guerdon.rewards.tfidf import TfidfReward
+from guerdon.types import Candidates, Scorer
+
+
+def pick_policy_responses(
+    reward: Scorer,
+    policy: Policy,
+    candidates: Sequence[Candidates],
+    kept: Path,
+    config: RecipeConfig,
+    *,
+    seed: int,
+    on_prompts: Callable[[int, int], None] = lambda done, total: None,
+) -> BestOfN:
+    """Lets a policy respond to held-out prompts, the reward pick, and the recipe's yardsticks watch.
+
+    Args:
+        reward: what picks.
+        policy: the model that responds.
+        candidates: judged candidates that the reward has not learned from; some of their prompts are taken.
+        kept: file that keeps the responses; those that it has already are not sampled again.
+        config: how many prompts and responses, and how they are sampled.
+        seed: of the sampling and of the intervals.
+        on_prompts: called with the prompts that have their responses, and all of them.
+
+    Raises:
+        DataError: a prompt is too long for the policy, or too few responses have a reward.
+    """
+    count = min(config.num_prompts, len(candidates))
+    places = np.unique(np.linspace(0, len(candidates) - 1, count).round().astype(int))
+    prompts = [
+        replace(one, responses=(), scores=None, systems=(), other_scores={}, reference=reference_response(one))
+        for one in (candidates[place] for place in places)
+    ]
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        on_prompts(done, len(prompts))
+
+    sampling = Sampling(config.max_new_tokens, config.temperature)
+    sampled = sample_candidates(
+        prompts,
+        lambda texts, known: policy.sample_texts(
+            texts, num_generations=config.num_generations, sampling=sampling, seed=seed, done=known
+        ),
+        kept,
+        advance,
+    )
+    scorers = {"reward model": reward, **yardsticks(candidates), "characters": LengthReward()}
+    return pick_by_rewards(sampled, scorers, seed=seed)[0]
+
+
+def reference_response(one: Candidates) -> str:
+    """What a new response is checked against: the unit tests, or the candidate with the highest score."""
+    return one.reference or one.responses[int(np.argmax(scores_of(one)))]
+
+
+def yardsticks(candidates: Sequence[Candidates]) -> dict[str, Scorer]:
+    """What tells whether responses that no one has judged are good, without what the reward model learned from.
+
+    Unit tests where there are some; else a TF-IDF reward that learned from the judgements of these held-out prompts,
+    and nearness to the best candidate.
+    """
+    if any(one.reference for one in candidates):
+        return {"tests passed": UnitTests()}
+    return {"gold reward": TfidfReward.fit(list(training_rows(candidates))), "chrF to the best candidate": ChrF()}

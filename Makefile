@@ -24,7 +24,7 @@ if fault := sandbox_fault():
 endef
 export MISSING
 
-.PHONY: help setup demo demo-rl test test-all check bench format clean
+.PHONY: help setup demo demo-rl test test-all check docs bench format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ check: setup ## what CI runs: format, lint, types, then the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
+
+docs: setup ## write the help of every verb into docs/cli.md
+	$(BIN)/python docs/write_cli.py
 
 bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; an hour); DATA=FILE: on your own comparisons
 	@set -e; for script in score_encoder train_decoder generate rl_step; do \

@@ -122,10 +122,14 @@ def _dispatch(args: list[str]) -> int:
 def _run(verb: str, args: list[str]) -> int:
     import tyro
 
+    from guerdon.cli.help_texts import add_help_texts
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     module, function = VERBS[verb].command.split(":")
     try:
-        tyro.cli(getattr(importlib.import_module(module), function), args=args, prog=f"guerdon {verb}")
+        command = getattr(importlib.import_module(module), function)
+        add_help_texts(command)
+        tyro.cli(command, args=args, prog=f"guerdon {verb}")
     except GuerdonError as error:
         print(f"guerdon {verb}: error: {error}", file=sys.stderr)
         return 2

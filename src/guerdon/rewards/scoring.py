@@ -66,6 +66,10 @@ def score_texts(
     reason. So is a value that is not finite. Errors of the set-up (no sandbox, a broken model: any `GuerdonError` but
     `TextError`) are raised, because no text would fare better.
 
+    Example:
+        >>> score_texts(load_scorer("exact"), ["2 + 2?"], ["4"], references=["4"]).values.tolist()
+        [1.0]
+
     Args:
         scorer: any scorer; it is called with at most `TEXTS_PER_CALL` responses, those to one prompt together.
         prompts: n prompts.

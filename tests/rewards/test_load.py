@@ -27,6 +27,9 @@ def make():
 
 def broken():
     return 7
+
+def needs(prompts):
+    return [1.0] * len(prompts)
 """
 
 
@@ -64,6 +67,7 @@ def test_an_object_a_class_or_a_function_of_a_module(module: str, attribute: str
         (":number", "is a int, not a Scorer"),
         (":broken", "is a int, not a Scorer"),
         (":missing", "cannot import"),
+        (":needs", r"needs' as a scorer: TypeError: needs\(\) missing 1 required positional argument"),
         ("_no_such:thing", "cannot import"),
         (":", "cannot import"),
     ],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from guerdon.errors import ConfigError, ContractError, ModelError
+from guerdon.errors import ConfigError, ContractError, GuerdonError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
@@ -133,10 +133,12 @@ def _imported(spec: str) -> Scorer:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(f"cannot import {spec!r} as a scorer: {error}") from error
-    makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer))
-    scorer = found() if makes_one else found
+        makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer))
+        scorer = found() if makes_one else found
+    except GuerdonError:
+        raise
+    except Exception as error:  # it is the user's code
+        raise ModelError(f"cannot import {spec!r} as a scorer: {type(error).__name__}: {error}") from error
     if not isinstance(scorer, Scorer):
         raise ModelError(f"{spec!r} is a {type(scorer).__name__}, not a Scorer: it has no score() method")
     return scorer

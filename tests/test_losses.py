@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from guerdon.losses import bradley_terry, centring, contrastive, plackett_luce, regression
+from guerdon.losses import bradley_terry, contrastive, plackett_luce, regression, reward_centering
 
 SCORE = st.floats(-30, 30)
 SHARE = st.floats(0, 1)
@@ -61,7 +61,7 @@ def test_a_tie_is_best_at_equal_scores(difference: float) -> None:
 def test_value_and_gradient_are_finite_at_huge_margins(dtype: torch.dtype, difference: float, p: float) -> None:
     a = torch.tensor([difference], dtype=dtype, requires_grad=True)
     b = torch.zeros(1, dtype=dtype, requires_grad=True)
-    loss = bradley_terry(a, b, preference=torch.full_like(a, p), smoothing=0.1)
+    loss = bradley_terry(a, b, preference=torch.full_like(a, p), label_smoothing=0.1)
     loss.sum().backward()
     assert loss.isfinite().all()
     assert a.grad is not None
@@ -75,7 +75,7 @@ def test_smoothing_is_a_softer_preference(rows: list[tuple[float, float]], e: fl
     a, b = columns(rows)
     softer = torch.full_like(a, (1 - e) * p + e * (1 - p))
     same(
-        bradley_terry(a, b, preference=torch.full_like(a, p), smoothing=e),
+        bradley_terry(a, b, preference=torch.full_like(a, p), label_smoothing=e),
         bradley_terry(a, b, preference=softer),
     )
 
@@ -104,14 +104,14 @@ def test_the_best_difference_is_the_log_odds_of_the_votes(p: float) -> None:
 
 
 @given(PAIRS, SCORE)
-def test_centring_is_least_at_a_mean_of_zero_and_ignores_the_order(
+def test_centering_is_least_at_a_mean_of_zero_and_ignores_the_order(
     rows: list[tuple[float, float]], shift: float
 ) -> None:
     a, b = columns(rows)
-    same(centring(a, b), centring(b, a))
+    same(reward_centering(a, b), reward_centering(b, a))
     middle = (a + b) / 2
-    same(centring(a - middle, b - middle), 0.0)
-    same(centring(a - middle + shift, b - middle + shift), 4 * shift**2)
+    same(reward_centering(a - middle, b - middle), 0.0)
+    same(reward_centering(a - middle + shift, b - middle + shift), 4 * shift**2)
 
 
 # --- Plackett-Luce
@@ -266,7 +266,7 @@ def test_bradley_terry_equals_trl(
     chosen, rejected = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, 0].chunk(2)
     ours = bradley_terry(chosen, rejected, margin=None if margins is None else torch.tensor(margins))
     if weight is not None:
-        ours = ours + weight * centring(chosen, rejected)
+        ours = ours + weight * reward_centering(chosen, rejected)
     torch.testing.assert_close(ours.mean(), theirs, rtol=1e-6, atol=1e-6)
     parameters = [p for p in model.parameters() if p.requires_grad]
     for mine, other in zip(

@@ -26,7 +26,7 @@ def bradley_terry(
     *,
     margin: Tensor | None = None,
     preference: Tensor | None = None,
-    smoothing: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Pairwise logistic loss of Bradley and Terry (1952), with margin, soft labels, ties and label smoothing.
 
@@ -42,7 +42,7 @@ def bradley_terry(
         rejected: scores of the others, shape (n,).
         margin: what the difference must exceed, in units of the score, shape (n,); None is 0.
         preference: P(chosen preferred), in [0, 1], shape (n,); None is 1.
-        smoothing: label smoothing e, in [0, 0.5).
+        label_smoothing: e, in [0, 0.5).
 
     Returns:
         Loss in nats, shape (n,).
@@ -51,12 +51,12 @@ def bradley_terry(
     if margin is not None:
         difference = difference - margin
     p = torch.ones_like(difference) if preference is None else preference
-    if smoothing:
-        p = (1 - smoothing) * p + smoothing * (1 - p)
+    if label_smoothing:
+        p = (1 - label_smoothing) * p + label_smoothing * (1 - p)
     return -p * logsigmoid(difference) - (1 - p) * logsigmoid(-difference)
 
 
-def centring(chosen: Tensor, rejected: Tensor) -> Tensor:
+def reward_centering(chosen: Tensor, rejected: Tensor) -> Tensor:
     """(r_chosen + r_rejected)^2, shape (n,): pulls the mean reward to 0, which Bradley-Terry leaves free.
 
     Eisenstein et al. 2023 (arXiv:2312.09244), section 3; added with a small weight (they use 0.01).

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from guerdon.cli.main import main
-from guerdon.cli.progress import clock, figures_line, terminal, text_progress, training_progress
+from guerdon.cli.progress import clock, metrics_line, terminal, text_progress, training_progress
 from guerdon.cli.train import default_folder, summary
 from guerdon.data.write import write_rows
 from guerdon.train.config import TrainConfig
@@ -143,7 +143,7 @@ def test_about_ten_lines_where_there_is_no_terminal() -> None:
     assert lines[-1] == "step 100/100  loss 1.500"
 
 
-def test_bar_on_a_terminal_shows_the_figures() -> None:
+def test_bar_on_a_terminal_shows_the_metrics() -> None:
     on = console(True)
     with training_progress(on) as report:
         report({"step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75, "examples_per_second": 6.25, "seconds_left": 65})
@@ -158,9 +158,9 @@ def test_texts_are_counted(is_terminal: bool) -> None:
         advance(6)
 
 
-def test_figures_that_are_not_known_are_left_out() -> None:
-    assert figures_line({"step": 1, "steps": 9}) == ""
-    assert figures_line({"eval_accuracy": 0.5, "seconds_left": 0.0}) == "held out 0.500"
+def test_metrics_that_are_not_known_are_left_out() -> None:
+    assert metrics_line({"step": 1, "steps": 9}) == ""
+    assert metrics_line({"eval_accuracy": 0.5, "seconds_left": 0.0}) == "held out 0.500"
     assert [clock(seconds) for seconds in (0, 59.6, 3661)] == ["0:00", "1:00", "1:01:01"]
 
 

@@ -18,7 +18,7 @@ from guerdon.optimize.weighted import train_weighted_policy
 from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.types import Candidates, Origin, Prompt
+from guerdon.types import Candidates, Origin, Prompt, Rewards
 
 PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
 
@@ -169,6 +169,37 @@ class Same:
 def test_a_reward_that_is_always_missing_ends_the_run(value: float, tiny_llama: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no response of 3 steps in a row has a reward"):
         train_weighted_policy(Same(value), requests(), tmp_path, config(tiny_llama))
+
+
+class Picky(Share):
+    """No reward for a response with an odd number of characters, and says why."""
+
+    def score_with_reasons(self, prompts: Any, responses: Any, *, references: Any = None) -> Rewards:
+        values = self.score(prompts, responses)
+        odd = np.array([len(text) % 2 == 1 for text in responses])
+        reasons = tuple("odd" if bad else "" for bad in odd | np.isnan(values))
+        return Rewards(np.where(odd, np.nan, values).astype(np.float32), reasons)
+
+
+def test_the_log_says_how_many_rewards_are_missing_and_why(
+    tiny_llama: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train_weighted_policy(Picky(), requests(), tmp_path, config(tiny_llama, epochs=3))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 < line["reward_missing"] < 1 for line in lines)
+    assert all(line["reward_missing_reason"].endswith(": odd") for line in lines)
+    assert "responses have no reward" in caplog.text
+
+
+def test_resuming_what_is_finished_gives_it_back(tiny_llama: str, tmp_path: Path) -> None:
+    class Broken(Share):
+        def score(self, *args: Any, **kwargs: Any) -> np.ndarray:
+            raise KeyboardInterrupt  # it must not even begin
+
+    settings = config(tiny_llama, epochs=2)
+    policy = train_weighted_policy(Share(), requests(), tmp_path, settings)
+    again = train_weighted_policy(Broken(), requests(), tmp_path, settings, resume=True)
+    assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in policy.model.state_dict().items())
 
 
 def test_answers_that_are_worth_the_same_move_nothing(tiny_llama: str, tmp_path: Path) -> None:

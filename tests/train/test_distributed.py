@@ -121,8 +121,8 @@ def test_two_processes_resume(without_dropout: str, toy: Any, quick: Any, tmp_pa
     write_rows(rows_of(toy, "pairs"), data)
     config = quick(without_dropout, epochs=2, batch_size=8, eval_steps=2, learning_rate=1e-3)
 
-    def stop(figures: dict[str, float]) -> None:
-        if figures["step"] == 5:
+    def stop(metrics: dict[str, float]) -> None:
+        if metrics["step"] == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -57,7 +57,7 @@ def test_usable_answers_join_the_generated_texts(
         {"policy": "a policy", "trust_remote_code": False},
         {"prompts": ["p", "q"], "num_generations": 3, "seed": 5},
     ]
-    assert "3 answers of the policy were empty, repeated, or the reference itself: left out" in caplog.text
+    assert "3 responses of the policy were empty, repeated, or the reference itself: left out" in caplog.text
 
 
 def test_they_are_read_back_and_not_asked_for_again(asked: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def test_scores_are_found_whatever_the_order_of_the_batch() -> None:
 
 def pair_loss(a: torch.Tensor, b: torch.Tensor, preference: float, margin: float) -> torch.Tensor:
     loss = losses.bradley_terry(
-        a[None], b[None], margin=torch.tensor([margin]), preference=torch.tensor([preference]), smoothing=0.1
+        a[None], b[None], margin=torch.tensor([margin]), preference=torch.tensor([preference]), label_smoothing=0.1
     )
-    return (loss + 0.2 * losses.centring(a[None], b[None]))[0]
+    return (loss + 0.2 * losses.reward_centering(a[None], b[None]))[0]
 
 
 def test_equal_scores_count_as_half_right() -> None:

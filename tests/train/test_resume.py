@@ -47,8 +47,8 @@ def halve(path):
     Path(path).write_bytes(content[: len(content) // 2])
     die()
 
-def on_step(figures):
-    if moment == "step" and figures["step"] == number:
+def on_step(metrics):
+    if moment == "step" and metrics["step"] == number:
         die()
 
 save_file, save, replace = safetensors.torch.save_file, torch.save, Path.replace
@@ -179,8 +179,8 @@ def test_a_killed_ensemble_keeps_its_finished_members(tiny_bert: str, quick: Any
 
 
 def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
-    def stop(figures: dict[str, float]) -> None:
-        if figures["step"] == 3:
+    def stop(metrics: dict[str, float]) -> None:
+        if metrics["step"] == 3:
             raise KeyboardInterrupt
 
     config = quick(tiny_bert, epochs=2, batch_size=8, eval_steps=2)
@@ -190,6 +190,6 @@ def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, dat
         train_reward_model(str(data), tmp_path / "out", config)
     seen: list[float] = []
     train_reward_model(
-        str(data), tmp_path / "out", config, resume=True, on_step=lambda figures: seen.append(figures["step"])
+        str(data), tmp_path / "out", config, resume=True, on_step=lambda metrics: seen.append(metrics["step"])
     )
     assert seen[0] == 2, "from the last checkpoint"

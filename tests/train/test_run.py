@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
+from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.runs.lock import locked
 from guerdon.train import run as run_module
 from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow, Comparison, Message, Rating, Reference
@@ -57,7 +59,7 @@ def test_small_batches_of_tokens_give_the_same_model(tiny_llama: str, toy: Any, 
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)  # Adam enlarges rounding where a gradient is near 0
 
 
-def test_a_run_keeps_its_log_its_figures_and_its_progress(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+def test_a_run_keeps_its_log_and_reports_its_progress(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
     config = quick(tiny_bert, batch_size=8, validation=0.25, eval_steps=5)
     train_reward_model(pairs(toy), tmp_path, config, on_step=seen.append)
@@ -71,7 +73,7 @@ def test_a_run_keeps_its_log_its_figures_and_its_progress(tiny_bert: str, toy: A
     assert last["step"] == last["steps"] == checks[-1]
     assert {"loss", "accuracy", "eval_loss", "eval_accuracy", "examples_per_second", "seconds_left"} <= last.keys()
     assert last["seconds_left"] == 0
-    assert [figures["step"] for figures in seen] == list(range(len(seen)))
+    assert [metrics["step"] for metrics in seen] == list(range(len(seen)))
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
     assert not list((tmp_path / "run").glob("checkpoint-*")), "checkpoints have done their work"
     card = json.loads((tmp_path / "guerdon.json").read_text(encoding="utf-8"))
@@ -205,6 +207,64 @@ def test_a_second_run_in_the_same_place_is_refused(tiny_bert: str, toy: Any, qui
     with pytest.raises(ConfigError, match=r"the data differs \(16 rows then, 15 now\)"):
         train_reward_model(rows[1:], tmp_path, config, resume=True)
     assert same(weights(tmp_path), before)
+
+
+def test_a_folder_in_use_is_refused_and_nothing_is_written(
+    tiny_bert: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    rows, config, out = pairs(toy, 16), quick(tiny_bert, epochs=1), tmp_path / "out"
+    with locked(out / "run"):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        for resume in (False, True):
+            with pytest.raises(OutputError, match=r"is in use: process \d+ on .* Fix: wait for it or end it"):
+                train_reward_model(rows, out, config, resume=resume)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    train_reward_model(rows, out, config)
+    assert not (out / "run" / "lock.json").exists()
+
+
+def test_a_run_goes_on_with_less_memory(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    def stop(metrics: dict[str, float]) -> None:
+        if metrics["step"] == 3:
+            raise KeyboardInterrupt
+
+    rows, config = pairs(toy), quick(tiny_bert, epochs=1, batch_size=8, eval_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        train_reward_model(rows, tmp_path, config, on_step=stop)
+    smaller = dataclasses.replace(config, tokens_per_batch=64, gradient_checkpointing=True)
+    train_reward_model(rows, tmp_path, smaller, resume=True)
+    assert load_scorer(tmp_path)
+
+
+def test_validation_rows_that_were_trained_on_are_told(
+    tiny_bert: str, toy: Any, quick: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [Comparison(prompt=f"egg {n}", chosen="good", rejected="rude") for n in range(12)]
+    fresh = [Comparison(prompt=f"planet {n}", chosen="good", rejected="rude") for n in range(12)]
+    train_reward_model(rows, tmp_path / "clean", quick(tiny_bert, epochs=1), validation=fresh)
+    assert "training data" not in caplog.text
+    train_reward_model(rows, tmp_path / "seen", quick(tiny_bert, epochs=1), validation=[*fresh, *rows[:4]])
+    assert "4 of 16 validation rows (25%) have a prompt that is in the training data as well" in caplog.text
+
+
+def test_members_share_one_reading_and_one_hold_out(
+    tiny_bert: str, toy: Any, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    encode = Encoder.encode
+
+    def counted(self: Encoder, prompts: Any, responses: Any) -> Any:
+        read.append(len(responses))
+        return encode(self, prompts, responses)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    config = quick(tiny_bert, ensemble_size=3, epochs=1, validation=0.25)
+    train_reward_model(pairs(toy), tmp_path, config)
+    assert len(read) == 1, "tokenized once"
+    prompts = [(tmp_path / f"member-{n}" / "training_prompts.json").read_bytes() for n in range(3)]
+    assert len(set(prompts)) == 1
+    heads = [weights(tmp_path / f"member-{n}") for n in range(3)]
+    assert not same(heads[0], heads[1])
 
 
 def test_resuming_what_is_finished_gives_it_back(

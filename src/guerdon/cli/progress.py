@@ -69,9 +69,9 @@ def training_progress(console: Console) -> Iterator[Callable[[Mapping[str, float
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None)
 
-        def report(figures: Mapping[str, float]) -> None:
-            total, done = figures["steps"], figures["step"]
-            bar.update(task, total=total, completed=done, description=figures_line(figures))
+        def report(metrics: Mapping[str, float]) -> None:
+            total, done = metrics["steps"], metrics["step"]
+            bar.update(task, total=total, completed=done, description=metrics_line(metrics))
 
         yield report
 
@@ -83,18 +83,18 @@ class _TrainingLines:
         self._console = console
         self._last = -1.0
 
-    def __call__(self, figures: Mapping[str, float]) -> None:
-        step, steps = figures["step"], figures["steps"]
+    def __call__(self, metrics: Mapping[str, float]) -> None:
+        step, steps = metrics["step"], metrics["steps"]
         if step < self._last:  # the next member of an ensemble begins
             self._last = -1.0
         due = step - self._last >= max(1.0, steps / _LINES) or step == steps
         if step and due and step != self._last:
             self._last = step
-            self._console.print(f"step {step:.0f}/{steps:.0f}  {figures_line(figures)}")
+            self._console.print(f"step {step:.0f}/{steps:.0f}  {metrics_line(metrics)}")
 
 
-def figures_line(figures: Mapping[str, float]) -> str:
-    """The figures of a training step that are known so far, in one line."""
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """The metrics of a training step that are known so far, in one line."""
     formats = {
         "loss": "loss {:.3f}",
         "accuracy": "accuracy {:.3f}",
@@ -104,9 +104,9 @@ def figures_line(figures: Mapping[str, float]) -> str:
         "response_tokens": "{:.0f} tokens",
         "examples_per_second": "{:.1f} examples/s",
     }
-    parts = [text.format(figures[name]) for name, text in formats.items() if name in figures]
-    if figures.get("seconds_left"):
-        parts.append(f"{clock(figures['seconds_left'])} left")
+    parts = [text.format(metrics[name]) for name, text in formats.items() if name in metrics]
+    if metrics.get("seconds_left"):
+        parts.append(f"{clock(metrics['seconds_left'])} left")
     return "  ".join(parts)
 
 

@@ -2,9 +2,8 @@
 
 candidates.py   several answers to each prompt: sampled, from an endpoint, or from a file
 best_of_n.py    the best of them by a reward, what that gains, and what it leaves to train on
-weighted_config.py   how a policy is trained by reward-weighted likelihood
-prompts.py      which prompts a run asks, in which order
-weighted.py     training by reward-weighted likelihood
+prompts.py      which prompts a run samples responses to, in which order
+weighted.py     training by reward-weighted likelihood; weighted_config.py its options
 monitor.py      watching a policy while it is optimised
 rl/             reinforcement learning
 """

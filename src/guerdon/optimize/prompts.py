@@ -1,4 +1,4 @@
-"""Which prompts a run asks, in which order, and whether its policy can read them."""
+"""Which prompts a run samples responses to, in which order, and whether its policy can read them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
 
 
 def check_lengths(policy: Policy, requests: Sequence[Candidates], *, max_new_tokens: int) -> None:
-    """Finds out whether every prompt leaves the policy `max_new_tokens` tokens for its answer.
+    """Finds out whether every prompt leaves the policy `max_new_tokens` tokens for its response.
 
     Raises:
         DataError: one does not; with the place that it was read at.
@@ -49,9 +49,6 @@ def fingerprint_of(requests: Sequence[Candidates]) -> dict[str, Any]:
     """What tells one set of prompts from another."""
     digest = hashlib.sha256()
     for request in requests:
-        digest.update(_told(request).encode())
+        record = [prompt_value(request.prompt), request.reference, request.demonstration]
+        digest.update(json.dumps(record, ensure_ascii=False).encode())
     return {"rows": len(requests), "sha256": digest.hexdigest()}
-
-
-def _told(request: Candidates) -> str:
-    return json.dumps([prompt_value(request.prompt), request.reference, request.demonstration], ensure_ascii=False)

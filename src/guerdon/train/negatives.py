@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Path) -> Sequence[AnyRow]:
-    """Adds the policy's answers to the generated texts of every reference row.
+    """Adds the policy's responses to the generated texts of every reference row.
 
-    They are kept in a file, so that a resumed run trains on the same texts and you can read them. Answers that are
+    They are kept in a file, so that a resumed run trains on the same texts and you can read them. Responses that are
     empty or equal the reference are no negatives; how many were left out is logged.
 
     Raises:
@@ -40,14 +40,14 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
     found: list[AnyRow] = list(references)
     left_out = 0
     try:
-        for index, answers in policy.sample_texts(prompts, num_generations=config.policy_negatives, seed=config.seed):
+        for index, responses in policy.sample_texts(prompts, num_generations=config.policy_negatives, seed=config.seed):
             row = references[index]
-            usable = tuple(dict.fromkeys(text for text in answers if text and text != row.reference))
-            left_out += len(answers) - len(usable)
+            usable = tuple(dict.fromkeys(text for text in responses if text and text != row.reference))
+            left_out += len(responses) - len(usable)
             found[index] = replace(row, generated=(*row.generated, *usable))
     except TextError as error:
         raise error.at(references[error.index].origin) from None
     if left_out:
-        logger.warning("%d answers of the policy were empty, repeated, or the reference itself: left out", left_out)
+        logger.warning("%d responses of the policy were empty, repeated, or the reference itself: left out", left_out)
     write_rows(found, kept)
     return found

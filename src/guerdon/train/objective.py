@@ -52,10 +52,10 @@ def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: 
         chosen, rejected = scores[targets["pair"]].unbind(dim=1)
         preference, margin, weight = targets["pair_values"].unbind(dim=1)
         each = losses.bradley_terry(
-            chosen, rejected, margin=margin, preference=preference, smoothing=config.label_smoothing
+            chosen, rejected, margin=margin, preference=preference, label_smoothing=config.label_smoothing
         )
         if config.center_rewards_coefficient:
-            each = each + config.center_rewards_coefficient * losses.centring(chosen, rejected)
+            each = each + config.center_rewards_coefficient * losses.reward_centering(chosen, rejected)
         loss = loss + (weight * each).sum()
         order = order + _ordered((chosen - rejected)[preference > 0.5])
     if "lists" in targets:

@@ -7,7 +7,7 @@ small language model, and learn on other prompts which of two answers gold prefe
     rl    the small language model is trained by GRPO without a KL penalty, for a proxy of 100 pairs and for an ensemble
           of four of them (mean less one deviation), by three seeds; for 25 and 400 pairs by one
 
-A look at every few steps measures proxy and gold on validation and on test prompts. What the monitor keeps, which
+An evaluation every few steps measures proxy and gold on validation and on test prompts. What the monitor keeps, which
 sees the validation prompts alone, is then held against the best checkpoint on the test prompts.
 
 The commands that are run are printed; what stands in the folder already is not run again.
@@ -44,7 +44,14 @@ from guerdon.metrics import (
     spearman,
 )
 from guerdon.optimize.best_of_n import best_of_n, rewards_of
-from guerdon.optimize.monitor import LOOKS_FILE, Look, fit_gao, past_peak, peak, read_looks
+from guerdon.optimize.monitor import (
+    EVALUATIONS_FILE,
+    PolicyEvaluation,
+    best_evaluation,
+    evaluations_since_best,
+    fit_gao,
+    read_evaluations,
+)
 from guerdon.rewards.load import load_scorer
 from guerdon.types import Comparison, prompt_text
 
@@ -61,8 +68,8 @@ LONGEST_PROMPT = 400
 WATCHED = 48
 """Prompts of validation, and as many of test."""
 PATIENCES = (3, 8)
-"""Looks below the peak after which the monitor stops: a fifth and a half of a run."""
-STEPS, PROMPTS, RATE, LOOK_EVERY = 120, 8, 1e-4, 8
+"""Evaluations below the best after which the run stops: a fifth and a half of a run."""
+STEPS, PROMPTS, RATE, EVAL_STEPS = 120, 8, 1e-4, 8
 """Of the runs of RL."""
 
 
@@ -206,59 +213,61 @@ def worth(picks: Floats, values: Floats, n: int) -> float:
     return float(best_of_n_probabilities(picks, n) @ values)
 
 
-def train(reward: Path, prompts: Path, policy: Path, watched: Path, gold: Path, seed: int, out: Path) -> list[Look]:
-    """A run of RL, looked at every few steps on all that is watched; its looks."""
+def train(
+    reward: Path, prompts: Path, policy: Path, watched: Path, gold: Path, seed: int, out: Path
+) -> list[PolicyEvaluation]:
+    """A run of RL, evaluated every few steps on all prompts that are watched; its evaluations."""
     epochs = STEPS * PROMPTS / len(read_prompts(str(prompts)))
     run = guerdon(
         out, "optimize", "rl", reward, prompts, "--policy", policy, "--lora-r", 0, "--learning-rate", RATE,
         "--beta", 0, "--prompts-per-step", PROMPTS, "--epochs", f"{epochs:.4f}", "--max-new-tokens", TOKENS,
-        "--validation", watched, "--gold", gold, "--eval-steps", LOOK_EVERY, "--eval-num-generations", 4,
+        "--validation", watched, "--gold", gold, "--eval-steps", EVAL_STEPS, "--eval-num-generations", 4,
         "--save-steps", 1000, "--seed", seed,
     )  # fmt: skip
-    return read_looks(run / "run" / LOOKS_FILE)
+    return read_evaluations(run / "run" / EVALUATIONS_FILE)
 
 
-def halves(looks: Sequence[Look]) -> tuple[list[Look], Floats]:
-    """The looks as the validation prompts have them, and gold on the test prompts, shape (looks, prompts)."""
+def halves(evaluations: Sequence[PolicyEvaluation]) -> tuple[list[PolicyEvaluation], Floats]:
+    """The evaluations on the validation prompts, and gold on the test prompts, shape (evaluations, prompts)."""
     seen = []
-    for look in looks:
-        proxy, gold = look.proxy_by_prompt[:WATCHED], look.gold_by_prompt[:WATCHED]
+    for one in evaluations:
+        proxy, gold = one.proxy_by_prompt[:WATCHED], one.gold_by_prompt[:WATCHED]
         low, true = float(np.nanmean(proxy)), float(np.nanmean(gold))
-        seen.append(replace(look, proxy=low, gold=true, proxy_by_prompt=proxy, gold_by_prompt=gold))
-    return seen, np.array([look.gold_by_prompt[WATCHED:] for look in looks])
+        seen.append(replace(one, proxy=low, gold=true, proxy_by_prompt=proxy, gold_by_prompt=gold))
+    return seen, np.array([one.gold_by_prompt[WATCHED:] for one in evaluations])
 
 
-def kept(looks: Sequence[Look], patience: int) -> int:
-    """Place of the look whose policy a run with this patience keeps."""
-    ends = range(1, len(looks) + 1)
-    end = next((end for end in ends if past_peak(looks[:end]) >= patience), len(looks))
-    return looks.index(peak(looks[:end]))
+def kept(evaluations: Sequence[PolicyEvaluation], patience: int) -> int:
+    """Place of the evaluation whose policy a run with this patience keeps."""
+    ends = range(1, len(evaluations) + 1)
+    end = next((end for end in ends if evaluations_since_best(evaluations[:end]) >= patience), len(evaluations))
+    return evaluations.index(best_evaluation(evaluations[:end]))
 
 
-def tell(name: str, looks: Sequence[Look]) -> None:
+def tell(name: str, evaluations: Sequence[PolicyEvaluation]) -> None:
     """The course of a run, and what the monitor's choice is worth on the test prompts."""
-    seen, test = halves(looks)
+    seen, test = halves(evaluations)
     means = test.mean(axis=1)
-    best, last = int(means.argmax()), len(looks) - 1
+    best, last = int(means.argmax()), len(evaluations) - 1
     print(f"{name}")
-    for index in range(0, len(looks), max(1, len(looks) // 8)):
-        look = looks[index]
+    for index in range(0, len(evaluations), max(1, len(evaluations) // 8)):
+        one = evaluations[index]
         print(
-            f"  step {look.step:4d}  KL {look.kl:6.2f}  proxy {look.proxy:+.3f}  gold, test {means[index]:+.3f}  "
-            f"tokens {look.tokens:4.1f}  repetition {look.repetition:.2f}  distinct-2 {look.distinct:.2f}"
+            f"  step {one.step:4d}  KL {one.kl:6.2f}  proxy {one.proxy:+.3f}  gold, test {means[index]:+.3f}  "
+            f"tokens {one.response_tokens:4.1f}  repetition {one.repetition:.2f}  distinct-2 {one.distinct:.2f}"
         )
-    fit = fit_gao([look.kl for look in looks[1:]], list(means[1:] - means[0]), "rl")
+    fit = fit_gao([one.kl for one in evaluations[1:]], list(means[1:] - means[0]), "rl")
     print(
-        f"  proxy from first to last {looks[last].proxy - looks[0].proxy:+.3f}"
+        f"  proxy from first to last {evaluations[last].proxy - evaluations[0].proxy:+.3f}"
         + (f"; R2 of Gao's fit {fit.r_squared:.2f}" if fit else "")
-        + f"; gold, test: best at step {looks[best].step} {means[best] - means[0]:+.3f}"
+        + f"; gold, test: best at step {evaluations[best].step} {means[best] - means[0]:+.3f}"
     )
     for patience in PATIENCES:
         place = kept(seen, patience)
         gain = means[place] - means[0]
         turn = prompts_interval([test[last] - test[place]], lambda draws: draws[0][:, 0])
         print(
-            f"  patience {patience}: kept at step {looks[place].step} {gain:+.3f}, "
+            f"  patience {patience}: kept at step {evaluations[place].step} {gain:+.3f}, "
             f"{gain / (means[best] - means[0]):.0%} of the best gain; from there to the last {signed(turn)}",
             flush=True,
         )
@@ -281,10 +290,10 @@ def prompts_interval(values: Sequence[Floats], statistic: Callable[[list[Floats]
     return percentile_interval(float(point), bootstrap_distribution(of, codes))
 
 
-def compare(single: Sequence[Sequence[Look]], joint: Sequence[Sequence[Look]]) -> None:
+def compare(single: Sequence[Sequence[PolicyEvaluation]], joint: Sequence[Sequence[PolicyEvaluation]]) -> None:
     """Whether the ensemble's gold turns later, over seeds together, on the test prompts."""
-    steps = np.array([look.step for look in single[0]])
-    one, other = (np.mean([halves(looks)[1] for looks in runs], axis=0) for runs in (single, joint))
+    steps = np.array([one.step for one in single[0]])
+    one, other = (np.mean([halves(evaluations)[1] for evaluations in runs], axis=0) for runs in (single, joint))
     later = prompts_interval([one, other], lambda m: steps[m[1].argmax(axis=1)] - steps[m[0].argmax(axis=1)])
     higher = prompts_interval([one, other], lambda m: m[1].max(axis=1) - m[0].max(axis=1))
     end = prompts_interval([one, other], lambda m: m[1][:, -1] - m[0][:, -1])
@@ -321,8 +330,10 @@ def main() -> None:
         for size in SIZES:
             if size != MIDDLE:
                 where = folder / f"run-proxy-{size}-0"
-                looks = train(proxy(folder, size, small, 0), files["policy"], small, files["watched"], gold, 0, where)
-                tell(f"RL, proxy of {size} pairs, seed 0", looks)
+                evaluations = train(
+                    proxy(folder, size, small, 0), files["policy"], small, files["watched"], gold, 0, where
+                )
+                tell(f"RL, proxy of {size} pairs, seed 0", evaluations)
     if "bon" in arguments.stages:
         folder = labelled(gold, files["ask"], "smollm2", 8, out / "bon")
         proxies = {f"{size} pairs": proxy(folder, size, small, 0) for size in SIZES}

@@ -24,7 +24,6 @@ AWAITED = {
     "describe_data",
     "run_best_of_n",
     "split_data",
-    "train_rl_policy",
 }
 """Functions that are still to be written."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guerdon.errors import GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward
     from guerdon.optimize.rl.config import RLConfig
+    from guerdon.optimize.rl.run import train_rl_policy
     from guerdon.optimize.weighted import train_weighted_policy
     from guerdon.optimize.weighted_config import WeightedConfig
     from guerdon.quickstart.config import QuickstartConfig
@@ -79,6 +80,7 @@ __all__ = [
     "score_rows",
     "score_texts",
     "train_reward_model",
+    "train_rl_policy",
     "train_weighted_policy",
 ]
 
@@ -99,6 +101,7 @@ _HOMES = {
     "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
     "train_reward_model": "guerdon.train.run",
+    "train_rl_policy": "guerdon.optimize.rl.run",
     "train_weighted_policy": "guerdon.optimize.weighted",
 }
 """Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""

@@ -1,18 +1,22 @@
-"""What a look counts, and the curves of Gao et al."""
+"""What an evaluation counts, and the curves of Gao et al."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from guerdon.optimize.monitor import Monitor, distinct, fit_gao, read_looks, repetition
+from guerdon.optimize.monitor import Monitor, distinct, fit_gao, mean_kl, read_evaluations, repetition
+from guerdon.optimize.rl.environment import PromptEnvironment
+from guerdon.optimize.rl.trajectories import Group, sample_trajectories
 from guerdon.optimize.rl.update import reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
+from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates
 
 
@@ -42,9 +46,9 @@ def test_the_fit_finds_its_own_curve(kind: str) -> None:
     assert fit_gao(kls[:3], [gain(kl) for kl in kls[:3]], kind) is None
 
 
-def test_looks(tiny_llama: str, tmp_path: Any) -> None:
+def test_evaluations(tiny_llama: str, tmp_path: Path) -> None:
     class Falling:
-        """Falls from look to look."""
+        """Falls from evaluation to evaluation."""
 
         calls = 0
 
@@ -55,22 +59,56 @@ def test_looks(tiny_llama: str, tmp_path: Any) -> None:
             return scores
 
     policy = Policy.load(tiny_llama, device="cpu")
-    requests = [Candidates(prompt=prompt) for prompt in ("boil", "cool", "add")]
-    made = {
-        "proxy": Falling(), "gold": None, "record": tmp_path / "looks.jsonl", "samples": 2, "patience": 2,
-        "reference": reference_of(PolicyNet(policy.model)), "sampling": Sampling(max_new_tokens=4),
-    }  # fmt: skip
-    monitor = Monitor(policy, requests, **made)
+    prompts = [Candidates(prompt=prompt) for prompt in ("boil", "cool", "add")]
+    environment, reference = PromptEnvironment(Falling()), reference_of(PolicyNet(policy.model))
+
+    def sample() -> list[Group]:
+        sampling = Sampling(max_new_tokens=4)
+        return sample_trajectories(policy, environment, prompts, num_generations=2, sampling=sampling).groups
+
+    def monitor(gold: Any = None) -> Monitor:
+        return Monitor(
+            prompts, tmp_path / "monitor.jsonl", sample=sample, gold=gold, patience=2,
+            mean_kl=lambda groups: mean_kl(policy, reference, groups),
+        )  # fmt: skip
+
+    first = monitor()
     for step in (0, 2, 4):
-        assert not monitor.should_stop
-        look = monitor.look(step)
-        assert look.kl == pytest.approx(0, abs=1e-5)
-        assert look.proxy == pytest.approx(-1 - step / 2), "what has no reward does not count"
-        assert math.isnan(look.gold)
-        assert len(look.samples) == 3
-    assert monitor.should_stop
-    assert monitor.peak.step == 0
-    again = Monitor(policy, requests, **made)
-    assert repr(again.looks) == repr(monitor.looks) == repr(read_looks(tmp_path / "looks.jsonl"))  # NaN is not NaN
-    again.look(2)
-    assert [look.step for look in again.looks] == [0, 2], "a look replaces those from its step on"
+        assert not first.should_stop
+        found = first.evaluate(step)
+        assert found.kl == pytest.approx(0, abs=1e-5)
+        assert found.proxy == pytest.approx(-1 - step / 2), "what has no reward does not count"
+        assert math.isnan(found.gold)
+        assert len(found.samples) == 3
+    assert first.should_stop
+    assert first.best.step == 0
+    again = monitor(gold=LengthReward())
+    recorded = read_evaluations(tmp_path / "monitor.jsonl")
+    assert repr(again.evaluations) == repr(first.evaluations) == repr(recorded)  # NaN is not NaN
+    found = again.evaluate(2)
+    assert [one.step for one in again.evaluations] == [0, 2], "an evaluation replaces those from its step on"
+    assert found.gold == pytest.approx(np.mean(found.gold_by_prompt))
+
+
+def test_kl_and_gold_of_conversations_look_at_the_policys_turns(tiny_llama: str, tmp_path: Path) -> None:
+    class LastResponse:
+        """Remembers what it scored."""
+
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            self.seen = list(zip(prompts, responses, strict=True))
+            return np.ones(len(responses))
+
+    policy = Policy.load(tiny_llama, device="cpu")
+    reference, gold = reference_of(PolicyNet(policy.model)), LastResponse()
+    environment = PromptEnvironment(LengthReward(), reply=lambda all: ["and then?" for _ in all], max_turns=2)
+    groups = sample_trajectories(
+        policy, environment, [Candidates(prompt="boil")], num_generations=2, sampling=Sampling(4), max_turns=2
+    ).groups
+    assert mean_kl(policy, reference, groups) == pytest.approx(0, abs=1e-4), "what the user wrote does not count"
+    monitor = Monitor(
+        [Candidates(prompt="boil")], tmp_path / "m", sample=lambda: groups, mean_kl=lambda _: 0.0, gold=gold
+    )
+    assert monitor.evaluate(0).gold == 1
+    for (prompt, response), one in zip(gold.seen, groups[0].trajectories, strict=True):
+        assert [message.role for message in prompt] == ["user", "assistant", "user"]
+        assert response == one.conversation[-1].content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
 from guerdon.cli.weighted import next_steps
-from guerdon.errors import MissingExtraError
 from guerdon.optimize.rl.config import RLConfig
 
 DRIFT_PAGE = "monitor.html"
@@ -28,78 +26,62 @@ def rl(
     scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
     config: OmitArgPrefixes[RLConfig] = RLConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Fine-tune a language model by reinforcement learning, on RLlib: PPO, RLOO, REINFORCE++, GRPO and its kin.
+    """Train a language model by reinforcement learning: PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO.
 
-    Every step samples answers to some prompts of DATA, scores them, and updates the policy by the row of the table in
+    Every step samples responses to some prompts of DATA, scores them, and updates the policy by the row of the table in
     docs/optimize.md that --algorithm names. The folder then holds the policy in Hugging Face layout, and run/ with
-    metrics.jsonl and TensorBoard files, and with --validation monitor.html, which shows how it changed.
-    --num-env-runners and --num-learners grow it from one process to many.
+    metrics.jsonl and TensorBoard files, and with --validation monitor.html, which shows how the policy changed. One
+    process does all of it, or Ray actors: --num-env-runners sample, --num-learners learn.
 
     Args:
-        model: the scorer whose reward trains; every runner loads its own.
-        data: prompts (file, hub name, starter or starter:train).
-        out: folder of the policy.
-        validation: held-out prompts to watch the policy on; the policy at the peak is the one that is kept.
-        gold: a reward that does not train and says where the peak is (default: the reward that trains).
-        resume: go on from the last checkpoint in the folder, with the same data and options.
+        model: The scorer whose reward trains; every runner loads its own.
+        data: Prompts (file, hub name, starter or starter:train).
+        out: Folder of the policy.
+        validation: Held-out prompts to evaluate the policy on; the policy at the best evaluation is kept.
+        gold: A scorer whose reward does not train, and says which evaluation is best; default: MODEL.
+        resume: Go on from the last checkpoint in the folder, with the same data and options.
         scorer: How MODEL and --gold are loaded, and how they read.
-        config: how to train.
+        config: How to train.
     """
-    from importlib.util import find_spec
-
     from guerdon.cli.progress import terminal, training_progress
 
-    if find_spec("ray") is None:
-        raise MissingExtraError("guerdon optimize rl", "ray[rllib]", "rl")
     with terminal() as console:
-        from guerdon.data.candidates import read_prompts
-        from guerdon.optimize.rl.run import train_rl
-        from guerdon.rewards.load import RULES
+        from guerdon.optimize.rl.run import train_rl_policy
 
         reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code)
-        requests = read_prompts(data)
-        # A model goes to runners by name, and each loads its own; else it is loaded here, and a fault told at once.
-        remote = config.num_env_runners and model not in RULES
-        held_out = read_prompts(validation) if validation else ()
-        watching = replace(reward, name=gold).load() if gold else None
         with training_progress(console) as on_step:
-
-            def after_step(figures: Mapping[str, float]) -> None:
-                on_step(figures)
-                if "look/proxy" in figures:
-                    _show_drift(out, model)
-
-            train_rl(
-                reward if remote else reward.load(),
-                requests,
+            train_rl_policy(
+                reward,
+                data,
                 out,
                 config,
-                validation=held_out,
-                gold=watching,
+                validation=validation or (),
+                gold=replace(reward, name=gold) if gold else None,
                 resume=resume,
-                on_step=after_step,
+                on_step=on_step,
+                on_evaluation=lambda _: _show_drift(out, model),
             )
-    if held_out:
+    if validation:
         print(_show_drift(out, model))
     print(next_steps(out))
 
 
 def _show_drift(out: Path, reward: str) -> str:
-    """Writes the page of what was looked at so far; returns what the policy at the peak gained."""
+    """Writes the page of the evaluations so far; says what the best policy gained."""
     from guerdon.files import atomic_write
     from guerdon.metrics import format_interval
-    from guerdon.optimize.monitor import LOOKS_FILE, peak, read_looks
+    from guerdon.optimize.monitor import EVALUATIONS_FILE, best_evaluation, read_evaluations
     from guerdon.report.drift import gains, render
     from guerdon.runs.folder import RUN_FOLDER
 
-    looks = read_looks(out / RUN_FOLDER / LOOKS_FILE)
+    evaluations = read_evaluations(out / RUN_FOLDER / EVALUATIONS_FILE)
     with atomic_write(out / DRIFT_PAGE) as file:
-        file.write(render(looks, f"{out.name}, by {reward}"))
-    best = peak(looks)
-    gained = gains(looks[0], best)
+        file.write(render(evaluations, f"{out.name}, by {reward}"))
+    best = best_evaluation(evaluations)
+    gained = gains(evaluations[0], best)
     proxy = format_interval(gained.proxy, signed=True, decimals=None)
     gold = f", gold {format_interval(gained.gold, signed=True, decimals=None)}" if gained.gold else ""
     return (
-        f"kept: step {best.step} of {looks[-1].step}; gained on the held-out prompts: reward that trains "
+        f"kept: step {best.step} of {evaluations[-1].step}; gained on the held-out prompts: reward that trains "
         f"{proxy}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
     )

@@ -1,8 +1,8 @@
-"""Watching a policy while it is optimised: is what rises still what was meant?
+"""Evaluating a policy while it is optimised: does what rises still mean what was meant?
 
-The proxy is the reward that trains; the gold reward never does. Both score the same samples on the same held-out
-prompts at every look, with the KL from the policy at the start. A proxy that goes on rising while gold has turned is
-being exploited (Gao et al. 2023, arXiv:2210.10760): training stops, and the policy at gold's peak is what is kept.
+The proxy is the reward that trains; the gold reward never does. Both score the same samples for the same held-out
+prompts at every evaluation, with the KL from the policy at the start. A proxy that goes on rising while gold has turned
+is being exploited (Gao et al. 2023, arXiv:2210.10760): training stops, and the policy at gold's best is what is kept.
 """
 
 from __future__ import annotations
@@ -11,162 +11,167 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from guerdon import losses
 from guerdon.files import atomic_write
+from guerdon.optimize.rl.trajectories import Group, Trajectory
 from guerdon.packing import default_budget
-from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
-from guerdon.policy.model import Policy, SampledResponse
+from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
+from guerdon.rewards.scoring import score_texts
 from guerdon.types import Candidates, Scorer, prompt_text
 
-LOOKS_FILE = "monitor.jsonl"
-SHOWN = 4
-"""Prompts whose answers are kept at every look."""
+EVALUATIONS_FILE = "monitor.jsonl"
+NUM_SHOWN = 4
+"""Prompts whose responses are kept at every evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PolicyEvaluation:
     """What the policy was like at a step."""
 
     step: int
     proxy: float
-    """Mean reward of the scorer that trains."""
+    """Mean reward that trains."""
     gold: float
-    """Mean reward of the scorer that does not; NaN without one."""
+    """Mean reward that does not train; NaN without one."""
     proxy_by_prompt: tuple[float, ...]
     gold_by_prompt: tuple[float, ...]
-    """Means of the answers to each prompt: two looks are compared prompt by prompt."""
+    """Means over the responses to each prompt: two evaluations are compared prompt by prompt."""
     kl: float
-    """From the policy at the start, in nats an answer."""
-    tokens: float
-    """Mean length of an answer."""
-    cut: float
-    """Share of answers that reached the longest length."""
+    """KL from the policy at the start, in nats per response."""
+    response_tokens: float
+    """Mean tokens of a response."""
+    truncated: float
+    """Share of responses that reached max_new_tokens."""
     repetition: float
-    """Share of the word 4-grams of an answer that it has said before."""
+    """Share of the word 4-grams of a response that repeat an earlier one of it."""
     distinct: float
-    """Different word bigrams among all answers, by their number (Li et al. 2016, distinct-2)."""
+    """Different word bigrams among all responses, by their number (Li et al. 2016, distinct-2)."""
     samples: tuple[tuple[str, str], ...]
-    """Some prompts and what was answered."""
+    """Some prompts, and a response to each."""
 
 
 class Monitor:
-    """Takes a look whenever it is asked, keeps a record, and says when to stop."""
+    """Evaluates whenever it is asked, keeps a record, and says when to stop."""
 
     def __init__(
         self,
-        policy: Policy,
-        requests: Sequence[Candidates],
-        proxy: Scorer,
-        gold: Scorer | None,
+        prompts: Sequence[Candidates],
         record: Path,
         *,
-        reference: Callable[[ResponseBatch, float], Tensor],
-        sampling: Sampling,
-        samples: int = 1,
+        sample: Callable[[], Sequence[Group]],
+        mean_kl: Callable[[Sequence[Group]], float],
+        gold: Scorer | None = None,
         patience: int = 0,
-        seed: int = 0,
     ) -> None:
-        """Prepares to look.
+        """Prepares to evaluate.
 
         Args:
-            policy: what is looked at, with whatever weights it then has.
-            requests: held-out prompts.
-            proxy: the scorer that trains.
-            gold: one that does not.
-            record: JSON Lines; looks that it holds already are part of the record.
-            reference: log-probabilities under the policy at the start.
-            sampling: how answers are drawn.
-            samples: answers to each prompt.
-            patience: stop after so many looks below the peak; 0 never stops.
-            seed: of the sampling, the same at every look.
+            prompts: held-out prompts.
+            record: JSON Lines; evaluations that it holds already are part of the record.
+            sample: gives trajectories of the policy as it is now for each prompt, with the rewards that train.
+            mean_kl: their KL from the policy at the start, in nats per response.
+            gold: a reward that does not train.
+            patience: stop after so many evaluations below the best; 0 never stops.
         """
-        self.policy, self.requests, self.proxy, self.gold = policy, requests, proxy, gold
-        self.record, self.reference, self.sampling = record, reference, sampling
-        self.samples, self.patience, self.seed = samples, patience, seed
-        self.looks: list[Look] = read_looks(record)
+        self.prompts, self.record = prompts, record
+        self.sample, self.mean_kl, self.gold, self.patience = sample, mean_kl, gold, patience
+        self.evaluations: list[PolicyEvaluation] = read_evaluations(record)
 
-    def look(self, step: int) -> Look:
-        """Samples, scores, and writes down; a look that was taken at this step before is replaced."""
-        prompts = [request.prompt for request in self.requests]
-        said: list[list[SampledResponse]] = [[] for _ in prompts]
-        self.policy.model.eval()
-        answers = self.policy.sample_responses(
-            prompts, num_generations=self.samples, sampling=self.sampling, seed=self.seed
-        )
-        for index, own in answers:
-            said[index] = own
-        flat = [answer for own in said for answer in own]
-        texts = [answer.text for answer in flat]
-        found = Look(
+    def evaluate(self, step: int) -> PolicyEvaluation:
+        """Samples, scores, and writes down; evaluations of this step and later ones are replaced."""
+        groups = self.sample()
+        trajectories = [one for group in groups for one in group.trajectories]
+        texts = [response_text(one) for one in trajectories]
+        proxy = tuple(_mean([one.reward for one in group.trajectories]) for group in groups)
+        gold = self._gold(groups)
+        found = PolicyEvaluation(
             step=step,
-            proxy_by_prompt=(proxy := self._scores(self.proxy, texts)),
-            gold_by_prompt=(gold := self._scores(self.gold, texts)),
             proxy=_mean(proxy),
             gold=_mean(gold),
-            kl=self._kl(said),
-            tokens=float(np.mean([len(answer.sample.ids) for answer in flat])),
-            cut=float(np.mean([not answer.sample.finished for answer in flat])),
+            proxy_by_prompt=proxy,
+            gold_by_prompt=gold,
+            kl=self.mean_kl(groups),
+            response_tokens=float(np.mean([one.num_tokens for one in trajectories])),
+            truncated=float(np.mean([not one.response.finished for one in trajectories])),
             repetition=float(np.mean([repetition(text) for text in texts])),
             distinct=distinct(texts),
-            samples=tuple((prompt_text(prompts[i]), said[i][0].text) for i in range(min(SHOWN, len(prompts)))),
+            samples=tuple(
+                (prompt_text(row.prompt), response_text(group.trajectories[0]))
+                for row, group in zip(self.prompts[:NUM_SHOWN], groups, strict=False)
+            ),
         )
-        self.looks = [*(one for one in self.looks if one.step < step), found]
+        self.evaluations = [*(one for one in self.evaluations if one.step < step), found]
         with atomic_write(self.record) as file:
-            file.writelines(json.dumps(asdict(one)) + "\n" for one in self.looks)
+            file.writelines(json.dumps(asdict(one)) + "\n" for one in self.evaluations)
         return found
 
     @property
-    def peak(self) -> Look:
-        """The look with the highest gold reward, or proxy where there is no gold one."""
-        return peak(self.looks)
+    def best(self) -> PolicyEvaluation:
+        """The evaluation with the highest gold reward, or proxy where there is no gold one."""
+        return best_evaluation(self.evaluations)
 
     @property
     def should_stop(self) -> bool:
-        """Whether the peak lies `patience` looks back."""
-        return bool(self.patience and self.looks) and past_peak(self.looks) >= self.patience
+        """Whether the best lies `patience` evaluations back."""
+        return bool(self.patience and self.evaluations) and evaluations_since_best(self.evaluations) >= self.patience
 
-    def _scores(self, scorer: Scorer | None, texts: Sequence[str]) -> tuple[float, ...]:
-        """Means by prompt; NaN where no answer has a reward."""
-        if scorer is None:
+    def _gold(self, groups: Sequence[Group]) -> tuple[float, ...]:
+        """Means by prompt of R(everything before the last response, last response), NaN where there is no reward."""
+        if self.gold is None:
             return ()
-        prompts = [request.prompt for request in self.requests for _ in range(self.samples)]
-        references = [request.reference for request in self.requests for _ in range(self.samples)]
-        given = references if any(reference is not None for reference in references) else None
-        scores = np.asarray(scorer.score(prompts, texts, references=given), dtype=np.float64)
-        rows = np.where(np.isfinite(scores), scores, np.nan).reshape(len(self.requests), -1)
-        return tuple(_mean(row.tolist()) for row in rows)
-
-    def _kl(self, said: Sequence[Sequence[SampledResponse]]) -> float:
-        """The mean of log pi(y) - log pi_ref(y) over the samples."""
-        coded = self.policy.encode_prompts(
-            [request.prompt for request in self.requests], max_new_tokens=self.sampling.max_new_tokens
-        )
-        groups = [
-            TokenizedGroup(tuple(ids), tuple(answer.sample.ids for answer in own))
-            for ids, own in zip(coded, said, strict=True)
+        asked = [(row, one) for row, group in zip(self.prompts, groups, strict=True) for one in group.trajectories]
+        prompts = [
+            row.prompt if len(one.response_turns) == 1 else one.conversation[: one.response_turns[-1]]
+            for row, one in asked
         ]
-        net = PolicyNet(self.policy.model)
-        logps = [torch.tensor(answer.sample.logps) for own in said for answer in own]
-        device = self.policy.model.device
-        total = 0.0
-        batches = response_batches(
-            groups, budget=default_budget(), pad_id=self.policy.tokenizer.pad_token_id, shared=net.reads_groups
-        )
-        for items, batch in batches:
-            there = {name: tensor.to(device) for name, tensor in batch.items()}
-            reference = self.reference(there, self.sampling.temperature).cpu()
-            total += float(losses.kl_k1(torch.cat([logps[item] for item in items]), reference).sum())
-        return total / len(logps)
+        responses = [one.conversation[one.response_turns[-1]].content for _, one in asked]
+        rewards = score_texts(self.gold, prompts, responses, [row.reference for row, _ in asked])
+        values, found = iter(rewards.values.tolist()), []
+        for group in groups:
+            found.append(_mean([next(values) for _ in group.trajectories]))
+        return tuple(found)
+
+
+def response_text(trajectory: Trajectory) -> str:
+    """What the policy wrote, turn by turn."""
+    return "\n".join(trajectory.conversation[turn].content for turn in trajectory.response_turns)
+
+
+def mean_kl(
+    policy: Policy,
+    reference: Callable[[ResponseBatch, float], Tensor],
+    groups: Sequence[Group],
+    *,
+    temperature: float = 1.0,
+) -> float:
+    """The mean of log pi(y) - log pi_ref(y) over responses, in nats, of the tokens that the policy wrote."""
+    net, device = PolicyNet(policy.model), policy.model.device
+    sampled = [one.response for group in groups for one in group.trajectories]
+    tokenized = [
+        TokenizedGroup(group.prompt, tuple(one.response.ids for one in group.trajectories)) for group in groups
+    ]
+    batches = response_batches(
+        tokenized, budget=default_budget(), pad_id=policy.tokenizer.pad_token_id, shared=net.reads_groups
+    )
+    total = 0.0
+    for items, batch in batches:
+        there = {name: tensor.to(device) for name, tensor in batch.items()}
+        ref_logps = reference(there, temperature).cpu()
+        counted = torch.ones(len(ref_logps))
+        for number, item in enumerate(items):
+            own = (batch["response"] == number).nonzero()[:, 0]
+            counted[own[list(sampled[item].environment_positions)]] = 0
+        logps = torch.cat([torch.tensor(sampled[item].logps) for item in items])
+        total += float(((logps - ref_logps) * counted).sum())
+    return total / len(sampled)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -174,23 +179,23 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def peak(looks: Sequence[Look]) -> Look:
-    """The look with the highest gold reward, or proxy where there is no gold one; the first of equals."""
+def best_evaluation(evaluations: Sequence[PolicyEvaluation]) -> PolicyEvaluation:
+    """The evaluation with the highest gold reward, or proxy where there is no gold one; the first of equals."""
 
-    def worth(look: Look) -> float:
-        value = look.gold if look.gold_by_prompt else look.proxy
+    def reward(evaluation: PolicyEvaluation) -> float:
+        value = evaluation.gold if evaluation.gold_by_prompt else evaluation.proxy
         return value if math.isfinite(value) else -math.inf
 
-    return max(looks, key=worth)
+    return max(evaluations, key=reward)
 
 
-def past_peak(looks: Sequence[Look]) -> int:
-    """How many looks were taken after the peak."""
-    return len(looks) - 1 - looks.index(peak(looks))
+def evaluations_since_best(evaluations: Sequence[PolicyEvaluation]) -> int:
+    """How many evaluations followed the best one."""
+    return len(evaluations) - 1 - evaluations.index(best_evaluation(evaluations))
 
 
 def repetition(text: str, n: int = 4) -> float:
-    """The share of the word n-grams of a text that it has said before; 0 for a text shorter than that."""
+    """The share of the word n-grams of a text that repeat an earlier one; 0 for a shorter text."""
     words = _words(text)
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
@@ -211,18 +216,14 @@ def _words(text: str) -> list[str]:
     return words if len(text) < 12 * max(1, len(words)) else [mark for mark in text if not mark.isspace()]
 
 
-def read_looks(record: Path) -> list[Look]:
-    """The looks of a record, by step; none where there is no record."""
+def read_evaluations(record: Path) -> list[PolicyEvaluation]:
+    """The evaluations of a run, by step; none where there is no record."""
     if not record.exists():
         return []
-    lines = record.read_text(encoding="utf-8").splitlines()
-    return [_look(json.loads(line)) for line in lines]
-
-
-def _look(record: dict[str, Any]) -> Look:
-    tuples = ("proxy_by_prompt", "gold_by_prompt")
-    samples = tuple((prompt, answer) for prompt, answer in record["samples"])
-    return Look(**(record | {name: tuple(record[name]) for name in tuples} | {"samples": samples}))
+    tuples = ("proxy_by_prompt", "gold_by_prompt", "samples")
+    lines = map(json.loads, record.read_text(encoding="utf-8").splitlines())
+    found = [PolicyEvaluation(**(line | {name: tuple(line[name]) for name in tuples})) for line in lines]
+    return [replace(one, samples=tuple((prompt, response) for prompt, response in one.samples)) for one in found]
 
 
 @dataclass(frozen=True, slots=True)

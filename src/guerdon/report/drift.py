@@ -1,4 +1,4 @@
-"""How a policy changed while it was optimised: proxy and gold over the distance gone, and what it said on the way."""
+"""How a policy changed while it was optimised: proxy and gold over the distance gone, and its responses on the way."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from guerdon.metrics import Interval, mean_interval
-from guerdon.optimize.monitor import GaoFit, Look, fit_gao, peak
+from guerdon.optimize.monitor import GaoFit, PolicyEvaluation, best_evaluation, fit_gao
 from guerdon.report.charts import Chart, Line, line_chart
 from guerdon.report.drawing import AGAINST
 from guerdon.report.templating import environment
 
 TEMPLATE = "drift.html.j2"
-SHOWN = 6
-"""Looks whose samples are shown, from the first to the last."""
+NUM_SHOWN = 6
+"""Evaluations whose samples are shown, from the first to the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """What two looks differ by, prompt by prompt."""
+    """What the policy gained from one evaluation to another."""
 
     proxy: Interval
     gold: Interval | None
 
 
-def gains(before: Look, after: Look) -> Gains:
+def gains(before: PolicyEvaluation, after: PolicyEvaluation) -> Gains:
     """Mean gains over the held-out prompts, with 95% intervals by the bootstrap over prompts."""
     proxy = _gain(before.proxy_by_prompt, after.proxy_by_prompt)
     gold = _gain(before.gold_by_prompt, after.gold_by_prompt) if after.gold_by_prompt else None
@@ -38,55 +38,57 @@ def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:
     return mean_interval(np.asarray(after) - np.asarray(before))
 
 
-def charts(looks: Sequence[Look]) -> list[Chart]:
+def charts(evaluations: Sequence[PolicyEvaluation]) -> list[Chart]:
     """Rewards over sqrt(KL), as gains over the start; then length, repetition and diversity over steps."""
-    start = looks[0]
-    distance = [math.sqrt(max(look.kl, 0.0)) for look in looks]
-    order = sorted(range(len(looks)), key=distance.__getitem__)
-    proxy = tuple((distance[i], looks[i].proxy - start.proxy) for i in order)
+    start = evaluations[0]
+    distance = [math.sqrt(max(one.kl, 0.0)) for one in evaluations]
+    order = sorted(range(len(evaluations)), key=distance.__getitem__)
+    proxy = tuple((distance[i], evaluations[i].proxy - start.proxy) for i in order)
     rewards = [Line("proxy, which trains", proxy, AGAINST)]
     if start.gold_by_prompt:
-        gold = tuple((distance[i], looks[i].gold - start.gold) for i in order)
+        gold = tuple((distance[i], evaluations[i].gold - start.gold) for i in order)
         rewards.append(Line("gold, which only watches", gold))
     found = [line_chart("Reward gained", "square root of the KL from the start (nats)", rewards)]
     for title, name in (
-        ("Length of a response (tokens)", "tokens"),
+        ("Length of a response (tokens)", "response_tokens"),
         ("Repeated 4-grams", "repetition"),
         ("Distinct bigrams", "distinct"),
     ):
-        points = tuple((float(look.step), float(getattr(look, name))) for look in looks)
+        points = tuple((float(one.step), float(getattr(one, name))) for one in evaluations)
         found.append(line_chart(title, "step", [Line(title, points)]))
     return found
 
 
-def fits(looks: Sequence[Look]) -> list[tuple[str, GaoFit]]:
-    """The curves of Gao et al. through proxy and gold, where there are enough looks."""
-    start, kls = looks[0], [look.kl for look in looks]
-    named = [("proxy", fit_gao(kls, [look.proxy - start.proxy for look in looks], "rl"))]
+def fits(evaluations: Sequence[PolicyEvaluation]) -> list[tuple[str, GaoFit]]:
+    """The curves of Gao et al. through proxy and gold, where there are enough evaluations."""
+    start, kls = evaluations[0], [one.kl for one in evaluations]
+    named = [("proxy", fit_gao(kls, [one.proxy - start.proxy for one in evaluations], "rl"))]
     if start.gold_by_prompt:
-        named.append(("gold", fit_gao(kls, [look.gold - start.gold for look in looks], "rl")))
+        named.append(("gold", fit_gao(kls, [one.gold - start.gold for one in evaluations], "rl")))
     return [(name, fit) for name, fit in named if fit is not None]
 
 
-def render(looks: Sequence[Look], title: str) -> str:
+def render(evaluations: Sequence[PolicyEvaluation], title: str) -> str:
     """The page as HTML text, which needs nothing else."""
-    best = peak(looks)
-    chosen = sorted({round(place) for place in np.linspace(0, len(looks) - 1, SHOWN)} | {looks.index(best)})
+    best = best_evaluation(evaluations)
+    chosen = sorted(
+        {round(place) for place in np.linspace(0, len(evaluations) - 1, NUM_SHOWN)} | {evaluations.index(best)}
+    )
     prompts = [
-        (prompt, [(looks[i], looks[i].samples[place][1]) for i in chosen])
-        for place, (prompt, _) in enumerate(looks[0].samples)
+        (prompt, [(evaluations[i], evaluations[i].samples[place][1]) for i in chosen])
+        for place, (prompt, _) in enumerate(evaluations[0].samples)
     ]
     return (
         environment()
         .get_template(TEMPLATE)
         .render(
             title=title,
-            looks=looks,
+            evaluations=evaluations,
             best=best,
-            last=looks[-1],
-            gained=gains(looks[0], best),
-            charts=charts(looks),
-            fits=fits(looks),
+            last=evaluations[-1],
+            gained=gains(evaluations[0], best),
+            charts=charts(evaluations),
+            fits=fits(evaluations),
             prompts=prompts,
         )
     )

@@ -15,37 +15,45 @@ from torch import Tensor
 from guerdon import losses
 from guerdon.errors import ConfigError
 from guerdon.optimize.rl.algorithms import ALGORITHMS, algorithm_named
-from guerdon.optimize.rl.objective import Minibatch, Sampled, assign_credit, policy_loss, value_loss
+from guerdon.optimize.rl.objective import MinibatchSize, SampledBatch, compute_advantages, policy_loss, value_loss
 
 GROUP, LENGTH = 4, 6
 
 
-def step(seed: int = 0, groups: int = 3) -> Sampled:
+def step(seed: int = 0, groups: int = 3) -> SampledBatch:
     generator = torch.Generator().manual_seed(seed)
     n = groups * GROUP
     lengths = torch.randint(1, LENGTH + 1, (n,), generator=generator)
     mask = (torch.arange(LENGTH) < lengths.unsqueeze(1)).double()
     draw = lambda: -torch.rand(n, LENGTH, generator=generator, dtype=torch.float64) * 3  # noqa: E731
-    return Sampled(
-        rewards=torch.randn(n, generator=generator, dtype=torch.float64),
-        logps=draw() * mask, mask=mask, reference=draw() * mask, values=draw() * mask,
+    return SampledBatch(
+        rewards=at_end(torch.randn(n, generator=generator, dtype=torch.float64), mask),
+        logps=draw() * mask, mask=mask, ref_logps=draw() * mask, values=draw() * mask,
     )  # fmt: skip
 
 
-def minibatch(mask: Tensor, counts: Tensor | None = None) -> Minibatch:
+def at_end(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Rewards of responses at their last tokens."""
+    last = mask.sum(dim=1, keepdim=True).long() - 1
+    return torch.zeros_like(mask).scatter(1, last, rewards.unsqueeze(1))
+
+
+def minibatch(mask: Tensor, counts: Tensor | None = None) -> MinibatchSize:
     kept = mask if counts is None else mask[counts]
-    return Minibatch(len(kept), int(kept.sum()), LENGTH)
+    return MinibatchSize(len(kept), int(kept.sum()), LENGTH)
 
 
-def loss_of(name: str, sampled: Sampled, logps: Tensor, rows: slice = slice(None), beta: float | None = None) -> Tensor:
+def loss_of(
+    name: str, sampled: SampledBatch, logps: Tensor, rows: slice = slice(None), beta: float | None = None
+) -> Tensor:
     algorithm = ALGORITHMS[name]
     weight = algorithm.beta if beta is None else beta
-    credit = assign_credit(sampled, algorithm, group=GROUP, beta=weight)
-    mask = sampled.mask * credit.counts.unsqueeze(1)
-    assert sampled.reference is not None
+    found = compute_advantages(sampled, algorithm, group=GROUP, beta=weight)
+    mask = sampled.mask * found.included.unsqueeze(1)
+    assert sampled.ref_logps is not None
     return policy_loss(
-        logps[rows], sampled.logps[rows], credit.advantages[rows], mask[rows], minibatch(sampled.mask, credit.counts),
-        algorithm, beta=weight, reference=sampled.reference[rows],
+        logps[rows], sampled.logps[rows], found.advantages[rows], mask[rows], minibatch(sampled.mask, found.included),
+        algorithm, beta=weight, ref_logps=sampled.ref_logps[rows],
     )  # fmt: skip
 
 
@@ -83,17 +91,17 @@ def test_at_the_sampled_policy_the_gradient_is_reinforce(name: str) -> None:
     sampled, algorithm = step(), ALGORITHMS[name]
     logps = sampled.logps.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss_of(name, sampled, logps, beta=0.0), logps)
-    credit = assign_credit(sampled, algorithm, group=GROUP, beta=0.0)
-    batch = minibatch(sampled.mask, credit.counts)
+    found = compute_advantages(sampled, algorithm, group=GROUP, beta=0.0)
+    batch = minibatch(sampled.mask, found.included)
     tokens = sampled.mask.sum(dim=1, keepdim=True)
     weight = {
         "token": sampled.mask / batch.tokens,
-        "constant": sampled.mask / (batch.answers * LENGTH),
-        "sequence": sampled.mask / tokens / batch.answers,
+        "constant": sampled.mask / (batch.responses * LENGTH),
+        "sequence": sampled.mask / tokens / batch.responses,
     }[algorithm.average]
     if algorithm.ratio == "product":  # the whole answer's log-ratio: no token is averaged away
-        weight = sampled.mask / batch.answers
-    torch.testing.assert_close(gradient, -credit.advantages * weight)
+        weight = sampled.mask / batch.responses
+    torch.testing.assert_close(gradient, -found.advantages * weight)
 
 
 def test_group_advantages_by_hand() -> None:
@@ -142,15 +150,15 @@ def test_ppo_and_reinforce_plus_plus_by_plain_loops() -> None:
     sampled = step(seed=6)
     moved = sampled.logps + 0.4 * torch.randn_like(sampled.logps)
     lengths = sampled.mask.sum(dim=1).int().tolist()
-    assert sampled.reference is not None
+    assert sampled.ref_logps is not None
     assert sampled.values is not None
     for name, values in (("ppo", sampled.values), ("reinforce++", torch.zeros_like(sampled.values))):
         given = replace(sampled, values=values if name == "ppo" else None)
         beta, lam = ALGORITHMS[name].beta, 0.95 if name == "ppo" else 1.0
         advantages: list[list[float]] = []
         for row, length in enumerate(lengths):
-            rewards = [-beta * float(sampled.logps[row, t] - sampled.reference[row, t]) for t in range(length)]
-            rewards[-1] += float(sampled.rewards[row])
+            rewards = [-beta * float(sampled.logps[row, t] - sampled.ref_logps[row, t]) for t in range(length)]
+            rewards[-1] += float(sampled.total_rewards[row])
             running, after, found = 0.0, 0.0, []
             for t in reversed(range(length)):
                 running = rewards[t] + after - float(values[row, t]) + lam * running
@@ -170,7 +178,7 @@ def test_ppo_and_reinforce_plus_plus_by_plain_loops() -> None:
 def test_the_value_loss_by_hand() -> None:
     values, sampled, targets = (torch.tensor([[x, x, 9.0]]) for x in (1.0, 0.0, 2.0))
     mask = torch.tensor([[1.0, 1.0, 0.0]])
-    found = value_loss(values, sampled, targets, mask, Minibatch(1, 2, 3))
+    found = value_loss(values, sampled, targets, mask, MinibatchSize(1, 2, 3))
     assert found.item() == pytest.approx(0.5 * 0.5 * (0.2 - 2) ** 2), "the clipped value is further off, and counts"
 
 
@@ -179,17 +187,17 @@ def test_dapo_drops_groups_that_teach_nothing() -> None:
     rewards = sampled.rewards.clone()
     rewards[:GROUP] = 2.0
     rewards[GROUP : GROUP + 3] = math.nan
-    credit = assign_credit(replace(sampled, rewards=rewards), ALGORITHMS["dapo"], group=GROUP, beta=0.0)
-    assert credit.counts.tolist() == [False] * 8 + [True] * 4
+    found = compute_advantages(replace(sampled, rewards=rewards), ALGORITHMS["dapo"], group=GROUP, beta=0.0)
+    assert found.included.tolist() == [False] * 8 + [True] * 4
 
 
 def test_an_unknown_algorithm_and_a_missing_reference_are_errors() -> None:
     with pytest.raises(ConfigError, match=r"no algorithm 'a2c'; known are ppo, rloo"):
         algorithm_named("a2c")
-    sampled = replace(step(), reference=None)
+    sampled = replace(step(), ref_logps=None)
     for name in ("ppo", "rloo"):
         with pytest.raises(ValueError, match="reference"):
-            assign_credit(sampled, ALGORITHMS[name], group=GROUP, beta=0.1)
+            compute_advantages(sampled, ALGORITHMS[name], group=GROUP, beta=0.1)
     with pytest.raises(ValueError, match="reference"):
         policy_loss(
             sampled.logps,
@@ -206,7 +214,7 @@ def test_an_unknown_algorithm_and_a_missing_reference_are_errors() -> None:
 
 
 def trl_loss(
-    name: str, sampled: Sampled, folder: str, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+    name: str, sampled: SampledBatch, folder: str, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> Any:
     """TRL's loss of the same tensors: its trainer is built on a tiny model, whose log-probabilities are given."""
     import trl
@@ -233,7 +241,7 @@ def trl_loss(
     trainer.current_gradient_accumulation_steps = 1
     trainer.args.steps_per_generation = 1
     trainer.model.train()
-    credit = assign_credit(sampled, algorithm, group=GROUP, beta=options["beta"])
+    found = compute_advantages(sampled, algorithm, group=GROUP, beta=options["beta"])
     moved = options["moved"]
     monkeypatch.setattr(
         trainer, "_get_per_token_logps_and_entropies", lambda *_, **__: (moved, torch.zeros_like(moved), None)
@@ -245,18 +253,18 @@ def trl_loss(
     inputs = {
         "prompt_ids": blank, "prompt_mask": blank, "completion_ids": torch.zeros(n, LENGTH, dtype=torch.long),
         "completion_mask": sampled.mask, "advantages": advantages, "old_per_token_logps": sampled.logps,
-        "old_logps": (sampled.logps * sampled.mask).sum(dim=1), "ref_per_token_logps": sampled.reference,
+        "old_logps": (sampled.logps * sampled.mask).sum(dim=1), "ref_per_token_logps": sampled.ref_logps,
         "num_items_in_batch": sampled.mask.sum(),
     }  # fmt: skip
-    assert credit.counts.all()
+    assert found.included.all()
     return trainer._compute_loss(trainer.model, inputs)
 
 
-def _total_rewards(sampled: Sampled, algorithm: Any, beta: float) -> Tensor:
+def _total_rewards(sampled: SampledBatch, algorithm: Any, beta: float) -> Tensor:
     if algorithm.kl != "reward-total":
-        return sampled.rewards
-    assert sampled.reference is not None
-    return sampled.rewards - beta * ((sampled.logps - sampled.reference) * sampled.mask).sum(dim=1)
+        return sampled.total_rewards
+    assert sampled.ref_logps is not None
+    return sampled.total_rewards - beta * ((sampled.logps - sampled.ref_logps) * sampled.mask).sum(dim=1)
 
 
 @pytest.mark.parametrize("name", ["grpo", "dr-grpo", "dapo", "gspo", "cispo", "rloo"])

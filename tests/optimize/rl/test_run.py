@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,17 @@ import numpy as np
 import pytest
 import ray
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
-from guerdon.optimize.monitor import peak, read_looks
+from guerdon.optimize.monitor import best_evaluation, read_evaluations
 from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.config import RLConfig
-from guerdon.optimize.rl.run import train_rl
+from guerdon.optimize.rl.environment import PromptEnvironment, TurnResult
+from guerdon.optimize.rl.run import train_rl_policy
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
+from guerdon.rewards.load import ScorerConfig
 from guerdon.types import Candidates, Message, Origin, Prompt
 
 PROMPTS: list[Prompt] = ["How do I boil an egg?", "planet?", "add two numbers", "最大的行星"]
@@ -39,15 +43,15 @@ class Share:
         )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_ray() -> Iterator[None]:
-    """One Ray for all tests of this file: starting it takes seconds."""
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """One Ray for all tests of this file that have actors: starting it takes seconds."""
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
     yield
     ray.shutdown()
 
 
-def requests() -> list[Candidates]:
+def prompts() -> list[Candidates]:
     return [Candidates(prompt=prompt, origin=Origin("x.jsonl", line)) for line, prompt in enumerate(PROMPTS, start=1)]
 
 
@@ -84,7 +88,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], *, within
 
 def learns(name: str, policy: str, folder: Path, **options: Any) -> None:
     before = mean_reward(Policy.load(policy))
-    trained = train_rl(Share(), requests(), folder, config(policy, algorithm=name, epochs=40, **options))
+    trained = train_rl_policy(Share(), prompts(), folder, config(policy, algorithm=name, epochs=40, **options))
     assert before < 0.1
     assert mean_reward(trained) > 0.9
     assert mean_reward(Policy.load(str(folder))) > 0.9, "what is returned is what is saved"
@@ -96,7 +100,7 @@ def test_it_learns(tiny_llama: str, tmp_path: Path) -> None:
     assert [line["step"] for line in log] == list(range(1, 41))
     assert log[-1]["reward"] > 0.9 > 0.2 > log[0]["reward"]
     assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what was sampled is what is learnt from"
-    assert log[0]["clipped"] < log[3]["clipped"] + 0.5
+    assert log[0]["clip_ratio"] < log[3]["clip_ratio"] + 0.5
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
@@ -107,6 +111,7 @@ def test_every_row_learns(name: str, tiny_llama: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_runners_and_learners_of_their_own(tiny_llama: str, tmp_path: Path) -> None:
     learns("ppo", tiny_llama, tmp_path, num_env_runners=2, num_learners=2)
 
@@ -118,33 +123,35 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
     options: dict[str, Any], tiny_llama: str, tmp_path: Path
 ) -> None:
     settings = config(tiny_llama, epochs=5, save_steps=2, **options)
-    train_rl(Share(), requests(), tmp_path / "whole", settings)
+    train_rl_policy(Share(), prompts(), tmp_path / "whole", settings)
 
     def stop(figures: Any) -> None:
         if figures["step"] == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_rl(Share(), requests(), tmp_path / "broken", settings, on_step=stop)
+        train_rl_policy(Share(), prompts(), tmp_path / "broken", settings, on_step=stop)
     with pytest.raises(OutputError, match="--resume"):
-        train_rl(Share(), requests(), tmp_path / "broken", settings)
-    train_rl(Share(), requests(), tmp_path / "broken", settings, resume=True)
+        train_rl_policy(Share(), prompts(), tmp_path / "broken", settings)
+    train_rl_policy(Share(), prompts(), tmp_path / "broken", settings, resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     mine, theirs = lines(tmp_path / "whole"), lines(tmp_path / "broken")
     assert [line["reward"] for line in mine] == [line["reward"] for line in theirs]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.parametrize("name", ["ppo", "grpo"])
 def test_two_learners_make_the_update_of_one(name: str, tiny_llama: str, tmp_path: Path) -> None:
     for learners in (0, 2):
         settings = config(tiny_llama, algorithm=name, epochs=1, num_learners=learners, learning_rate=1e-3)
-        train_rl(Share(), requests(), tmp_path / str(learners), settings)
+        train_rl_policy(Share(), prompts(), tmp_path / str(learners), settings)
     assert not same(weights(tmp_path / "0"), weights(Path(tiny_llama)))
     assert same(weights(tmp_path / "0"), weights(tmp_path / "2"), within=1e-5)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_killed_runner_is_replaced_and_its_prompts_are_asked_again(tiny_llama: str, tmp_path: Path) -> None:
     class Killing(Share):
         def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
@@ -159,24 +166,24 @@ def test_a_killed_runner_is_replaced_and_its_prompts_are_asked_again(tiny_llama:
         calls = 0
 
     driver = os.getpid()
-    train_rl(Killing(), requests(), tmp_path / "out", config(tiny_llama, epochs=12, num_env_runners=2))
+    train_rl_policy(Killing(), prompts(), tmp_path / "out", config(tiny_llama, epochs=12, num_env_runners=2))
     assert (tmp_path / "killed").exists()
-    asked = [line["prompts_asked"] for line in lines(tmp_path / "out")]
-    answered = [line["tokens_sampled"] for line in lines(tmp_path / "out")]
+    asked = [line["prompts_sampled"] for line in lines(tmp_path / "out")]
+    answered = [line["sampled_tokens"] for line in lines(tmp_path / "out")]
     assert len(asked) == 12
     assert min(answered) > 0
 
 
 @pytest.mark.slow
 def test_turns(tiny_llama: str, tmp_path: Path) -> None:
-    def reply(talks: Sequence[Sequence[Message]]) -> list[str | None]:
-        return ["more" if len(talk) % 4 else None for talk in talks]
+    def reply(conversations: Sequence[Sequence[Message]]) -> list[str | None]:
+        return ["more" if len(one) % 4 else None for one in conversations]
 
-    settings = config(tiny_llama, max_turns=2, epochs=40)
-    train_rl(Share(), requests(), tmp_path, settings, reply=reply)
+    environment = PromptEnvironment(Share(), reply=reply, max_turns=2)
+    train_rl_policy(environment, prompts(), tmp_path, config(tiny_llama, max_turns=2, epochs=40))
     log = lines(tmp_path)
-    assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what was heard does not count"
-    assert log[0]["answer_tokens"] > 5, "both turns count"
+    assert log[0]["kl"] == pytest.approx(0, abs=1e-4), "what the user wrote does not count"
+    assert log[0]["response_tokens"] > 5, "both turns count"
     assert log[-1]["reward"] > log[0]["reward"] + 0.2
 
 
@@ -192,12 +199,13 @@ def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None
             found[::4] = math.nan
             return found
 
-    train_rl(Failing(), requests(), tmp_path, config(tiny_llama))
+    train_rl_policy(Failing(), prompts(), tmp_path, config(tiny_llama))
     first, second, third = lines(tmp_path)
     assert first["reward_missing"] >= 0.25
     assert first["responses_without_reward"] >= 16
     assert second["responses_without_reward"] == 64
     assert second["reward_missing"] == 1
+    assert "ValueError: out of order" in str(second["reward_missing_reason"])
     assert second["optimizer_steps"] == 0
     assert math.isnan(second["reward"])
     assert third["reward_missing"] < 1
@@ -206,21 +214,101 @@ def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None
         def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
             return np.full(len(responses), np.nan)
 
-    with pytest.raises(ModelError, match="no response of 3 steps"):
-        train_rl(Never(), requests(), tmp_path / "never", config(tiny_llama))
+    with pytest.raises(ModelError, match=r"no response of 3 steps.*the scorer gave nan"):
+        train_rl_policy(Never(), prompts(), tmp_path / "never", config(tiny_llama))
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: str, tmp_path: Path) -> None:
-    long = [*requests(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
+    long = [*prompts(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
     with pytest.raises(DataError, match=r"x\.jsonl:5.*too long"):
-        train_rl(Share(), long, tmp_path / "a", config(tiny_llama))
+        train_rl_policy(Share(), long, tmp_path / "a", config(tiny_llama))
     with pytest.raises(ConfigError, match="no algorithm 'a2c'"):
-        train_rl(Share(), requests(), tmp_path / "b", config(tiny_llama, algorithm="a2c"))
-    with pytest.raises(ConfigError, match="reply"):
-        train_rl(Share(), requests(), tmp_path / "c", config(tiny_llama, max_turns=2))
+        train_rl_policy(Share(), prompts(), tmp_path / "b", config(tiny_llama, algorithm="a2c"))
+    with pytest.raises(ConfigError, match="--max-turns above 1 needs an environment"):
+        train_rl_policy(Share(), prompts(), tmp_path / "c", config(tiny_llama, max_turns=2))
+    with pytest.raises(ConfigError, match="max_turns=3"):
+        environment = PromptEnvironment(Share(), reply=lambda all: [None for _ in all], max_turns=3)
+        train_rl_policy(environment, prompts(), tmp_path / "d", config(tiny_llama))
+    with pytest.raises(ModelError, match="no model"):
+        train_rl_policy(ScorerConfig(name=str(tmp_path / "none")), prompts(), tmp_path / "e", config(tiny_llama))
     assert not list(tmp_path.glob("*/run"))
     with pytest.raises(ConfigError, match="--num-generations must be at least 2"):
         config(tiny_llama, num_generations=1)
+
+
+def live_policies() -> int:
+    gc.collect()
+    return sum(type(one) is LlamaForCausalLM for one in gc.get_objects())
+
+
+def test_a_process_has_one_policy_and_a_full_fine_tune_a_frozen_reference(tiny_llama: str, tmp_path: Path) -> None:
+    """Counted inside the scorer, while the policy samples, and after the run."""
+
+    class Counting(Share):
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            counts.append(live_policies() - before)
+            return super().score(prompts, responses)
+
+    for name, options, expected in (
+        ("lora", {"lora_r": 2}, 1),
+        ("full", {}, 2),
+        ("no-kl", {"algorithm": "dr-grpo", "beta": None}, 2),
+    ):
+        before = live_policies()
+        counts: list[int] = []
+        policy = train_rl_policy(
+            Counting(), prompts(), tmp_path / name, config(tiny_llama, epochs=2, **options), validation=prompts()[:2]
+        )
+        assert len(counts) > 3, "evaluations and steps"
+        assert set(counts) == {expected}, name
+        del policy
+    before = live_policies()
+    counts = []
+    train_rl_policy(Counting(), prompts(), tmp_path / "alone", config(tiny_llama, epochs=1, algorithm="dr-grpo"))
+    assert set(counts) == {1}, "no KL and no evaluation: no reference"
+
+
+def test_what_is_evaluated_is_what_was_trained(tiny_llama: str, tmp_path: Path) -> None:
+    seen: list[int] = []
+    settings = config(tiny_llama, epochs=4, eval_steps=2)
+    train_rl_policy(
+        Share(), prompts(), tmp_path, settings, validation=prompts()[:2],
+        on_evaluation=lambda evaluations: seen.append(len(evaluations)),
+    )  # fmt: skip
+    assert seen == [1, 2, 3]
+    log, evaluations = lines(tmp_path), read_evaluations(tmp_path / "run" / "monitor.jsonl")
+    assert [one.step for one in evaluations] == [0, 2, 4]
+    assert [line["eval_reward"] for line in log if "eval_reward" in line] == [one.proxy for one in evaluations[1:]]
+    assert evaluations[0].kl == pytest.approx(0, abs=1e-4)
+    assert evaluations[2].kl > 0
+
+
+def faults_of_runners(environment: Any, error: type[Exception], match: str, policy: str, out: Path) -> None:
+    with pytest.raises(error, match=match):
+        train_rl_policy(environment, prompts(), out, config(policy, num_env_runners=1, lora_r=2))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_a_fault_of_the_set_up_comes_home_from_a_runner_and_the_scorers_config_reaches_it(
+    tiny_llama: str, tmp_path: Path
+) -> None:
+    class NoSandbox(Share):
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
+            raise ConfigError("there is no sandbox. Fix: apt-get install bubblewrap")
+
+    class Telling(PromptEnvironment):
+        def step(self, responses: Sequence[str | None]) -> TurnResult:
+            raise ConfigError(f"{self.scorer!r}")
+
+    class Bug(PromptEnvironment):
+        def reset(self, tasks: Sequence[Candidates], *, seed: int) -> Sequence[Prompt]:
+            raise OSError("no such game")
+
+    faults_of_runners(NoSandbox(), ConfigError, "^there is no sandbox. Fix: apt", tiny_llama, tmp_path / "a")
+    trusting = ScorerConfig(name="unit-tests", unsafe_sandbox=True)
+    faults_of_runners(Telling(trusting), ConfigError, "unsafe=True", tiny_llama, tmp_path / "b")
+    faults_of_runners(Bug(Share()), ModelError, "reset: OSError: no such game", tiny_llama, tmp_path / "c")
 
 
 @pytest.mark.slow
@@ -234,19 +322,21 @@ def test_the_policy_at_golds_peak_is_kept(tiny_llama: str, tmp_path: Path) -> No
 
     held_out = [Candidates(prompt="How large is the planet?"), Candidates(prompt="boil water")]
     settings = config(tiny_llama, epochs=40, eval_steps=2, eval_num_generations=16, early_stopping_patience=3)
-    trained = train_rl(Share(), requests(), tmp_path, settings, validation=held_out, gold=Gold())
-    looks = read_looks(tmp_path / "run" / "monitor.jsonl")
-    best = peak(looks)
-    assert looks[0].step == 0
-    assert looks[0].kl == pytest.approx(0, abs=1e-4)
-    assert looks[-1].step < 40, "it stopped"
-    assert looks[-1].step == best.step + 6
-    assert looks[-1].proxy > best.proxy > looks[0].proxy
-    assert looks[-1].gold < best.gold
-    assert looks[-1].kl > best.kl > 0
-    sampling = Sampling(max_new_tokens=5)
-    said = dict(trained.sample_responses([r.prompt for r in held_out], num_generations=16, sampling=sampling))
-    assert tuple(said[i][0].text for i in range(2)) == tuple(answer for _, answer in best.samples)
-    assert not list((tmp_path / "run").glob("peak-*"))
+    trained = train_rl_policy(Share(), prompts(), tmp_path, settings, validation=held_out, gold=Gold())
+    evaluations = read_evaluations(tmp_path / "run" / "monitor.jsonl")
+    best = best_evaluation(evaluations)
+    assert evaluations[0].step == 0
+    assert evaluations[0].kl == pytest.approx(0, abs=1e-4)
+    assert evaluations[-1].step < 40, "it stopped"
+    assert evaluations[-1].step == best.step + 6
+    assert evaluations[-1].proxy > best.proxy > evaluations[0].proxy
+    assert evaluations[-1].gold < best.gold
+    assert evaluations[-1].kl > best.kl > 0
+    assert trained is not None
+    kept = replace(settings, policy=str(tmp_path), epochs=1, learning_rate=1e-9)
+    train_rl_policy(Share(), prompts(), tmp_path / "kept", kept, validation=held_out)
+    (first, *_) = read_evaluations(tmp_path / "kept" / "run" / "monitor.jsonl")
+    assert first.samples == best.samples, "the policy that is saved is the best one"
+    assert not list((tmp_path / "run").glob("best-*"))
     with pytest.raises(ConfigError, match="--validation"):
-        train_rl(Share(), requests(), tmp_path / "other", settings, gold=Gold())
+        train_rl_policy(Share(), prompts(), tmp_path / "other", settings, gold=Gold())

@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from guerdon.errors import ModelError
 from guerdon.optimize.rl.algorithms import ALGORITHMS
-from guerdon.optimize.rl.update import ActorCritic, AdaptiveBeta, Group, Updater, UpdateSettings, reference_of
+from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.trajectories import Group, Trajectory
+from guerdon.optimize.rl.update import ActorCritic, AdaptiveBeta, Updater, reference_of
 from guerdon.policy.decode import Sample, Sampling, decode
 from guerdon.policy.net import PolicyNet
 
@@ -34,21 +36,30 @@ def toy_model(seed: int = 0) -> Any:
 
 
 def updater(model: Any, name: str, rate: float = 0.02, **options: Any) -> Updater:
-    algorithm = options.pop("algorithm", ALGORITHMS[name])
-    actor = ActorCritic(PolicyNet(model), critic=algorithm.critic)
-    settings = UpdateSettings(algorithm, LONGEST, **options)
+    config = RLConfig(algorithm=name, max_new_tokens=LONGEST, **options)
+    actor = ActorCritic(PolicyNet(model), critic=ALGORITHMS[name].critic)
     optimizer = torch.optim.AdamW(actor.parameters(), lr=rate, weight_decay=0.0)
-    return Updater(actor, optimizer, settings, reference=reference_of(actor.net), pad_id=0)
+    reference = reference_of(actor.net) if ALGORITHMS[name].kl != "none" else None
+    return Updater(actor, optimizer, config, reference=reference, pad_id=0)
 
 
-def play(model: Any, generator: torch.Generator, answers: int = 8) -> list[Group]:
+def play(model: Any, generator: torch.Generator, responses: int = 8) -> list[Group]:
     model.eval()
-    samples = decode(model, PROMPTS, answers, Sampling(LONGEST), pad_id=0, eos_ids=(1,), generator=generator)
-    return [Group(prompt, tuple(own), tuple(map(worth, own))) for prompt, own in zip(PROMPTS, samples, strict=True)]
+    samples = decode(model, PROMPTS, responses, Sampling(LONGEST), pad_id=0, eos_ids=(1,), generator=generator)
+    return [Group(prompt, tuple(map(trajectory, own))) for prompt, own in zip(PROMPTS, samples, strict=True)]
 
 
-def worth(sample: Sample) -> float:
-    return sum(token == GOOD for token in sample.ids) / LONGEST
+def trajectory(sample: Sample, reward: float | None = None) -> Trajectory:
+    share = sum(token == GOOD for token in sample.ids) / LONGEST
+    return Trajectory(sample, (len(sample.ids) - 1,), (share if reward is None else reward,))
+
+
+def with_first(group: Group, first: Trajectory) -> Group:
+    return replace(group, trajectories=(first, *group.trajectories[1:]))
+
+
+def rewards_of(groups: Sequence[Group]) -> list[float]:
+    return [one.reward for group in groups for one in group.trajectories]
 
 
 def weights_of(model: Any) -> list[torch.Tensor]:
@@ -59,15 +70,15 @@ def weights_of(model: Any) -> list[torch.Tensor]:
 def test_every_row_reaches_nine_tenths_of_the_optimum(name: str) -> None:
     torch.manual_seed(0)
     model, generator = toy_model(), torch.Generator().manual_seed(1)
-    learner = updater(model, name, groups_per_minibatch=2, passes=2)
+    learner = updater(model, name, prompts_per_minibatch=2, num_iterations=2)
     beta = min(ALGORITHMS[name].beta, 0.01)  # a strong pull to the reference has another optimum
     first = play(model, generator)
     for _ in range(60):
-        figures = learner.update(play(model, generator), beta=beta, generator=generator)
-    reached = [reward for group in play(model, generator, 32) for reward in group.rewards]
-    assert sum(first[0].rewards) / 8 < 0.3
+        metrics = learner.update(play(model, generator), beta=beta, generator=generator)
+    reached = rewards_of(play(model, generator, 32))
+    assert sum(rewards_of(first[:1])) / 8 < 0.3
     assert sum(reached) / len(reached) > 0.9
-    assert all(math.isfinite(value) for value in figures.values())
+    assert all(math.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.parametrize("name", ["grpo", "ppo", "gspo"])
@@ -80,7 +91,7 @@ def test_micro_batches_and_sharing_change_nothing(name: str) -> None:
         model = copy.deepcopy(start)
         if not shared:
             model.config.sliding_window = 10_000  # so that every answer has a row of its own
-        learner = updater(model, name, rate=1e-3, budget=budget)
+        learner = updater(model, name, rate=1e-3, tokens_per_batch=budget)
         assert learner.actor.net.reads_groups == shared
         learner.update(groups, beta=0.1, generator=torch.Generator().manual_seed(0))
         ends.append(weights_of(model))
@@ -93,14 +104,13 @@ def test_an_answer_without_a_reward_teaches_nothing() -> None:
     generator = torch.Generator().manual_seed(3)
     start = toy_model()
     groups = play(start, generator)
-    broken = [replace(group, rewards=(math.nan, *group.rewards[1:])) for group in groups]
-    other = tuple(Sample((9, 9), (-3.0, -3.0), False) for _ in groups)
-    swapped = [replace(g, answers=(o, *g.answers[1:])) for g, o in zip(broken, other, strict=True)]
+    broken = [with_first(group, trajectory(group.trajectories[0].response, math.nan)) for group in groups]
+    swapped = [with_first(group, trajectory(Sample((9, 9), (-3.0, -3.0), False), math.nan)) for group in groups]
     ends = []
     for given in (broken, swapped):
         model = copy.deepcopy(start)
-        figures = updater(model, "grpo", rate=1e-3).update(given, beta=0.0, generator=torch.Generator())
-        assert figures["reward_missing"] == pytest.approx(1 / 8)
+        metrics = updater(model, "grpo", rate=1e-3).update(given, beta=0.0, generator=torch.Generator())
+        assert metrics["responses_masked"] == pytest.approx(1 / 8)
         ends.append(weights_of(model))
     for mine, theirs in zip(*ends, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-5)
@@ -108,26 +118,26 @@ def test_an_answer_without_a_reward_teaches_nothing() -> None:
 
 def test_groups_without_any_reward_take_no_step() -> None:
     model = toy_model()
-    groups = [replace(g, rewards=(math.nan,) * 8) for g in play(model, torch.Generator())]
+    played = play(model, torch.Generator())
+    groups = [replace(g, trajectories=tuple(trajectory(t.response, math.nan) for t in g.trajectories)) for g in played]
     before = weights_of(model)
-    figures = updater(model, "dapo").update(groups, beta=0.0, generator=torch.Generator())
-    assert figures["optimizer_steps"] == 0
-    assert math.isnan(figures["reward"])
+    metrics = updater(model, "dapo").update(groups, beta=0.0, generator=torch.Generator())
+    assert metrics["optimizer_steps"] == 0
+    assert metrics["responses_masked"] == 1
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(before, weights_of(model), strict=True))
 
 
 def test_gradients_that_are_not_finite_are_skipped_then_end_the_run() -> None:
     model = toy_model()
-    learner = updater(model, "grpo")
-    groups = [replace(g, rewards=(1e38, *g.rewards[1:])) for g in play(model, torch.Generator())]
-    learner.settings = replace(learner.settings, algorithm=ALGORITHMS["dr-grpo"])
+    learner = updater(model, "dr-grpo")
+    groups = [with_first(g, trajectory(g.trajectories[0].response, 1e38)) for g in play(model, torch.Generator())]
     before = weights_of(model)
     with torch.no_grad():
         model.lm_head.weight[0, 0] = math.inf
     for count in (1, 2):
-        figures = learner.update(groups, beta=0.0, generator=torch.Generator())
-        assert figures["skipped_steps"] == 1
-        assert learner.unstable == count
+        metrics = learner.update(groups, beta=0.0, generator=torch.Generator())
+        assert metrics["skipped_steps"] == 1
+        assert learner.skipped == count
     with pytest.raises(ModelError, match="not finite 3 times in a row"):
         learner.update(groups, beta=0.0, generator=torch.Generator())
     with torch.no_grad():
@@ -160,12 +170,12 @@ def test_beta_follows_the_kl() -> None:
     def after(kls: Sequence[float]) -> float:
         steered = AdaptiveBeta(0.1, target=6.0, horizon=100)
         for kl in kls:
-            steered.see(kl, answers=50)
+            steered.adapt(kl, responses=50)
         return steered.beta
 
     assert after([60.0]) == pytest.approx(0.1 * 1.1)
     assert after([6.6]) == pytest.approx(0.1 * 1.05)
     assert after([0.0]) == pytest.approx(0.1 * 0.9)
     fixed = AdaptiveBeta(0.1, target=None)
-    fixed.see(99.0, 50)
+    fixed.adapt(99.0, 50)
     assert fixed.beta == 0.1

@@ -15,107 +15,108 @@ from guerdon import losses
 from guerdon.optimize.rl.algorithms import Algorithm
 
 VALUE_WEIGHT = 0.5
-"""Of the critic's loss beside the policy's."""
+"""Weight of the critic's loss beside the policy's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledBatch:
     """What was sampled in a step, before the update. Rows of one prompt stand together."""
 
     rewards: Tensor
-    """Of each answer, shape (n,); NaN where there is none: such an answer takes no part."""
+    """Reward of each turn at the turn's last token, 0 elsewhere, shape (n, t). NaN means no reward, and leaves the
+    whole response out."""
     logps: Tensor
     """Log-probabilities at the time of sampling, shape (n, t)."""
     mask: Tensor
-    """1 where the policy took the token, shape (n, t)."""
-    reference: Tensor | None = None
+    """1 where the policy wrote the token, shape (n, t)."""
+    ref_logps: Tensor | None = None
     """Log-probabilities under the reference policy, shape (n, t); needed where the KL counts."""
     values: Tensor | None = None
-    """Of the critic at the time of sampling, shape (n, t)."""
+    """The critic's values at the time of sampling, shape (n, t)."""
+
+    @property
+    def total_rewards(self) -> Tensor:
+        """The sum of the rewards of all turns, shape (n,)."""
+        return self.rewards.sum(dim=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
-    """What each token has earned."""
+class Advantages:
+    """How much better each token was than expected."""
 
     advantages: Tensor
-    """Shape (n, t); 0 where an answer has no reward."""
-    targets: Tensor | None
-    """What the critic should say, shape (n, t)."""
-    counts: Tensor
-    """Which answers take part, bool (n,)."""
+    """Shape (n, t); 0 where a response has no reward."""
+    value_targets: Tensor | None
+    """What the critic should predict, shape (n, t)."""
+    included: Tensor
+    """Which responses take part in the update, bool, shape (n,)."""
 
 
-def assign_credit(
-    sampled: Sampled, algorithm: Algorithm, *, group: int, beta: float, gamma: float = 1.0, lam: float = 0.95
-) -> Credit:
+def compute_advantages(
+    batch: SampledBatch, algorithm: Algorithm, *, group: int, beta: float, gamma: float = 1.0, lam: float = 0.95
+) -> Advantages:
     """Advantages of a whole step, before it is cut into minibatches or dealt out to learners.
 
+    `gae` and `return` see the reward of every turn at the turn's last token; `group` and `leave-one-out` compare the
+    sums of the rewards of all turns.
+
     Args:
-        sampled: n = groups * group answers, those of a prompt together.
+        batch: n = groups * group responses, those of a prompt together.
         algorithm: a row of the table.
-        group: answers to each prompt.
+        group: responses of each prompt.
         beta: weight of the KL, where it enters the reward.
         gamma: discount of `gae` and `return`.
-        lam: of `gae`.
+        lam: lambda of `gae`.
     """
-    mask = sampled.mask
-    counts = ~sampled.rewards.isnan()
+    mask = batch.mask
+    included = ~batch.total_rewards.isnan()
     if algorithm.advantage in ("group", "leave-one-out"):
-        rewards = sampled.rewards
+        rewards = batch.total_rewards
         if algorithm.kl == "reward-total" and beta:
-            rewards = rewards - beta * (losses.kl_k1(sampled.logps, _reference(sampled)) * mask).sum(dim=1)
+            rewards = rewards - beta * (losses.kl_k1(batch.logps, _ref_logps(batch)) * mask).sum(dim=1)
         advantages = losses.group_advantages(
             rewards.view(-1, group),
             baseline="mean" if algorithm.advantage == "group" else "leave-one-out",
             scale=algorithm.scale == "group",
         ).view(-1, 1)
         if algorithm.drop_uniform:
-            counts = counts & _differs(rewards.view(-1, group)).repeat_interleave(group)
-        return Credit(torch.where(counts.unsqueeze(1), advantages, 0.0) * mask, None, counts)
-    taking_part = mask * counts.unsqueeze(1)
-    rewards = _token_rewards(sampled, algorithm, beta)
-    values = torch.zeros_like(rewards) if sampled.values is None else sampled.values
-    advantages = losses.gae(rewards, values, taking_part, gamma=gamma, lam=lam if algorithm.critic else 1.0)
-    targets = advantages + values if algorithm.critic else None
-    if algorithm.scale == "batch":
-        advantages = losses.whiten(advantages, taking_part)
-    return Credit(advantages, targets, counts)
-
-
-def _reference(sampled: Sampled) -> Tensor:
-    if sampled.reference is None:
-        raise ValueError("the KL counts, but the reference's log-probabilities are not given")
-    return sampled.reference
-
-
-def _token_rewards(sampled: Sampled, algorithm: Algorithm, beta: float) -> Tensor:
-    """The KL of each token as a cost, and the answer's reward at its last token; shape (n, t)."""
-    rewards = torch.zeros_like(sampled.logps)
+            included = included & _differs(rewards.view(-1, group)).repeat_interleave(group)
+        return Advantages(torch.where(included.unsqueeze(1), advantages, 0.0) * mask, None, included)
+    included_mask = mask * included.unsqueeze(1)
+    token_rewards = batch.rewards.nan_to_num()
     if algorithm.kl == "reward" and beta:
-        rewards = -beta * losses.kl_k1(sampled.logps, _reference(sampled)) * sampled.mask
-    places = torch.arange(sampled.mask.shape[1], device=sampled.mask.device)
-    last = (sampled.mask * places).amax(dim=1, keepdim=True).long()
-    return rewards.scatter_add(1, last, sampled.rewards.nan_to_num().unsqueeze(1))
+        token_rewards = token_rewards - beta * losses.kl_k1(batch.logps, _ref_logps(batch)) * mask
+    values = torch.zeros_like(token_rewards) if batch.values is None else batch.values
+    advantages = losses.gae(token_rewards, values, included_mask, gamma=gamma, lam=lam if algorithm.critic else 1.0)
+    value_targets = advantages + values if algorithm.critic else None
+    if algorithm.scale == "batch":
+        advantages = losses.whiten(advantages, included_mask)
+    return Advantages(advantages, value_targets, included)
+
+
+def _ref_logps(batch: SampledBatch) -> Tensor:
+    if batch.ref_logps is None:
+        raise ValueError("the KL counts, but the log-probabilities under the reference policy are not given")
+    return batch.ref_logps
 
 
 def _differs(rewards: Tensor) -> Tensor:
-    """Of each group, whether two of its rewards differ; bool (groups,)."""
+    """Whether two rewards of each group differ, bool, shape (groups,)."""
     high = rewards.nan_to_num(nan=-torch.inf).amax(dim=1)
     low = rewards.nan_to_num(nan=torch.inf).amin(dim=1)
     return high > low
 
 
 @dataclass(frozen=True, slots=True)
-class Minibatch:
+class MinibatchSize:
     """What one optimiser step learns from, over all its micro-batches and ranks."""
 
-    answers: int
-    """That take part."""
+    responses: int
+    """Responses that take part."""
     tokens: int
-    """Generated tokens of those answers."""
-    longest: int
-    """The most tokens an answer may have."""
+    """Generated tokens of those responses."""
+    max_length: int
+    """The most tokens that a response may have."""
 
 
 def policy_loss(
@@ -123,23 +124,23 @@ def policy_loss(
     sampled: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    minibatch: Minibatch,
+    minibatch: MinibatchSize,
     algorithm: Algorithm,
     *,
     beta: float,
-    reference: Tensor | None = None,
+    ref_logps: Tensor | None = None,
 ) -> Tensor:
-    """Loss of the answers of a micro-batch; sums over micro-batches to the loss of the step.
+    """Loss of the responses of a micro-batch; sums over micro-batches to the loss of the step.
 
     Args:
-        logps: under the policy in training, shape (n, t).
-        sampled: at the time of sampling, shape (n, t).
+        logps: log-probabilities under the policy in training, shape (n, t).
+        sampled: log-probabilities at the time of sampling, shape (n, t).
         advantages: shape (n, t).
-        mask: shape (n, t), 0 throughout for answers that take no part.
+        mask: shape (n, t), 0 throughout for responses that take no part.
         minibatch: the whole of which this is a part.
         algorithm: a row of the table.
         beta: weight of the KL, where it enters the loss.
-        reference: log-probabilities under the reference policy, shape (n, t).
+        ref_logps: log-probabilities under the reference policy, shape (n, t).
 
     Returns:
         A scalar.
@@ -150,21 +151,21 @@ def policy_loss(
     else:
         loss = losses.clipped_surrogate(ratio, advantages, low=algorithm.clip_low, high=algorithm.clip_high)
     if algorithm.kl == "loss" and beta:
-        if reference is None:
-            raise ValueError("the KL counts, but the reference's log-probabilities are not given")
-        loss = loss + beta * losses.kl_k3(logps, reference)
+        if ref_logps is None:
+            raise ValueError("the KL counts, but the log-probabilities under the reference policy are not given")
+        loss = loss + beta * losses.kl_k3(logps, ref_logps)
     return (loss * _weights(mask, minibatch, algorithm)).sum()
 
 
 def value_loss(
-    values: Tensor, sampled: Tensor, targets: Tensor, mask: Tensor, minibatch: Minibatch, *, clip: float = 0.2
+    values: Tensor, sampled: Tensor, targets: Tensor, mask: Tensor, minibatch: MinibatchSize, *, clip: float = 0.2
 ) -> Tensor:
     """The critic's loss of a micro-batch, all shapes (n, t); a scalar, averaged over the tokens of the step."""
     loss = losses.clipped_value(values, sampled, targets, clip=clip)
     return VALUE_WEIGHT * (loss * mask).sum() / max(minibatch.tokens, 1)
 
 
-def _weights(mask: Tensor, minibatch: Minibatch, algorithm: Algorithm) -> Tensor:
+def _weights(mask: Tensor, minibatch: MinibatchSize, algorithm: Algorithm) -> Tensor:
     return losses.token_weights(
-        mask, algorithm.average, answers=minibatch.answers, tokens=minibatch.tokens, longest=minibatch.longest
+        mask, algorithm.average, answers=minibatch.responses, tokens=minibatch.tokens, longest=minibatch.max_length
     )

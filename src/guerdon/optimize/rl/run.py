@@ -1,253 +1,368 @@
-"""A run of RL fine-tuning: checkpoints, figures, and the policy at its end."""
+"""A run of reinforcement learning: sampling steps, evaluations, checkpoints, and the policy at its end."""
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
+import math
+import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import ray
 import torch
-from ray.rllib.core import DEFAULT_MODULE_ID
 from safetensors.torch import load_file, save_file
 
-from guerdon.errors import ConfigError
-from guerdon.files import check_writable, output_error
-from guerdon.optimize.monitor import LOOKS_FILE, Monitor
-from guerdon.optimize.prompts import check_lengths, fingerprint_of
+from guerdon.data.candidates import read_prompts
+from guerdon.errors import ConfigError, MissingExtraError, ModelError, TextError
+from guerdon.files import check_writable
+from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, PolicyEvaluation, mean_kl
+from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.config import RLConfig
-from guerdon.optimize.rl.env import Given, Reply
-from guerdon.optimize.rl.loop import TextAlgorithm, TextConfig
-from guerdon.optimize.rl.update import reference_of
-from guerdon.policy.decode import Sampling
+from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
+from guerdon.optimize.rl.shaping import shape_rewards
+from guerdon.optimize.rl.trajectories import Group, Rollouts
+from guerdon.optimize.rl.update import AdaptiveBeta
+from guerdon.optimize.rl.workers import RLSetup, Weights, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
-from guerdon.policy.net import PolicyNet
-from guerdon.rewards.load import ScorerConfig
-from guerdon.runs.checkpoints import checkpoint_steps
-from guerdon.runs.folder import RUN_FOLDER, check_run, mark_run
-from guerdon.runs.log import OnStep, RunLog
+from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.runs.checkpoints import new_checkpoint
+from guerdon.runs.folder import RunFolder, open_run
+from guerdon.runs.guard import MissingRewardGuard
+from guerdon.runs.log import OnStep, Progress, RunLog
 from guerdon.types import Candidates, Scorer
 
+logger = logging.getLogger(__name__)
 
-def train_rl(
-    scorer: Scorer | ScorerConfig,
-    requests: Sequence[Candidates],
+STATE_FILE = "state.pt"
+MAX_RESAMPLINGS = 3
+"""DAPO samples other prompts at most so often in a step, in place of those whose rewards are all equal."""
+
+Reward = Scorer | ScorerConfig | str | Path
+Prompts = str | Path | Sequence[Candidates]
+OnEvaluation = Callable[[Sequence[PolicyEvaluation]], object]
+
+
+def train_rl_policy(
+    reward: TextEnvironment | Reward,
+    data: Prompts,
     out: str | Path,
     config: RLConfig | None = None,
     *,
-    validation: Sequence[Candidates] = (),
-    gold: Scorer | None = None,
-    reply: Reply | None = None,
+    validation: Prompts = (),
+    gold: Reward | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Policy:
-    """Fine-tunes a policy by RL, and saves it in HF layout.
+    """Trains a language model by reinforcement learning, and saves it in Hugging Face layout.
 
     Args:
-        scorer: the reward, or which one it is; from a `ScorerConfig` every runner loads its own.
-        requests: prompts (`guerdon.data.candidates.read_prompts`).
-        out: folder of the policy; `out/run` keeps checkpoints, `metrics.jsonl` and TensorBoard files.
+        reward: what the policy acts in, a `TextEnvironment`; or a scorer of single responses, or which scorer. Actors
+            get copies of it, and load a `ScorerConfig` themselves.
+        data: prompts, or where to read them.
+        out: folder of the policy; `out/run` has checkpoints, `metrics.jsonl` and TensorBoard files.
         config: how to train.
-        validation: held-out prompts to watch the policy on (`guerdon.optimize.monitor`); the one at the peak is kept.
-        gold: a reward that does not train and says where the peak is; without one, the reward that trains.
-        reply: who speaks between the policy's turns, where it has several.
+        validation: held-out prompts, on which the policy is evaluated; the policy at the best evaluation is kept.
+        gold: a reward that does not train, and says which evaluation is best; without one, the reward that trains.
         resume: go on from the last checkpoint in `out`.
-        on_step: called after every step with its figures.
+        on_step: called after every step with its metrics.
+        on_evaluation: called after every evaluation with all of them.
+
+    Returns:
+        The policy that was saved.
 
     Raises:
         DataError: a prompt is too long.
-        ConfigError: options that do not fit together.
-        ModelError: the policy cannot be loaded or trained, or no answer has a reward.
+        ConfigError: options that do not fit together, or a reward that cannot be used as it is set up.
+        ModelError: the policy cannot be loaded or trained, or no response has a reward.
+        MissingExtraError: there are to be actors, and Ray is not installed.
         OutputError: `out` cannot be written.
+
+    Example:
+        >>> import guerdon
+        >>> config = guerdon.RLConfig(policy="smollm2", algorithm="grpo")
+        >>> guerdon.train_rl_policy("runs/helpful", "prompts.jsonl", "better", config)
     """
     config = config or RLConfig()
+    environment = _environment(reward, config)
     algorithm_named(config.algorithm)
-    if config.max_turns > 1 and reply is None:
-        raise ConfigError("turns above 1 take a reply: who speaks between the policy's turns")
-    if gold is not None and not validation:
-        raise ConfigError("a gold reward watches on held-out prompts. Fix: name some with --validation")
+    prompts, held_out = _prompts(data), _prompts(validation)
+    if gold is not None and not held_out:
+        raise ConfigError("a gold reward needs held-out prompts to be measured on. Fix: name some with --validation")
+    gold_scorer = gold if gold is None or isinstance(gold, Scorer) else load_scorer(gold)
     out = Path(out)
-    run = out / RUN_FOLDER
     check_writable(out / "policy.json")
-    fingerprint = fingerprint_of(requests)
-    check_run(run, config, fingerprint, resume)
-    policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
-    check_lengths(policy, [*requests, *validation], max_new_tokens=config.max_new_tokens)
-    if config.lora_r:
-        policy.add_lora(config.lora_r, config.lora_alpha)
-    given = Given(config, requests, scorer, reply)
-    with running(given) as algorithm:
-        mark_run(run, config, fingerprint)
-        watched = None
-        if validation:
-            watched = Watched(
-                policy, scorer.load() if isinstance(scorer, ScorerConfig) else scorer, gold, validation, run, config
-            )
-        _train(algorithm, run, config, resume, on_step, watched)
-        weights = watched.best() if watched else _weights(algorithm)
-    _load(policy, weights)
-    policy.save(out, training=asdict(config))
-    for step in checkpoint_steps(run):
-        shutil.rmtree(run / f"checkpoint-{step}", ignore_errors=True)
+    with open_run(out, config, fingerprint_of(prompts), resume=resume) as folder:
+        if folder.finished:
+            return Policy.load(str(out))
+        setup = RLSetup(config, environment)
+        with start_workers(setup, keep_reference=bool(held_out)) as workers:
+            _check_lengths(workers, [*prompts, *held_out])
+            folder.begin()
+            run = _Run(workers, prompts, folder, resume=resume)
+            evaluator = _Evaluator(workers, held_out, gold_scorer, folder, on_evaluation) if held_out else None
+            run.train(evaluator, on_step)
+            weights = evaluator.best_weights() if evaluator else workers.learners.weights()
+            local = None if config.num_learners else workers.policy()
+        policy = local or load_policy(config, "cpu", "float32")
+        load_weights(policy, weights)
+        policy.save(out, training=asdict(config))
+        folder.finish()
     return policy
 
 
-class Watched:
-    """The monitor of a run, and the weights at its peak."""
+def _prompts(data: Prompts) -> Sequence[Candidates]:
+    return read_prompts(str(data)) if isinstance(data, str | Path) else data
+
+
+def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvironment:
+    if config.num_env_runners or config.num_learners:
+        from importlib.util import find_spec
+
+        if find_spec("ray") is None:
+            raise MissingExtraError("RL on several processes", "ray[rllib]", "rl")
+    if not isinstance(reward, TextEnvironment):
+        if isinstance(reward, str | Path):
+            reward = ScorerConfig(name=str(reward))
+        reward = PromptEnvironment(reward)
+        if config.max_turns > 1:
+            raise ConfigError("--max-turns above 1 needs an environment that answers the policy (in Python)")
+    if isinstance(reward, PromptEnvironment):
+        if reward.max_turns > config.max_turns:
+            raise ConfigError(
+                f"the environment has {reward.max_turns} turns, and rewards the last. Fix: max_turns={reward.max_turns}"
+            )
+        if not config.num_env_runners:
+            reward.scorer  # noqa: B018  # loads it: a fault is told before the policy is loaded
+    return reward
+
+
+def _check_lengths(workers: Workers, prompts: Sequence[Candidates]) -> None:
+    """Raises DataError where a prompt leaves the policy no room for a response; with the place that it was read at."""
+    if fault := workers.learners.first_too_long(prompts, workers.setup.config.max_new_tokens):
+        raise TextError(*fault).at(prompts[fault[0]].origin)
+
+
+class _Run:
+    """The steps of a run, and how far it has come."""
+
+    def __init__(self, workers: Workers, prompts: Sequence[Candidates], folder: RunFolder, *, resume: bool) -> None:
+        self.workers, self.prompts, self.folder = workers, prompts, folder
+        self.config = workers.setup.config
+        self.algorithm = algorithm_named(self.config.algorithm)
+        beta = self.algorithm.beta if self.config.beta is None else self.config.beta
+        self.beta = AdaptiveBeta(beta, self.config.kl_target or None)
+        self.steps = max(1, math.ceil(len(prompts) * self.config.epochs / self.config.prompts_per_step))
+        self.step = 0
+        """Steps that are done."""
+        self.drawn = 0
+        """Prompts that were taken from the stream."""
+        self.lost: list[int] = []
+        """Prompts whose runner was lost before it had answered."""
+        self.guard = MissingRewardGuard()
+        if resume and (checkpoint := folder.last_checkpoint):
+            state = torch.load(checkpoint / STATE_FILE, weights_only=True)
+            workers.learners.load_state(state["learner"])
+            self.step, self.drawn, self.lost, self.beta.beta = (state[n] for n in ("step", "drawn", "lost", "beta"))
+
+    def train(self, evaluator: _Evaluator | None, on_step: OnStep | None) -> None:
+        """Samples and learns until the prompts are used up, or evaluations say stop."""
+        log = RunLog(self.folder.path, self.step)
+        progress = Progress(on_step, self.step, self.steps, self.config.prompts_per_step) if on_step else None
+        save_steps = self.config.save_steps or max(1, self.steps // 10)
+        if evaluator:
+            evaluator.begin(self.step, self.steps)
+        try:
+            while self.step < self.steps and not (evaluator and evaluator.monitor.should_stop):
+                start = time.perf_counter()
+                metrics = self.train_step()
+                metrics["seconds"] = time.perf_counter() - start
+                if evaluator and evaluator.due(self.step, self.steps):
+                    metrics |= evaluator.evaluate(self.step)
+                log.write(self.step, metrics)
+                if progress:
+                    progress.report(self.step, metrics)
+                if self.step % save_steps == 0 or self.step == self.steps:
+                    self._save()
+                    if evaluator:
+                        evaluator.prune()
+        finally:
+            log.close()
+
+    def train_step(self) -> dict[str, float | str]:
+        """One sampling step and its update: y ~ pi(. | x), R(x, y), advantages, gradient."""
+        config, step = self.config, self.step
+        rollouts, prompts_sampled = self._sample()
+        sampled = [one for group in rollouts.groups for one in group.trajectories]
+        self.guard.note([one.reward for one in sampled], [one.reason for one in sampled])
+        shaped = shape_rewards(sampled, config)
+        size = config.num_generations
+        groups = [
+            Group(group.prompt, tuple(shaped[place * size : (place + 1) * size]))
+            for place, group in enumerate(rollouts.groups)
+        ]
+        warmup = min(1.0, (step + 1) / max(1.0, config.warmup_ratio * self.steps))
+        learning_rate = config.peak_learning_rate * warmup
+        metrics = self.workers.learners.update(
+            groups, beta=self.beta.beta, learning_rate=learning_rate, seed=config.seed * 1_000_003 + step
+        )
+        if "kl" in metrics:
+            self.beta.adapt(metrics["kl"], len(sampled))
+        self.step += 1
+        return (
+            metrics
+            | _reward_metrics(rollouts, [one.reward for one in shaped])
+            | rollouts.metrics
+            | {"beta": self.beta.beta, "learning_rate": learning_rate, "prompts_sampled": float(prompts_sampled)}
+        )
+
+    def _sample(self) -> tuple[Rollouts, int]:
+        """Trajectories for the prompts of a step, and how many prompts they took.
+
+        For DAPO, other prompts are sampled until enough have rewards that differ.
+        """
+        wanted, asked = self.config.prompts_per_step, 0
+        found, uniform = Rollouts(), []
+        for attempt in range(1 + MAX_RESAMPLINGS * self.algorithm.drop_uniform):
+            chosen = self._draw(wanted - len(found.groups))
+            asked += len(chosen)
+            seeds = [
+                _seed(self.config.seed, self.step, attempt, runner)
+                for runner in range(max(1, self.config.num_env_runners))
+            ]
+            rollouts, lost = self.workers.runners.sample([self.prompts[index] for index in chosen], seeds)
+            self.lost += [chosen[place] for place in lost]
+            if self.algorithm.drop_uniform:
+                useful = [group for group in rollouts.groups if _rewards_differ(group)]
+                uniform += [group for group in rollouts.groups if not _rewards_differ(group)]
+                rollouts = replace(rollouts, groups=useful)
+            found.add(rollouts)
+            if len(found.groups) >= wanted:
+                break
+        found.groups = found.groups or uniform
+        if not found.groups:
+            raise ModelError("all runners were lost. Fix: look at Ray's logs; the last checkpoint is kept")
+        return found, asked
+
+    def _draw(self, count: int) -> list[int]:
+        """The next prompts: first those whose runner was lost."""
+        again, self.lost = self.lost[:count], self.lost[count:]
+        stream = prompt_stream(len(self.prompts), self.config.seed, skip=self.drawn)
+        self.drawn += count - len(again)
+        return again + [next(stream) for _ in range(count - len(again))]
+
+    def _save(self) -> None:
+        state = {"step": self.step, "drawn": self.drawn, "lost": self.lost, "beta": self.beta.beta}
+        with new_checkpoint(self.folder.path, self.step) as stage:
+            torch.save(state | {"learner": self.workers.learners.state()}, stage / STATE_FILE)
+
+
+def _rewards_differ(group: Group) -> bool:
+    known = [one.reward for one in group.trajectories if math.isfinite(one.reward)]
+    return bool(known) and min(known) < max(known)
+
+
+def _seed(*parts: int) -> int:
+    """A seed from several numbers."""
+    return random.Random(str(parts)).getrandbits(62)
+
+
+def _reward_metrics(rollouts: Rollouts, shaped: Sequence[float]) -> dict[str, float | str]:
+    """What was sampled: rewards as the environment gave them and as they were learnt from, lengths, what is missing."""
+    trajectories = [one for group in rollouts.groups for one in group.trajectories]
+    rewards = torch.tensor([one.reward for one in trajectories], dtype=torch.float64)
+    known = rewards[~rewards.isnan()]
+    reasons = Counter(one.reason for one in trajectories if one.reason)
+    found: dict[str, float | str] = {
+        "reward": _mean(rewards.tolist()),
+        "reward_std": float(known.std(correction=0)) if len(known) else math.nan,
+        "shaped_reward": _mean(shaped),
+        "reward_missing": 1 - len(known) / len(rewards),
+        "responses_without_reward": float(len(rewards) - len(known)),
+        "response_tokens": _mean([one.num_tokens for one in trajectories]),
+        "responses_truncated": _mean([not one.response.finished for one in trajectories]),
+    }
+    if reasons:
+        found["reward_missing_reason"] = reasons.most_common(1)[0][0]
+    return found | {f"reward/{name}": _mean(values) for name, values in rollouts.info.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+class _Evaluator:
+    """Evaluations of a run, and the weights at the best one."""
 
     def __init__(
         self,
-        policy: Policy,
-        proxy: Scorer,
+        workers: Workers,
+        prompts: Sequence[Candidates],
         gold: Scorer | None,
-        requests: Sequence[Candidates],
-        run: Path,
-        config: RLConfig,
+        folder: RunFolder,
+        on_evaluation: OnEvaluation | None,
     ) -> None:
-        self.policy, self.run, self.every = policy, run, config.eval_steps
+        self.workers, self.prompts, self.folder, self.on_evaluation = workers, prompts, folder, on_evaluation
+        self.config = workers.setup.config
+        self.eval_steps = self.config.eval_steps
         self.monitor = Monitor(
-            policy,
-            requests,
-            proxy,
-            gold,
-            run / LOOKS_FILE,
-            reference=reference_of(PolicyNet(policy.model)),
-            sampling=Sampling(config.max_new_tokens, config.temperature),
-            samples=config.eval_num_generations,
-            patience=config.early_stopping_patience,
-            seed=config.seed,
+            prompts,
+            folder.path / EVALUATIONS_FILE,
+            sample=self._sample,
+            mean_kl=lambda groups: mean_kl(
+                self.workers.policy(), self.workers.reference(), groups, temperature=self.config.temperature
+            ),
+            gold=gold,
+            patience=self.config.early_stopping_patience,
         )
 
+    def _sample(self) -> list[Group]:
+        """Trajectories of the policy as it is now, by the same random numbers at every evaluation."""
+        policy, setup, wide = self.workers.policy(), self.workers.setup, self.config.prompts_per_step
+        found = Rollouts()
+        for start in range(0, len(self.prompts), wide):
+            seed = _seed(self.config.seed, start)
+            found.add(setup.sample(policy, self.prompts[start : start + wide], seed, self.config.eval_num_generations))
+        return found.groups
+
     def begin(self, step: int, steps: int) -> None:
-        """Forgets looks behind a step, which the run goes on from."""
-        self.every = self.every or max(1, steps // 10)
-        self.monitor.looks = [look for look in self.monitor.looks if look.step <= step]
+        """Forgets evaluations behind the step that the run goes on from; evaluates the policy at the start."""
+        self.eval_steps = self.eval_steps or max(1, steps // 10)
+        self.monitor.evaluations = [one for one in self.monitor.evaluations if one.step <= step]
+        if not self.monitor.evaluations:
+            self.evaluate(step)
 
     def due(self, step: int, steps: int) -> bool:
-        """Whether a look is to be taken after a step."""
-        return step % self.every == 0 or step == steps
+        """Whether the policy is to be evaluated after a step."""
+        return step % self.eval_steps == 0 or step == steps
 
-    def look(self, step: int, weights: dict[str, Any]) -> dict[str, float]:
-        """Takes a look at some weights; keeps them where it is the best so far. Returns figures."""
-        _load(self.policy, weights)
-        look = self.monitor.look(step)
-        if self.monitor.peak is look:
-            save_file(weights, self._file(step))
-        return {f"look/{name}": getattr(look, name) for name in ("proxy", "gold", "kl", "tokens", "repetition")}
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Evaluates the policy; keeps its weights where it is the best so far. Returns metrics."""
+        found = self.monitor.evaluate(step)
+        if self.monitor.best is found:
+            save_file(dict(self.workers.learners.weights()), self._file(step))
+        if self.on_evaluation:
+            self.on_evaluation(self.monitor.evaluations)
+        names = {"reward": found.proxy, "gold_reward": found.gold, "kl": found.kl}
+        names |= {"response_tokens": found.response_tokens, "repetition": found.repetition}
+        return {f"eval_{name}": value for name, value in names.items()}
 
     def prune(self) -> None:
-        """Lets go of weights that are the best no more; called when a checkpoint knows of the better ones."""
-        for file in self.run.glob(f"{_PEAK}*"):
-            if file != self._file(self.monitor.peak.step):
+        """Lets weights go that are no longer the best; called when a checkpoint knows of the better ones."""
+        for file in self.folder.path.glob("best-*.safetensors"):
+            if file != self._file(self.monitor.best.step):
                 file.unlink()
 
-    def best(self) -> dict[str, Any]:
-        """The weights at the peak."""
-        file = self._file(self.monitor.peak.step)
+    def best_weights(self) -> Weights:
+        """The weights at the best evaluation."""
+        file = self._file(self.monitor.best.step)
         weights = load_file(file)
         file.unlink()
         return weights
 
     def _file(self, step: int) -> Path:
-        return self.run / f"{_PEAK}{step}.safetensors"
-
-
-_PEAK = "peak-"
-
-
-@contextmanager
-def running(given: Given) -> Iterator[TextAlgorithm]:
-    """Builds the algorithm, on the Ray that is running, or on one of its own, which ends with it."""
-    for name in ("ray", "ray.rllib", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of what is as it should be
-    started = not ray.is_initialized()
-    if started:
-        # A dashboard, and a guess at the object store's size, would cost seconds and gigabytes.
-        cpus = max(os.cpu_count() or 1, 1 + given.settings.num_env_runners + given.settings.num_learners)
-        ray.init(
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            _node_ip_address="127.0.0.1",
-            logging_level=logging.ERROR,
-        )
-    algorithm: Any = TextConfig().given(given).build_algo()
-    try:
-        yield algorithm
-    finally:
-        algorithm.stop()
-        if started:
-            ray.shutdown()
-
-
-def _train(
-    algorithm: TextAlgorithm,
-    run: Path,
-    config: RLConfig,
-    resume: bool,
-    on_step: OnStep | None,
-    watched: Watched | None,
-) -> None:
-    done = checkpoint_steps(run) if resume else []
-    if done:
-        algorithm.restore_from_path(str((run / f"checkpoint-{done[-1]}").absolute()))
-    steps, first = algorithm.steps, algorithm.iteration
-    every = config.save_steps or max(1, steps // 10)
-    log = RunLog(run, first)
-    if watched:
-        watched.begin(first, steps)
-        if not watched.monitor.looks:
-            watched.look(0, _weights(algorithm))
-    start = time.monotonic()
-    while algorithm.iteration < steps and not (watched and watched.monitor.should_stop):
-        before = time.perf_counter()
-        algorithm.train()
-        step = algorithm.iteration
-        figures = algorithm.figures | {"seconds": time.perf_counter() - before}
-        if watched and watched.due(step, steps):
-            figures |= watched.look(step, _weights(algorithm))
-        log.write(step, figures)
-        if on_step:
-            left = (time.monotonic() - start) / (step - first) * (steps - step)
-            on_step({"step": float(step), "steps": float(steps), "seconds_left": left} | figures)
-        if step % every == 0 or step == steps:
-            _checkpoint(algorithm, run)
-            if watched:
-                watched.prune()
-    log.close()
-
-
-def _weights(algorithm: TextAlgorithm) -> dict[str, Any]:
-    """What is trained, by name."""
-    return dict(algorithm.learner_group.get_weights()[DEFAULT_MODULE_ID])
-
-
-def _checkpoint(algorithm: TextAlgorithm, run: Path) -> None:
-    """Writes a checkpoint aside and renames it, so that one that is there is whole; then lets the older go."""
-    step = algorithm.iteration
-    whole, part = run / f"checkpoint-{step}", run / f".checkpoint-{step}"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(whole, ignore_errors=True)
-    try:
-        algorithm.save_to_path(str(part.absolute()))
-        part.rename(whole)
-    except OSError as error:
-        raise output_error(part, error) from error
-    for older in checkpoint_steps(run)[:-1]:
-        shutil.rmtree(run / f"checkpoint-{older}", ignore_errors=True)
-
-
-def _load(policy: Policy, weights: dict[str, Any]) -> None:
-    """Puts trained tensors of a module (`net.model. ...`) into a policy of the same making."""
-    own = dict(policy.model.named_parameters())
-    with torch.no_grad():
-        for name, value in weights.items():
-            if name.startswith("net.model."):
-                own[name.removeprefix("net.model.")].copy_(torch.as_tensor(value))
+        return self.folder.path / f"best-{step}.safetensors"

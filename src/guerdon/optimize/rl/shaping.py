@@ -1,48 +1,40 @@
-"""From what a scorer says to what the policy is told: pure functions of the rewards of one sampling step."""
+"""From the rewards that an environment gives to those that the policy learns from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from guerdon.metrics import Floats
+from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.trajectories import Trajectory
 
 
-@dataclass(frozen=True, slots=True)
-class Shaping:
-    """What is done to the rewards of a step, in this order."""
+def shape_rewards(trajectories: Sequence[Trajectory], config: RLConfig) -> list[Trajectory]:
+    """Shapes the rewards of one sampling step, in this order: penalties, masking, whitening, clipping.
 
-    unfinished: Literal["score", "drop"] = "score"
-    """Answers cut off at the longest length: scored as they are, or without a reward (DAPO's overlong filtering)."""
-    missing_eos: float = 0.0
-    """Taken from the reward of an answer that was cut off (TRL's `missing_eos_penalty`)."""
-    per_token: float = 0.0
-    """Taken from the reward for each token of the answer, against length for its own sake."""
-    whiten: bool = False
-    """(R - mean) / std over the step, before clipping."""
-    clip: float = 0.0
-    """Rewards end here on either side; 0 clips none."""
-
-
-def shape(rewards: Floats, tokens: Floats, finished: Floats, shaping: Shaping) -> Floats:
-    """The rewards that the policy is told.
+    Each is a change of a trajectory's total reward, that is of the reward of its last turn; whitening divides the
+    rewards of all turns. NaN stays NaN.
 
     Args:
-        rewards: shape (n,); NaN, which stays NaN, where there is none.
-        tokens: length of each answer, shape (n,).
-        finished: whether each ended by itself, shape (n,).
-        shaping: what to do.
-
-    Returns:
-        Shape (n,), float64.
+        trajectories: all trajectories of the step.
+        config: `token_penalty`, `missing_eos_penalty`, `mask_truncated_completions`, `whiten_rewards`, `reward_clip`.
     """
-    told = np.asarray(rewards, dtype=np.float64) - shaping.per_token * np.asarray(tokens)
-    cut = ~np.asarray(finished, dtype=bool)
-    told = told - shaping.missing_eos * cut
-    if shaping.unfinished == "drop":
-        told = np.where(cut, np.nan, told)
-    if shaping.whiten and np.isfinite(told).any():
-        told = (told - np.nanmean(told)) / (np.nanstd(told) + 1e-8)
-    return np.clip(told, -shaping.clip, shaping.clip) if shaping.clip else told
+    truncated = np.array([not one.response.finished for one in trajectories])
+    totals = np.array([one.reward for one in trajectories], dtype=np.float64)
+    totals = totals - config.token_penalty * np.array([one.num_tokens for one in trajectories])
+    totals = totals - config.missing_eos_penalty * truncated
+    if config.mask_truncated_completions:
+        totals = np.where(truncated, np.nan, totals)
+    scale = 1.0
+    if config.whiten_rewards and np.isfinite(totals).any():
+        scale = 1 / (float(np.nanstd(totals)) + 1e-8)
+        totals = (totals - np.nanmean(totals)) * scale
+    if config.reward_clip:
+        totals = np.clip(totals, -config.reward_clip, config.reward_clip)
+    shaped = []
+    for one, total in zip(trajectories, totals.tolist(), strict=True):
+        earlier = [reward * scale for reward in one.rewards[:-1]]
+        shaped.append(replace(one, rewards=(*earlier, total - sum(earlier))))
+    return shaped

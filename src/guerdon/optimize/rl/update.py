@@ -1,9 +1,8 @@
-"""One update of a policy from the answers of one sampling step: minibatches of whole groups, micro-batches inside."""
+"""One update of a policy by the trajectories of a sampling step: minibatches of whole groups, in micro-batches."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,21 +13,23 @@ from torch import Tensor, nn
 
 from guerdon import losses
 from guerdon.errors import ModelError
-from guerdon.optimize.rl.algorithms import Algorithm
-from guerdon.optimize.rl.objective import Credit, Minibatch, Sampled, assign_credit, policy_loss, value_loss
-from guerdon.policy.decode import Sample
+from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.objective import (
+    Advantages,
+    MinibatchSize,
+    SampledBatch,
+    compute_advantages,
+    policy_loss,
+    value_loss,
+)
+from guerdon.optimize.rl.trajectories import Group
+from guerdon.packing import default_budget
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, pad_by_response, response_batches, token_logps
 from guerdon.policy.net import PolicyNet
 
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Answers to one prompt with their rewards."""
-
-    prompt: tuple[int, ...]
-    answers: tuple[Sample, ...]
-    rewards: tuple[float, ...]
-    """NaN where there is none: such an answer takes no part."""
+RefLogps = Callable[[ResponseBatch, float], Tensor]
+"""A batch and the temperature -> log-probability of each token under the reference policy, shape (tokens,)."""
 
 
 class ActorCritic(nn.Module):
@@ -40,7 +41,7 @@ class ActorCritic(nn.Module):
         self.value_head: nn.Linear | None = None
         if critic:
             config = net.language_model.config.get_text_config()
-            self.value_head = nn.Linear(config.hidden_size, 1)
+            self.value_head = nn.Linear(config.hidden_size, 1, device=next(net.parameters()).device)
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
 
@@ -52,45 +53,24 @@ class ActorCritic(nn.Module):
         return logps, values
 
 
-def reference_of(net: PolicyNet) -> Callable[[ResponseBatch, float], Tensor]:
+def reference_of(net: PolicyNet) -> RefLogps:
     """The policy as it is now, to measure the KL from: its base without the adapters, else a frozen copy."""
     disable = getattr(net.model, "disable_adapter", None)
     frozen = net if disable else copy.deepcopy(net).requires_grad_(False).eval()
 
-    def logps(batch: ResponseBatch, temperature: float) -> Tensor:
+    def ref_logps(batch: ResponseBatch, temperature: float) -> Tensor:
         with torch.no_grad(), disable() if disable else nullcontext():
             found: Tensor = frozen(batch, temperature)
         return found
 
-    return logps
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateSettings:
-    """How answers become steps of the optimiser."""
-
-    algorithm: Algorithm
-    longest: int
-    """The most tokens an answer may have."""
-    temperature: float = 1.0
-    """That the answers were sampled with."""
-    passes: int = 1
-    """How often the answers of a sampling step are learnt from."""
-    groups_per_minibatch: int = 0
-    """Prompts of an optimiser step; 0 is all of a sampling step."""
-    clip_gradient: float = 1.0
-    """Largest norm of the gradient."""
-    gamma: float = 1.0
-    lam: float = 0.95
-    budget: int = 1024
-    """Padded tokens of a micro-batch."""
+    return ref_logps
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Learners that share an update: the same weights, the same answers, each computing some of the groups.
+    """Learners that share an update: the same weights, the same trajectories, each computing some of the groups.
 
-    What is summed over them is little: log-probabilities of the step, gradients, figures. So the update is that of one
+    What is summed over them is little: log-probabilities of the step, gradients, metrics. So the update is that of one
     learner, whatever their number.
     """
 
@@ -114,195 +94,211 @@ class Ranks:
         return found
 
 
-UNSTABLE_STEPS = 3
+MAX_SKIPPED_STEPS = 3
 """So many gradients in a row that are not finite end the run."""
 
 
 class Updater:
-    """Takes the answers of sampling steps, and changes the policy."""
+    """Changes the policy by the trajectories of sampling steps."""
 
     def __init__(
         self,
         actor: ActorCritic,
         optimizer: torch.optim.Optimizer,
-        settings: UpdateSettings,
+        config: RLConfig,
         *,
-        reference: Callable[[ResponseBatch, float], Tensor] | None,
+        reference: RefLogps | None,
         pad_id: int,
         ranks: Ranks = Ranks(),  # frozen
+        exact_logps: bool = True,
     ) -> None:
-        self.actor = actor
-        self.optimizer = optimizer
-        self.settings = settings
-        self.reference = reference
-        self.pad_id = pad_id
-        self.ranks = ranks
-        self.unstable = 0
-
-    def update(self, groups: Sequence[Group], *, beta: float, generator: torch.Generator) -> dict[str, float]:
-        """Learns from the answers of one sampling step.
+        """Prepares for updates.
 
         Args:
-            groups: all of the same number of answers; the same list on every learner.
+            actor: policy and critic.
+            optimizer: holds what is trained.
+            config: algorithm, minibatches, and what else an update depends on.
+            reference: log-probabilities under the reference policy; needed where the KL counts.
+            pad_id: any valid token id.
+            ranks: which of the learners this is.
+            exact_logps: whether trajectories were sampled in the precision of `actor`. If not, their log-probabilities
+                are computed anew, so that rounding is not taken for a change of the policy.
+        """
+        self.actor, self.optimizer, self.config = actor, optimizer, config
+        self.algorithm = algorithm_named(config.algorithm)
+        self.reference, self.pad_id, self.ranks, self.exact_logps = reference, pad_id, ranks, exact_logps
+        self.skipped = 0
+        """Optimiser steps in a row that were skipped."""
+
+    def update(self, groups: Sequence[Group], *, beta: float, generator: torch.Generator) -> dict[str, float]:
+        """Learns from the trajectories of one sampling step.
+
+        Args:
+            groups: all with the same number of trajectories; the same list on every learner.
             beta: weight of the KL.
-            generator: of the order of minibatches; the same on every learner.
+            generator: draws the order of minibatches; the same on every learner.
 
         Returns:
-            Figures of the update; see `_figures`.
+            Metrics: policy_loss, value_loss, clip_ratio, approx_kl, grad_norm, optimizer_steps, skipped_steps,
+            responses_masked (share without part in the update), kl (nats per response, from the reference).
 
         Raises:
             ModelError: gradients are not finite, three times in a row.
         """
-        sampled = self._sampled(groups)
-        settings = self.settings
-        credit = assign_credit(
-            sampled,
-            settings.algorithm,
-            group=len(groups[0].answers),
+        config = self.config
+        batch = self._sampled_batch(groups)
+        advantages = compute_advantages(
+            batch,
+            self.algorithm,
+            group=len(groups[0].trajectories),
             beta=beta,
-            gamma=settings.gamma,
-            lam=settings.lam,
+            gamma=config.gamma,
+            lam=config.lam,
         )
-        figures = _Figures()
-        size = settings.groups_per_minibatch or len(groups)
+        metrics = _Metrics()
+        size = config.prompts_per_minibatch or len(groups)
         self.actor.train()
-        for _ in range(settings.passes):
+        for _ in range(config.num_iterations):
             order = torch.randperm(len(groups), generator=generator).tolist()
             for start in range(0, len(order), size):
-                self._step(groups, order[start : start + size], sampled, credit, beta, figures)
-        figures.join(self.ranks)
-        return figures.means() | _sampling_figures(groups, sampled, credit)
+                self._step(groups, order[start : start + size], batch, advantages, beta, metrics)
+        self.optimizer.zero_grad(set_to_none=True)  # the next step samples, and has better use for the memory
+        metrics.join(self.ranks)
+        found = metrics.means() | {"responses_masked": float((~advantages.included).float().mean())}
+        if batch.ref_logps is not None:
+            found["kl"] = float((losses.kl_k1(batch.logps, batch.ref_logps) * batch.mask).sum(dim=1).mean())
+        return found
 
-    def _sampled(self, groups: Sequence[Group]) -> Sampled:
-        answers = [answer for group in groups for answer in group.answers]
+    def _sampled_batch(self, groups: Sequence[Group]) -> SampledBatch:
+        """The trajectories as tensors on the device, with what the policies and the critic say of them."""
+        trajectories = [one for group in groups for one in group.trajectories]
+        shape = len(trajectories), max(len(one.response.ids) for one in trajectories)
+        logps, mask, rewards = torch.zeros(shape), torch.zeros(shape), torch.zeros(shape)
+        for row, one in enumerate(trajectories):
+            length = len(one.response.ids)
+            logps[row, :length] = torch.tensor(one.response.logps)
+            mask[row, :length] = 1
+            mask[row, list(one.response.environment_positions)] = 0
+            rewards[row, list(one.turn_ends)] = torch.tensor(one.rewards, dtype=rewards.dtype)
         device = next(self.actor.parameters()).device
-        longest = max(len(answer.ids) for answer in answers)
-        logps = torch.zeros(len(answers), longest)
-        mask = torch.zeros(len(answers), longest)
-        for row, answer in enumerate(answers):
-            logps[row, : len(answer.ids)] = torch.tensor(answer.logps)
-            mask[row, : len(answer.ids)] = 1
-            mask[row, list(answer.environment_positions)] = 0
-        rewards = torch.tensor([reward for group in groups for reward in group.rewards])
-        algorithm = self.settings.algorithm
-        reference, values = None, None
-        if algorithm.kl != "none" and self.reference is not None:
-            reference = torch.zeros(len(answers), longest, device=device)
-        if algorithm.critic:
-            values = torch.zeros(len(answers), longest, device=device)
-        if reference is not None or values is not None:
-            mine = self.ranks.share(range(len(groups)))
-            rows = _rows(mine, len(groups[0].answers))
-            self.actor.eval()
-            with torch.no_grad():
-                for places, batch in self._batches([groups[index] for index in mine]):
-                    items = [rows[place] for place in places]
-                    shape = len(items), longest
-                    if reference is not None:
-                        assert self.reference is not None
-                        reference[items] = pad_by_response(
-                            self.reference(batch, self.settings.temperature), batch, *shape
-                        )
-                    if values is not None:
-                        _, found = self.actor(batch, self.settings.temperature)
-                        values[items] = pad_by_response(found, batch, *shape)
-            for tensor in (reference, values):
-                if tensor is not None:
-                    self.ranks.sum(tensor)
-        return Sampled(rewards.to(device), logps.to(device), mask.to(device), reference, values)
+        logps, mask, rewards = logps.to(device), mask.to(device), rewards.to(device)
+        wanted = {
+            "logps": not self.exact_logps,
+            "ref_logps": self.reference is not None,
+            "values": self.algorithm.critic,
+        }
+        found = {name: torch.zeros(shape, device=device) for name, needed in wanted.items() if needed}
+        if found:
+            self._fill(found, groups)
+        return SampledBatch(
+            rewards, found.get("logps", logps) * mask, mask, found.get("ref_logps"), found.get("values")
+        )
+
+    def _fill(self, found: dict[str, Tensor], groups: Sequence[Group]) -> None:
+        """Computes each tensor's rows on the learner whose share they are, and sums over learners."""
+        mine = self.ranks.share(range(len(groups)))
+        rows, temperature = _rows(mine, len(groups[0].trajectories)), self.config.temperature
+        self.actor.eval()
+        with torch.no_grad():
+            for places, batch in self._batches([groups[index] for index in mine]):
+                items = [rows[place] for place in places]
+                tokens: dict[str, Tensor | None] = {}
+                if self.reference is not None:
+                    tokens["ref_logps"] = self.reference(batch, temperature)
+                if "logps" in found or "values" in found:
+                    tokens["logps"], tokens["values"] = self.actor(batch, temperature)
+                for name, tensor in found.items():
+                    values = tokens[name]
+                    assert values is not None
+                    tensor[items] = pad_by_response(values, batch, len(items), tensor.shape[1])
+        for tensor in found.values():
+            self.ranks.sum(tensor)
 
     def _batches(self, groups: Sequence[Group]) -> Iterator[tuple[list[int], ResponseBatch]]:
-        asked = [TokenizedGroup(group.prompt, tuple(answer.ids for answer in group.answers)) for group in groups]
+        tokenized = [
+            TokenizedGroup(group.prompt, tuple(one.response.ids for one in group.trajectories)) for group in groups
+        ]
         device = next(self.actor.parameters()).device
-        cut = response_batches(
-            asked, budget=self.settings.budget, pad_id=self.pad_id, shared=self.actor.net.reads_groups
-        )
-        for items, batch in cut:
+        budget = self.config.tokens_per_batch or default_budget()
+        batches = response_batches(tokenized, budget=budget, pad_id=self.pad_id, shared=self.actor.net.reads_groups)
+        for items, batch in batches:
             yield items, {name: tensor.to(device) for name, tensor in batch.items()}
 
     def _step(
         self,
         groups: Sequence[Group],
         chosen: Sequence[int],
-        sampled: Sampled,
-        credit: Credit,
+        sampled: SampledBatch,
+        advantages: Advantages,
         beta: float,
-        figures: _Figures,
+        metrics: _Metrics,
     ) -> None:
         """One step of the optimiser on some of the groups."""
-        count = len(groups[0].answers)
+        count = len(groups[0].trajectories)
         rows = _rows(chosen, count)
-        mask = sampled.mask[rows] * credit.counts[rows].unsqueeze(1)
-        minibatch = Minibatch(int(credit.counts[rows].sum()), int(mask.sum()), self.settings.longest)
-        if not minibatch.answers:
+        included = advantages.included[rows]
+        tokens = int((sampled.mask[rows] * included.unsqueeze(1)).sum())
+        size = MinibatchSize(int(included.sum()), tokens, self.config.max_new_tokens * self.config.max_turns)
+        if not size.responses:
             return
         self.optimizer.zero_grad(set_to_none=True)
         mine = self.ranks.share(chosen)
         rows = _rows(mine, count)
         for items, batch in self._batches([groups[index] for index in mine]):
-            own = [rows[item] for item in items]
-            taking_part = sampled.mask[own] * credit.counts[own].unsqueeze(1)
-            loss = self._loss(batch, own, taking_part, sampled, credit, minibatch, beta, figures)
+            loss = self._loss(batch, [rows[item] for item in items], sampled, advantages, size, beta, metrics)
             loss.backward()
-        self._apply(figures)
+        self._apply(metrics)
 
     def _loss(
         self,
         batch: ResponseBatch,
-        own: Sequence[int],
-        mask: Tensor,
-        sampled: Sampled,
-        credit: Credit,
-        minibatch: Minibatch,
+        rows: Sequence[int],
+        sampled: SampledBatch,
+        advantages: Advantages,
+        size: MinibatchSize,
         beta: float,
-        figures: _Figures,
+        metrics: _Metrics,
     ) -> Tensor:
-        """The loss of a micro-batch, whose answers are the rows `own` of the step."""
-        algorithm, shape = self.settings.algorithm, mask.shape
-        token_logs, token_values = self.actor(batch, self.settings.temperature)
-        logps = pad_by_response(token_logs, batch, *shape)
-        reference = None if sampled.reference is None else sampled.reference[own]
+        """The loss of a micro-batch, whose responses are these rows of the step."""
+        algorithm, old_logps = self.algorithm, sampled.logps[rows]
+        mask = sampled.mask[rows] * advantages.included[rows].unsqueeze(1)
+        logps, values = self.actor(batch, self.config.temperature)
+        logps = pad_by_response(logps, batch, *mask.shape)
+        ref_logps = None if sampled.ref_logps is None else sampled.ref_logps[rows]
         loss = policy_loss(
-            logps,
-            sampled.logps[own],
-            credit.advantages[own],
-            mask,
-            minibatch,
-            algorithm,
-            beta=beta,
-            reference=reference,
+            logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=beta, ref_logps=ref_logps
         )
-        figures.add("policy_loss", loss.detach(), 1)
-        if credit.targets is not None:
+        metrics.add("policy_loss", loss.detach(), 1)
+        if advantages.value_targets is not None:
             assert sampled.values is not None
-            values = pad_by_response(token_values, batch, *shape)
-            worth = value_loss(values, sampled.values[own], credit.targets[own], mask, minibatch)
-            figures.add("value_loss", worth.detach(), 1)
-            loss = loss + worth
+            assert values is not None
+            values = pad_by_response(values, batch, *mask.shape)
+            critic_loss = value_loss(values, sampled.values[rows], advantages.value_targets[rows], mask, size)
+            metrics.add("value_loss", critic_loss.detach(), 1)
+            loss = loss + critic_loss
         with torch.no_grad():
-            ratio = losses.log_ratio(logps, sampled.logps[own], mask, algorithm.ratio).exp()
-            outside = (ratio < 1 - algorithm.clip_low) | (ratio > 1 + algorithm.clip_high)
-            figures.add("clipped", (outside.expand(shape) * mask).sum(), mask.sum())
-            figures.add("moved", ((sampled.logps[own] - logps) * mask).sum(), mask.sum())
+            ratio = losses.log_ratio(logps, old_logps, mask, algorithm.ratio).exp()
+            clipped = (ratio < 1 - algorithm.clip_low) | (ratio > 1 + algorithm.clip_high)
+            metrics.add("clip_ratio", (clipped.expand(mask.shape) * mask).sum(), mask.sum())
+            metrics.add("approx_kl", ((old_logps - logps) * mask).sum(), mask.sum())
         return loss
 
-    def _apply(self, figures: _Figures) -> None:
+    def _apply(self, metrics: _Metrics) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._sum_gradients(parameters)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         if not norm.isfinite():
-            self.unstable += 1
-            figures.add("skipped_steps", 1.0, 1)
-            if self.unstable == UNSTABLE_STEPS:
+            self.skipped += 1
+            metrics.add("skipped_steps", 1.0, 1)
+            if self.skipped == MAX_SKIPPED_STEPS:
                 raise ModelError(
-                    f"the gradient was not finite {UNSTABLE_STEPS} times in a row: training has diverged. Fix: lower "
-                    "--learning-rate, or look at the rewards; the last checkpoint is kept"
+                    f"the gradient was not finite {MAX_SKIPPED_STEPS} times in a row: training has diverged. Fix: "
+                    "lower --learning-rate, or look at the rewards; the last checkpoint is kept"
                 )
-            self.optimizer.zero_grad(set_to_none=True)
             return
-        self.unstable = 0
-        figures.add("gradient_norm", norm, 1)
-        figures.steps += 1
+        self.skipped = 0
+        metrics.add("grad_norm", norm, 1)
+        metrics.steps += 1
         self.optimizer.step()
 
     def _sum_gradients(self, parameters: Sequence[Tensor]) -> None:
@@ -315,11 +311,11 @@ class Updater:
 
 
 def _rows(groups: Sequence[int], count: int) -> list[int]:
-    """The answers of some groups, as rows of the step."""
+    """The trajectories of some groups, as rows of the step."""
     return [group * count + place for group in groups for place in range(count)]
 
 
-class _Figures:
+class _Metrics:
     """Sums and counts of what is logged."""
 
     def __init__(self) -> None:
@@ -348,36 +344,17 @@ class _Figures:
         return found | {"optimizer_steps": float(self.steps)}
 
 
-def _sampling_figures(groups: Sequence[Group], sampled: Sampled, credit: Credit) -> dict[str, float]:
-    """What was sampled: reward, length, KL from the reference in nats an answer, and what took no part."""
-    rewards = sampled.rewards
-    known = ~rewards.isnan()
-    answers = [answer for group in groups for answer in group.answers]
-    found = {
-        "reward": float(rewards[known].mean()) if known.any() else math.nan,
-        "reward_std": float(rewards[known].std()) if known.sum() > 1 else 0.0,
-        "reward_missing": float((~known).float().mean()),
-        "answers_left_out": float((~credit.counts).float().mean()),
-        "answer_tokens": float(sampled.mask.sum(dim=1).mean()),
-        "answers_cut": sum(not answer.finished for answer in answers) / len(answers),
-    }
-    if sampled.reference is not None:
-        kl = losses.kl_k1(sampled.logps, sampled.reference) * sampled.mask
-        found["kl"] = float(kl.sum(dim=1).mean())
-    return found
-
-
 class AdaptiveBeta:
     """The weight of the KL, steered so that the KL stays near a target (Ziegler et al. 2019, section 2.2).
 
-    error = clip(KL / target - 1, -0.2, 0.2),    beta <- beta (1 + error * answers / horizon)
+    error = clip(KL / target - 1, -0.2, 0.2),    beta <- beta (1 + error * responses / horizon)
     """
 
     def __init__(self, beta: float, target: float | None, horizon: int = 10_000) -> None:
         self.beta, self.target, self.horizon = beta, target, horizon
 
-    def see(self, kl: float, answers: int) -> None:
-        """Takes note of the KL of a step, in nats an answer."""
+    def adapt(self, kl: float, responses: int) -> None:
+        """Takes the KL of a step, in nats per response."""
         if self.target:
             error = min(max(kl / self.target - 1, -0.2), 0.2)
-            self.beta *= 1 + error * answers / self.horizon
+            self.beta *= 1 + error * responses / self.horizon

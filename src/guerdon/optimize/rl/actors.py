@@ -1,0 +1,249 @@
+"""Runners and learners as Ray actors. RLlib serves as the pool of them, and nothing more.
+
+`EnvRunnerGroup` starts runners, notices those that are lost and has Ray replace them; `LearnerGroup` starts learners
+and joins them in a process group of torch. What they do is ours (`workers.py`), as in a run without actors.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from guerdon.errors import ConfigError, DataError, GuerdonError, ModelError, OutputError
+from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.trajectories import Group, Rollouts
+from guerdon.optimize.rl.update import Ranks
+from guerdon.optimize.rl.workers import LocalLearner, RLSetup, Weights, load_policy, load_weights, runner_placement
+from guerdon.policy.model import Policy
+from guerdon.types import Candidates
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 120.0
+"""How long to wait for a runner where all are lost."""
+
+
+@contextmanager
+def ray_running(config: RLConfig) -> Iterator[None]:
+    """Uses the Ray that is running, or starts one that ends with the run."""
+    for name in ("ray", "ray.rllib", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of what is as it should be
+    if ray.is_initialized():
+        yield
+        return
+    # A dashboard would cost seconds and memory.
+    cpus = max(os.cpu_count() or 1, 1 + config.num_env_runners + config.num_learners)
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    ray.init(num_cpus=cpus, _node_ip_address="127.0.0.1", **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _rllib_config(setup: RLSetup) -> AlgorithmConfig:
+    """How RLlib starts actors: where, how many, and what they are made from."""
+    config, found = setup.config, AlgorithmConfig()
+    gpus = ray.cluster_resources().get("GPU", 0.0) if torch.cuda.is_available() else 0.0
+    share = min(1.0, gpus / max(1, config.num_env_runners + config.num_learners))
+    found.framework("torch")
+    found.environment(env_config={"setup": setup})
+    found.env_runners(env_runner_cls=RunnerActor, num_env_runners=config.num_env_runners, num_gpus_per_env_runner=share)
+    found.learners(num_learners=config.num_learners, num_gpus_per_learner=share)
+    found.training(learner_class=LearnerActor)
+    found.fault_tolerance(restart_failed_env_runners=True, delay_between_env_runner_restarts_s=0)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on its way home from an actor: as a value it neither ends the actor nor loses its message."""
+
+    kind: str
+    message: str
+
+    def error(self) -> GuerdonError:
+        """The error, to be raised here."""
+        kinds = {kind.__name__: kind for kind in (ConfigError, DataError, ModelError, OutputError)}
+        return kinds.get(self.kind, GuerdonError)(self.message)
+
+
+def _caught(work: Callable[[], Any]) -> Any:
+    """What `work` gives, or its failure."""
+    try:
+        return work()
+    except GuerdonError as error:
+        kinds = (ConfigError, ModelError, OutputError, DataError)
+        kind = next((kind for kind in kinds if isinstance(error, kind)), GuerdonError)
+        return Failure(kind.__name__, str(error))
+    except Exception as error:
+        logger.exception("an actor failed")
+        return Failure("ModelError", f"a Ray actor failed: {type(error).__name__}: {error}")
+
+
+class RunnerActor(EnvRunner):  # type: ignore[misc]
+    """Samples trajectories with a policy of its own, which is loaded when it is first needed."""
+
+    policy: Policy | None = None
+
+    def assert_healthy(self) -> None:
+        """There is nothing that could be half made."""
+
+    def get_spaces(self) -> dict[str, Any]:
+        """Nobody asks: text has no spaces."""
+        return {}
+
+    def sample(self, *, tasks: Sequence[Candidates], weights: Weights, seed: int) -> tuple[int, Rollouts | Failure]:
+        """Samples trajectories; gives the number of the runner, and what came of it."""
+        return self.worker_index, _caught(lambda: self._sample(tasks, weights, seed))
+
+    def _sample(self, tasks: Sequence[Candidates], weights: Weights, seed: int) -> Rollouts:
+        setup: RLSetup = self.config.env_config["setup"]
+        if self.policy is None:
+            placement = runner_placement(setup.config, cuda=torch.cuda.is_available())
+            self.policy = load_policy(setup.config, *placement)
+        load_weights(self.policy, weights)
+        return setup.sample(self.policy, tasks, seed)
+
+
+class LearnerActor(TorchLearner):  # type: ignore[misc]
+    """One of the learners that share an update."""
+
+    learner: LocalLearner
+
+    def build(self) -> None:
+        """Loads the policy; RLlib's modules, connectors and optimisers have no part in it."""
+        setup: RLSetup = self.config.env_config["setup"]
+        self.failure = _caught(lambda: self._build(setup.config))
+
+    def _build(self, config: RLConfig) -> None:
+        self.learner = LocalLearner(config, Ranks(torch.distributed.get_rank(), config.num_learners))
+
+    def compute_loss_for_module(self, **_: Any) -> Any:
+        """Not asked for: the loss is taken in micro-batches, inside the update."""
+        raise NotImplementedError
+
+
+class RemoteLearners:
+    """The learners of a `LearnerGroup`."""
+
+    def __init__(self, group: LearnerGroup) -> None:
+        self._group = group
+
+    def _each(self, work: Callable[[LocalLearner], Any], *, first: bool = False) -> Any:
+        """Lets every learner, or the first alone, do something at the same time; gives what the first one gives."""
+
+        def call(actor: LearnerActor) -> Any:
+            if first and torch.distributed.get_rank():
+                return None
+            return actor.failure or _caught(lambda: work(actor.learner))
+
+        found = [result.get() for result in self._group.foreach_learner(call)]
+        for one in found:
+            if isinstance(one, Failure):
+                raise one.error()
+            if isinstance(one, Exception):
+                raise ModelError(f"a learner was lost ({one}). Fix: resume from the last checkpoint") from one
+        return next((one for one in found if one is not None), None)
+
+    def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
+        """Learns from the trajectories of one sampling step; gives metrics."""
+        sent = ray.put(list(groups))
+        metrics: dict[str, float] = self._each(
+            lambda one: one.update(ray.get(sent), beta=beta, learning_rate=learning_rate, seed=seed)
+        )
+        return metrics
+
+    def weights(self) -> Weights:
+        """What is trained of the policy."""
+        weights: Weights = self._each(lambda one: one.weights(), first=True)
+        return weights
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        state: dict[str, Any] = self._each(lambda one: one.state(), first=True)
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self._each(lambda one: one.load_state(state))
+
+    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
+        """Index and fault of the first prompt that leaves no room for a response."""
+        fault: tuple[int, str] | None = self._each(lambda one: one.first_too_long(prompts, max_new_tokens), first=True)
+        return fault
+
+
+class RemoteRunners:
+    """The runners of an `EnvRunnerGroup`; one that is lost is replaced, and its tasks are given back."""
+
+    def __init__(self, group: EnvRunnerGroup, weights: Callable[[], Weights]) -> None:
+        self._group, self._weights = group, weights
+
+    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
+        """Deals the tasks out over the runners that are there."""
+        ids = self._healthy()
+        share = {number: range(place, len(tasks), len(ids)) for place, number in enumerate(ids)}
+        busy = [number for number in ids if share[number]]
+        weights = ray.put(self._weights())
+        calls = [
+            {"tasks": [tasks[place] for place in share[number]], "weights": weights, "seed": seeds[number - 1]}
+            for number in busy
+        ]
+        came: dict[int, Rollouts | Failure] = dict(
+            self._group.foreach_env_runner("sample", kwargs=calls, local_env_runner=False, remote_worker_ids=busy)
+        )
+        found = Rollouts()
+        for number in busy:
+            rollouts = came.get(number)
+            if isinstance(rollouts, Failure):
+                raise rollouts.error()
+            if rollouts is not None:
+                found.add(rollouts)
+        if lost := [number for number in busy if number not in came]:
+            logger.warning("%d of %d runners were lost; their prompts are asked again", len(lost), len(busy))
+        return found, [place for number in lost for place in share[number]]
+
+    def _healthy(self) -> list[int]:
+        end = time.monotonic() + RESTART_SECONDS
+        while True:
+            self._group.probe_unhealthy_env_runners()
+            if ids := list(self._group.healthy_env_runner_ids()):
+                return ids
+            if time.monotonic() > end:
+                raise ModelError("all runners are lost. Fix: look at Ray's logs; the last checkpoint is kept")
+            time.sleep(1.0)
+
+
+@contextmanager
+def remote_learners(setup: RLSetup) -> Iterator[RemoteLearners]:
+    """Starts the learners, and ends them with the block."""
+    group = LearnerGroup(config=_rllib_config(setup), module_spec=RLModuleSpec())
+    try:
+        yield RemoteLearners(group)
+    finally:
+        group.shutdown()
+
+
+@contextmanager
+def remote_runners(setup: RLSetup, weights: Callable[[], Weights]) -> Iterator[RemoteRunners]:
+    """Starts the runners, and ends them with the block."""
+    group = EnvRunnerGroup(config=_rllib_config(setup), local_env_runner=False)
+    try:
+        yield RemoteRunners(group, weights)
+    finally:
+        group.stop()

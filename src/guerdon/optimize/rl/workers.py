@@ -1,0 +1,254 @@
+"""Who samples and who learns in a run: this process, which then holds one policy, or Ray actors (`actors.py`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from guerdon.errors import TextError
+from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.environment import TextEnvironment
+from guerdon.optimize.rl.trajectories import Group, Rollouts, sample_trajectories
+from guerdon.optimize.rl.update import ActorCritic, Ranks, RefLogps, Updater, reference_of
+from guerdon.policy.decode import Sampling
+from guerdon.policy.model import Policy
+from guerdon.policy.net import PolicyNet
+from guerdon.types import Candidates
+
+Weights = Mapping[str, Tensor]
+"""What is trained of a policy, by the names of its parameters, on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class RLSetup:
+    """What every process of a run is made from."""
+
+    config: RLConfig
+    environment: TextEnvironment
+
+    def __deepcopy__(self, _: Any) -> RLSetup:
+        """RLlib copies its configuration again and again; the environment in it stays one."""
+        return self
+
+    def sample(self, policy: Policy, tasks: Sequence[Candidates], seed: int, num_generations: int = 0) -> Rollouts:
+        """Lets a policy act in the environment."""
+        config = self.config
+        return sample_trajectories(
+            policy,
+            self.environment,
+            tasks,
+            num_generations=num_generations or config.num_generations,
+            sampling=Sampling(config.max_new_tokens, config.temperature),
+            max_turns=config.max_turns,
+            seed=seed,
+        )
+
+
+class Learners(Protocol):
+    """The learner of this process, or several in actors."""
+
+    def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
+        """Learns from the trajectories of one sampling step; gives metrics."""
+        ...
+
+    def weights(self) -> Weights:
+        """What is trained of the policy."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        ...
+
+    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
+        """Index and fault of the first prompt that leaves no room for a response."""
+        ...
+
+
+class Runners(Protocol):
+    """The runner of this process, or several in actors."""
+
+    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
+        """Samples trajectories by the learners' newest weights.
+
+        Args:
+            tasks: what the conversations begin with.
+            seeds: at least one seed for each runner.
+
+        Returns:
+            What was sampled, and the places of the tasks whose runner was lost.
+        """
+        ...
+
+
+Precision = Literal["bfloat16", "float32"]
+
+
+def runner_placement(config: RLConfig, *, cuda: bool) -> tuple[str, Precision]:
+    """Device and precision of the policy that samples: on a GPU bfloat16, unless it is the learner's own policy."""
+    own = bool(config.num_env_runners or config.num_learners)
+    return "cuda" if cuda else "cpu", "bfloat16" if cuda and own else "float32"
+
+
+def load_policy(config: RLConfig, device: str, dtype: Precision) -> Policy:
+    """The policy at the start, with new adapters that are the same in every process."""
+    policy = Policy.load(config.policy, device=device, dtype=dtype, trust_remote_code=config.trust_remote_code)
+    if config.lora_r:
+        torch.manual_seed(config.seed)
+        policy.add_lora(config.lora_r, config.lora_alpha)
+    return policy
+
+
+def policy_weights(policy: Policy) -> Weights:
+    """What is trained of a policy."""
+    named = policy.model.named_parameters()
+    return {name: value.detach().cpu().clone() for name, value in named if value.requires_grad}
+
+
+def load_weights(policy: Policy, weights: Weights) -> None:
+    """Puts weights into a policy of the same making, each in the precision that it has there."""
+    own = dict(policy.model.named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(value)
+
+
+class LocalLearner:
+    """A learner in this process."""
+
+    def __init__(self, config: RLConfig, ranks: Ranks | None = None, *, keep_reference: bool = False) -> None:
+        """Loads the policy in float32.
+
+        Args:
+            config: the run.
+            ranks: which of several learners that share the update this is.
+            keep_reference: keep the reference policy even where the algorithm has no KL.
+        """
+        algorithm = algorithm_named(config.algorithm)
+        cuda = torch.cuda.is_available()
+        self.config = config
+        self.policy = load_policy(config, "cuda" if cuda else "cpu", "float32")
+        actor = ActorCritic(PolicyNet(self.policy.model), critic=algorithm.critic)
+        self.reference: RefLogps | None = None
+        if algorithm.kl != "none" or keep_reference:
+            self.reference = reference_of(actor.net)
+        trained = [parameter for parameter in actor.parameters() if parameter.requires_grad]
+        self.updater = Updater(
+            actor,
+            torch.optim.AdamW(trained, lr=config.peak_learning_rate, weight_decay=config.weight_decay),
+            config,
+            reference=self.reference if algorithm.kl != "none" else None,
+            pad_id=self.policy.tokenizer.pad_token_id,
+            ranks=ranks or Ranks(),
+            exact_logps=runner_placement(config, cuda=cuda)[1] == "float32",
+        )
+
+    def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
+        """Learns from the trajectories of one sampling step; gives metrics."""
+        start = time.perf_counter()
+        for group in self.updater.optimizer.param_groups:
+            group["lr"] = learning_rate
+        metrics = self.updater.update(groups, beta=beta, generator=torch.Generator().manual_seed(seed))
+        return metrics | {"seconds_learning": time.perf_counter() - start}
+
+    def weights(self) -> Weights:
+        """What is trained of the policy."""
+        return policy_weights(self.policy)
+
+    def state(self) -> dict[str, Any]:
+        """Trained parameters, critic included, and the optimiser's state."""
+        named = self.updater.actor.named_parameters()
+        return {
+            "parameters": {name: value.detach().cpu() for name, value in named if value.requires_grad},
+            "optimizer": self.updater.optimizer.state_dict(),
+            "skipped": self.updater.skipped,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self.updater.actor.load_state_dict(state["parameters"], strict=False)
+        self.updater.optimizer.load_state_dict(state["optimizer"])
+        self.updater.skipped = state["skipped"]
+
+    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
+        """Index and fault of the first prompt that leaves no room for a response."""
+        try:
+            self.policy.encode_prompts([row.prompt for row in prompts], max_new_tokens=max_new_tokens)
+        except TextError as error:
+            return error.index, error.fault
+        return None
+
+
+class LocalRunner:
+    """A runner in this process, which samples from the learner's own policy where that is in this process, too."""
+
+    def __init__(self, setup: RLSetup, policy: Callable[[], Policy]) -> None:
+        self.setup, self._policy = setup, policy
+
+    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
+        """Samples; nobody can be lost."""
+        return self.setup.sample(self._policy(), tasks, seeds[0]), []
+
+
+class Workers:
+    """The learners and runners of a run, and the one policy of this process, if it has one."""
+
+    def __init__(self, setup: RLSetup, learners: Learners) -> None:
+        self.setup, self.learners = setup, learners
+        self.runners: Runners = LocalRunner(setup, self.policy)
+        self._copy: tuple[Policy, RefLogps] | None = None
+
+    def policy(self) -> Policy:
+        """The policy with the newest weights: the learner's own where it is in this process."""
+        if isinstance(self.learners, LocalLearner):
+            return self.learners.policy
+        policy, _ = self._own_copy()
+        load_weights(policy, self.learners.weights())
+        return policy
+
+    def reference(self) -> RefLogps:
+        """The reference policy, in this process."""
+        if isinstance(self.learners, LocalLearner):
+            assert self.learners.reference is not None
+            return self.learners.reference
+        return self._own_copy()[1]
+
+    def _own_copy(self) -> tuple[Policy, RefLogps]:
+        config = self.setup.config
+        if self._copy is None:
+            policy = load_policy(config, *runner_placement(config, cuda=torch.cuda.is_available()))
+            self._copy = policy, reference_of(PolicyNet(policy.model))
+        return self._copy
+
+
+@contextmanager
+def start_workers(setup: RLSetup, *, keep_reference: bool) -> Iterator[Workers]:
+    """Starts what the configuration asks for; Ray only where there are actors.
+
+    Args:
+        setup: the run.
+        keep_reference: whether this process needs the reference policy, for evaluations.
+    """
+    config = setup.config
+    with ExitStack() as stack:
+        if config.num_learners or config.num_env_runners:
+            from guerdon.optimize.rl import actors
+
+            stack.enter_context(actors.ray_running(config))
+        if config.num_learners:
+            workers = Workers(setup, stack.enter_context(actors.remote_learners(setup)))
+        else:
+            workers = Workers(setup, LocalLearner(config, keep_reference=keep_reference))
+        if config.num_env_runners:
+            workers.runners = stack.enter_context(actors.remote_runners(setup, workers.learners.weights))
+        yield workers

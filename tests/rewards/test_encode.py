@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from guerdon.errors import DataError
 from guerdon.rewards.contract import ScoreContract
-from guerdon.rewards.encode import Encoder
+from guerdon.rewards.encode import Encoder, Reading
 from guerdon.types import Message, Overlong
 
 WORDS = st.lists(st.sampled_from(["egg", "planet", "boil", "sorry", "煮", "好", "end", "\n"]), max_size=60).map(
@@ -163,7 +164,8 @@ def test_cut_also_shortens_the_response_and_says_so(overlong: Overlong, tiny_ber
     found = encoder.encode(["boil", "boil"], ["egg " * 30 + "planet", "egg"])
     assert tokenizer.decode(found.tokens[0].ids) == "[CLS] [SEP] egg egg egg egg egg egg egg [SEP]"
     assert (found.prompts_cut, found.responses_cut) == (1, 1)
-    assert found.warnings() == [
+    assert found.cut_responses == (0,)
+    assert list(found.warnings().values()) == [
         "1 of 2 prompts were cut on the left to fit max_length",
         "1 of 2 responses were cut at the end to fit max_length",
     ]
@@ -181,6 +183,96 @@ def test_error_refuses_to_cut_anything(tiny_bert: str) -> None:
         encoder.encode(["egg " * 10], ["egg"])
 
 
+REASONING = "<think>six sevens: 42</think>\n42"
+TURN = "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+FINAL = "{% set text = m.content.split('</think>')[-1] %}{{ '<|im_start|>' + m.role + '\n' + text + '<|im_end|>\n' }}"
+DROPPING = "{% for m in messages %}" + FINAL + "{% endfor %}"
+REWRITING = (
+    "{% for m in messages %}"
+    + TURN.replace("m.content", "m.content | replace('<think>', '[because ') | replace('</think>', '] ')")
+    + "{% endfor %}"
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompt=WORDS, thought=WORDS, answer=WORDS, limit=st.integers(4, 40))
+def test_no_template_gives_the_model_more_than_it_reads(
+    tiny_llama: str, prompt: str, thought: str, answer: str, limit: int
+) -> None:
+    for template in (DROPPING, REWRITING):
+        encoder, tokenizer = encoder_for(tiny_llama, "chat", max_length=limit)
+        tokenizer.chat_template = template
+        found = encoder.encode([prompt], [f"<think>{thought}</think>{answer}"])
+        assert len(found.tokens[0]) <= limit
+
+
+def test_a_long_prompt_does_not_make_a_short_response_long(tiny_llama: str) -> None:
+    for template in (DROPPING, REWRITING):
+        encoder, tokenizer = encoder_for(tiny_llama, "chat", max_length=100)
+        tokenizer.chat_template = template
+        found = encoder.encode(["boil an egg " * 200], [REASONING])
+        assert (found.prompts_cut, found.responses_cut, len(found.tokens[0])) == (1, 0, 100)
+        assert tokenizer.decode(found.tokens[0].ids).rstrip().endswith("42<|im_end|>")
+
+
+def test_reasoning_that_the_template_drops_is_told_with_its_share_or_kept(tiny_llama: str) -> None:
+    responses = [REASONING, REASONING.replace("six sevens: 42", "I guess"), "42"]
+    encoder, tokenizer = encoder_for(tiny_llama, "chat")
+    tokenizer.chat_template = DROPPING
+    found = encoder.encode(["6 * 7?"] * 3, responses)
+    assert found.tokens[0] == found.tokens[1]
+    assert "leaves out parts of 2 of 3 responses (81% of the characters" in found.warnings()["dropped"]
+    keeping, tokenizer = encoder_for(tiny_llama, "chat", keep_reasoning=True)
+    tokenizer.chat_template = DROPPING
+    kept = keeping.encode(["6 * 7?"] * 3, responses)
+    assert len(set(kept.tokens)) == 3
+    assert kept.tokens[2] == found.tokens[2]
+    assert kept.warnings() == {}
+
+
+# --- which token is of what
+
+
+@pytest.mark.parametrize(
+    ("name", "rendering"),
+    [
+        ("tiny_bert", "pair"),
+        ("tiny_roberta", "pair"),
+        ("tiny_llama", "chat"),
+        ("tiny_gemma_like", "chat"),
+        ("tiny_gemma_like", "plain"),
+    ],
+)
+@pytest.mark.parametrize("limit", [100, 20])
+def test_every_token_knows_its_characters(
+    name: str, rendering: str, limit: int, request: pytest.FixtureRequest
+) -> None:
+    encoder, tokenizer = encoder_for(request.getfixturevalue(name), rendering, max_length=limit)
+    prompt, response = "which is the largest planet ? boil an egg .", " it is good , good . "
+    (found,) = encoder.locate([prompt], [response])
+    assert found.tokens == encoder.encode([prompt], [response]).tokens[0]
+    assert len(found.spans) == len(found.tokens)
+    for part, text in (("prompt", found.prompt), ("response", response)):
+        spans = [span for span in found.spans if span.part == part]
+        assert all(a.stop <= b.start for a, b in itertools.pairwise(spans))
+        read = "".join("".join(text[span.start : span.stop] for span in spans).split())
+        assert "".join(text.split()).endswith(read)
+        assert part == "prompt" or read == "".join(response.split())
+    pairs = [(i, span) for i, span in enumerate(found.spans) if span.part == "response"]
+    for i, span in pairs:
+        assert tokenizer.decode([found.tokens.ids[i]]).strip().lstrip("#") == response[span.start : span.stop].strip()
+
+
+def test_characters_are_those_of_the_response_where_the_template_changed_it(tiny_llama: str) -> None:
+    for template in (DROPPING, REWRITING):
+        encoder, tokenizer = encoder_for(tiny_llama, "chat")
+        tokenizer.chat_template = template
+        (found,) = encoder.locate(["6 * 7?"], [REASONING])
+        last = [span for span in found.spans if span.part == "response"][-1]
+        assert REASONING[last.start : last.stop] in ("42", "2")
+        assert last.stop == len(REASONING)
+
+
 # --- what the model cannot read
 
 
@@ -188,13 +280,24 @@ def test_unknown_tokens_bring_a_warning_with_their_share(tiny_bert: str) -> None
     encoder, _ = encoder_for(tiny_bert, "pair")
     found = encoder.encode(["egg egg"], ["egg 龘"])
     assert (found.unknown, found.total) == (1, 4)
-    (warning,) = found.warnings()
+    (warning,) = found.warnings().values()
     assert "cannot read 25% of the text" in warning
+
+
+def test_each_kind_of_loss_is_logged_once(tiny_bert: str, caplog: pytest.LogCaptureFixture) -> None:
+    encoder, _ = encoder_for(tiny_bert, "pair", max_length=10)
+    for _ in range(2):
+        encoder.report(encoder.encode(["boil " * 30], ["egg"]))
+    assert [record.message for record in caplog.records] == ["1 of 1 prompts were cut on the left to fit max_length"]
+    encoder.report(encoder.encode(["boil " * 30], ["egg " * 30]))
+    assert caplog.messages[1:] == ["1 of 3 responses were cut at the end to fit max_length"]
+    assert (encoder.totals.texts, encoder.totals.prompts_cut) == (3, 3)
+    assert encoder.totals + Reading() == encoder.totals
 
 
 def test_few_unknown_tokens_bring_none(tiny_bert: str) -> None:
     encoder, _ = encoder_for(tiny_bert, "pair")
-    assert encoder.encode(["egg " * 9], ["龘"]).warnings() == []
+    assert encoder.encode(["egg " * 9], ["龘"]).warnings() == {}
 
 
 def test_a_byte_vocabulary_knows_every_text(tiny_llama: str, tiny_qwen: str) -> None:
@@ -207,5 +310,5 @@ def test_a_byte_vocabulary_knows_every_text(tiny_llama: str, tiny_qwen: str) -> 
 def test_the_same_texts_give_the_same_tokens_after_saving(tiny_gemma_like: str, tmp_path: Path) -> None:
     encoder, tokenizer = encoder_for(tiny_gemma_like, "plain", ends_with_eos=True)
     tokenizer.save_pretrained(tmp_path)
-    again = Encoder(AutoTokenizer.from_pretrained(tmp_path), encoder.contract, "cut-prompt")
+    again = Encoder(AutoTokenizer.from_pretrained(tmp_path), encoder.contract, "auto")
     assert again.encode(["boil"], ["egg"]).tokens == encoder.encode(["boil"], ["egg"]).tokens

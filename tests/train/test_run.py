@@ -305,6 +305,7 @@ def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(
         ({"policy": "smollm2"}, ConfigError, "rows with a prompt and a reference"),
         ({"pooling": "last", "max_length": 4000}, ConfigError, "between 4 and 128"),
         ({"max_length": 5, "overlong": "error"}, DataError, "too long"),
+        ({"max_length": 5}, DataError, "longer than the 5 tokens that the model reads"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_first_step(

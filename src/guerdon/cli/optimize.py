@@ -89,10 +89,13 @@ def best_of_n(
         from guerdon.optimize.best_of_n import best_of_n as measure
         from guerdon.optimize.best_of_n import rewards_of
         from guerdon.rewards.scoring import joined, no_reward_summary
+        from guerdon.rewards.truncation import candidate_texts, refuse_truncation
 
         scorers = {name: scorer.named(path).load() for name, path in _names(model, gold).items()}
         _check_folder(out, pick, resume)
         candidates = _candidates(pick, out, console, device=scorer.device, trust_remote_code=scorer.trust_remote_code)
+        if not policy:
+            refuse_truncation(scorers.values(), candidate_texts(candidates))
         rewards = {}
         responses = sum(len(each.responses) for each in candidates)
         for name, one in scorers.items():

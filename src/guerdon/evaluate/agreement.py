@@ -13,6 +13,7 @@ from guerdon.evaluate.systems import ComparerResponses, System, SystemResponses,
 from guerdon.evaluate.tables import Table, tables_of
 from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
+from guerdon.rewards.truncation import refuse_truncation, row_texts
 from guerdon.types import AnyRow
 
 
@@ -47,7 +48,7 @@ def evaluate_reward(
         progress: called with a system's name, texts (or pairs) done, and how many there are.
 
     Raises:
-        DataError: there is nothing to measure.
+        DataError: there is nothing to measure, or too many responses are longer than a system reads.
         ModelError: a system does not give one number per response or pair.
         ValueError: there is no system, a baseline has a system's name, or `resamples` is below 1.
     """
@@ -56,6 +57,7 @@ def evaluate_reward(
     if not systems:
         raise ValueError("there is no system to evaluate")
     tables, requests = tables_of(rows)
+    refuse_truncation(systems.values(), row_texts(rows))
     beside = default_baselines(rows, systems, seed=seed) if baselines is None else dict(baselines)
     if twice := sorted(set(beside) & set(systems)):
         raise ValueError(f'a baseline is named like a system, "{twice[0]}"; give one of them another name')

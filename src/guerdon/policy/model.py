@@ -18,7 +18,7 @@ from guerdon.files import staged
 from guerdon.hf import quiet
 from guerdon.models import resolve
 from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
-from guerdon.text.chat import render_chat
+from guerdon.text.chat import ChatRenderer
 from guerdon.types import Message, Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -95,79 +95,85 @@ class Policy:
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length)
 
+    @cached_property
+    def _renderer(self) -> ChatRenderer:
+        return ChatRenderer(self.tokenizer, owner="policy", keep_reasoning=True)
+
     def render(self, prompt: Prompt) -> str:
-        """The text that an answer follows."""
-        if not self.tokenizer.chat_template:
-            return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
-        turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-        return render_chat(self.tokenizer, turns, whose="the policy", answering=True)
+        """The text that a response follows."""
+        if self.tokenizer.chat_template:
+            return self._renderer.prompt(prompt)
+        return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
 
     def encode_prompts(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[list[int]]:
         """Token ids of n prompts.
 
         Raises:
-            TextError: a prompt leaves less than `max_new_tokens` tokens for the answer.
+            TextError: a prompt leaves less than `max_new_tokens` tokens for the response.
         """
-        chat = bool(self.tokenizer.chat_template)  # a template writes its own BOS
         texts = [self.render(prompt) for prompt in prompts]
-        coded = self.tokenizer(texts, add_special_tokens=not chat, truncation=False, verbose=False)["input_ids"]
-        shared = 0 if self.model.config.is_encoder_decoder else max_new_tokens
-        for index, ids in enumerate(coded):
-            if len(ids) + shared > self.context_length:
+        found = self._tokenize(texts, special=not self.tokenizer.chat_template)  # a template writes its own BOS
+        reserved = 0 if self.model.config.is_encoder_decoder else max_new_tokens
+        for index, ids in enumerate(found):
+            if len(ids) + reserved > self.context_length:
                 raise TextError(
                     index,
                     f"too long: the prompt takes {len(ids)} tokens, the policy reads {self.context_length}, response "
                     f"included; it begins {prompt_text(prompts[index])[:60]!r}. Fix: shorten it, allow fewer new "
                     f"tokens (now {max_new_tokens}), or choose a policy that reads more",
                 )
-        return [list(ids) for ids in coded]
+        return found
 
-    def encode_responses(self, coded: Sequence[Sequence[int]], texts: Sequence[tuple[Prompt, str]]) -> list[list[int]]:
-        """Token ids of answers as the policy would have said them, the end of the turn included.
+    def encode_responses(
+        self, encoded_prompts: Sequence[Sequence[int]], texts: Sequence[tuple[Prompt, str]]
+    ) -> list[list[int]]:
+        """Token ids of responses as the policy would have written them, the end of the turn included.
 
         Args:
-            coded: n prompts as `encode` gives them.
-            texts: the same prompts, each with the text of its answer.
+            encoded_prompts: n prompts as `encode_prompts` gives them.
+            texts: the same prompts, each with the text of its response.
 
         Raises:
-            TextError: prompt and answer are too long.
+            TextError: prompt and response are too long.
         """
-        found = []
-        for index, (ids, (prompt, text)) in enumerate(zip(coded, texts, strict=True)):
-            if self.tokenizer.chat_template:
-                turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-                whole = render_chat(self.tokenizer, (*turns, Message("assistant", text)), whose="the policy")
-                said = whole.removeprefix(self.render(prompt))
-            else:
-                said = text
-            answer = list(self.tokenizer(said, add_special_tokens=False, verbose=False)["input_ids"])
-            stop = next((place + 1 for place, token in enumerate(answer) if token in self.eos_ids), None)
-            answer = answer[:stop] if stop else [*answer, self.tokenizer.eos_token_id]
-            if len(ids) + len(answer) > self.context_length:
+        written = texts
+        if self.tokenizer.chat_template:
+            written = [(prompt, self._renderer.continuation(prompt, text)) for prompt, text in texts]
+        found = self._tokenize([text for _, text in written])
+        for index, (prompt, ids) in enumerate(zip(encoded_prompts, found, strict=True)):
+            stop = self._end_of(ids)
+            found[index] = ids[:stop] if stop else [*ids, self.tokenizer.eos_token_id]
+            if (length := len(prompt) + len(found[index])) > self.context_length:
                 raise TextError(
                     index,
-                    f"too long: prompt and answer take {len(ids) + len(answer)} tokens, the policy reads "
+                    f"too long: prompt and response take {length} tokens, the policy reads "
                     f"{self.context_length}. Fix: shorten them, or choose a policy that reads more",
                 )
-            found.append(answer)
         return found
 
     def encode_environment_turn(self, conversation: Sequence[Message], *, finished: bool) -> list[int]:
-        """Token ids between an answer of the policy and its next one: the end of its turn, and what was said to it.
+        """Token ids between a response of the policy and its next one: the end of its turn, and the turn after it.
 
         Args:
-            conversation: ends with the policy's answer and the reply to it.
-            finished: whether the answer ended by itself; else its end is part of what follows.
+            conversation: ends with the policy's response and the environment's turn.
+            finished: whether the response ended by itself; else its end is part of what follows.
         """
         ends = [] if finished else [int(self.tokenizer.eos_token_id)]
         if not self.tokenizer.chat_template:
             following = f"\n\n{conversation[-1].content}\n\n"
         else:
-            whole = render_chat(self.tokenizer, conversation, whose="the policy", answering=True)
-            answered = render_chat(self.tokenizer, conversation[:-1], whose="the policy")
-            eos = max((self.tokenizer.decode([one]) for one in self.eos_ids), key=answered.rfind)
-            following = whole.removeprefix(answered[: answered.rfind(eos) + len(eos)])
-        return ends + list(self.tokenizer(following, add_special_tokens=False, verbose=False)["input_ids"])
+            closing, ends_of_turn = self._renderer.closing, (self.tokenizer.decode([one]) for one in self.eos_ids)
+            ended = min((closing.index(eos) + len(eos) for eos in ends_of_turn if eos in closing), default=0)
+            following = self._renderer.between(conversation)[ended:]
+        return ends + self._tokenize([following])[0]
+
+    def _tokenize(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
+        coded = self.tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
+        return [list(ids) for ids in coded["input_ids"]]
+
+    def _end_of(self, ids: Sequence[int]) -> int | None:
+        """How many tokens stand up to the first that ends a response, itself included; None where none does."""
+        return next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)
 
     def text(self, sample: Sample) -> str:
         """What a sample says: without special tokens, stripped; may be empty."""
@@ -286,7 +292,7 @@ class Policy:
         return [samples[start : start + num_generations] for start in range(0, len(samples), num_generations)]
 
     def _ended(self, ids: list[int], logps: list[float]) -> Sample:
-        stop = next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)
+        stop = self._end_of(ids)
         return Sample(tuple(ids[:stop]), tuple(logps[:stop]), stop is not None)
 
 

@@ -12,10 +12,10 @@ from guerdon.explain.occlusion import Occlusion
 from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value
 from guerdon.quickstart.policy_gain import PolicyGain, gain_view
 from guerdon.quickstart.worked_examples import WorkedExample
-from guerdon.quickstart.workload import UNREADABLE
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.templating import environment
 from guerdon.runs.curve import LearningCurve
+from guerdon.text.vocabulary import UNREADABLE_SHARE
 from guerdon.types import prompt_text
 
 TEMPLATE = "report.html.j2"
@@ -94,7 +94,7 @@ def render(page: ReportData) -> str:
         explanations=[explanation_view(explanation) for explanation in page.explanations],
         gain=None if page.policy_gain is None else gain_view(page.policy_gain),
         coverage=(page.coverage or {}).get(""),
-        unreadable=UNREADABLE,
+        unreadable=UNREADABLE_SHARE,
     )
 
 
@@ -232,7 +232,7 @@ def example_view(example: WorkedExample, coverage: TokenCoverage | None = None) 
         "subset": example.subset,
         "lang": "zh-Hans" if example.chinese else None,
         "right": example.right,
-        "unknown": coverage.unknown if coverage and coverage.unknown > UNREADABLE else None,
+        "unknown": coverage.unknown if coverage and coverage.unknown > UNREADABLE_SHARE else None,
         "responses": [
             {
                 "text": one.text,

@@ -12,6 +12,7 @@ from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.models import resolve, smollm2_installed
+from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
@@ -28,8 +29,6 @@ _ENOUGH = 200
 _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
 """Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
-UNREADABLE = 0.1
-"""A larger share of unknown tokens is pointed out."""
 UNREADABLE_ROW = 1 / 3
 """A row with a larger share of unknown tokens in its answers teaches little but noise, and takes the most time: an
 unknown character is a token of its own."""
@@ -155,7 +154,7 @@ def choose_backbone(wanted: str, parts: TrainTest, *, starter: bool) -> Backbone
         return BackboneChoice(wanted, load_tokenizer(wanted))
     minilm = BackboneChoice("minilm", load_tokenizer("minilm"))
     unknown = sample_reading(minilm.tokenizer, parts.test)[0]
-    if unknown <= UNREADABLE or starter:
+    if unknown <= UNREADABLE_SHARE or starter:
         return minilm
     unread = f"MiniLM does not know {unknown:.0%} of the text of the answers"
     if smollm2_installed():
@@ -205,17 +204,6 @@ def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> 
         own = [next(counts) for _ in response_texts(row)]
         shares.append(sum(lost for _, lost in own) / max(1, sum(tokens for tokens, _ in own)))
     return shares
-
-
-def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Tokens of each text, and how many of them are unknown."""
-    if not texts:
-        return []
-    coded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    unknown = tokenizer.unk_token_id
-    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id):
-        return [(len(ids), 0) for ids in coded]  # a byte-level vocabulary names a special token as its unknown one
-    return [(len(ids), ids.count(unknown)) for ids in coded]
 
 
 # --- how much

@@ -11,13 +11,11 @@ from typing import Any, Literal, Self
 
 from guerdon.errors import ContractError
 from guerdon.files import atomic_write
+from guerdon.text.chat import TEMPLATE_DATE
 
 FILE_NAME = "guerdon.json"
 FORMAT = 1
 """Rises when a reader of the older format would give other scores."""
-
-TEMPLATE_DATE = "2024-07-26"
-"""The day that Llama 3's templates write where there is no clock."""
 
 Rendering = Literal["pair", "chat", "plain"]
 Pooling = Literal["native", "mean", "last"]
@@ -47,6 +45,9 @@ class ScoreContract:
     template_date: str = TEMPLATE_DATE
     """The day that a chat template reads from its clock (`strftime_now`), as YYYY-MM-DD: today's would change scores
     tomorrow."""
+    keep_reasoning: bool = False
+    """Where the chat template leaves out a part of a response (the reasoning in `<think>`), give the model the whole
+    response, behind the generation prompt."""
     attributes: tuple[str, ...] = ("score",)
     """The name of each output of the head."""
     weights: tuple[float, ...] = (1.0,)

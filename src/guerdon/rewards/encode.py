@@ -3,54 +3,111 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-from guerdon.errors import TextError
+from guerdon.errors import DataError, TextError
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
-from guerdon.text.chat import render_chat
-from guerdon.types import Message, Overlong, Prompt, prompt_text
+from guerdon.text.chat import ChatRenderer, RenderedChat, align
+from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
+from guerdon.types import Overlong, Prompt, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE_SHARE = 0.10
-"""Above this share of unknown tokens the model cannot be said to read the text."""
-
 _CHUNK = 1024
 """Texts handed to the tokenizer at a time: bounds memory, and keeps its threads busy."""
 
+Part = Literal["prompt", "response", "special"]
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token sequences, and what was lost on the way."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How texts were read, and what was lost on the way."""
+
+    texts: int = 0
+    prompts_cut: int = 0
+    """Prompts that were cut on the left to fit `max_length`."""
+    responses_cut: int = 0
+    """Responses that were cut at the end as well."""
+    unknown: int = 0
+    """Tokens that are [UNK]."""
+    total: int = 0
+    """All tokens but the special ones that the tokenizer adds."""
+    characters: int = 0
+    """Characters of the responses."""
+    dropped: int = 0
+    """Characters of the responses that the chat template left out."""
+    responses_dropped: int = 0
+    """Responses of which it left out some."""
+    reasoning_dropped: int = 0
+    """Prompts of which it left out the reasoning of earlier turns."""
+
+    def __add__(self, other: Reading) -> Reading:
+        """The counts of both."""
+        return Reading(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Reading)})
+
+    def warnings(self) -> dict[str, str]:
+        """What the user must know about how the texts were read, by kind; empty if nothing."""
+        found = {}
+        if self.total and self.unknown / self.total > UNREADABLE_SHARE:
+            found["unknown"] = (
+                f"the model cannot read {self.unknown / self.total:.0%} of the text ([UNK] tokens): its scores mean "
+                "little here; choose a model whose vocabulary covers the language (to train one: --backbone smollm2)"
+            )
+        if self.responses_dropped:
+            found["dropped"] = (
+                f"the chat template leaves out parts of {self.responses_dropped:,} of {self.texts:,} responses "
+                f"({self.dropped / max(1, self.characters):.0%} of the characters, usually the reasoning in <think>): "
+                "the model does not read them; keep_reasoning in the score contract keeps them"
+            )
+        if self.reasoning_dropped:
+            found["reasoning"] = (
+                f"the chat template leaves out the reasoning of earlier turns in {self.reasoning_dropped:,} of "
+                f"{self.texts:,} prompts"
+            )
+        for kind, count, end in (
+            ("prompts", self.prompts_cut, "on the left"),
+            ("responses", self.responses_cut, "at the end"),
+        ):
+            if count:
+                found[kind] = f"{count:,} of {self.texts:,} {kind} were cut {end} to fit max_length"
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded(Reading):
+    """Token sequences, and how the texts were read."""
 
     tokens: list[Tokens]
-    prompts_cut: int
-    responses_cut: int
-    unknown: int
-    """Tokens that are [UNK]."""
-    total: int
-    """Tokens of text, special ones not counted."""
+    cut_responses: tuple[int, ...] = ()
+    """Indices of the responses that were cut."""
 
-    def warnings(self) -> list[str]:
-        """What the user must know about how the texts were read; empty if nothing."""
-        found = []
-        if self.total and self.unknown / self.total > UNREADABLE_SHARE:
-            found.append(
-                f"the model cannot read {self.unknown / self.total:.0%} of the text ([UNK] tokens): its scores mean "
-                "little here; choose a backbone whose vocabulary covers the language (e.g. --backbone smollm2)"
-            )
-        if self.prompts_cut:
-            found.append(f"{self.prompts_cut} of {len(self.tokens)} prompts were cut on the left to fit max_length")
-        if self.responses_cut:
-            found.append(f"{self.responses_cut} of {len(self.tokens)} responses were cut at the end to fit max_length")
-        return found
+
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """What a token is of."""
+
+    part: Part
+    start: int = 0
+    """First character of the prompt (as `Located.prompt` has it) or of the response; special tokens have none."""
+    stop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A text as the model reads it, token by token."""
+
+    tokens: Tokens
+    spans: tuple[TokenSpan, ...]
+    """One for each token."""
+    prompt: str
+    """What the prompt became: its text, or all that the chat template wrote up to the response."""
 
 
 class Encoder:
@@ -60,141 +117,162 @@ class Encoder:
         self.tokenizer = tokenizer
         self.contract = contract
         self.overlong = overlong
+        self.totals = Reading()
+        """How all texts were read so far that were given to `report`."""
+        self._reported: set[str] = set()
+        self._lock = threading.Lock()
+        self._renderer = ChatRenderer(
+            tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
+        )
 
     def encode(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Encoded:
-        """Tokenizes n texts.
+        """Tokenizes n texts; none has more than the contract's `max_length` tokens.
 
         Raises:
             ValueError: the lengths differ.
-            TextError: a text is too long and `overlong` does not allow to cut it.
+            TextError: the chat template refuses a chat, or a text is too long and `overlong` does not allow to cut it.
         """
+        tokens: list[Tokens] = []
+        counts = dict.fromkeys(
+            ("prompts_cut", "unknown", "total", "dropped", "responses_dropped", "reasoning_dropped"), 0
+        )
+        cut: list[int] = []
+        pair, unknown = self.contract.rendering == "pair", unknown_token_id(self.tokenizer)
+        special = self.tokenizer.num_special_tokens_to_add(pair=pair) if self._adds_special_tokens else 0
+        for texts, coded in self._chunks(prompts, responses):
+            types = coded.get("token_type_ids") if pair else None
+            for at, (text, ids) in enumerate(zip(texts, coded["input_ids"], strict=True)):
+                counts["total"] += len(ids) - special
+                counts["unknown"] += 0 if unknown is None else ids.count(unknown)
+                counts["dropped"] += text.dropped
+                counts["responses_dropped"] += text.dropped > 0
+                counts["reasoning_dropped"] += text.earlier_reasoning_dropped
+                sequence = Tokens(tuple(self._ended(ids)), None if types is None else tuple(types[at]))
+                if len(sequence) > self.contract.max_length:
+                    sequence, _, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
+                    counts["prompts_cut"] += prompt_cut
+                    cut += [len(tokens)] * response_cut
+                tokens.append(sequence)
+        return Encoded(
+            tokens=tokens,
+            cut_responses=tuple(cut),
+            texts=len(tokens),
+            responses_cut=len(cut),
+            characters=sum(map(len, responses)),
+            **counts,
+        )
+
+    def locate(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[Located]:
+        """The tokens that `encode` gives, each with its part and its characters; slower, for texts to be explained."""
+        found: list[Located] = []
+        for texts, _ in self._chunks(prompts, responses):
+            for text in texts:
+                tokens, spans, _, _ = self._fit(text, len(found), responses)
+                found.append(Located(tokens, _in_response(spans, text, responses[len(found)]), text.text[: text.start]))
+        return found
+
+    def report(self, reading: Reading) -> None:
+        """Logs what the user must know of how texts were read, each kind once in the life of this encoder."""
+        with self._lock:
+            self.totals += reading
+            new = {kind: text for kind, text in self.totals.warnings().items() if kind not in self._reported}
+            self._reported |= set(new)
+        for text in new.values():
+            logger.warning(text)
+
+    @property
+    def _adds_special_tokens(self) -> bool:
+        """A chat template writes its own BOS: adding one more would double it."""
+        return self.contract.rendering != "chat"
+
+    def _chunks(
+        self, prompts: Sequence[Prompt], responses: Sequence[str]
+    ) -> Iterator[tuple[list[RenderedChat], Mapping[str, Any]]]:
         if len(prompts) != len(responses):
             raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
-        pieces: list[_Piece] = []
         for start in range(0, len(prompts), _CHUNK):
-            stop = start + _CHUNK
-            if self.contract.rendering == "pair":
-                pieces += self._pairs(prompts[start:stop], responses[start:stop])
-            else:
-                pieces += self._texts(prompts[start:stop], responses[start:stop])
-        tokens, prompts_cut, responses_cut = [], 0, 0
-        for number, piece in enumerate(pieces):
-            fitted, cut_prompt, cut_response = self._fit(piece, number, responses)
-            tokens.append(fitted)
-            prompts_cut += cut_prompt
-            responses_cut += cut_response
-        unknown_id = self.tokenizer.unk_token_id
-        ignore = set(self.tokenizer.all_special_ids) - {unknown_id}
-        text_ids = [i for piece in pieces for i in piece.ids if i not in ignore]
-        unknown = 0 if unknown_id is None else text_ids.count(unknown_id)
-        if unknown_id in (self.tokenizer.eos_token_id, self.tokenizer.bos_token_id):
-            unknown = 0  # byte-level vocabularies know every text and reuse a special token as "unknown"
-        return Encoded(tokens, prompts_cut, responses_cut, unknown, len(text_ids))
+            numbers = range(start, min(start + _CHUNK, len(prompts)))
+            texts = [self._render(number, prompts[number], responses[number]) for number in numbers]
+            yield texts, self._tokenize(texts)
 
-    def _pairs(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[_Piece]:
-        coded = self.tokenizer([prompt_text(p) for p in prompts], list(responses), truncation=False, verbose=False)
-        types = coded.get("token_type_ids")
-        return [
-            _Piece(
-                coded["input_ids"][i],
-                types[i] if types else None,
-                [_PART[sequence] for sequence in coded.sequence_ids(i)],
-            )
-            for i in range(len(responses))
-        ]
+    def _render(self, number: int, prompt: Prompt, response: str) -> RenderedChat:
+        if self.contract.rendering == "chat":
+            try:
+                return self._renderer.chat(prompt, response)
+            except DataError as error:
+                raise TextError(number, str(error)) from error
+        head = prompt_text(prompt)
+        if self.contract.rendering == "plain" and head:
+            head += "\n\n"
+        return RenderedChat(head + response, len(head), len(head) + len(response))
 
-    def _texts(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[_Piece]:
-        chat = self.contract.rendering == "chat"
-        rendered = [self._render(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-        coded = self.tokenizer(
-            [text for text, _, _ in rendered],
-            add_special_tokens=not chat,  # a chat template writes its own BOS: adding one more would double it
-            truncation=False,
-            return_offsets_mapping=True,
-            verbose=False,
+    def _tokenize(self, texts: Sequence[RenderedChat], **options: Any) -> Mapping[str, Any]:
+        first, second = [text.text for text in texts], None
+        if self.contract.rendering == "pair":
+            first, second = [text.text[: text.start] for text in texts], [text.text[text.start :] for text in texts]
+        coded: Mapping[str, Any] = self.tokenizer(
+            first, second, add_special_tokens=self._adds_special_tokens, truncation=False, verbose=False, **options
         )
-        return [
-            self._piece(list(coded["input_ids"][i]), coded["offset_mapping"][i], coded.sequence_ids(i), start, stop)
-            for i, (_, start, stop) in enumerate(rendered)
-        ]
+        return coded
 
-    def _piece(
-        self,
-        ids: list[int],
-        offsets: Sequence[tuple[int, int]],
-        sequences: Sequence[int | None],
-        start: int,
-        stop: int,
-    ) -> _Piece:
-        """A tokenized text whose characters `start` to `stop` are the response."""
-        parts = [
-            "special" if sequence is None or begin >= stop else "prompt" if end <= start else "response"
-            for (begin, end), sequence in zip(offsets, sequences, strict=True)
-        ]
-        if ids and ids[0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
-            parts[0] = "special"
+    def _ended(self, ids: list[int]) -> list[int]:
         eos = self.tokenizer.eos_token_id
-        if self.contract.ends_with_eos and (not ids or ids[-1] != eos):
-            ids.append(eos)
-            parts.append("special")
-        return _Piece(ids, None, parts)
+        return [*ids, eos] if self.contract.ends_with_eos and (not ids or ids[-1] != eos) else ids
 
-    def _render(self, prompt: Prompt, response: str) -> tuple[str, int, int]:
-        """The text, and the characters at which the response starts and stops."""
-        if self.contract.rendering == "plain":
-            head = prompt_text(prompt)
-            head = head + "\n\n" if head else ""
-            return head + response, len(head), len(head) + len(response)
-        turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-        text = self._chat((*turns, Message("assistant", response)))
-        said = response.strip()  # many templates strip
-        # Searched for in front of what closes a turn: the response "end" stands in "<|im_end|>" as well.
-        start = max(text.rfind(said, 0, len(text) - self._closing), 0)
-        return text, start, start + len(said)
+    def _fit(
+        self, text: RenderedChat, number: int, responses: Sequence[str]
+    ) -> tuple[Tokens, list[TokenSpan], bool, bool]:
+        """The tokens of a text and what they are of, cut to `max_length`; whether prompt and response were cut.
 
-    def _chat(self, turns: Sequence[Message]) -> str:
-        return render_chat(self.tokenizer, turns, whose="the model")
-
-    @cached_property
-    def _closing(self) -> int:
-        """Characters that the chat template writes after the content of the last turn."""
-        probe = "content"
-        text = self._chat((Message("user", probe), Message("assistant", probe)))
-        return len(text) - (text.rfind(probe) + len(probe))
-
-    def _fit(self, piece: _Piece, number: int, responses: Sequence[str]) -> tuple[Tokens, bool, bool]:
-        """Cuts a sequence to `max_length`; special tokens and, where possible, the response stay."""
-        surplus = len(piece.ids) - self.contract.max_length
-        if surplus <= 0:
-            return piece.tokens(range(len(piece.ids))), False, False
-        of_prompt = [i for i, part in enumerate(piece.parts) if part == "prompt"]
-        of_response = [i for i, part in enumerate(piece.parts) if part == "response"]
+        Special tokens stay, and so does the response, where it fits without the prompt.
+        """
+        coded: Any = self._tokenize([text], return_offsets_mapping=True)
+        ids, spans = self._ended(list(coded["input_ids"][0])), self._spans(text, coded)
+        spans += [TokenSpan("special")] * (len(ids) - len(spans))
+        surplus = len(ids) - self.contract.max_length
+        of_prompt = [i for i, span in enumerate(spans) if span.part == "prompt"]
+        of_response = [i for i, span in enumerate(spans) if span.part == "response"]
         too_long = surplus > len(of_prompt)
-        if self.overlong == "error":
+        if surplus > 0 and self.overlong == "error":
             what = "response alone" if too_long else "prompt and response"
             raise TextError(
                 number,
-                f"too long: {what} takes {len(piece.ids)} tokens, the model reads {self.contract.max_length}; "
+                f"too long: {what} takes {len(ids)} tokens, the model reads {self.contract.max_length}; "
                 f"the response begins {responses[number][:60]!r}. Fix: shorten it, "
                 "choose a model that reads more, raise --max-length if the model allows, or pass --overlong cut",
             )
-        drop = set(of_prompt[:surplus])
+        drop = set(of_prompt[: max(0, surplus)])
         if too_long:
-            drop |= set(of_response[len(of_response) - (surplus - len(of_prompt)) :])
-        return piece.tokens([i for i in range(len(piece.ids)) if i not in drop]), bool(of_prompt), too_long
+            drop |= set(of_response[max(0, len(of_response) - (surplus - len(of_prompt))) :])
+        keep = [i for i in range(len(ids)) if i not in drop][: self.contract.max_length]
+        types = coded["token_type_ids"][0] if self.contract.rendering == "pair" and "token_type_ids" in coded else None
+        tokens = Tokens(tuple(ids[i] for i in keep), None if types is None else tuple(types[i] for i in keep))
+        return tokens, [spans[i] for i in keep], surplus > 0 and bool(of_prompt), too_long
+
+    def _spans(self, text: RenderedChat, coded: Any) -> list[TokenSpan]:
+        """What each token is of, in characters of the text as it was rendered."""
+        spans = []
+        shift = text.start if self.contract.rendering == "pair" else 0
+        for (start, stop), sequence in zip(coded["offset_mapping"][0], coded.sequence_ids(0), strict=True):
+            begin, end = (start + shift, stop + shift) if sequence == 1 else (start, stop)
+            if sequence is None or begin >= text.stop:
+                spans.append(TokenSpan("special"))
+            else:
+                spans.append(TokenSpan("prompt" if end <= text.start else "response", begin, end))
+        if spans and coded["input_ids"][0][0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
+            spans[0] = TokenSpan("special")
+        return spans
 
 
-_PART = {None: "special", 0: "prompt", 1: "response"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A sequence before cutting; `parts` says of each token whether it is `special`, `prompt` or `response`."""
-
-    ids: list[int]
-    types: list[int] | None
-    parts: list[str]
-
-    def tokens(self, keep: Sequence[int]) -> Tokens:
-        types = None if self.types is None else tuple(self.types[i] for i in keep)
-        return Tokens(tuple(self.ids[i] for i in keep), types)
+def _in_response(spans: Sequence[TokenSpan], text: RenderedChat, response: str) -> tuple[TokenSpan, ...]:
+    """The spans with characters of the response where they have those of the rendered text."""
+    at: dict[int, int] = {}
+    for rendered, given, length in align(text.text[text.start : text.stop], response):
+        at |= {text.start + rendered + i: given + i for i in range(length)}
+    found = []
+    for span in spans:
+        if span.part == "response":
+            known = [at[i] for i in range(span.start, span.stop) if i in at]
+            span = TokenSpan("response", known[0], known[-1] + 1) if known else TokenSpan("response")
+        found.append(span)
+    return tuple(found)

@@ -18,6 +18,7 @@ from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import score_texts, scorer_name
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation
 from guerdon.types import Rewards, Scorer
 
 CHUNK_TEXTS = 4096
@@ -79,17 +80,19 @@ def score_rows(
         progress: shows how far it is.
 
     Raises:
-        DataError: rows that cannot be scored, listed with file and line; a file is then not written.
+        DataError: rows that cannot be scored, listed with file and line, or a file of which too many responses would
+            be cut; the rewards are then not written.
         ConfigError: the data has a column of a new name already, and `overwrite` is not set.
         OutputError: the file cannot be written.
     """
     if str(out) != "-":
         check_writable(out)
     writer = _Writer(column or default_column(scorer), overwrite)
+    loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
     total = None
     if data in STARTER_PARTS or Path(data).is_file():
-        total = sum(len(writer.checked(found).columns) for found in all_candidates(data))
-    loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
+        found = (writer.checked(found).candidates for found in all_candidates(data))
+        total = refuse_truncation([loaded], candidate_texts(found))
     with progress("scoring", total) as advance, _sink(out) as write:
         for chunk in _chunks(all_candidates(data)):
             for record in writer.records(loaded, chunk, advance):

@@ -188,8 +188,7 @@ class TransformerReward:
     def logits(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """What the head gives, before the contract's shift and scale: float32, shape (n, attributes)."""
         encoded = self.encode(prompts, responses)
-        for warning in encoded.warnings():
-            logger.warning(warning)
+        self.encoder.report(encoded)
         return self.logits_of(encoded.tokens, [prompt_text(prompt) for prompt in prompts])
 
     def logits_of(self, tokens: Sequence[Tokens], prompt_of: Sequence[str]) -> np.ndarray:

@@ -19,21 +19,23 @@ from guerdon.files import check_writable
 from guerdon.hf import Lora
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import FILE_NAME, ScoreContract
+from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.net import disable_dropout, is_decoder, takes_positions
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.rewards.truncation import check_truncation
 from guerdon.runs.checkpoints import checkpoint_path
 from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.ranks import device_name, main_process_first
 from guerdon.train.config import TrainConfig
-from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, judge_rows
+from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
-from guerdon.types import AnyRow, Scorer, origin_of
+from guerdon.types import AnyRow, Origin, Scorer, origin_of
 
 if TYPE_CHECKING:
     from guerdon.runs.loop import Loop, Step
@@ -186,14 +188,25 @@ def prepare(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainCon
     if config.in_batch_negatives:
         plans = [with_in_batch_negatives(plan, table, config.in_batch_negatives) for plan in plans]
         [validation] = with_in_batch_negatives([validation], table, config.in_batch_negatives)
+    encoder = _new_reward(config, judged, config.seed).encoder
+    tokens = _encode(encoder, table, [*rows, *held_out])
+    return Prepared(config, rows, judged, plans, validation, tokens)
+
+
+def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[Tokens]:
+    """Tokenizes all texts; refused are those that may not be cut, and all of them where too many would be."""
+
+    def place(text: int) -> Origin | None:
+        return origin_of(rows, table.prompts[text], table.responses[text])
+
     try:
-        encoded = _new_reward(config, judged, config.seed).encode(table.prompts, table.responses)
+        encoded = encoder.encode(table.prompts, table.responses)
     except TextError as error:
-        text = table.prompts[error.index], table.responses[error.index]
-        raise error.at(origin_of([*rows, *held_out], *text)) from None
-    for warning in encoded.warnings():
-        logger.warning(warning)
-    return Prepared(config, rows, judged, plans, validation, encoded.tokens)
+        raise error.at(place(error.index)) from None
+    if cut := encoded.cut_responses:
+        check_truncation(encoder, len(cut), len(table.responses), table.responses[cut[0]], place(cut[0]))
+    encoder.report(encoded)
+    return encoded.tokens
 
 
 def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> TransformerReward:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from guerdon.data.preferences import overall_ratings
+from guerdon.evaluate import tables
 from guerdon.evaluate.tables import tables_of
 from guerdon.types import Comparison, Message, Ranking, Rating
 
@@ -13,7 +14,22 @@ def test_pairs_of_ratings_stay_inside_a_prompt():
         for p, r, s in (("p", "a", 1.0), ("q", "b", 5.0), ("p", "c", 3.0))
     ]
     (table,), _ = tables_of(rows)
-    assert (table.better.tolist(), table.worse.tolist()) == ([2], [0])
+    assert [(table.truth[i], table.truth[j]) for i, j in zip(table.better, table.worse, strict=True)] == [(3.0, 1.0)]
+
+
+def test_a_single_attribute_names_its_table():
+    rows = [Rating(prompt="p", response=r, scores={"polite": s}) for r, s in (("a", 1.0), ("b", 2.0))]
+    assert [table.kind for table in tables_of(rows)[0]] == ["ratings: polite"]
+
+
+def test_comparisons_are_all_counted_where_ratings_would_be_drawn(monkeypatch):
+    monkeypatch.setattr(tables, "_MOST_PAIRS", 10)
+    compared = [Comparison(prompt=f"p{i}", chosen="good", rejected="bad") for i in range(20)]
+    rated = [Rating(prompt="p", response=f"r{i}", scores={"score": float(i)}) for i in range(20)]
+    first, second = tables_of([*compared, *rated])[0]
+    assert (len(first.better), first.sampled) == (20, False)
+    assert second.sampled
+    assert len(second.better) <= 10
 
 
 def test_a_string_and_one_user_turn_are_one_prompt():
@@ -60,7 +76,7 @@ def test_several_attributes_are_judged_as_a_whole_first():
         Rating(prompt="p", response="b", scores={"stars": 1.0, "percent": 10.0}),
         Rating(prompt="p", response="c", scores={"stars": 4.0}),
     ]
-    tables, _ = tables_of(rows)
-    assert [table.kind for table in tables] == ["ratings: overall", "ratings: stars", "ratings: percent"]
-    assert tables[0].truth.tolist() == overall_ratings(rows).tolist()
-    assert sorted(zip(tables[1].better, tables[1].worse, strict=True)) == [(0, 1), (0, 2), (2, 1)]
+    found, _ = tables_of(rows)
+    assert [table.kind for table in found] == ["ratings: overall", "ratings: stars", "ratings: percent"]
+    assert found[0].truth.tolist() == overall_ratings(rows).tolist()
+    assert sorted(zip(found[1].better, found[1].worse, strict=True)) == [(0, 1), (0, 2), (2, 1)]

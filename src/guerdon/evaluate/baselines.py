@@ -13,14 +13,12 @@ from guerdon.errors import DataError
 from guerdon.evaluate.training_rows import saved_folder
 from guerdon.metrics import Ints
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import Design, TfidfReward
+from guerdon.rewards.tfidf import BASELINE_FOLDER, Design, TfidfReward
 from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text, response_texts
 
 logger = logging.getLogger(__name__)
 
 FOLDS = 5
-BASELINE_FOLDER = "baseline"
-"""Of a saved model: the TF-IDF reward that was fitted on the same rows."""
 
 
 def default_baselines(

@@ -9,13 +9,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from guerdon.data.preferences import overall_ratings, rated_attributes
+from guerdon.data.preferences import TIE, GradedGroup, rated_attributes, row_preferences
 from guerdon.errors import DataError
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, group_key, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, group_key
 
 Request: TypeAlias = tuple[Prompt, str, str | None]
 """What a scorer is asked about: prompt, response, reference."""
+
+
+_MOST_PAIRS = 400_000
+"""Of the ordered pairs of ratings or rankings; of more, so many are drawn."""
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class Table:
     requests: Ints
     """The request of each item."""
     truth: Floats
-    """Human score of each item; NaN for comparisons and references, which have pairs only."""
+    """Human score of each item; 1 and 0 for comparisons and references."""
     groups: Ints
     """Within which scores may be compared: the prompt of a rating, one ranking, one comparison."""
     clusters: Ints
@@ -94,94 +98,49 @@ def tables_of(rows: Sequence[AnyRow]) -> tuple[list[Table], Requests]:
     if not rows:
         raise DataError("there is nothing to evaluate: the data has no rows")
     requests = Requests()
-    tables = []
-    comparisons = [row for row in rows if isinstance(row, Comparison)]
-    if comparisons:
-        decided = [row for row in comparisons if row.preference != 0.5]
-        ties = tuple(row.subset for row in comparisons if row.preference == 0.5)
-        pairs = [(row, row.chosen, row.rejected) for row in decided]
-        tables.append(_pair_table("comparisons", pairs, requests, ties))
-    ratings = [row for row in rows if isinstance(row, Rating)]
-    for kind, items in _attributes(ratings):
-        tables.append(_scored_table(kind, items, requests))
-    ranked = [
-        (row, number, response, score)
-        for number, row in enumerate(row for row in rows if isinstance(row, Ranking))
-        for response, score in zip(row.responses, row.scores, strict=True)
-    ]
-    if ranked:
-        tables.append(_scored_table("rankings", ranked, requests))
-    references = [
-        (row, row.reference, text)
-        for row in rows
-        if isinstance(row, Reference) and row.reference is not None
-        for text in row.generated
-    ]
-    if references:
-        tables.append(_pair_table("references", references, requests, ()))
+    tables = [_table(kind, groups, requests) for kind, groups in _groups(rows) if groups]
     if not tables:
         raise DataError("there is nothing to evaluate: the references have no generated texts to compare them with")
     return tables, requests
 
 
-_ScoredItem: TypeAlias = tuple[AnyRow, int | str, str, float]
-"""Row, the group of scores that may be compared, response, human score."""
-
-
-def _attributes(ratings: Sequence[Rating]) -> Iterator[tuple[str, list[_ScoredItem]]]:
-    """Kind and items: first all ratings by their overall grade, where there are several attributes, then each."""
+def _groups(rows: Sequence[AnyRow]) -> Iterator[tuple[str, list[GradedGroup]]]:
+    """Kind, and what its rows prefer. Ratings of several attributes come by their overall grade, then by each one."""
+    ratings = [row for row in rows if isinstance(row, Rating)]
+    others = list(row_preferences(row for row in rows if not isinstance(row, Rating)))
+    yield "comparisons", [group for group in others if group.kind is Comparison]
     names = rated_attributes(ratings)
     if len(names) > 1:
-        overall = overall_ratings(ratings).tolist()
-        pairs = zip(ratings, overall, strict=True)
-        yield "ratings: overall", [(row, prompt_text(row.prompt), row.response, value) for row, value in pairs]
+        yield "ratings: overall", list(row_preferences(ratings))
     for name in names:
-        kind = "ratings" if names == ["score"] else f"ratings: {name}"
-        yield kind, [(r, prompt_text(r.prompt), r.response, r.scores[name]) for r in ratings if name in r.scores]
+        yield "ratings" if names == ["score"] else f"ratings: {name}", list(row_preferences(ratings, name))
+    yield "rankings", [group for group in others if group.kind is Ranking]
+    yield "references", [group for group in others if group.kind is Reference and len(group.responses) > 1]
 
 
-def _scored_table(kind: str, items: Sequence[_ScoredItem], requests: Requests) -> Table:
-    truth = np.array([item[3] for item in items], dtype=np.float64)
-    groups = cluster_codes([item[1] for item in items])
-    limit = 400_000
-    better, worse = within_group_pairs(truth, groups, limit=limit)
-    sizes = np.bincount(groups)
-    return _table(
-        kind,
-        [(item[0], item[2]) for item in items],
-        requests,
+def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Table:
+    ties = tuple(group.rows[0].subset for group in groups if group.preference == TIE)
+    decided = [group for group in groups if group.preference != TIE]
+    rows = [row for group in decided for row in group.rows]
+    texts = [text for group in decided for text in group.responses]
+    truth = np.array([grade for group in decided for grade in group.grades], dtype=np.float64)
+    sizes = np.array([len(group.responses) for group in decided], dtype=np.int64)
+    codes = np.repeat(np.arange(len(decided)), sizes)
+    ordered = int((sizes * (sizes - 1)).sum())
+    limit = _MOST_PAIRS if kind.startswith(("ratings", "rankings")) else ordered
+    better, worse = within_group_pairs(truth, codes, limit=limit)
+    return Table(
+        kind=kind,
+        requests=np.array([requests.add(row, text) for row, text in zip(rows, texts, strict=True)], dtype=np.int64),
         truth=truth,
-        groups=groups,
+        groups=codes,
+        clusters=cluster_codes([group_key(row) for row in rows]),
+        rows=cluster_codes([id(row) for row in rows]),
+        lengths=np.array([len(text) for text in texts], dtype=np.int64),
+        subsets=np.array([row.subset for row in rows], dtype=np.str_),
         better=better,
         worse=worse,
-        sampled=int((sizes * (sizes - 1)).sum()) > limit,
+        tie_subsets=ties,
+        has_groups=any(row.group for row in rows),
+        sampled=ordered > limit,
     )
-
-
-def _pair_table(
-    kind: str, pairs: Sequence[tuple[AnyRow, str, str]], requests: Requests, tie_subsets: tuple[str, ...]
-) -> Table:
-    numbers = np.arange(len(pairs))
-    return _table(
-        kind,
-        [(row, text) for row, better, worse in pairs for text in (better, worse)],
-        requests,
-        truth=np.full(2 * len(pairs), np.nan),
-        groups=np.repeat(numbers, 2),
-        better=2 * numbers,
-        worse=2 * numbers + 1,
-        tie_subsets=tie_subsets,
-    )
-
-
-def _table(kind: str, items: Sequence[tuple[AnyRow, str]], requests: Requests, **arrays: object) -> Table:
-    """The columns that all kinds have in common, beside those given."""
-    common = {
-        "requests": np.array([requests.add(row, text) for row, text in items], dtype=np.int64),
-        "clusters": cluster_codes([group_key(row) for row, _ in items]),
-        "rows": cluster_codes([id(row) for row, _ in items]),
-        "lengths": np.array([len(text) for _, text in items], dtype=np.int64),
-        "subsets": np.array([row.subset for row, _ in items], dtype=np.str_),
-        "has_groups": any(row.group for row, _ in items),
-    }
-    return Table(kind=kind, **common, **arrays)  # type: ignore[arg-type]  # the fields come by name, of many types

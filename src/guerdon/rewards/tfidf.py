@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 FORMAT = "guerdon-tfidf/1"
+BASELINE_FOLDER = "baseline"
+"""Of a saved reward model: the TF-IDF reward that was fitted on the same rows."""
 MAX_CHARACTERS = 2000
 """Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
 

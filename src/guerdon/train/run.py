@@ -23,7 +23,7 @@ from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.net import disable_dropout, is_decoder, takes_positions
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.tfidf import BASELINE_FOLDER, TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BASELINE_FOLDER = "baseline"
 _STATISTICS_SAMPLE = 512
 """Training texts whose scores give the contract's mean and deviation."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +148,19 @@ def test_an_empty_file_is_one_message_and_status_2(tmp_path, capsys):
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     assert main(["evaluate", "longest", str(tmp_path / "empty.jsonl")]) == 2
     assert "empty.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [1, 2], ids=["one model", "ensemble"])
+def test_a_saved_model_knows_its_training_prompts_and_its_baseline(data, tiny_bert, tmp_path, capsys, size):
+    model = str(tmp_path / "model")
+    options = ["--epochs", "0.2", "--batch-size", "4", "--validation", "0", "--ensemble-size", str(size)]
+    assert main(["train", data, "--backbone", tiny_bert, "--out", model, *options]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", model, data, "--resamples", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "model was TRAINED on the prompts of 100.0% of these rows" in text
+    assert "TF-IDF (same training data)" in text
+    other = tmp_path / "other.jsonl"
+    other.write_text(Path(data).read_text(encoding="utf-8").replace(': "p', ': "another p'), encoding="utf-8")
+    assert main(["evaluate", model, str(other), "--resamples", "20"]) == 0
+    assert "TRAINED" not in capsys.readouterr().out

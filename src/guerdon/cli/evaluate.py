@@ -192,12 +192,13 @@ def _subsets_table(section: Section) -> Table:
 
     title = f"{METRICS[section.primary].heading} by subset"
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("subset", overflow="fold")
+    table.add_column("subset", overflow="fold", min_width=20)
     for heading in ("rows", "pairs", f"{section.overall.unit}s"):
         table.add_column(heading, justify="right")
     for system in section.overall.systems:
         table.add_column(system.name, justify="right", no_wrap=not system.is_baseline)
-    for system in section.overall.models:
+    alone = section.overall.models if len(section.overall.models) == 1 else ()
+    for system in alone:
         table.add_column(f"{system.name},\nlength-\nbalanced", justify="right")
     for part in section.subsets:
         values = [system.metrics.get(section.primary, Interval(math.nan)) for system in part.systems]
@@ -210,7 +211,7 @@ def _subsets_table(section: Section) -> Table:
                 format_value(value.point) if system.is_baseline else format_interval(value)
                 for system, value in zip(part.systems, values, strict=True)
             ),
-            *(format_value(system.metrics["length_balanced"].point) for system in part.models),
+            *(format_value(part.system(one.name).metrics["length_balanced"].point) for one in alone),
         )
     return table
 

@@ -11,7 +11,6 @@ first also weighs the demonstrations of the data, by one over their number in th
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,15 +32,13 @@ from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.rewards.load import ScorerConfig, load_scorer
-from guerdon.rewards.scoring import no_reward_summary, score_texts
+from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
 from guerdon.runs.folder import open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step
 from guerdon.runs.ranks import main_process_first
 from guerdon.types import Candidates, Scorer
-
-logger = logging.getLogger(__name__)
 
 
 def train_weighted_policy(
@@ -175,10 +172,12 @@ class WeightedSampler:
 
         # R(x, y), NaN where there is none
         asked = [self.prompts[one] for one in chosen for _ in range(config.num_generations)]
-        rewards = score_texts(self.scorer, [a.prompt for a in asked], texts, [a.reference for a in asked])
+        try:
+            rewards = score_texts(self.scorer, [a.prompt for a in asked], texts, [a.reference for a in asked])
+        except ScorerFailedError as error:  # a service may be back at the next step
+            rewards = no_rewards(len(texts), str(error))
         self.guard.note(rewards.values, rewards.reasons)
-        if missing := no_reward_summary(rewards):
-            logger.warning("step %d: %s", index + 1, missing)
+        missing = no_reward_summary(rewards)
 
         # w, and -sum w log pi in micro-batches
         values = torch.from_numpy(rewards.values)
@@ -198,6 +197,7 @@ class WeightedSampler:
         metrics = {
             "reward": (float(known.sum()), float(len(known))),
             "reward_missing": (everyone - len(known), everyone),
+            "responses_without_reward": (everyone - len(known), 1 / self.ranks),
             "response_tokens": (float(sum(len(sample.ids) for sample in flat)), everyone),
             "responses_empty": (float(sum(not text for text in texts)), everyone),
             "responses_truncated": (float(sum(not sample.finished for sample in flat)), everyone),

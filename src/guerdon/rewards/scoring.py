@@ -130,6 +130,11 @@ def no_reward_summary(rewards: Rewards) -> str:
     return f"{missing.total():,} of {len(rewards):,} responses have no reward; {count:,} of them: {reason}"
 
 
+def no_rewards(count: int, reason: str) -> Rewards:
+    """The rewards of `count` responses that have none, all for one reason."""
+    return Rewards(np.full(count, np.nan, dtype=np.float32), (reason,) * count)
+
+
 def joined(parts: Iterable[Rewards]) -> Rewards:
     """The rewards of several lists of responses as those of one."""
     several = list(parts)

@@ -134,20 +134,17 @@ def test_function_and_command_write_the_same_files(
         def trained(self, metrics: Mapping[str, float]) -> None:
             heard.append("trained")
 
-    folders = [tmp_path / "command", tmp_path / "function"]
-    for folder in folders:
-        folder.mkdir()
-    monkeypatch.chdir(folders[0])
-    assert run(tiny_bert, Path("out"), "--data", data, "--policy", tiny_llama) == 0
-    monkeypatch.chdir(folders[1])
+    monkeypatch.chdir(tmp_path)
+    by_function, by_command = Path("out"), Path("by-command")
+    assert run(tiny_bert, by_function, "--data", data, "--policy", tiny_llama) == 0
+    by_function.rename(by_command)
     config = QuickstartConfig(backbone=tiny_bert, policy=tiny_llama)
-    result = run_quickstart(data, "out", config, events=Events())
-    names = [{path.name for path in (folder / "out").iterdir()} for folder in folders]
+    result = run_quickstart(data, by_function, config, events=Events())
+    names = [{path.name for path in folder.iterdir()} for folder in (by_command, by_function)]
     assert names[0] == names[1] == set(PRODUCTS)
-    for name in sorted(set(PRODUCTS) - {"model", "report.html"}):  # the report tells how long each step took
-        assert (folders[0] / "out" / name).read_bytes() == (folders[1] / "out" / name).read_bytes(), name
-    weights = [(folder / "out" / "model" / "model.safetensors").read_bytes() for folder in folders]
-    assert weights[0] == weights[1]
+    same = ["model/model.safetensors", *sorted(set(PRODUCTS) - {"model", "report.html"})]
+    for name in same:  # the report tells how long each step took
+        assert (by_command / name).read_bytes() == (by_function / name).read_bytes(), name
     assert heard[:2] == ["1/6 data", "2/6 train"]
     assert heard[-1] == "6/6 report"
     assert "trained" in heard

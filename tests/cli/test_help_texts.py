@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import pytest
+import tyro
+from tyro.conf import OmitArgPrefixes
+
+from guerdon.cli.help_texts import add_help_texts, field_docs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    seed: int = 0
+    """Seed of everything that is drawn at random, which is more
+    than one line."""
+    depth: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    rate: float = 0.5
+    """Share of the
+    whole."""
+
+
+def verb(options: OmitArgPrefixes[Options] = Options()) -> None:  # frozen
+    """Does something."""
+
+
+def test_docstrings_of_fields_are_flowing_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dict(field_docs(Options)) == {"rate": "Share of the whole."}
+    add_help_texts(verb)
+    texts = {field.name: field.metadata.get("help") for field in dataclasses.fields(Options)}
+    assert texts == {
+        "seed": "Seed of everything that is drawn at random, which is more than one line.",
+        "depth": None,
+        "rate": "Share of the whole.",
+    }
+    with pytest.raises(SystemExit):
+        tyro.cli(verb, args=["--help"])
+    assert "Share of the whole." in capsys.readouterr().out

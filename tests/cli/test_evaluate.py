@@ -9,8 +9,8 @@ import pytest
 import guerdon
 from guerdon.cli.evaluate import system_names
 from guerdon.cli.main import main
+from guerdon.evaluate.figure import accuracy_figure
 from guerdon.report.drawing import save_figure
-from guerdon.report.figures import accuracy_figure
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 
 

@@ -98,8 +98,8 @@ def _write(evaluation: Evaluation, json: Path | None, figure: Path | None) -> No
     elif json is not None:
         evaluation.save(json)
     if figure is not None:
+        from guerdon.evaluate.figure import accuracy_figure
         from guerdon.report.drawing import save_figure
-        from guerdon.report.figures import accuracy_figure
 
         save_figure(accuracy_figure(evaluation), figure)
 

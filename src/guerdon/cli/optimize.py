@@ -226,8 +226,8 @@ def _write(
 ) -> None:
     from guerdon.files import atomic_write
     from guerdon.optimize.best_of_n import candidate_records, training_records
+    from guerdon.optimize.best_of_n_figure import best_of_n_figure
     from guerdon.report.drawing import save_figure
-    from guerdon.report.figures import best_of_n_figure
 
     best, pairs = training_records(candidates, next(iter(values.values())))
     records = candidate_records(candidates, values, rewards)

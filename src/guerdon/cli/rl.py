@@ -12,8 +12,6 @@ from guerdon.cli.scorers import Model, TrustedScorerOptions
 from guerdon.cli.weighted import next_steps
 from guerdon.optimize.rl.config import RLConfig
 
-DRIFT_PAGE = "monitor.html"
-
 
 def rl(
     model: Model,
@@ -59,29 +57,25 @@ def rl(
                 gold=replace(reward, name=gold) if gold else None,
                 resume=resume,
                 on_step=on_step,
-                on_evaluation=lambda _: _show_drift(out, model),
             )
     if validation:
-        print(_show_drift(out, model))
+        print(_kept(out))
     print(next_steps(out))
 
 
-def _show_drift(out: Path, reward: str) -> str:
-    """Writes the page of the evaluations so far; says what the best policy gained."""
-    from guerdon.files import atomic_write
+def _kept(out: Path) -> str:
+    """Which policy was kept, and what it gained on the held-out prompts."""
     from guerdon.metrics import format_interval
+    from guerdon.optimize.drift_page import PAGE, gains
     from guerdon.optimize.monitor import EVALUATIONS_FILE, best_evaluation, read_evaluations
-    from guerdon.report.drift import gains, render
     from guerdon.runs.folder import RUN_FOLDER
 
     evaluations = read_evaluations(out / RUN_FOLDER / EVALUATIONS_FILE)
-    with atomic_write(out / DRIFT_PAGE) as file:
-        file.write(render(evaluations, f"{out.name}, by {reward}"))
     best = best_evaluation(evaluations)
     gained = gains(evaluations[0], best)
     proxy = format_interval(gained.proxy, signed=True, decimals=None)
     gold = f", gold {format_interval(gained.gold, signed=True, decimals=None)}" if gained.gold else ""
     return (
         f"kept: step {best.step} of {evaluations[-1].step}; gained on the held-out prompts: reward that trains "
-        f"{proxy}{gold}\n{out / DRIFT_PAGE}: how the policy changed"
+        f"{proxy}{gold}\n{out / PAGE}: how the policy changed"
     )

@@ -22,6 +22,8 @@ FORMATS = ("png", "svg", "pdf")
 
 MODEL, AGAINST, QUIET, INK, RULE = "#1f5fa8", "#b4581a", "#8b929b", "#5d646d", "#dfe2e6"
 """What is measured, what it stands against, what only helps to read, text, and lines."""
+SERIES = (MODEL, AGAINST, "#4d7c0f", "#7a4b9a")
+"""Colours of several things that are measured."""
 _PAGE_COLOURS = {MODEL: "model", AGAINST: "against", QUIET: "tick", INK: "soft", RULE: "rule"}
 """Colour of a file -> variable of the pages' style sheet."""
 _CJK_FONTS = (

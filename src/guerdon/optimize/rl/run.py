@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from guerdon.data.candidates import read_prompts
 from guerdon.errors import ConfigError, MissingExtraError, ModelError, TextError
 from guerdon.files import check_writable
-from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, PolicyEvaluation, mean_kl
+from guerdon.optimize.drift_page import write_page
+from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl
 from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.config import RLConfig
@@ -28,6 +29,7 @@ from guerdon.optimize.rl.update import AdaptiveBeta
 from guerdon.optimize.rl.workers import RLSetup, Weights, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.scoring import scorer_name
 from guerdon.runs.checkpoints import new_checkpoint
 from guerdon.runs.folder import RunFolder, open_run
 from guerdon.runs.guard import MissingRewardGuard
@@ -42,7 +44,6 @@ MAX_RESAMPLINGS = 3
 
 Reward = Scorer | ScorerConfig | str | Path
 Prompts = str | Path | Sequence[Candidates]
-OnEvaluation = Callable[[Sequence[PolicyEvaluation]], object]
 
 
 def train_rl_policy(
@@ -55,7 +56,6 @@ def train_rl_policy(
     gold: Reward | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
-    on_evaluation: OnEvaluation | None = None,
 ) -> Policy:
     """Trains a language model by reinforcement learning, and saves it in Hugging Face layout.
 
@@ -63,13 +63,13 @@ def train_rl_policy(
         reward: what the policy acts in, a `TextEnvironment`; or a scorer of single responses, or which scorer. Actors
             get copies of it, and load a `ScorerConfig` themselves.
         data: prompts, or where to read them.
-        out: folder of the policy; `out/run` has checkpoints, `metrics.jsonl` and TensorBoard files.
+        out: folder of the policy; `out/run` has checkpoints, `metrics.jsonl` and TensorBoard files, and `monitor.html`
+            tells how the policy changed on held-out prompts.
         config: how to train.
         validation: held-out prompts, on which the policy is evaluated; the policy at the best evaluation is kept.
         gold: a reward that does not train, and says which evaluation is best; without one, the reward that trains.
         resume: go on from the last checkpoint in `out`.
         on_step: called after every step with its metrics.
-        on_evaluation: called after every evaluation with all of them.
 
     Returns:
         The policy that was saved.
@@ -103,7 +103,8 @@ def train_rl_policy(
             _check_lengths(workers, [*prompts, *held_out])
             folder.begin()
             run = _Run(workers, prompts, folder, resume=resume)
-            evaluator = _Evaluator(workers, held_out, gold_scorer, folder, on_evaluation) if held_out else None
+            title = f"{out.name}, by {_name(reward)}"
+            evaluator = _Evaluator(workers, held_out, gold_scorer, folder, title) if held_out else None
             run.train(evaluator, on_step)
             weights = evaluator.best_weights() if evaluator else workers.learners.weights()
             local = None if config.num_learners else workers.policy()
@@ -116,6 +117,10 @@ def train_rl_policy(
 
 def _prompts(data: Prompts) -> Sequence[Candidates]:
     return read_prompts(str(data)) if isinstance(data, str | Path) else data
+
+
+def _name(reward: TextEnvironment | Reward) -> str:
+    return str(reward) if isinstance(reward, str | Path) else scorer_name(reward)
 
 
 def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvironment:
@@ -304,9 +309,9 @@ class _Evaluator:
         prompts: Sequence[Candidates],
         gold: Scorer | None,
         folder: RunFolder,
-        on_evaluation: OnEvaluation | None,
+        title: str,
     ) -> None:
-        self.workers, self.prompts, self.folder, self.on_evaluation = workers, prompts, folder, on_evaluation
+        self.workers, self.prompts, self.folder, self.title = workers, prompts, folder, title
         self.config = workers.setup.config
         self.eval_steps = self.config.eval_steps
         self.monitor = Monitor(
@@ -345,8 +350,7 @@ class _Evaluator:
         found = self.monitor.evaluate(step)
         if self.monitor.best is found:
             save_file(dict(self.workers.learners.weights()), self._file(step))
-        if self.on_evaluation:
-            self.on_evaluation(self.monitor.evaluations)
+        write_page(self.folder.out, self.monitor.evaluations, self.title)
         names = {"reward": found.proxy, "gold_reward": found.gold, "kl": found.kl}
         names |= {"response_tokens": found.response_tokens, "repetition": found.repetition}
         return {f"eval_{name}": value for name, value in names.items()}

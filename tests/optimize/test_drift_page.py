@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from guerdon.optimize.drift_page import charts, fits, gains, render
 from guerdon.optimize.monitor import PolicyEvaluation
-from guerdon.report.drift import charts, fits, gains, render
 
 
 def evaluations(gold: bool = True) -> list[PolicyEvaluation]:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation and of best-of-n, for files."""
+"""The picture of an evaluation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.metrics import METRICS, Interval
-from guerdon.optimize.best_of_n import BestOfN
 from guerdon.report.drawing import (
-    AGAINST,
     INK,
-    MODEL,
     RULE,
+    SERIES,
     font_families,
     new_figure,
     plain_axis,
@@ -27,9 +25,8 @@ if TYPE_CHECKING:
 MAX_SUBSETS = 12
 """With more subsets only the whole is drawn: the bars would be too thin to read."""
 
-# Strong colours for the models; greys and tans for what they must beat, in the order of the baselines. Legible without
-# colour too: the models come first in every cluster of bars.
-_MODELS = (MODEL, AGAINST, "#4d7c0f", "#7a4b9a")
+# Greys and tans for what the models must beat, in the order of the baselines. Legible without colour too: the models
+# come first in every cluster of bars.
 _BASELINES = ("#b8b8b8", "#d9d4c7", "#8a8578", "#c9a66b", "#6f6a5f")
 
 
@@ -57,35 +54,6 @@ def accuracy_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def best_of_n_figure(result: BestOfN) -> Figure:
-    """One panel for each value, over n on a logarithmic axis, with 95% intervals; above, the bound on the KL."""
-    count = len(result.curves)
-    figure = new_figure(4.6 * count + 0.4, 3.7)
-    axes = figure.subplots(1, count, squeeze=False)[0]
-    for place, (axis, curve) in enumerate(zip(axes, result.curves, strict=True)):
-        points = [mean.point for mean in curve.means]
-        colour = _MODELS[place % len(_MODELS)]
-        axis.plot(result.ns, points, marker="o", color=colour)
-        axis.fill_between(
-            result.ns,
-            [mean.low for mean in curve.means],
-            [mean.high for mean in curve.means],
-            color=colour,
-            alpha=0.15,
-            lw=0,
-        )
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(result.ns, [str(n) for n in result.ns])
-        axis.set_xlabel("n, responses to pick from")
-        axis.set_title(f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left")
-        plain_axis(axis)
-        above = axis.secondary_xaxis("top")
-        above.set_xticks(result.ns, [f"{kl:.2f}" for kl in result.kl_bounds], fontsize=8)
-        above.set_xlabel("KL from the policy, at most (nats)", fontsize=8)
-        above.minorticks_off()
-    return figure
-
-
 def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
     """What one panel shows: label, part of the data, metric of each cluster of bars."""
     clusters = [(f"all\n{METRICS[section.primary].heading}", section.overall, section.primary)]
@@ -103,7 +71,7 @@ def _draw(axis: Axes, section: Section) -> None:
     clusters = _clusters(section)
     systems = section.overall.systems
     bar = 0.8 / len(systems)
-    colours = {False: itertools.cycle(_MODELS), True: itertools.cycle(_BASELINES)}
+    colours = {False: itertools.cycle(SERIES), True: itertools.cycle(_BASELINES)}
     for i, system in enumerate(systems):
         intervals = [part.systems[i].metrics.get(metric, Interval(math.nan)) for _, part, metric in clusters]
         heights = [0.0 if math.isnan(interval.point) else interval.point for interval in intervals]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from guerdon.files import atomic_write
 from guerdon.metrics import Interval, mean_interval
 from guerdon.optimize.monitor import GaoFit, PolicyEvaluation, best_evaluation, fit_gao
 from guerdon.report.charts import Chart, Line, line_chart
@@ -66,6 +68,15 @@ def fits(evaluations: Sequence[PolicyEvaluation]) -> list[tuple[str, GaoFit]]:
     if start.gold_by_prompt:
         named.append(("gold", fit_gao(kls, [one.gold - start.gold for one in evaluations], "rl")))
     return [(name, fit) for name, fit in named if fit is not None]
+
+
+PAGE = "monitor.html"
+
+
+def write_page(out: Path, evaluations: Sequence[PolicyEvaluation], title: str) -> None:
+    """Writes the page into the folder of the policy."""
+    with atomic_write(out / PAGE) as file:
+        file.write(render(evaluations, title))
 
 
 def render(evaluations: Sequence[PolicyEvaluation], title: str) -> str:

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from guerdon.evaluate import figure as figures
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
-from guerdon.report import drawing, figures
+from guerdon.report import drawing
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Comparison, Rating
 

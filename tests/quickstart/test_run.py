@@ -27,7 +27,7 @@ from guerdon.quickstart.workload import (
     load_tokenizer,
     read_train_test,
     readable,
-    sample_reading,
+    sample_coverage,
     training_config,
 )
 from guerdon.rewards.rules import LengthReward
@@ -189,6 +189,18 @@ def test_what_the_user_can_put_right_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_long_responses_are_refused_unless_they_may_be_cut(
+    tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [replace(row, chosen=row.chosen * 20) for row in polite()]
+    write_rows(rows, tmp_path / "long.jsonl")
+    common = ["--data", str(tmp_path / "long.jsonl")]
+    assert run(tiny_bert, tmp_path / "out", *common) == 2
+    assert "--overlong cut" in capsys.readouterr().err
+    assert run(tiny_bert, tmp_path / "out", *common, "--overwrite", "--overlong", "cut") == 0
+    assert "responses were too long even alone" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 def test_folder_of_another_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "report.html").write_text("mine")
     assert main(["quickstart", "--out", str(tmp_path), "--overwrite"]) == 2
@@ -310,13 +322,13 @@ def test_rows_with_unread_answers_are_left_out_of_training_and_measured(tiny_ber
 
 def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str) -> None:
     rows = [Comparison(prompt="p", chosen="龘", rejected="good answer")]
-    assert sample_reading(load_tokenizer(tiny_llama), rows)[0] == 0.0
-    assert 0 < sample_reading(load_tokenizer(tiny_bert), rows)[0] < 1
+    assert sample_coverage(load_tokenizer(tiny_llama), rows)[0] == 0.0
+    assert 0 < sample_coverage(load_tokenizer(tiny_bert), rows)[0] < 1
 
 
 def test_large_backbones_learn_adapters_that_are_folded_in() -> None:
     chosen = Workload([], [], epochs=1.5, notes=(), max_length=512)
-    assert training_config("minilm", chosen, seed=3).lora_r == 0
-    large = training_config("smollm2", chosen, seed=3)
+    assert training_config("minilm", chosen, QuickstartConfig(seed=3)).lora_r == 0
+    large = training_config("smollm2", chosen, QuickstartConfig(seed=3, overlong="error"))
     assert (large.lora_r, large.merge_lora) == (16, True)
-    assert (large.epochs, large.max_length, large.seed) == (1.5, 512, 3)
+    assert (large.epochs, large.max_length, large.seed, large.overlong) == (1.5, 512, 3, "error")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
+from guerdon.types import Overlong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,10 @@ class QuickstartConfig:
     max_train_pairs: int | None = None
     """Train on about this many pairs; 0 takes all. By default as many (100 to 2,000) as two cores take in minutes, and
     all where there is a GPU."""
+    overlong: Overlong = "auto"
+    """What happens to texts that are longer than the model reads. cut: the prompt is cut from its left, then the
+    response at its end, and both are counted. error: the text is refused. auto: as cut, but the data are refused when
+    more than 5% of the responses would be cut."""
     policy: str = "auto"
     """A language model that responds to unseen prompts, 8 times each, for the reward to pick from: `smollm2`, a folder
     or a hub name; `none` leaves this out. `auto` is `smollm2` on the starter set and `none` on other data."""

@@ -16,7 +16,7 @@ from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Floats
 from guerdon.quickstart.report_page import ExplainedExample, TokenCoverage
 from guerdon.quickstart.worked_examples import WorkedExample
-from guerdon.quickstart.workload import UNREADABLE_ROW, unread_share
+from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Prompt, Scorer, response_texts
 
@@ -35,7 +35,7 @@ def evaluate_by_coverage(
     Returns:
         What the rows are -> evaluation; empty where one of the two parts has fewer than 20 rows.
     """
-    unread = [share > UNREADABLE_ROW for share in unread_share(reward.tokenizer, rows)]
+    unread = [share > UNREADABLE_ROW for share in unknown_share(reward.tokenizer, rows)]
     parts = {
         "rows that it reads": [row for row, lost in zip(rows, unread, strict=True) if not lost],
         "rows that it cannot (over a third of the responses unknown to it)": [

@@ -90,7 +90,7 @@ def run_quickstart(
         events: told about every step.
 
     Raises:
-        DataError: rows that cannot be used, or too few.
+        DataError: rows that cannot be used, too few, or too long.
         ConfigError: all rows belong to one group.
         ModelError: the backbone or the policy cannot be found.
         OutputError: the folder cannot be written, or holds something else.
@@ -156,7 +156,7 @@ class _Run:
         """Carries it out."""
         workload, backbone = self._choose()
         claim_folder(self.out, {"command": self.command()})
-        config = training_config(backbone, workload, self.config.seed)
+        config = training_config(backbone, workload, self.config)
         reward = self._train(workload, config)
         scorer = CachedScorer(reward)
         evaluation, by_coverage = self._evaluate(workload, reward, scorer)
@@ -302,6 +302,7 @@ class _Run:
             "--group-regex": config.group_regex,
             "--epochs": None if config.epochs is None else f"{config.epochs:g}",
             "--max-train-pairs": config.max_train_pairs,
+            "--overlong": None if config.overlong == "auto" else config.overlong,
             "--policy": None if config.policy == "auto" else config.policy,
             "--seed": config.seed or None,
         }

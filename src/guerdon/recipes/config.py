@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from guerdon.errors import ConfigError
 from guerdon.train.config import TrainConfig
 
-DEFAULT_TRAINING = TrainConfig(epochs=2, validation=0.0, overlong="cut")
-"""How a recipe trains unless told otherwise: nothing is held out to choose a checkpoint by, and long texts are cut."""
+DEFAULT_TRAINING = TrainConfig(epochs=2, validation=0.0)
+"""How a recipe trains unless told otherwise: nothing is held out to choose a checkpoint by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

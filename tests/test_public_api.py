@@ -22,7 +22,6 @@ AWAITED = {
     "check_data",
     "convert_data",
     "describe_data",
-    "run_best_of_n",
     "split_data",
 }
 """Functions that are still to be written."""

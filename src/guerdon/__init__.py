@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward
+    from guerdon.optimize.best_of_n_config import BestOfNConfig
+    from guerdon.optimize.best_of_n_run import run_best_of_n
     from guerdon.optimize.rl.config import RLConfig
     from guerdon.optimize.rl.run import train_rl_policy
     from guerdon.optimize.weighted import train_weighted_policy
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BestOfNConfig",
     "Candidates",
     "Comparer",
     "Comparison",
@@ -75,6 +78,7 @@ __all__ = [
     "evaluate_reward",
     "load_rows",
     "load_scorer",
+    "run_best_of_n",
     "run_quickstart",
     "run_recipe",
     "score_rows",
@@ -85,6 +89,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BestOfNConfig": "guerdon.optimize.best_of_n_config",
     "GuerdonError": "guerdon.errors",
     "QuickstartConfig": "guerdon.quickstart.config",
     "QuickstartEvents": "guerdon.quickstart.events",
@@ -96,6 +101,7 @@ _HOMES = {
     "evaluate_reward": "guerdon.evaluate.agreement",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
+    "run_best_of_n": "guerdon.optimize.best_of_n_run",
     "run_quickstart": "guerdon.quickstart.run",
     "run_recipe": "guerdon.recipes.run",
     "score_rows": "guerdon.rewards.score_rows",

@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from guerdon.data.candidates import record_candidates
 from guerdon.data.formats import read_record
 from guerdon.errors import DataError
 from guerdon.metrics import best_of_n_kl
 from guerdon.optimize.best_of_n import best_of_n, candidate_records, rewards_of, training_records
-from guerdon.types import Candidates, Comparison, Message, Rewards
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import Candidates, Comparison, Message, Origin, Rewards
 
 
 def pool(count: int, size: int, seed: int = 0) -> tuple[list[Candidates], np.ndarray]:
@@ -50,7 +52,8 @@ def test_what_has_no_reward_takes_no_part_and_is_never_zero() -> None:
     rewards[:, 4] = np.nan
     rewards[0, 1:] = np.nan
     result = best_of_n(candidates, {"reward": list(rewards)}, n=4)
-    assert (result.prompts, result.left_out) == (29, 1)
+    assert result.prompts == 29
+    assert [(one.prompt, one.responses, one.usable) for one in result.left_out] == [("p0", 5, 1)]
     assert result.curves[0].means[-1].point == pytest.approx(rewards[1:, :4].max(axis=1).mean())
     watched = np.where(np.arange(5) == 0, np.nan, rewards)
     result = best_of_n(candidates, {"reward": list(rewards), "watches": list(watched)}, n=3)
@@ -111,3 +114,53 @@ def test_training_rows_are_of_layouts_that_are_read_back() -> None:
     first, second, *_ = candidate_records(candidates, {"reward": rewards}, {"reward": told})
     assert first["reward_reason"] == [None, "empty", None]
     assert "reward_reason" not in second
+
+
+def test_equal_responses_are_samples_of_their_own() -> None:
+    """Three of four samples are worth 2, one 4: the mean is 2.5, the best of two 3.0, the best of four 4.0."""
+    (one,) = read_of({"prompt": "p", "responses": ["no", "no", "no", "yes!"]})
+    result = best_of_n([one], {"longest": longest([one])})
+    assert result.ns == (1, 2, 4)
+    assert [mean.point for mean in result.curves[0].means] == pytest.approx([2.5, 3.0, 4.0])
+    assert result.left_out == ()
+
+
+def test_equal_responses_to_every_prompt_still_make_a_curve() -> None:
+    same = Candidates(prompt="p", responses=("a", "a"))
+    result = best_of_n([same], {"longest": longest([same])})
+    assert (result.ns, result.curves[0].gains[-1].point) == ((1, 2), 0.0)
+
+
+def test_prompts_that_are_left_out_are_named_with_their_reason() -> None:
+    candidates = [
+        Candidates(prompt="whole", responses=("a", "b")),
+        Candidates(prompt="single", responses=("a",), origin=Origin("mine.jsonl", 2)),
+        Candidates(prompt="failed", responses=("a", "b")),
+    ]
+    rewards = [np.array([1.0, 2.0]), np.array([1.0]), np.array([np.nan, 1.0])]
+    result = best_of_n(candidates, {"r": rewards}, n=2, reasons=[["", ""], [""], ["no sandbox", ""]])
+    assert [(one.prompt, one.reason) for one in result.left_out] == [
+        ("mine.jsonl:2", "it has 1 response, the curve goes to n = 2"),
+        ("failed", "1 of its 2 responses have every reward: no sandbox"),
+    ]
+
+
+def test_ids_subsets_and_own_columns_are_kept_everywhere() -> None:
+    row = {"prompt": "p", "responses": ["a", "bb"], "id": "7", "subset": "geo", "reference": "bb", "source": "mine"}
+    (one,) = read_of(row)
+    own = {name: row[name] for name in ("id", "subset", "reference", "source")}
+    rewards = [np.array([1.0, np.nan])]
+    best, pairs = training_records([one], [np.array([1.0, 2.0])])
+    assert best == [own | {"prompt": "p", "completion": "bb"}]
+    assert pairs == [own | {"prompt": "p", "chosen": "bb", "rejected": "a", "margin": 1.0}]
+    assert candidate_records([one], {"r": rewards}, {"r": [Rewards(rewards[0], ("", "broken"))]}) == [
+        row | {"r": [1.0, None], "r_reason": [None, "broken"]}
+    ]
+
+
+def read_of(*records: dict[str, object]) -> list[Candidates]:
+    return [found.candidates for record in records for found in record_candidates(record)]
+
+
+def longest(candidates: list[Candidates]) -> list[np.ndarray]:
+    return [rewards.values for rewards in rewards_of(LengthReward(), candidates)]

@@ -49,7 +49,7 @@ VERBS: dict[str, Verb] = {
     ),
     "score": Verb("guerdon.cli.score:score", "give every response its reward", "score_rows"),
     "optimize best-of-n": Verb(
-        "guerdon.cli.optimize:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
+        "guerdon.cli.best_of_n:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
     ),
     "optimize weighted": Verb(
         "guerdon.cli.weighted:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"

@@ -96,7 +96,7 @@ class _Screen(QuickstartEvents):
             print(f"The {section.overall.rows:,} {name}: {section.sentence('model')}")
 
     def policy_measured(self, gain: PolicyGain) -> None:
-        from guerdon.cli.optimize import show_curves
+        from guerdon.cli.best_of_n import show_curves
         from guerdon.quickstart.policy_gain import gain_verdict
 
         show_curves(gain.result)

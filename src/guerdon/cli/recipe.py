@@ -51,7 +51,7 @@ def recipe(
         result = run_recipe(name, data, out, config, training, events=_Screen(console, bars))
     _show(result, out)
     if result.policy:
-        from guerdon.cli.optimize import show_curves
+        from guerdon.cli.best_of_n import show_curves
 
         print(f"\nThe reward model picks among responses of {config.policy} to {result.policy.prompts:,} of these:")
         show_curves(result.policy)

@@ -132,10 +132,11 @@ def leaks(train: Iterable[AnyRow], test: Iterable[AnyRow]) -> list[str]:
 def _leak(row: AnyRow, common: int) -> str:
     with_responses = f" with {common} of its responses" if common else ""
     place = f" ({row.origin})" if row.origin else ""
-    return f"the prompt {_short(prompt_text(row.prompt))!r}{place} is in training too{with_responses}"
+    return f"the prompt {short_line(prompt_text(row.prompt))!r}{place} is in training too{with_responses}"
 
 
-def _short(text: str) -> str:
+def short_line(text: str) -> str:
+    """The beginning of a text on one line, for a message."""
     line = " ".join(text.split())
     return line if len(line) <= 60 else f"{line[:57]}..."
 

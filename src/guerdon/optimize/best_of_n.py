@@ -1,12 +1,13 @@
-"""Best-of-N: sample n answers, keep the one with the highest reward.
+"""Best-of-N: sample n responses, keep the one with the highest reward.
 
-What that gains is estimated without bias from one pool of N >= n answers a prompt
-(`guerdon.metrics.best_of_n_probabilities`). The reward that picks always rises with n; whether the answers get better
+What that gains is estimated without bias from one pool of N >= n responses to a prompt
+(`guerdon.metrics.best_of_n_probabilities`). The reward that picks always rises with n; whether the responses get better
 shows in rewards that did not pick.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from guerdon.data.split import short_line
 from guerdon.data.write import plain, prompt_value
 from guerdon.errors import DataError
 from guerdon.metrics import (
@@ -29,7 +31,7 @@ from guerdon.rewards.scoring import score_texts
 from guerdon.types import Candidates, Rewards, Scorer, prompt_text
 
 FULL_SHARE = 0.9
-"""Where the data decides n: the largest for which this share of the prompts has enough answers."""
+"""Where the data decides n: the largest for which this share of the prompts has enough responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,21 @@ class Curve:
 
     name: str
     means: tuple[Interval, ...]
-    """Mean over prompts of the value of the answer that is picked."""
+    """Mean over prompts of the value of the response that is picked."""
     gains: tuple[Interval, ...]
     """The same minus that of n = 1, from the same resamples."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A prompt that takes no part in the curves."""
+
+    prompt: str
+    """Where it was read, else how it begins."""
+    responses: int
+    usable: int
+    """Responses that have every value."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +67,8 @@ class BestOfN:
     curves: tuple[Curve, ...]
     """The reward that picks first, then those that only watch."""
     prompts: int
-    left_out: int
-    """Prompts with fewer answers that have every reward than the largest n."""
+    left_out: tuple[LeftOut, ...]
+    """Prompts with fewer responses that have every value than the largest n."""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
@@ -80,6 +94,7 @@ def best_of_n(
     values: Mapping[str, Sequence[Floats]],
     *,
     n: int | None = None,
+    reasons: Sequence[Sequence[str]] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> BestOfN:
@@ -90,8 +105,9 @@ def best_of_n(
         values: name -> values of the responses to each prompt, NaN where one has none. The first picks. A
             response without one of the values takes no part.
         n: the largest n; None takes the largest for which 90% of the prompts have enough responses.
-        resamples: bootstrap data sets, of whole groups.
-        seed: of the bootstrap.
+        reasons: of every prompt, why responses have no value; they are repeated where a prompt is left out.
+        resamples: number of bootstrap data sets, of whole groups.
+        seed: random seed of the bootstrap.
 
     Raises:
         DataError: too few responses have a reward.
@@ -126,7 +142,18 @@ def best_of_n(
         )
         for v, name in enumerate(values)
     )
-    return BestOfN(ns, tuple(map(best_of_n_kl, ns)), curves, len(kept), len(pools) - len(kept))
+    out = [i for i in range(len(pools)) if counts[i] < most]
+    left_out = tuple(_left_out(candidates[i], int(counts[i]), most, reasons[i] if reasons else ()) for i in out)
+    return BestOfN(ns, tuple(map(best_of_n_kl, ns)), curves, len(kept), left_out)
+
+
+def _left_out(one: Candidates, usable: int, n: int, reasons: Sequence[str]) -> LeftOut:
+    count = len(one.responses)
+    has = f"it has {count} response{'s' * (count != 1)}, the curve goes to n = {n}"
+    if usable < count:
+        frequent = Counter(filter(None, reasons)).most_common(1)
+        has = f"{usable} of its {count} responses have every reward{''.join(f': {reason}' for reason, _ in frequent)}"
+    return LeftOut(str(one.origin or short_line(prompt_text(one.prompt))), count, usable, has)
 
 
 def pick_by_rewards(
@@ -162,23 +189,17 @@ def training_records(
     Returns:
         Rows for supervised fine-tuning (`prompt`, `completion`: the best response), and pairs for DPO and the like
         (`prompt`, `chosen`: the best, `rejected`: the worst, `margin`: the difference of their rewards) of the prompts
-        whose rewards differ. Prompts without a reward are in neither.
+        whose rewards differ; each with the own columns of its prompt. Prompts without a reward are in neither.
     """
     best, pairs = [], []
     for one, values in zip(candidates, rewards, strict=True):
         if np.isnan(values).all():
             continue
         top, bottom = int(np.nanargmax(values)), int(np.nanargmin(values))
-
-        def said(place: int, one: Candidates = one) -> Any:
-            text = one.responses[place]
-            return text if isinstance(one.prompt, str) else [{"role": "assistant", "content": text}]
-
-        prompt = prompt_value(one.prompt)
-        best.append({"prompt": prompt, "completion": said(top)})
+        best.append(_record(one, completion=_response(one, top)))
         if values[top] > values[bottom]:
             margin = float(values[top] - values[bottom])
-            pairs.append({"prompt": prompt, "chosen": said(top), "rejected": said(bottom), "margin": margin})
+            pairs.append(_record(one, chosen=_response(one, top), rejected=_response(one, bottom), margin=margin))
     return best, pairs
 
 
@@ -187,16 +208,26 @@ def candidate_records(
     values: Mapping[str, Sequence[Floats]],
     rewards: Mapping[str, Sequence[Rewards]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Every prompt with its responses and a list of each value.
+    """Every prompt with its responses, a list of each value, and its own columns.
 
     No reward is null; the reasons why are a list beside it, `NAME_reason`, where `rewards` tells them.
     """
     records = []
     for place, one in enumerate(candidates):
-        record: dict[str, Any] = {"prompt": prompt_value(one.prompt), "responses": list(one.responses)}
-        record |= {name: plain(column[place].tolist()) for name, column in values.items()}
+        columns = {name: plain(column[place].tolist()) for name, column in values.items()}
         reasons = {f"{name}_reason": [why or None for why in given[place].reasons] for name, given in rewards.items()}
-        record |= {name: why for name, why in reasons.items() if any(why)}
-        common = {"reference": one.reference, "group": one.group}
-        records.append(record | {name: value for name, value in common.items() if value})
+        columns |= {name: why for name, why in reasons.items() if any(why)}
+        records.append(_record(one, responses=list(one.responses), **columns))
     return records
+
+
+def _response(one: Candidates, place: int) -> Any:
+    text = one.responses[place]
+    return text if isinstance(one.prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _record(one: Candidates, **columns: Any) -> dict[str, Any]:
+    """A record of these columns, with what the data says of the prompt beside them."""
+    common = {name: value for name in ("reference", "subset", "group", "id") if (value := getattr(one, name))}
+    own = {name: plain(value) for name, value in one.extra.items()}
+    return own | common | {"prompt": prompt_value(one.prompt)} | columns

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import guerdon
 from guerdon.cli.main import main
 
 PROMPTS = ["How do I boil an egg?", "planet?", "怎样煮鸡蛋？"]
@@ -61,7 +62,7 @@ def test_a_run_cut_short_goes_on(
     said = Path(prompts).read_text(encoding="utf-8")
     Path(prompts).write_text(said.replace(PROMPTS[0], "another question"), encoding="utf-8")
     assert main([*command, "--out", str(cut), "--resume"]) == 2
-    assert "holds answers to other prompts" in capsys.readouterr().err
+    assert "holds responses to other prompts" in capsys.readouterr().err
     Path(prompts).write_text(said, encoding="utf-8")
     assert main([*command, "--out", str(cut), "--resume"]) == 0
     assert (cut / "candidates.jsonl").read_bytes() == (whole / "candidates.jsonl").read_bytes()
@@ -77,10 +78,26 @@ def test_answers_of_a_file_with_scores_of_its_own(tmp_path: Path, capsys: pytest
     assert curve["curves"][1]["means"][-1]["point"] == 1.0
 
 
+def test_function_and_command_write_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ({"prompt": f"p{i}", "responses": ["aa", "bbbb", ""] if i else ["a"], "id": f"i{i}"} for i in range(3))
+    data = lines(
+        tmp_path / "in.jsonl", *({**row, "responses": [text or "cc" for text in row["responses"]]} for row in rows)
+    )
+    options = ["--n", "3", "--gold", "shortest", "--out", str(tmp_path / "command")]
+    assert main(["optimize", "best-of-n", "longest", data, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "1 prompts are left out" in printed
+    assert "in.jsonl:1: it has 1 response, the curve goes to n = 3" in printed
+    guerdon.run_best_of_n("longest", data, tmp_path / "function", guerdon.BestOfNConfig(n=3), gold=["shortest"])
+    made = {path.name: path.read_bytes() for path in (tmp_path / "command").iterdir()}
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "function").iterdir()}
+    assert {"candidates.jsonl", "sft.jsonl", "pairs.jsonl", "curve.json", "curve.png", "settings.json"} == made.keys()
+
+
 def test_a_reward_alone_does_not_pass_for_a_gain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = lines(tmp_path / "in.jsonl", {"prompt": "p", "responses": ["a", "bbb"]})
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out")]) == 0
-    assert "Whether the answers got better, --gold tells" in capsys.readouterr().out
+    assert "Whether the responses got better, --gold tells" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -102,32 +119,6 @@ def test_what_cannot_be_is_refused(
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out"), *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_rl(
-    tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    options = ["--policy", tiny_llama, "--num-generations", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
-    command = ["optimize", "rl", "shortest", prompts, "--out", str(out), *options]
-    assert main([*command, "--epochs", "2", "--validation", prompts, "--gold", "longest"]) == 0
-    printed = capsys.readouterr()
-    assert f"policy: {out}" in printed.out
-    assert "kept: step" in printed.out
-    page = (out / "monitor.html").read_text(encoding="utf-8")
-    assert "out, by shortest" in page
-    assert PROMPTS[0] in page
-    assert "step 2/2" in printed.err
-    assert main(command) == 2
-    assert "holds a training run already" in capsys.readouterr().err
-    again = ["optimize", "best-of-n", "longest", prompts, "--policy", str(out), "--out", str(tmp_path / "n"), *SAMPLED]
-    assert main(again) == 0
-    assert main([*command[:-2], "--algorithm", "a2c", "--prompts-per-step", "0"]) == 2
-    assert "--prompts-per-step must be above 0" in capsys.readouterr().err
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(command) == 2
-    assert 'pip install "guerdon[rl]"' in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_left_alone(

@@ -1,0 +1,223 @@
+"""A run of best-of-n: sample or read responses, let a reward pick, measure what that gains, write the files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guerdon.data.candidates import read_candidates, read_prompts
+from guerdon.errors import ConfigError, DataError, OutputError
+from guerdon.files import atomic_write, check_writable
+from guerdon.metrics import Floats
+from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
+from guerdon.optimize.best_of_n_config import BestOfNConfig
+from guerdon.optimize.best_of_n_figure import best_of_n_figure
+from guerdon.optimize.candidates import Answering, sample_candidates
+from guerdon.optimize.prompts import check_lengths, fingerprint_of
+from guerdon.report.drawing import save_figure
+from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.score_rows import Progress, reward_label, silent
+from guerdon.rewards.scoring import joined, no_reward_summary, scorer_name
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation
+from guerdon.types import Candidates, Rewards, Scorer
+
+SETTINGS = "settings.json"
+GIVEN = "score in the data"
+"""What the scores of the data itself are called beside those of the scorers."""
+_POLICY_N = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfNRun:
+    """What `run_best_of_n` did; the files are in `out`."""
+
+    out: Path
+    curves: BestOfN
+    without_reward: Mapping[str, str]
+    """Scorer -> how many responses it gave no reward, and why; those that rewarded all are not in it."""
+
+
+def run_best_of_n(
+    scorer: Scorer | ScorerConfig | str,
+    data: str,
+    out: str | Path = "best-of-n",
+    config: BestOfNConfig | None = None,
+    *,
+    gold: Sequence[Scorer | ScorerConfig | str] = (),
+    resume: bool = False,
+    progress: Progress = silent,
+) -> BestOfNRun:
+    """Keeps the response with the highest reward out of n, measures what that gains, and writes rows to train on.
+
+    The responses are sampled from a policy; without one, the data holds them. The folder then holds candidates.jsonl
+    (all responses with their rewards), sft.jsonl (`prompt`, `completion`: the best), pairs.jsonl (`prompt`, `chosen`,
+    `rejected`: best and worst, for DPO), curve.json and curve.png. Ids, subsets and own columns are kept in all of them.
+
+    Example:
+        >>> run = run_best_of_n("longest", "responses.jsonl", "best")
+        >>> run.curves.ns, [mean.point for mean in run.curves.curves[0].means]
+        ((1, 2, 4), [2.5, 3.0, 4.0])
+
+    Args:
+        scorer: the scorer that picks, its name, or its configuration. The device and trust of a configuration count for
+            the policy as well.
+        data: prompts, or without a policy prompts with their responses: rows with `responses`, or several to a prompt.
+        out: folder for everything that is made.
+        config: where the responses come from, and how many.
+        gold: scorers that only watch: those that did not pick show whether the responses got better.
+        resume: go on with a run that was cut short in the same folder.
+        progress: shows how far it is.
+
+    Raises:
+        DataError: rows that cannot be used, or too few responses with a reward.
+        ConfigError: the folder holds a run of other options or other prompts.
+        ModelError: a scorer or the policy cannot be loaded.
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    out, config = Path(out), config or BestOfNConfig()
+    named = _names((scorer, *gold))
+    settings = {"model": next(iter(named)), "data": data, **asdict(config)}
+    scorers = {name: one if isinstance(one, Scorer) else load_scorer(one) for name, one in named.items()}
+    _check_folder(out, settings, resume)
+    candidates = _candidates(config, data, out, settings, scorer, progress)
+    if not config.policy:
+        refuse_truncation(scorers.values(), candidate_texts(candidates))
+    rewards: dict[str, list[Rewards]] = {}
+    for name, one in scorers.items():
+        with progress(f"scoring by {name}", sum(len(each.responses) for each in candidates)) as advance:
+            rewards[name] = rewards_of(one, candidates, on_progress=advance)
+    values: dict[str, Sequence[Floats]] = {name: [one.values for one in found] for name, found in rewards.items()}
+    values |= _given(candidates)
+    why = [[reason for one in each for reason in one.reasons] for each in zip(*rewards.values(), strict=True)]
+    curves = best_of_n(
+        candidates,
+        values,
+        n=config.n or (_POLICY_N if config.policy else None),
+        reasons=why,
+        seed=config.seed,
+    )
+    _write(out, candidates, values, rewards, curves)
+    summaries = {name: no_reward_summary(joined(found)) for name, found in rewards.items()}
+    return BestOfNRun(out, curves, {name: summary for name, summary in summaries.items() if summary})
+
+
+def _names(scorers: Sequence[Scorer | ScorerConfig | str]) -> dict[str, Scorer | ScorerConfig | str]:
+    """A short name for each scorer, all different."""
+    names: dict[str, Scorer | ScorerConfig | str] = {}
+    for one in scorers:
+        full = one if isinstance(one, str) else one.name if isinstance(one, ScorerConfig) else scorer_name(one)
+        short = reward_label(full)
+        names[short if short not in names else f"{short} ({len(names)})"] = one
+    return names
+
+
+def _check_folder(out: Path, settings: Mapping[str, Any], resume: bool) -> None:
+    """Finds out whether the folder is free, or holds the run that is to go on; changes nothing."""
+    marker = out / SETTINGS
+    check_writable(marker)
+    if marker.exists():
+        if not resume:
+            raise OutputError(f"{out} holds a run already. Fix: --resume goes on with it, or choose another --out")
+        theirs = json.loads(marker.read_text(encoding="utf-8"))
+        if differing := [f"{name} was {theirs.get(name)!r}" for name in settings if theirs.get(name) != settings[name]]:
+            raise ConfigError(
+                f"{out} holds another run: {', '.join(differing)}. Fix: the same options, or another --out"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
+
+
+def _claim(out: Path, settings: Mapping[str, Any], prompts: Sequence[Candidates]) -> None:
+    """Makes the folder ours, once it is sure that there is something to run, and that it is of these prompts."""
+    marker, mine = out / SETTINGS, {**settings, "prompts": fingerprint_of(prompts)}
+    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")).get("prompts") != mine["prompts"]:
+        raise ConfigError(
+            f"{out} holds responses to other prompts: {settings['data']} has changed. Fix: choose another --out"
+        )
+    with atomic_write(marker) as file:
+        json.dump(mine, file, indent=2, ensure_ascii=False)
+
+
+def _candidates(
+    config: BestOfNConfig,
+    data: str,
+    out: Path,
+    settings: Mapping[str, Any],
+    scorer: Scorer | ScorerConfig | str,
+    progress: Progress,
+) -> list[Candidates]:
+    if config.policy is None:
+        candidates = read_candidates(data)
+        if all(len(one.responses) < 2 for one in candidates):
+            raise DataError(
+                f"{data}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several "
+                "rows to a prompt; or name a --policy that responds to the prompts"
+            )
+        _claim(out, settings, ())
+        return candidates
+    prompts = read_prompts(data)
+    answer = _sampler(config, config.policy, prompts, scorer if isinstance(scorer, ScorerConfig) else None)
+    _claim(out, settings, prompts)
+    with progress("sampling responses", len(prompts)) as advance:
+        return sample_candidates(prompts, answer, out / "answers.jsonl", advance)
+
+
+def _sampler(
+    config: BestOfNConfig, policy: str, prompts: Sequence[Candidates], placed: ScorerConfig | None
+) -> Answering:
+    from guerdon.policy.decode import Sampling
+    from guerdon.policy.endpoint import Endpoint
+    from guerdon.policy.model import Policy
+
+    options: dict[str, Any] = {
+        "num_generations": config.n or _POLICY_N,
+        "sampling": Sampling(config.max_new_tokens, config.temperature, config.top_p),
+        "seed": config.seed,
+    }
+    source: Endpoint | Policy
+    if config.endpoint:
+        source = Endpoint(config.endpoint, policy, key=os.environ.get("OPENAI_API_KEY"))
+    else:
+        device, trust = (placed.device, placed.trust_remote_code) if placed else (None, False)
+        source = Policy.load(policy, device=device, trust_remote_code=trust)
+        check_lengths(source, prompts, max_new_tokens=config.max_new_tokens)
+    return lambda asked, done: source.sample_texts(asked, **options, done=done)
+
+
+def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:
+    """The scores of the data itself, where all responses have one."""
+    given = [np.asarray(one.scores, dtype=np.float64) for one in candidates if one.scores is not None]
+    complete = len(given) == len(candidates) and not any(np.isnan(scores).any() for scores in given)
+    return {GIVEN: given} if complete else {}
+
+
+def _write(
+    out: Path,
+    candidates: Sequence[Candidates],
+    values: Mapping[str, Sequence[Floats]],
+    rewards: Mapping[str, Sequence[Rewards]],
+    curves: BestOfN,
+) -> None:
+    best, pairs = training_records(candidates, next(iter(values.values())))
+    columns = {_free(name, candidates): column for name, column in values.items()}
+    given = {_free(name, candidates): column for name, column in rewards.items()}
+    everything = candidate_records(candidates, columns, given)
+    for name, records in {"candidates.jsonl": everything, "sft.jsonl": best, "pairs.jsonl": pairs}.items():
+        with atomic_write(out / name) as file:
+            file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+    with atomic_write(out / "curve.json") as file:
+        json.dump(curves.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+    save_figure(best_of_n_figure(curves), out / "curve.png")
+
+
+def _free(name: str, candidates: Sequence[Candidates]) -> str:
+    """The name of a column for these rewards that no row has already."""
+    while any(taken in one.extra for one in candidates for taken in (name, f"{name}_reason")):
+        name = f"reward_{name}"
+    return name

@@ -27,7 +27,7 @@ import json, sys
 from guerdon.runs import loop
 from guerdon.train.config import TrainConfig
 from guerdon.train.run import train_reward_model
-loop.ADAM_EPSILON = EPSILON
+loop.ADAM_EPSILON = VALUE
 data, out, config, resume = sys.argv[1:]
 scorer = train_reward_model(data, out, TrainConfig(**json.loads(config)), resume=resume == "True")
 print("score", scorer.score(["boil egg two"], ["good water"])[0])
@@ -38,7 +38,7 @@ def launch(data: Path, out: Path, config: Any, *, resume: bool = False) -> str:
     """Trains in two processes on the CPU, which meet by gloo; gives what they print."""
     options = json.dumps(dataclasses.asdict(config))
     script = out.parent / "child.py"
-    script.write_text(CHILD.replace("EPSILON", str(EPSILON)))
+    script.write_text(CHILD.replace("VALUE", str(EPSILON)))
     result = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",

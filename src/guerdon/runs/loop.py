@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from guerdon.errors import ModelError
 from guerdon.runs.checkpoints import new_checkpoint
 from guerdon.runs.log import OnStep, Progress, RunLog
+from guerdon.runs.ranks import launch_state
 
 WEIGHTS_FILE = "trainable.safetensors"
 STATE_FILE = "state.json"
@@ -104,6 +105,7 @@ class Loop:
         from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
         from accelerate.utils import set_seed
 
+        launch_state()  # before accelerate makes its own
         set_seed(config.seed)
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         self.accelerator: Any = Accelerator(

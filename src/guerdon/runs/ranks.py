@@ -5,6 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
+
+
+def launch_state() -> Any:
+    """The place of this process among those of its launch (`accelerate launch`, `torchrun`).
+
+    Accelerate asks its launcher's flag for the CPU only when it makes the rest of its state, which is too late to know
+    who is first: so it is told here.
+    """
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=cpu, timeout=timedelta(days=1))  # a policy may generate for hours before the others go on
 
 
 @contextlib.contextmanager
@@ -13,15 +28,11 @@ def main_process_first() -> Iterator[bool]:
 
     Should the first one fail, the launcher (`accelerate launch`, `torchrun`) ends the others.
     """
-    from accelerate import PartialState
-
-    state = PartialState(timeout=timedelta(days=1))  # a policy may generate for hours meanwhile
+    state = launch_state()
     with state.main_process_first():
         yield state.is_main_process
 
 
 def device_name() -> str:
     """The device of this process, each of a launch having its own."""
-    from accelerate import PartialState
-
-    return str(PartialState().device)
+    return str(launch_state().device)

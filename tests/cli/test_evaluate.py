@@ -164,3 +164,18 @@ def test_a_saved_model_knows_its_training_prompts_and_its_baseline(data, tiny_be
     other.write_text(Path(data).read_text(encoding="utf-8").replace(': "p', ': "another p'), encoding="utf-8")
     assert main(["evaluate", model, str(other), "--resamples", "20"]) == 0
     assert "TRAINED" not in capsys.readouterr().out
+
+
+def test_a_comparer_of_ones_own_is_measured_beside_scorers(data, tmp_path, capsys, monkeypatch):
+    (tmp_path / "judge.py").write_text(
+        "import numpy as np\n"
+        "class Judge:\n"
+        "    def compare(self, prompts, a, b, *, references=None):\n"
+        "        return np.array([(len(x) > len(y)) + (len(x) == len(y)) / 2 for x, y in zip(a, b)])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "judge:Judge", data, "--also", "longest", "--resamples", "20"]) == 0
+    assert "judge:Judge minus longest: accuracy +0.000 [0.000, 0.000]." in capsys.readouterr().out
+    assert main(["score", "judge:Judge", data]) == 2
+    assert "not a Scorer: it has no score() method" in capsys.readouterr().err

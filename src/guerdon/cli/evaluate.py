@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from guerdon.evaluate.results import Evaluation, Section, SystemResult
 
 _WIDTH_OF_A_FILE = 160
-"""Columns where there is no terminal to ask: wide enough that no figure is cut."""
+"""Columns where there is no terminal to ask: wide enough that no value is cut."""
 
 
 def evaluate(
@@ -44,8 +44,9 @@ def evaluate(
     shorter response won; a model that only reads length gets 0.5. Intervals draw whole prompts (or groups).
 
     Args:
-        model: the scorer.
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        model: The scorer, or a comparer as module:object.
+        data: Judgements: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]),
+            - (standard input) or starter.
         also: Another model to measure on the same rows. The option may be given several times.
         group: Column that says which rows are not independent; intervals then draw groups instead of prompts.
         group_regex: Regular expression whose first capture group in that column is the group.
@@ -61,7 +62,7 @@ def evaluate(
     from guerdon.data.read import load_rows
 
     rows = load_rows(data, group=group, group_regex=group_regex)
-    systems = {name: scorer.named(path).load() for name, path in system_names((model, *also)).items()}
+    systems = {name: scorer.named(path).load_system() for name, path in system_names((model, *also)).items()}
     with _progress() as progress:
         found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress)
     _write(found, json, figure)

@@ -15,7 +15,7 @@ from guerdon.errors import ConfigError, ContractError, GuerdonError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
-from guerdon.types import Dtype, Overlong, Scorer
+from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
@@ -73,6 +73,20 @@ class ScorerConfig:
 
     def load(self) -> Scorer:
         """Loads the scorer; see `load_scorer` for what it raises."""
+        return self._scorer(self._named())
+
+    def load_system(self) -> Scorer | Comparer:
+        """Loads what an evaluation measures: a scorer, or a `Comparer` that `module:object` names."""
+        found = self._named()
+        return found if isinstance(found, Comparer) and not isinstance(found, Scorer) else self._scorer(found)
+
+    def _scorer(self, found: object) -> Scorer:
+        if not isinstance(found, Scorer):
+            raise ModelError(f"{self.name!r} is a {type(found).__name__}, not a Scorer: it has no score() method")
+        return found
+
+    def _named(self) -> object:
+        """What the name means."""
         if self.name == "unit-tests":
             return UnitTests(unsafe=self.unsafe_sandbox)
         if self.name in RULES:
@@ -126,22 +140,19 @@ def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:
     return ScorerConfig(name=str(name), **options).load()
 
 
-def _imported(spec: str) -> Scorer:
-    """The scorer that `module:object` names; modules of the current folder are found, as Python's `-m` finds them."""
+def _imported(spec: str) -> object:
+    """The object that `module:object` names; modules of the current folder are found, as Python's `-m` finds them."""
     module_name, _, attribute = spec.partition(":")
     if (here := os.getcwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-        makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer))
-        scorer = found() if makes_one else found
+        makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer | Comparer))
+        return found() if makes_one else found
     except GuerdonError:
         raise
     except Exception as error:  # it is the user's code
         raise ModelError(f"cannot import {spec!r} as a scorer: {type(error).__name__}: {error}") from error
-    if not isinstance(scorer, Scorer):
-        raise ModelError(f"{spec!r} is a {type(scorer).__name__}, not a Scorer: it has no score() method")
-    return scorer
 
 
 def _members(folder: Path, card: dict[str, Any], config: ScorerConfig) -> list[TransformerReward]:

@@ -45,13 +45,13 @@ def quickstart(
     with terminal() as console:
         from guerdon.quickstart.run import run_quickstart
 
-        result = run_quickstart(data, out, config, overwrite=overwrite, events=_Screen(console))
+        result = run_quickstart(data, out, config, overwrite=overwrite, events=_QuickstartScreen(console))
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in result.next_commands:
         print(f"  {command}\n      {what}")
 
 
-class _Screen(QuickstartEvents):
+class _QuickstartScreen(QuickstartEvents):
     """Shows a quickstart on screen."""
 
     def __init__(self, console: Console) -> None:

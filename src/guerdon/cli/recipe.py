@@ -48,7 +48,7 @@ def recipe(
     with terminal() as console, ExitStack() as bars:
         from guerdon.recipes.run import run_recipe
 
-        result = run_recipe(name, data, out, config, training, events=_Screen(console, bars))
+        result = run_recipe(name, data, out, config, training, events=_RecipeScreen(console, bars))
     _show(result, out)
     if result.policy:
         from guerdon.cli.best_of_n import show_curves
@@ -57,7 +57,7 @@ def recipe(
         show_curves(result.policy)
 
 
-class _Screen(RecipeEvents):
+class _RecipeScreen(RecipeEvents):
     """Shows a recipe on screen."""
 
     def __init__(self, console: Console, bars: ExitStack) -> None:

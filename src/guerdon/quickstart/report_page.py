@@ -82,7 +82,7 @@ def render(page: ReportData) -> str:
         by_coverage=[
             {
                 "what": f"{part.sections[0].overall.rows:,} {name}",
-                "figure": format_value(part.sections[0].overall.models[0].metrics[part.sections[0].primary].point),
+                "value": format_value(part.sections[0].overall.models[0].metrics[part.sections[0].primary].point),
                 "verdict": section_verdict(part.sections[0]),
             }
             for name, part in (page.by_coverage or {}).items()
@@ -102,7 +102,7 @@ def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-# --- the figures
+# --- the metrics
 
 
 def section_view(section: Section, coverage: Mapping[str, TokenCoverage], seen: bool) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def section_view(section: Section, coverage: Mapping[str, TokenCoverage], seen: 
                 "name": system.name,
                 "is_model": not system.is_baseline,
                 "mark": axis.mark(system.metrics[metric]),
-                "figure": format_value(system.metrics[metric].point),
+                "value": format_value(system.metrics[metric].point),
                 "interval": format_bounds(system.metrics[metric]),
                 "balanced": format_value(system.metrics["length_balanced"].point),
             }
@@ -148,7 +148,7 @@ def subset_view(part: PartResult, metric: str, axis: Axis, coverage: TokenCovera
         "name": part.subset,
         "pairs": f"{part.pairs:,}",
         "mark": axis.mark(model.metrics[metric]),
-        "figure": format_value(model.metrics[metric].point),
+        "value": format_value(model.metrics[metric].point),
         "interval": format_bounds(model.metrics[metric]),
         "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
         "best": format_value(best.metrics[metric].point if best else math.nan),
@@ -158,7 +158,7 @@ def subset_view(part: PartResult, metric: str, axis: Axis, coverage: TokenCovera
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A range of figures as a strip 100 wide."""
+    """A range of values as a strip 100 wide."""
 
     low: float
     high: float
@@ -178,7 +178,7 @@ class Axis:
         return round(min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low))), 2)
 
     def mark(self, value: Interval) -> dict[str, float] | None:
-        """Places of the point and of the ends of its interval; None where there is no figure."""
+        """Places of the point and of the ends of its interval; None where there is no value."""
         if math.isnan(value.point):
             return None
         low, high = (value.point if math.isnan(end) else end for end in (value.low, value.high))
@@ -216,7 +216,7 @@ def length_sentence(part: PartResult) -> str:
 
 
 def clusters(part: PartResult) -> str:
-    """How many independent pieces the figures stand on."""
+    """How many independent pieces the metrics are computed from."""
     return f"from {part.clusters:,} {part.unit}{'s' * (part.clusters != 1)}"
 
 

@@ -95,7 +95,7 @@ def run_quickstart(
         ModelError: the backbone or the policy cannot be found.
         OutputError: the folder cannot be written, or holds something else.
     """
-    run = _Run(data, Path(out), config or QuickstartConfig(), events or QuickstartEvents())
+    run = _QuickstartRun(data, Path(out), config or QuickstartConfig(), events or QuickstartEvents())
     check_folder(run.out, overwrite=overwrite)
     if run.policy:
         resolve(run.policy)  # a name that means nothing is told before the training, not behind it
@@ -135,7 +135,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 @dataclass(slots=True)
-class _Run:
+class _QuickstartRun:
     """One quickstart while it works."""
 
     data: str

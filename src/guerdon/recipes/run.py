@@ -107,14 +107,14 @@ def run_recipe(
     check_writable(Path(out) / RESULT_FILE)
     candidates = recipe.read(data) if isinstance(data, str) else data
     events.read(candidates)
-    result = _Run(recipe, candidates, Path(out), config, training, events).result()
+    result = _RecipeRun(recipe, candidates, Path(out), config, training, events).result()
     with atomic_write(Path(out) / RESULT_FILE) as file:
         json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
     return result
 
 
 @dataclass(slots=True)
-class _Run:
+class _RecipeRun:
     """One recipe while it works: what was measured in the folds so far."""
 
     recipe: Recipe

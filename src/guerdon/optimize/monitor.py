@@ -90,12 +90,12 @@ class Monitor:
         groups = self.sample()
         trajectories = [one for group in groups for one in group.trajectories]
         texts = [response_text(one) for one in trajectories]
-        proxy = tuple(_mean([one.reward for one in group.trajectories]) for group in groups)
+        proxy = tuple(mean_known([one.reward for one in group.trajectories]) for group in groups)
         gold = self._gold(groups)
         found = PolicyEvaluation(
             step=step,
-            proxy=_mean(proxy),
-            gold=_mean(gold),
+            proxy=mean_known(proxy),
+            gold=mean_known(gold),
             proxy_by_prompt=proxy,
             gold_by_prompt=gold,
             kl=self.mean_kl(groups),
@@ -136,7 +136,7 @@ class Monitor:
         rewards = score_texts(self.gold, prompts, responses, [row.reference for row, _ in asked])
         values, found = iter(rewards.values.tolist()), []
         for group in groups:
-            found.append(_mean([next(values) for _ in group.trajectories]))
+            found.append(mean_known([next(values) for _ in group.trajectories]))
         return tuple(found)
 
 
@@ -174,7 +174,8 @@ def mean_kl(
     return total / len(sampled)
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_known(values: Sequence[float]) -> float:
+    """The mean of what is finite; NaN where nothing is."""
     known = [value for value in values if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -25,12 +25,13 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from guerdon.errors import ConfigError, DataError, GuerdonError, ModelError, OutputError
 from guerdon.optimize.rl.config import RLConfig
-from guerdon.optimize.rl.trajectories import Group, Rollouts
+from guerdon.optimize.rl.trajectories import Rollouts
 from guerdon.optimize.rl.update import Ranks
-from guerdon.optimize.rl.workers import LocalLearner, RLSetup, Weights, load_policy, load_weights, runner_placement
+from guerdon.optimize.rl.workers import Learner, RLSetup, Weights, load_policy, load_weights, runner_placement
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 120.0
@@ -123,7 +124,7 @@ class RunnerActor(EnvRunner):  # type: ignore[misc]
 class LearnerActor(TorchLearner):  # type: ignore[misc]
     """One of the learners that share an update."""
 
-    learner: LocalLearner
+    learner: Learner
 
     def build(self) -> None:
         """Loads the policy; RLlib's modules, connectors and optimisers have no part in it."""
@@ -131,7 +132,7 @@ class LearnerActor(TorchLearner):  # type: ignore[misc]
         self.failure = _caught(lambda: self._build(setup.config))
 
     def _build(self, config: RLConfig) -> None:
-        self.learner = LocalLearner(config, Ranks(torch.distributed.get_rank(), config.num_learners))
+        self.learner = Learner(config, Ranks(torch.distributed.get_rank(), config.num_learners))
 
     def compute_loss_for_module(self, **_: Any) -> Any:
         """Not asked for: the loss is taken in micro-batches, inside the update."""
@@ -144,8 +145,8 @@ class RemoteLearners:
     def __init__(self, group: LearnerGroup) -> None:
         self._group = group
 
-    def _each(self, work: Callable[[LocalLearner], Any], *, first: bool = False) -> Any:
-        """Lets every learner, or the first alone, do something at the same time; gives what the first one gives."""
+    def apply(self, work: Callable[[Learner], T], *, first: bool = False) -> T:
+        """Lets every learner, or the first alone, do something, all at once; gives what the first one gives."""
 
         def call(actor: LearnerActor) -> Any:
             if first and torch.distributed.get_rank():
@@ -158,50 +159,24 @@ class RemoteLearners:
                 raise one.error()
             if isinstance(one, Exception):
                 raise ModelError(f"a learner was lost ({one}). Fix: resume from the last checkpoint") from one
-        return next((one for one in found if one is not None), None)
-
-    def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
-        """Learns from the trajectories of one sampling step; gives metrics."""
-        sent = ray.put(list(groups))
-        metrics: dict[str, float] = self._each(
-            lambda one: one.update(ray.get(sent), beta=beta, learning_rate=learning_rate, seed=seed)
-        )
-        return metrics
-
-    def weights(self) -> Weights:
-        """What is trained of the policy."""
-        weights: Weights = self._each(lambda one: one.weights(), first=True)
-        return weights
-
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
-        state: dict[str, Any] = self._each(lambda one: one.state(), first=True)
-        return state
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
-        self._each(lambda one: one.load_state(state))
-
-    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
-        """Index and fault of the first prompt that leaves no room for a response."""
-        fault: tuple[int, str] | None = self._each(lambda one: one.first_too_long(prompts, max_new_tokens), first=True)
-        return fault
+        result: T = found[0]
+        return result
 
 
 class RemoteRunners:
     """The runners of an `EnvRunnerGroup`; one that is lost is replaced, and its tasks are given back."""
 
-    def __init__(self, group: EnvRunnerGroup, weights: Callable[[], Weights]) -> None:
-        self._group, self._weights = group, weights
+    def __init__(self, group: EnvRunnerGroup) -> None:
+        self._group = group
 
-    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
-        """Deals the tasks out over the runners that are there."""
+    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int], weights: Weights) -> tuple[Rollouts, list[int]]:
+        """Deals the tasks out over the runners that are there; see `Workers.sample`."""
         ids = self._healthy()
         share = {number: range(place, len(tasks), len(ids)) for place, number in enumerate(ids)}
         busy = [number for number in ids if share[number]]
-        weights = ray.put(self._weights())
+        sent = ray.put(weights)
         calls = [
-            {"tasks": [tasks[place] for place in share[number]], "weights": weights, "seed": seeds[number - 1]}
+            {"tasks": [tasks[place] for place in share[number]], "weights": sent, "seed": seeds[number - 1]}
             for number in busy
         ]
         came: dict[int, Rollouts | Failure] = dict(
@@ -240,10 +215,10 @@ def remote_learners(setup: RLSetup) -> Iterator[RemoteLearners]:
 
 
 @contextmanager
-def remote_runners(setup: RLSetup, weights: Callable[[], Weights]) -> Iterator[RemoteRunners]:
+def remote_runners(setup: RLSetup) -> Iterator[RemoteRunners]:
     """Starts the runners, and ends them with the block."""
     group = EnvRunnerGroup(config=_rllib_config(setup), local_env_runner=False)
     try:
-        yield RemoteRunners(group, weights)
+        yield RemoteRunners(group)
     finally:
         group.stop()

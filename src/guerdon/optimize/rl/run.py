@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from guerdon.data.candidates import read_prompts
-from guerdon.errors import ConfigError, MissingExtraError, ModelError, TextError
+from guerdon.errors import ConfigError, MissingExtraError, ModelError
 from guerdon.files import check_writable
 from guerdon.optimize.drift_page import write_page
-from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl
-from guerdon.optimize.prompts import fingerprint_of, prompt_stream
+from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl, mean_known
+from guerdon.optimize.prompts import check_lengths, fingerprint_of, prompt_stream
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
@@ -39,6 +39,7 @@ from guerdon.types import Candidates, Scorer
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
+BEST_FILES = "best-*.safetensors"
 MAX_RESAMPLINGS = 3
 """DAPO samples other prompts at most so often in a step, in place of those whose rewards are all equal."""
 
@@ -106,12 +107,14 @@ def train_rl_policy(
             title = f"{out.name}, by {_name(reward)}"
             evaluator = _Evaluator(workers, held_out, gold_scorer, folder, title) if held_out else None
             run.train(evaluator, on_step)
-            weights = evaluator.best_weights() if evaluator else workers.learners.weights()
+            weights = evaluator.best_weights() if evaluator else workers.weights()
             local = None if config.num_learners else workers.policy()
         policy = local or load_policy(config, "cpu", "float32")
         load_weights(policy, weights)
         policy.save(out, training=asdict(config))
         folder.finish()
+        for file in folder.path.glob(BEST_FILES):
+            file.unlink()
     return policy
 
 
@@ -147,8 +150,8 @@ def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvi
 
 def _check_lengths(workers: Workers, prompts: Sequence[Candidates]) -> None:
     """Raises DataError where a prompt leaves the policy no room for a response; with the place that it was read at."""
-    if fault := workers.learners.first_too_long(prompts, workers.setup.config.max_new_tokens):
-        raise TextError(*fault).at(prompts[fault[0]].origin)
+    room = workers.setup.config.max_new_tokens
+    workers.on_learners(lambda learner: check_lengths(learner.policy, prompts, max_new_tokens=room), first=True)
 
 
 class _Run:
@@ -170,7 +173,7 @@ class _Run:
         self.guard = MissingRewardGuard()
         if resume and (checkpoint := folder.last_checkpoint):
             state = torch.load(checkpoint / STATE_FILE, weights_only=True)
-            workers.learners.load_state(state["learner"])
+            workers.on_learners(lambda learner: learner.load_state(state["learner"]))
             self.step, self.drawn, self.lost, self.beta.beta = (state[n] for n in ("step", "drawn", "lost", "beta"))
 
     def train(self, evaluator: _Evaluator | None, on_step: OnStep | None) -> None:
@@ -211,8 +214,9 @@ class _Run:
         ]
         warmup = min(1.0, (step + 1) / max(1.0, config.warmup_ratio * self.steps))
         learning_rate = config.peak_learning_rate * warmup
-        metrics = self.workers.learners.update(
-            groups, beta=self.beta.beta, learning_rate=learning_rate, seed=config.seed * 1_000_003 + step
+        beta, seed = self.beta.beta, config.seed * 1_000_003 + step
+        metrics = self.workers.on_learners(
+            lambda learner: learner.update(groups, beta=beta, learning_rate=learning_rate, seed=seed)
         )
         if "kl" in metrics:
             self.beta.adapt(metrics["kl"], len(sampled))
@@ -238,7 +242,7 @@ class _Run:
                 _seed(self.config.seed, self.step, attempt, runner)
                 for runner in range(max(1, self.config.num_env_runners))
             ]
-            rollouts, lost = self.workers.runners.sample([self.prompts[index] for index in chosen], seeds)
+            rollouts, lost = self.workers.sample([self.prompts[index] for index in chosen], seeds)
             self.lost += [chosen[place] for place in lost]
             if self.algorithm.drop_uniform:
                 useful = [group for group in rollouts.groups if _rewards_differ(group)]
@@ -262,7 +266,8 @@ class _Run:
     def _save(self) -> None:
         state = {"step": self.step, "drawn": self.drawn, "lost": self.lost, "beta": self.beta.beta}
         with new_checkpoint(self.folder.path, self.step) as stage:
-            torch.save(state | {"learner": self.workers.learners.state()}, stage / STATE_FILE)
+            learner = self.workers.on_learners(lambda learner: learner.state(), first=True)
+            torch.save(state | {"learner": learner}, stage / STATE_FILE)
 
 
 def _rewards_differ(group: Group) -> bool:
@@ -282,22 +287,17 @@ def _reward_metrics(rollouts: Rollouts, shaped: Sequence[float]) -> dict[str, fl
     known = rewards[~rewards.isnan()]
     reasons = Counter(one.reason for one in trajectories if one.reason)
     found: dict[str, float | str] = {
-        "reward": _mean(rewards.tolist()),
+        "reward": mean_known(rewards.tolist()),
         "reward_std": float(known.std(correction=0)) if len(known) else math.nan,
-        "shaped_reward": _mean(shaped),
+        "shaped_reward": mean_known(shaped),
         "reward_missing": 1 - len(known) / len(rewards),
         "responses_without_reward": float(len(rewards) - len(known)),
-        "response_tokens": _mean([one.num_tokens for one in trajectories]),
-        "responses_truncated": _mean([not one.response.finished for one in trajectories]),
+        "response_tokens": mean_known([one.num_tokens for one in trajectories]),
+        "responses_truncated": mean_known([not one.response.finished for one in trajectories]),
     }
     if reasons:
         found["reward_missing_reason"] = reasons.most_common(1)[0][0]
-    return found | {f"reward/{name}": _mean(values) for name, values in rollouts.info.items()}
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return sum(known) / len(known) if known else math.nan
+    return found | {f"reward/{name}": mean_known(values) for name, values in rollouts.info.items()}
 
 
 class _Evaluator:
@@ -349,7 +349,7 @@ class _Evaluator:
         """Evaluates the policy; keeps its weights where it is the best so far. Returns metrics."""
         found = self.monitor.evaluate(step)
         if self.monitor.best is found:
-            save_file(dict(self.workers.learners.weights()), self._file(step))
+            save_file(dict(self.workers.weights()), self._file(step))
         write_page(self.folder.out, self.monitor.evaluations, self.title)
         names = {"reward": found.proxy, "gold_reward": found.gold, "kl": found.kl}
         names |= {"response_tokens": found.response_tokens, "repetition": found.repetition}
@@ -357,15 +357,13 @@ class _Evaluator:
 
     def prune(self) -> None:
         """Lets weights go that are no longer the best; called when a checkpoint knows of the better ones."""
-        for file in self.folder.path.glob("best-*.safetensors"):
+        for file in self.folder.path.glob(BEST_FILES):
             if file != self._file(self.monitor.best.step):
                 file.unlink()
 
     def best_weights(self) -> Weights:
         """The weights at the best evaluation."""
-        file = self._file(self.monitor.best.step)
-        weights = load_file(file)
-        file.unlink()
+        weights: Weights = load_file(self._file(self.monitor.best.step))
         return weights
 
     def _file(self, step: int) -> Path:

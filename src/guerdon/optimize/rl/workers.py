@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from guerdon.errors import TextError
 from guerdon.optimize.rl.algorithms import algorithm_named
 from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.environment import TextEnvironment
@@ -22,6 +21,10 @@ from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
 from guerdon.types import Candidates
 
+if TYPE_CHECKING:
+    from guerdon.optimize.rl.actors import RemoteLearners, RemoteRunners
+
+T = TypeVar("T")
 Weights = Mapping[str, Tensor]
 """What is trained of a policy, by the names of its parameters, on the CPU."""
 
@@ -49,46 +52,6 @@ class RLSetup:
             max_turns=config.max_turns,
             seed=seed,
         )
-
-
-class Learners(Protocol):
-    """The learner of this process, or several in actors."""
-
-    def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
-        """Learns from the trajectories of one sampling step; gives metrics."""
-        ...
-
-    def weights(self) -> Weights:
-        """What is trained of the policy."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
-        ...
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
-        ...
-
-    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
-        """Index and fault of the first prompt that leaves no room for a response."""
-        ...
-
-
-class Runners(Protocol):
-    """The runner of this process, or several in actors."""
-
-    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
-        """Samples trajectories by the learners' newest weights.
-
-        Args:
-            tasks: what the conversations begin with.
-            seeds: at least one seed for each runner.
-
-        Returns:
-            What was sampled, and the places of the tasks whose runner was lost.
-        """
-        ...
 
 
 Precision = Literal["bfloat16", "float32"]
@@ -123,7 +86,7 @@ def load_weights(policy: Policy, weights: Weights) -> None:
             own[name].copy_(value)
 
 
-class LocalLearner:
+class Learner:
     """A learner in this process."""
 
     def __init__(self, config: RLConfig, ranks: Ranks | None = None, *, keep_reference: bool = False) -> None:
@@ -161,10 +124,6 @@ class LocalLearner:
         metrics = self.updater.update(groups, beta=beta, generator=torch.Generator().manual_seed(seed))
         return metrics | {"seconds_learning": time.perf_counter() - start}
 
-    def weights(self) -> Weights:
-        """What is trained of the policy."""
-        return policy_weights(self.policy)
-
     def state(self) -> dict[str, Any]:
         """Trained parameters, critic included, and the optimiser's state."""
         named = self.updater.actor.named_parameters()
@@ -175,52 +134,54 @@ class LocalLearner:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
+        """Goes on from a state."""
         self.updater.actor.load_state_dict(state["parameters"], strict=False)
         self.updater.optimizer.load_state_dict(state["optimizer"])
         self.updater.skipped = state["skipped"]
 
-    def first_too_long(self, prompts: Sequence[Candidates], max_new_tokens: int) -> tuple[int, str] | None:
-        """Index and fault of the first prompt that leaves no room for a response."""
-        try:
-            self.policy.encode_prompts([row.prompt for row in prompts], max_new_tokens=max_new_tokens)
-        except TextError as error:
-            return error.index, error.fault
-        return None
-
-
-class LocalRunner:
-    """A runner in this process, which samples from the learner's own policy where that is in this process, too."""
-
-    def __init__(self, setup: RLSetup, policy: Callable[[], Policy]) -> None:
-        self.setup, self._policy = setup, policy
-
-    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
-        """Samples; nobody can be lost."""
-        return self.setup.sample(self._policy(), tasks, seeds[0]), []
-
 
 class Workers:
-    """The learners and runners of a run, and the one policy of this process, if it has one."""
+    """Who learns and who samples in a run, and the one policy of this process, if it has one."""
 
-    def __init__(self, setup: RLSetup, learners: Learners) -> None:
-        self.setup, self.learners = setup, learners
-        self.runners: Runners = LocalRunner(setup, self.policy)
+    def __init__(self, setup: RLSetup, learner: Learner | RemoteLearners, runners: RemoteRunners | None = None) -> None:
+        self.setup, self.learner, self.runners = setup, learner, runners
         self._copy: tuple[Policy, RefLogps] | None = None
+
+    def on_learners(self, work: Callable[[Learner], T], *, first: bool = False) -> T:
+        """Lets every learner, or the first alone, do something, all at once; gives what the first one gives."""
+        return work(self.learner) if isinstance(self.learner, Learner) else self.learner.apply(work, first=first)
+
+    def weights(self) -> Weights:
+        """What is trained of the policy."""
+        return self.on_learners(lambda learner: policy_weights(learner.policy), first=True)
+
+    def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
+        """Samples trajectories by the learners' newest weights.
+
+        Args:
+            tasks: what the conversations begin with.
+            seeds: a seed for each runner.
+
+        Returns:
+            What was sampled, and the places of the tasks whose runner was lost.
+        """
+        if self.runners is None:
+            return self.setup.sample(self.policy(), tasks, seeds[0]), []
+        return self.runners.sample(tasks, seeds, self.weights())
 
     def policy(self) -> Policy:
         """The policy with the newest weights: the learner's own where it is in this process."""
-        if isinstance(self.learners, LocalLearner):
-            return self.learners.policy
+        if isinstance(self.learner, Learner):
+            return self.learner.policy
         policy, _ = self._own_copy()
-        load_weights(policy, self.learners.weights())
+        load_weights(policy, self.weights())
         return policy
 
     def reference(self) -> RefLogps:
         """The reference policy, in this process."""
-        if isinstance(self.learners, LocalLearner):
-            assert self.learners.reference is not None
-            return self.learners.reference
+        if isinstance(self.learner, Learner):
+            assert self.learner.reference is not None
+            return self.learner.reference
         return self._own_copy()[1]
 
     def _own_copy(self) -> tuple[Policy, RefLogps]:
@@ -241,14 +202,16 @@ def start_workers(setup: RLSetup, *, keep_reference: bool) -> Iterator[Workers]:
     """
     config = setup.config
     with ExitStack() as stack:
-        if config.num_learners or config.num_env_runners:
-            from guerdon.optimize.rl import actors
+        if not config.num_learners and not config.num_env_runners:
+            yield Workers(setup, Learner(config, keep_reference=keep_reference))
+            return
+        from guerdon.optimize.rl import actors
 
-            stack.enter_context(actors.ray_running(config))
-        if config.num_learners:
-            workers = Workers(setup, stack.enter_context(actors.remote_learners(setup)))
-        else:
-            workers = Workers(setup, LocalLearner(config, keep_reference=keep_reference))
-        if config.num_env_runners:
-            workers.runners = stack.enter_context(actors.remote_runners(setup, workers.learners.weights))
-        yield workers
+        stack.enter_context(actors.ray_running(config))
+        learner = (
+            stack.enter_context(actors.remote_learners(setup))
+            if config.num_learners
+            else Learner(config, keep_reference=keep_reference)
+        )
+        runners = stack.enter_context(actors.remote_runners(setup)) if config.num_env_runners else None
+        yield Workers(setup, learner, runners)

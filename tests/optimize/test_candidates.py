@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from guerdon.errors import DataError, OutputError, TextError
-from guerdon.optimize.candidates import sample_candidates
+from guerdon.optimize.best_of_n import training_records
+from guerdon.optimize.candidates import NO_RESPONSE, sample_candidates
+from guerdon.policy.endpoint import NoResponse
 from guerdon.types import Candidates, Origin, Prompt
 
 REQUESTS = [Candidates(prompt=f"p{i}", reference="r" if i else None, origin=Origin("x.jsonl", i + 1)) for i in range(3)]
@@ -55,6 +58,24 @@ def test_a_run_cut_short_asks_for_the_rest_only(tmp_path: Path) -> None:
     assert talker.asked == ["p1", "p0"]
     assert found == sample_candidates(REQUESTS, Talker(stop=0), kept)
     assert len(kept.read_text().splitlines()) == 3
+
+
+def test_a_missing_response_is_counted_with_its_reason_and_never_learnt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sampler(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str | NoResponse]]]:
+        yield 0, ["a", NoResponse("no content")]
+        yield 1, [NoResponse("no content"), NoResponse("refused")]
+        yield 2, ["a", "b"]
+
+    kept = tmp_path / "kept.jsonl"
+    found = sample_candidates(REQUESTS, sampler, kept)
+    assert [one.responses for one in found] == [("a",), (), ("a", "b")]
+    assert [one.extra.get(NO_RESPONSE) for one in found] == [["no content"], ["no content", "refused"], None]
+    assert caplog.messages == ["3 responses are missing; 2 of them: no content"]
+    assert found == sample_candidates(REQUESTS, Talker(stop=0), kept)
+    rows, _ = training_records(found, [np.arange(len(one.responses), dtype=float) for one in found])
+    assert [row["completion"] for row in rows] == ["a", "b"]
 
 
 def test_kept_answers_of_something_else_are_refused(tmp_path: Path) -> None:

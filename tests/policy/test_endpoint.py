@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,8 +14,8 @@ import pytest
 from guerdon.errors import ModelError
 from guerdon.policy import endpoint
 from guerdon.policy.decode import Sampling
-from guerdon.policy.endpoint import Endpoint
-from guerdon.types import Message
+from guerdon.policy.endpoint import Endpoint, NoResponse
+from guerdon.types import Message, ToolCall
 
 
 class Server:
@@ -78,6 +79,49 @@ def test_chats_keep_their_turns(server: Server) -> None:
     prompt = (Message("system", "Be brief."), Message("user", "planet?"))
     assert dict(Endpoint(server.base, "m").sample_texts([prompt])) == {0: ["planet? 0"]}
     assert [turn["role"] for turn in server.asked[0]["messages"]] == ["system", "user"]
+
+
+def test_tool_calls_of_a_prompt_are_sent_as_the_protocol_has_them(server: Server) -> None:
+    call = Message("assistant", "", (ToolCall("add", '{"a": 3}', "c1"),))
+    prompt = (Message("user", "3 + 4?"), call, Message("tool", "7", tool_call_id="c1"))
+    list(Endpoint(server.base, "m").sample_texts([prompt]))
+    assert server.asked[0]["messages"][1:] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 3}'}}],
+        },
+        {"role": "tool", "content": "7", "tool_call_id": "c1"},
+    ]
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"content": None}, r"the server gave no content \(finish_reason 'length'\)"),
+        ({}, "the server gave no content"),
+        ({"content": None, "tool_calls": [CALL]}, "only calls of add"),
+        ({"content": "", "tool_calls": [CALL]}, "only calls of add"),
+        ({"content": None, "refusal": "I will not."}, "the model refused: I will not."),
+        ({"content": None, "reasoning_content": "Let me see"}, "its reasoning and no answer .finish_reason 'length'"),
+    ],
+)
+def test_a_choice_without_text_is_no_response_and_says_why(
+    message: dict[str, Any], reason: str, server: Server
+) -> None:
+    server.reply = {"choices": [{"message": {"content": "one"}}, {"message": message, "finish_reason": "length"}]}
+    ((_, (text, missing)),) = Endpoint(server.base, "m").sample_texts(["q"], num_generations=2)
+    assert text == "one"
+    assert isinstance(missing, NoResponse)
+    assert re.search(reason, missing.reason)
+
+
+def test_a_response_that_is_empty_is_one(server: Server) -> None:
+    server.reply = {"choices": [{"message": {"role": "assistant", "content": " "}, "finish_reason": "stop"}]}
+    assert dict(Endpoint(server.base, "m").sample_texts(["q"])) == {0: [""]}
 
 
 def test_what_may_pass_is_tried_again(server: Server) -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any
 
-from guerdon.errors import ModelError
+from guerdon.errors import DataError, ModelError
 from guerdon.policy.decode import Sampling
-from guerdon.types import Message, Prompt
+from guerdon.text.messages import messages_to_dicts, parse_message, prompt_turns
+from guerdon.types import Prompt
 
 TRIES = 4
-"""Of a request that fails in a way that may pass: no connection, time-out, 429, 5xx."""
-AT_ONCE = 16
+"""How often a request is sent that fails in a way that may pass: no connection, time-out, 429, 5xx."""
+MAX_CONNECTIONS = 16
 """Requests under way side by side; the server batches them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoResponse:
+    """Stands in place of a response that the server did not give: an empty text would be learnt from."""
+
+    reason: str
 
 
 class Endpoint:
@@ -25,7 +34,7 @@ class Endpoint:
 
         Args:
             base: e.g. `http://localhost:8000/v1`.
-            model: the name that the server knows it by.
+            model: the name that the server knows the policy by.
             key: sent as a bearer token.
             timeout: seconds for one request.
         """
@@ -41,8 +50,8 @@ class Endpoint:
         sampling: Sampling | None = None,
         seed: int = 0,
         done: Collection[int] = (),
-    ) -> Iterator[tuple[int, list[str]]]:
-        """Asks for answers, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
+    ) -> Iterator[tuple[int, list[str | NoResponse]]]:
+        """Samples responses, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.
@@ -60,35 +69,36 @@ class Endpoint:
         waiting = [index for index in range(len(prompts)) if index not in done][::-1]
         with (
             httpx2.Client(headers=self._headers, timeout=self._timeout) as client,
-            ThreadPoolExecutor(AT_ONCE) as threads,
+            ThreadPoolExecutor(MAX_CONNECTIONS) as threads,
         ):
-            running: dict[Future[list[str]], int] = {}
+            running: dict[Future[list[str | NoResponse]], int] = {}
             try:
                 while waiting or running:
-                    while waiting and len(running) < AT_ONCE:
+                    while waiting and len(running) < MAX_CONNECTIONS:
                         index = waiting.pop()
-                        body = common | {"messages": _messages(prompts[index]), "seed": seed + index}
-                        running[threads.submit(self._ask, client, body)] = index
+                        messages = messages_to_dicts(prompt_turns(prompts[index]), json_arguments=True)
+                        body = common | {"messages": messages, "seed": seed + index}
+                        running[threads.submit(self._request, client, body)] = index
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         yield running.pop(future), future.result()
             finally:
                 for future in running:
                     future.cancel()
 
-    def _ask(self, client: Any, body: dict[str, Any]) -> list[str]:
+    def _request(self, client: Any, body: dict[str, Any]) -> list[str | NoResponse]:
         import httpx2
 
         url = f"{self.base}/chat/completions"
         for attempt in range(1, TRIES + 1):
             try:
-                reply = client.post(url, json=body)
+                answer = client.post(url, json=body)
             except httpx2.TransportError as error:
                 fault = f"{type(error).__name__}: {error}"
             else:
-                if reply.is_success:
-                    return self._texts(reply, body["n"])
-                fault = f"status {reply.status_code}: {reply.text[:200]}"
-                if reply.status_code != 429 and reply.status_code < 500:
+                if answer.is_success:
+                    return self._responses(answer, body["n"])
+                fault = f"status {answer.status_code}: {answer.text[:200]}"
+                if answer.status_code != 429 and answer.status_code < 500:
                     raise ModelError(f"{url} refuses: {fault}")
             if attempt < TRIES:
                 time.sleep(0.5 * 2**attempt)
@@ -96,16 +106,29 @@ class Endpoint:
             f"{url} cannot be reached ({TRIES} tries): {fault}. Fix: start the server, or check the address"
         )
 
-    def _texts(self, reply: Any, count: int) -> list[str]:
+    def _responses(self, answer: Any, count: int) -> list[str | NoResponse]:
         try:
-            texts = [(choice["message"]["content"] or "").strip() for choice in reply.json()["choices"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{self.base} does not answer as a chat completion does: {reply.text[:200]}") from error
-        if len(texts) != count:
-            raise ModelError(f"{self.base} gave {len(texts)} choices, {count} were asked for (`n`)")
-        return texts
+            found = [_response(choice) for choice in answer.json()["choices"]]
+        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+            raise ModelError(f"{self.base} does not answer as a chat completion does: {answer.text[:200]}") from error
+        if len(found) != count:
+            raise ModelError(f"{self.base} gave {len(found)} choices, {count} were asked for (`n`)")
+        return found
 
 
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+def _response(choice: Mapping[str, Any]) -> str | NoResponse:
+    """The text of one choice; a choice that has none (`content` is null) says why, as far as it can be told."""
+    given = choice["message"]
+    message = parse_message({"role": "assistant", **given})
+    if text := message.content.strip():
+        return text
+    why = f"finish_reason {choice.get('finish_reason')!r}"
+    if refusal := given.get("refusal"):
+        return NoResponse(f"the model refused: {refusal}")
+    if message.tool_calls:
+        return NoResponse(
+            f"the model wrote no text, only calls of {', '.join(c.name for c in message.tool_calls)} ({why})"
+        )
+    if message.reasoning_content:
+        return NoResponse(f"the model wrote its reasoning and no answer ({why})")
+    return "" if given.get("content") is not None else NoResponse(f"the server gave no content ({why})")

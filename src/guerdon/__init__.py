@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward
+    from guerdon.evaluate.doctor import check_reward_model
     from guerdon.optimize.best_of_n_config import BestOfNConfig
     from guerdon.optimize.best_of_n_run import run_best_of_n
     from guerdon.optimize.rl.config import RLConfig
@@ -75,6 +76,7 @@ __all__ = [
     "ToolCall",
     "TrainConfig",
     "WeightedConfig",
+    "check_reward_model",
     "evaluate_reward",
     "load_rows",
     "load_scorer",
@@ -98,6 +100,7 @@ _HOMES = {
     "RecipeEvents": "guerdon.recipes.events",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
+    "check_reward_model": "guerdon.evaluate.doctor",
     "evaluate_reward": "guerdon.evaluate.agreement",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",

@@ -47,6 +47,11 @@ VERBS: dict[str, Verb] = {
         "agreement with people, beside trivial baselines, with intervals",
         "evaluate_reward",
     ),
+    "doctor": Verb(
+        "guerdon.cli.doctor:doctor",
+        "whether a reward gives a text the same score however it is asked",
+        "check_reward_model",
+    ),
     "score": Verb("guerdon.cli.score:score", "give every response its reward", "score_rows"),
     "optimize best-of-n": Verb(
         "guerdon.cli.best_of_n:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"

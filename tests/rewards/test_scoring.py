@@ -109,3 +109,27 @@ def test_lengths_must_agree_and_nothing_is_fine() -> None:
         score_texts(scorer, ["p", "p"], ["a"])
     assert len(score_texts(scorer, [], [])) == 0
     assert scorer.asked == []
+
+
+def test_many_texts_are_asked_about_in_calls_that_keep_a_prompt_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guerdon.rewards.scoring._texts_per_call", lambda: 256)
+    scorer = Scripted(fails_on("x" * 7, error=None))
+    prompts = [f"prompt {i % 300}" for i in range(900)]
+    responses = ["x" * (i % 11) for i in range(900)]
+    done: list[int] = []
+    found = score_texts(scorer, prompts, responses, on_progress=done.append)
+    expected = np.array([np.nan if i % 11 == 7 else i % 11 for i in range(900)], dtype=np.float32)
+    np.testing.assert_array_equal(found.values, expected)
+    assert [bool(reason) for reason in found.reasons] == [i % 11 == 7 for i in range(900)]
+    assert sum(done) == 900
+    assert len(done) == 4
+
+    seen: list[list[str]] = []
+
+    class Prompts:
+        def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
+            seen.append(list(prompts))
+            return np.ones(len(responses))
+
+    score_texts(Prompts(), prompts, responses)
+    assert all(len(set(call)) <= -(-len(call) // 3) + 1 for call in seen)

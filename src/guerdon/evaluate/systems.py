@@ -12,7 +12,7 @@ from guerdon.errors import ModelError
 from guerdon.evaluate.tables import Request, Requests, Table
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.scoring import score_texts, scorer_name
-from guerdon.types import Comparer, Scorer, prompt_text
+from guerdon.types import Comparer, Scorer
 
 System: TypeAlias = Scorer | Comparer
 """What is measured. What can do both is measured by its scores."""
@@ -93,20 +93,18 @@ def ask(
 def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = None) -> ScorerResponses:
     """Asks a scorer about every distinct text once. Raises ModelError."""
     every = list(requests.index)
-    # One prompt's responses stay together and lengths are alike: that is what scorers batch well.
-    order = sorted(range(len(every)), key=lambda i: (*_size(every[i]), len(every[i][1])))
-    rewards = np.full(len(every), np.nan)
-    reasons = [""] * len(every)
-    for start in range(0, len(order), _CHUNK):
-        places = order[start : start + _CHUNK]
-        prompts, responses, references = zip(*(every[i] for i in places), strict=True)
-        found = score_texts(scorer, prompts, responses, references)
-        rewards[places] = found.values
-        for place, reason in zip(places, found.reasons, strict=True):
-            reasons[place] = reason
+    done = 0
+
+    def advance(texts: int) -> None:
+        nonlocal done
+        done += texts
         if progress is not None:
-            progress(start + len(places), len(order))
-    return ScorerResponses(rewards, tuple(reasons))
+            progress(done, len(every))
+
+    found = score_texts(
+        scorer, [one[0] for one in every], [one[1] for one in every], [one[2] for one in every], on_progress=advance
+    )
+    return ScorerResponses(found.values.astype(np.float64), found.reasons)
 
 
 def _ask_comparer(
@@ -146,8 +144,3 @@ def _pair_keys(table: Table, requests: int) -> tuple[Ints, np.ndarray]:
     better, worse = table.requests[table.better], table.requests[table.worse]
     low, high = np.minimum(better, worse), np.maximum(better, worse)
     return np.asarray(low * requests + high), better <= worse
-
-
-def _size(request: Request) -> tuple[int, str]:
-    text = prompt_text(request[0])
-    return len(text), text

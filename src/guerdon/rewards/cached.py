@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from guerdon.rewards.scoring import score_texts
+from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.types import Prompt, Rewards, Scorer
 
 
-class CachedScorer:
+class CachedScorer(BaseScorer):
     """Gives the rewards of another scorer, and keeps them: the same text has one reward, and costs once.
 
     The memory is as large as the texts that were scored: for jobs on one data set, not for servers.
@@ -24,16 +24,6 @@ class CachedScorer:
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self._known: dict[tuple[Prompt, str, str | None], tuple[float, str]] = {}
-
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
-    ) -> np.ndarray:
-        """Scores as `guerdon.types.Scorer.score`."""
-        return self.score_with_reasons(prompts, responses, references=references).values
 
     def score_with_reasons(
         self,

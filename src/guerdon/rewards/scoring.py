@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 GIVE_UP_AFTER = 8
 """A scorer that raises on so many single texts, and has rewarded none of its call, is broken as a whole."""
 
-TEXTS_PER_CALL = 512
+TEXTS_PER_CALL, TEXTS_PER_CALL_ON_GPU = 256, 4096
 """Texts of one `score` call: enough for a scorer to batch texts of one length and of one prompt, few enough for a
 progress bar to move."""
 
@@ -71,7 +72,7 @@ def score_texts(
         [1.0]
 
     Args:
-        scorer: any scorer; it is called with at most `TEXTS_PER_CALL` responses, those to one prompt together.
+        scorer: any scorer; it is called with some hundred responses at a time, those to one prompt together.
         prompts: n prompts.
         responses: n responses.
         references: n references; a scorer sees None where no response has one.
@@ -87,13 +88,13 @@ def score_texts(
     count = len(responses)
     if references is not None and all(reference is None for reference in references):
         references = None
-    order = list(range(count))
-    if count > TEXTS_PER_CALL:  # one prompt's responses stay together and lengths are alike: scorers batch that well
+    order, size = list(range(count)), _texts_per_call()
+    if count > size:  # one prompt's responses stay together and lengths are alike: scorers batch that well
         texts = [prompt_text(prompt) for prompt in prompts]
         order.sort(key=lambda i: (len(texts[i]), texts[i], len(responses[i])))
     values, reasons = np.full(count, np.nan, dtype=np.float32), [""] * count
-    for start in range(0, count, TEXTS_PER_CALL):
-        places = order[start : start + TEXTS_PER_CALL]
+    for start in range(0, count, size):
+        places = order[start : start + size]
         call = _Call(
             scorer,
             [prompts[place] for place in places],
@@ -106,6 +107,11 @@ def score_texts(
             reasons[place] = reason
         on_progress(len(places))
     return Rewards(values, tuple(reasons))
+
+
+def _texts_per_call() -> int:
+    torch = sys.modules.get("torch")  # what has not loaded it computes on no GPU
+    return TEXTS_PER_CALL_ON_GPU if torch is not None and torch.cuda.is_available() else TEXTS_PER_CALL
 
 
 def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], references: Sequence[str | None] | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from guerdon.rewards.compose import CompositeScorer
 from guerdon.rewards.load import ScorerConfig
-from guerdon.rewards.scoring import ScorerFailedError, score_texts
+from guerdon.rewards.scoring import ScorerFailedError, no_rewards, score_texts
 from guerdon.types import Candidates, Message, Prompt, Rewards, Scorer
 
 
@@ -144,8 +144,3 @@ class PromptEnvironment:
 def as_messages(prompt: Prompt) -> tuple[Message, ...]:
     """A prompt as the turns of a chat."""
     return (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-
-
-def no_rewards(count: int, reason: str) -> Rewards:
-    """`count` responses without a reward, all for one reason."""
-    return Rewards(np.full(count, np.nan, dtype=np.float32), (reason,) * count)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import torch
 
 from guerdon.errors import GuerdonError, ModelError
-from guerdon.optimize.rl.environment import TextEnvironment, TurnResult, as_messages, no_rewards
+from guerdon.optimize.rl.environment import TextEnvironment, TurnResult, as_messages
 from guerdon.policy.decode import Sample, Sampling
 from guerdon.policy.model import Policy
+from guerdon.rewards.scoring import no_rewards
 from guerdon.types import Candidates, Message, Prompt
 
 

@@ -57,7 +57,7 @@ def run_best_of_n(
 
     The responses are sampled from a policy; without one, the data holds them. The folder then holds candidates.jsonl
     (all responses with their rewards), sft.jsonl (`prompt`, `completion`: the best), pairs.jsonl (`prompt`, `chosen`,
-    `rejected`: best and worst, for DPO), curve.json and curve.png. Ids, subsets and own columns are kept in all of them.
+    `rejected`: best and worst, for DPO), curve.json and curve.png. Ids, subsets and own columns are kept in all.
 
     Example:
         >>> run = run_best_of_n("longest", "responses.jsonl", "best")

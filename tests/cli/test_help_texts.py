@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -25,8 +26,15 @@ class Options(Common):
     whole."""
 
 
-def verb(options: OmitArgPrefixes[Options] = Options()) -> None:  # frozen
-    """Does something."""
+def verb(out: str = "-", options: OmitArgPrefixes[Options] = Options()) -> None:
+    """Does something.
+
+    Args:
+        out: A file, or
+            - for standard output, at the end of a line that is
+            not the last.
+        options: How.
+    """
 
 
 def test_docstrings_of_fields_are_flowing_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,4 +48,6 @@ def test_docstrings_of_fields_are_flowing_text(capsys: pytest.CaptureFixture[str
     }
     with pytest.raises(SystemExit):
         tyro.cli(verb, args=["--help"])
-    assert "Share of the whole." in capsys.readouterr().out
+    printed = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert "Share of the whole." in printed
+    assert "A file, or - for standard output, at the end of a line that is not the last." in printed

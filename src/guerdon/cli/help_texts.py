@@ -1,6 +1,6 @@
-"""The help of options that are fields of a dataclass: its docstring, as flowing text.
+"""The help of options as flowing text: docstrings of fields and of parameters, without the line breaks of the source.
 
-tyro finds the docstring below a field by itself, but keeps the line breaks of the source where a line is indented.
+tyro finds these docstrings by itself, but keeps a line break where the next line is indented.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
@@ -15,7 +16,8 @@ from typing import Any, get_type_hints
 
 
 def add_help_texts(function: Callable[..., Any]) -> None:
-    """Gives every option of a verb that is a field of a dataclass its docstring as help, where tyro looks for it."""
+    """Puts the help of a verb's options where tyro looks for it, each text as one line."""
+    function.__doc__ = re.sub(r"\n {8,}(?=\S)", " ", inspect.getdoc(function) or "")
     for hint in get_type_hints(function).values():
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             texts = {name: text for one in reversed(hint.__mro__[:-1]) for name, text in field_docs(one)}

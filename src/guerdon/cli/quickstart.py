@@ -34,10 +34,11 @@ def quickstart(
     what the reward gained by picking responses of a language model.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        out: folder for everything that is made.
-        overwrite: replace what an earlier quickstart wrote into the folder.
-        config: how it is carried out.
+        data: Judgements: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or
+            starter.
+        out: Folder for everything that is made.
+        overwrite: Replace what an earlier quickstart wrote into the folder.
+        config: How it is carried out.
     """
     from guerdon.cli.progress import terminal
 

@@ -36,12 +36,12 @@ def recipe(
     was best in training, BM25 where the data has it, and an oracle.
 
     Args:
-        name: the application.
-        data: scored candidates (translation, summarisation, retrieval), preferences (dialogue, question answering), or
+        name: The application.
+        data: Scored candidates (translation, summarisation, retrieval), preferences (dialogue, question answering), or
             problems with solutions and unit tests (code).
-        out: folder of the models and recipe.json.
-        config: how the data is divided, and which language model responds to the held-out prompts.
-        training: how to train.
+        out: Folder of the models and recipe.json.
+        config: How the data is divided, and which language model responds to the held-out prompts.
+        training: How to train.
     """
     from guerdon.cli.progress import terminal
 

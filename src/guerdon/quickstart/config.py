@@ -20,7 +20,7 @@ class QuickstartConfig:
     group_regex: str | None = None
     """Regular expression whose first capture group in that column is the group."""
     epochs: float | None = None
-    """Passes over the training rows; by default as many (1 to 2) as there is time for."""
+    """Number of passes over the training rows; by default as many (1 to 2) as there is time for."""
     max_train_pairs: int | None = None
     """Train on about this many pairs; 0 takes all. By default as many (100 to 2,000) as two cores take in minutes, and
     all where there is a GPU."""
@@ -32,7 +32,7 @@ class QuickstartConfig:
     """A language model that responds to unseen prompts, 8 times each, for the reward to pick from: `smollm2`, a folder
     or a hub name; `none` leaves this out. `auto` is `smollm2` on the starter set and `none` on other data."""
     seed: int = 0
-    """Seed of the division into training and test, of the training, of the sampling, and of the intervals."""
+    """Random seed of the division into training and test, of the training, of the sampling, and of the intervals."""
 
     def __post_init__(self) -> None:
         if (self.epochs is not None and not self.epochs > 0) or (self.max_train_pairs or 0) < 0:

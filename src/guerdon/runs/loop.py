@@ -119,6 +119,7 @@ class Loop:
                 "gradient_clipping": config.max_grad_norm,
             }
         self.config, self.bare, self._run, self._on_step = config, model, run, on_step
+        self._names = set(trainable(model))  # as they are before anything is wrapped
         self.model, self.optimizer = self.accelerator.prepare(model, adamw(model, config, self.accelerator.device))
         self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: weights.clear())
         self.accelerator.register_load_state_pre_hook(lambda models, folder: models.clear())
@@ -272,8 +273,7 @@ class Loop:
             if self.sharded:
                 weights = self.accelerator.get_state_dict(self.model)
             if main:
-                names = trainable(self.bare)
-                kept = {name: value.detach().cpu().contiguous() for name, value in weights.items() if name in names}
+                kept = {name: weights[name].detach().cpu().contiguous() for name in self._names}
                 save_file(kept, str(folder / WEIGHTS_FILE))
                 state = {name: getattr(self, name) for name in _STATE}
                 (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")

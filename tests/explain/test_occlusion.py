@@ -82,3 +82,19 @@ def test_no_reward_gives_no_effect() -> None:
     assert found.effects[0] == 7
     assert np.isnan(occlude(scorer, "?", "Short. And this.").effects[1])
     assert scorer.asked == ["ref"] * 3
+
+
+class Fails:
+    """Has a reward for short texts only, and says why."""
+
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[str], **_: object) -> np.ndarray:
+        if any(response.startswith("Hi") for response in responses):
+            raise RuntimeError("no greetings")
+        return np.ones(len(responses), dtype=np.float32)
+
+
+def test_a_missing_effect_has_its_reason() -> None:
+    found = occlude(Fails(), "Hello?", "Hm. Hi. I am here.")
+    assert np.isnan(found.effects).tolist() == [True, False, False]
+    assert found.reasons == ("RuntimeError: no greetings", "", "")
+    assert occlude(Fails(), "Hello?", "Hi. I am here.").reasons == ("RuntimeError: no greetings",) * 2

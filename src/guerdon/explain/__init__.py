@@ -1,1 +1,1 @@
-"""Why a reward prefers one answer: `occlusion` leaves out one sentence at a time."""
+"""Why a reward prefers one response: `occlude` leaves out one sentence at a time."""

@@ -1,4 +1,4 @@
-"""What each sentence of an answer adds to its reward: the sentence is left out, and the answer scored again.
+"""What each sentence of a response adds to its reward: the sentence is left out, and the response scored again.
 
     effect_i = R(prompt, response) - R(prompt, response without sentence i)
 
@@ -25,9 +25,11 @@ class Occlusion:
     segments: tuple[str, ...]
     """Joined, they are the response."""
     effects: np.ndarray
-    """float32, shape (segments,), in the scorer's units; NaN where the answer without the segment has no reward."""
+    """float32, shape (segments,), in the scorer's units; NaN where one of the two texts has no reward."""
     score: float
-    """R of the whole response."""
+    """The reward of the whole response."""
+    reasons: tuple[str, ...]
+    """Why an effect is missing, for each segment; empty where there is one."""
 
 
 def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | None = None) -> Occlusion:
@@ -35,9 +37,9 @@ def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | N
 
     Args:
         scorer: any reward.
-        prompt: what is answered.
-        response: the answer; one of a single sentence is taken apart into clauses, and one of a single clause is left
-            out as a whole, so that its effect is measured against the empty answer.
+        prompt: the prompt.
+        response: the response; one of a single sentence is taken apart into clauses, and one of a single clause is
+            left out as a whole, so that its effect is measured against the empty response.
         reference: for scorers that need one.
 
     Returns:
@@ -49,8 +51,9 @@ def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | N
     """
     segments = split_segments(response)
     texts = [response, *(_without(segments, i) for i in range(len(segments)))]
-    rewards = score_texts(scorer, [prompt] * len(texts), texts, [reference] * len(texts)).values
-    return Occlusion(tuple(segments), rewards[0] - rewards[1:], float(rewards[0]))
+    found = score_texts(scorer, [prompt] * len(texts), texts, [reference] * len(texts))
+    reasons = tuple(found.reasons[0] or reason for reason in found.reasons[1:])
+    return Occlusion(tuple(segments), found.values[0] - found.values[1:], float(found.values[0]), reasons)
 
 
 def _without(segments: list[str], left_out: int) -> str:

@@ -13,7 +13,11 @@ _STOP = {"en": ".", "zh": "。"}
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences (or lines) of a text, each with the white space after it: joined, they are the text again."""
+    """The sentences (or lines) of a text, each with the white space after it: joined, they are the text again.
+
+    `guerdon.text.sentences` does the same for any text; it divides 66 texts of the set otherwise, and with it 58 of the
+    rows, which are fixed, would be others.
+    """
     parts, start = [], 0
     for boundary in _BOUNDARY.finditer(text):
         part = text[start : boundary.end()]

@@ -29,7 +29,7 @@ def evaluate(
     model: Model,
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
-    also: UseAppendAction[tuple[str, ...]] = (),
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = (),
     group: str | None = None,
     group_regex: str | None = None,
     json: Path | None = None,

@@ -99,14 +99,16 @@ def _show(result: RecipeResult, out: Path) -> None:
     from guerdon.metrics import format_interval
 
     console = Console(highlight=False)
-    table = Table(title=f"{result.title}: {result.yardstick}", title_justify="left")
+    table = Table(title=f"{result.title}: {result.metric.heading}", title_justify="left")
+    decimals = result.metric.decimals
     table.add_column("picks by")
     table.add_column("value", justify="right")
     table.add_column("reward model minus it", justify="right")
     for system in result.systems:
-        difference = format_interval(system.difference, signed=True) if system.difference else ""
-        table.add_row(system.name, format_interval(system.value), difference)
+        difference = format_interval(system.difference, signed=True, decimals=decimals) if system.difference else ""
+        table.add_row(system.name, format_interval(system.value, decimals=decimals), difference)
     console.print(table)
+    console.print(result.verdict)
     if result.added:
         console.print(f"The reward model adds to BM25: {format_interval(result.added, signed=True)}")
     console.print(

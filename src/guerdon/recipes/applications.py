@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from guerdon.errors import ConfigError
+from guerdon.metrics import METRICS, Metric
 from guerdon.recipes.readers import preferred_candidates, program_candidates, rated_candidates
 from guerdon.types import Candidates
 
@@ -18,26 +18,24 @@ class Recipe:
     title: str
     read: Callable[[str], list[Candidates]]
     """Source -> candidates with a score each."""
-    yardstick: str
-    """What the score of a candidate is."""
-    metric: Literal["picked", "ndcg"] = "picked"
-    """The score of what is picked, or nDCG@10 of the order of all."""
+    metric: Metric
+    """What a pick is worth: the mean score of the candidates picked, or for retrieval the nDCG of the order of all."""
     cross_validated: bool = False
     """Every fold is held out in turn; else one is."""
 
 
+RATED = Metric("human_score", "human score of what is picked", "Mean human score of the picks.", decimals=None)
+PREFERRED = Metric("preferred", "share of picks that people preferred", "Share of picks that nothing was preferred to.")
+PASSED = Metric("passed", "share of picks that pass their tests", "Share of picked programs that pass their tests.")
+
 RECIPES: dict[str, Recipe] = {
-    "translation": Recipe("machine translation", rated_candidates, "human score of the translation picked"),
-    "summarisation": Recipe("summarisation", rated_candidates, "human score of the summary picked"),
-    "dialogue": Recipe("dialogue", preferred_candidates, "share of responses picked that people preferred"),
-    "question-answering": Recipe(
-        "question answering", preferred_candidates, "share of responses picked that people preferred"
-    ),
-    "code-generation": Recipe("code generation", program_candidates, "share of programs picked that pass their tests"),
-    "code-completion": Recipe("code completion", program_candidates, "share of programs picked that pass their tests"),
-    "retrieval": Recipe(
-        "retrieval re-ranking", rated_candidates, "nDCG@10 of the passages", metric="ndcg", cross_validated=True
-    ),
+    "translation": Recipe("machine translation", rated_candidates, RATED),
+    "summarisation": Recipe("summarisation", rated_candidates, RATED),
+    "dialogue": Recipe("dialogue", preferred_candidates, PREFERRED),
+    "question-answering": Recipe("question answering", preferred_candidates, PREFERRED),
+    "code-generation": Recipe("code generation", program_candidates, PASSED),
+    "code-completion": Recipe("code completion", program_candidates, PASSED),
+    "retrieval": Recipe("retrieval re-ranking", rated_candidates, METRICS["ndcg"], cross_validated=True),
 }
 """By name on the command line."""
 

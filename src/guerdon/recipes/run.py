@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from guerdon.data.split import group_folds
 from guerdon.data.write import plain
 from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
-from guerdon.metrics import Floats, Interval, cluster_codes, clustered_bootstrap, ndcg
+from guerdon.metrics import Floats, Interval, Metric, mean_interval, ndcg, verdict_sentence
 from guerdon.models import resolve
 from guerdon.optimize.best_of_n import BestOfN, rewards_of
 from guerdon.recipes.applications import Recipe, recipe_named
@@ -29,7 +30,7 @@ from guerdon.train.config import TrainConfig
 from guerdon.train.run import train_reward_model
 from guerdon.types import Candidates, Scorer, group_key
 
-MODEL, BM25, BOTH = "reward model", "BM25", "reward model + BM25"
+MODEL, BM25, BOTH, ORACLE = "reward model", "BM25", "reward model + BM25", "oracle"
 ALWAYS = "always the best system in training"
 SHARES = np.linspace(0, 1, 21)
 """Of the reward model in its sum with BM25."""
@@ -42,7 +43,7 @@ class PickingResult:
 
     name: str
     value: Interval
-    """By the yardstick, with its 95% interval over groups."""
+    """By the recipe's metric, with its 95% interval over groups."""
     difference: Interval | None
     """The reward model's value minus this one's, on the same prompts; None for the reward model itself."""
 
@@ -52,7 +53,7 @@ class RecipeResult:
     """What a recipe found."""
 
     title: str
-    yardstick: str
+    metric: Metric
     systems: tuple[PickingResult, ...]
     """The reward model first; then baselines; last an oracle, which knows the scores."""
     trained_on: int
@@ -64,6 +65,13 @@ class RecipeResult:
     """What the reward model adds to BM25, where their sum was measured."""
     policy: BestOfN | None = None
     """What picking among a language model's responses to the measured prompts gains, where one responded."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the reward model picks better than the best baseline, in plain words."""
+        rivals = [one for one in self.systems if one.name not in (MODEL, BOTH, ORACLE) and one.difference is not None]
+        best = max(rivals, key=lambda one: one.value.point)
+        return verdict_sentence("The reward model", best.name, self.metric, best.difference or Interval(math.nan))
 
 
 def run_recipe(
@@ -144,7 +152,7 @@ class _RecipeRun:
             if self.config.policy:
                 policy = self._pick_from_policy(model, test)
         if self.recipe.cross_validated and BM25 in self.scores:
-            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, self.recipe.metric)
+            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, self.recipe.metric.name)
             self.scores = {MODEL: self.scores[MODEL], BM25: self.scores[BM25], BOTH: both} | self.scores
         return replace(self._measure(), trained_on=self.trained_on // len(held_out), policy=policy)
 
@@ -179,7 +187,7 @@ class _RecipeRun:
             best = best_system(learnt)
             writers = [one.systems or ("",) * len(one.responses) for one in test]
             found[ALWAYS] = [np.array([float(name == best) for name in own]) for own in writers]
-        found["oracle"] = [np.array(scores_of(one)) for one in test]
+        found[ORACLE] = [np.array(scores_of(one)) for one in test]
         return found
 
     def _pick_from_policy(self, model: Scorer, test: Sequence[Candidates]) -> BestOfN:
@@ -196,13 +204,14 @@ class _RecipeRun:
         )
 
     def _measure(self) -> RecipeResult:
-        values = {name: picked_values(scores, self.tested, self.recipe.metric) for name, scores in self.scores.items()}
+        values = {
+            name: picked_values(scores, self.tested, self.recipe.metric.name) for name, scores in self.scores.items()
+        }
         counts = np.all([np.isfinite(own) for own in values.values()], axis=0)
-        codes = cluster_codes([group_key(one) for one, counted in zip(self.tested, counts, strict=True) if counted])
+        groups = [group_key(one) for one in self.tested]
 
         def interval(of: Floats) -> Interval:
-            known = of[counts]
-            return clustered_bootstrap(lambda weights: weights @ known / weights.sum(axis=1), codes)
+            return mean_interval(np.where(counts, of, np.nan), groups)
 
         systems = tuple(
             PickingResult(name, interval(own), None if name == MODEL else interval(values[MODEL] - own))
@@ -210,7 +219,7 @@ class _RecipeRun:
         )
         added = interval(values[BOTH] - values[BM25]) if BOTH in values else None
         cut = self.texts_cut / max(self.texts, 1)
-        return RecipeResult(self.recipe.title, self.recipe.yardstick, systems, 0, int(counts.sum()), cut, added)
+        return RecipeResult(self.recipe.title, self.recipe.metric, systems, 0, int(counts.sum()), cut, added)
 
 
 def _rewards(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:

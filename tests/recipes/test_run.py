@@ -152,7 +152,8 @@ def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.Capt
     command = ["recipe", "dialogue", data, "--out", str(tmp_path / "out"), "--backbone", tiny_bert, "--epochs", "1"]
     assert main(command) == 0
     printed, told = capsys.readouterr()
-    assert "dialogue: share of responses picked that people preferred" in printed
+    assert "dialogue: share of picks that people preferred" in printed
+    assert "the best baseline, " in printed
     assert "TF-IDF" in printed
     assert "step 1/" in told
     assert "Trained on 16 prompts, measured on 4 others" in printed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import guerdon
 from guerdon.cli.main import main
 
 PROMPTS = ["How do I boil an egg?", "planet?", "怎样煮鸡蛋？"]
@@ -20,7 +21,35 @@ def prompts(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.slow
+def files(out: Path) -> dict[str, bytes | list[dict[str, object]]]:
+    """The files of a run; of its log what does not depend on the clock. TensorBoard's names hold the time."""
+    found: dict[str, bytes | list[dict[str, object]]] = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        name = str(path.relative_to(out))
+        if name.startswith("run/tensorboard"):
+            found["run/tensorboard"] = b""
+        elif name == "run/metrics.jsonl":
+            lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            found[name] = [{n: repr(v) for n, v in line.items() if not n.startswith("seconds")} for line in lines]
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def test_function_and_command_write_the_same_files(tiny_llama: str, prompts: str, tmp_path: Path) -> None:
+    options = ["--policy", tiny_llama, "--num-generations", "2", "--max-new-tokens", "4", "--prompts-per-step", "3"]
+    command = ["optimize", "rl", "shortest", prompts, "--out", str(tmp_path / "a" / "out"), *options]
+    assert main([*command, "--epochs", "2", "--validation", prompts, "--gold", "longest"]) == 0
+    config = guerdon.RLConfig(policy=tiny_llama, num_generations=2, max_new_tokens=4, prompts_per_step=3, epochs=2.0)
+    out = tmp_path / "b" / "out"
+    policy = guerdon.train_rl_policy("shortest", prompts, out, config, validation=prompts, gold="longest")
+    assert policy.model is not None
+    mine, theirs = files(out), files(tmp_path / "a" / "out")
+    assert {"policy.json", "monitor.html", "run/metrics.jsonl", "run/monitor.jsonl", "run/run.json"} <= set(mine)
+    assert mine == theirs
+    assert not list(out.rglob("checkpoint-*"))
+
+
 def test_rl(
     tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,5 +71,5 @@ def test_rl(
     assert main([*command[:-2], "--algorithm", "a2c", "--prompts-per-step", "0"]) == 2
     assert "--prompts-per-step must be above 0" in capsys.readouterr().err
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(command) == 2
+    assert main([*command, "--num-env-runners", "1"]) == 2
     assert 'pip install "guerdon[rl]"' in capsys.readouterr().err

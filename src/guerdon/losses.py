@@ -5,9 +5,9 @@ reduced: the caller sums over the judgements of an optimiser step and divides by
 same however it is cut into micro-batches. All are written on `logsigmoid` or `logsumexp` and stay finite at margins of
 1e4.
 
-Those of policies work on tokens: n sampled answers, padded to t tokens. `logps` are log-probabilities of the tokens
+Those of policies work on tokens: n sampled responses, padded to t tokens. `logps` are log-probabilities of the tokens
 that were taken, under the policy in training; `mask` is 1 where a token was generated and 0 behind the end. They return
-a loss per token, which `token_weights` turns into a sum that is the same however the answers are cut into
+a loss per token, which `token_weights` turns into a sum that is the same however the responses are cut into
 micro-batches. Which of them make up which algorithm is a row of the table in `guerdon.optimize.rl.algorithms`.
 """
 
@@ -126,15 +126,15 @@ def contrastive(scores: Tensor, present: Tensor, *, temperature: float = 1.0) ->
 
 
 def score_function_weights(rewards: Tensor, lam: float = 1.0) -> Tensor:
-    """What -log pi of each sampled answer counts in L(x) = L_MLE(x) - lam R(x).
+    """What -log pi of each sampled response counts in L(x) = L_MLE(x) - lam R(x).
 
     R reads text, and text is drawn: no gradient flows from it into the weights of the model. That of its mean is
 
         grad E[R(y)] = E[(R(y) - b) grad log pi(y)]        (score function; Williams 1992)
 
-    for any b that does not depend on y. With b the mean reward of the other answers to the prompt it is unbiased, so
+    for any b that does not depend on y. With b the mean reward of the other responses to the prompt it is unbiased, so
 
-        -lam R  has the gradient of  lam (R_i - b_i) / n  times  -log pi(y_i),   summed over the n answers.
+        -lam R  has the gradient of  lam (R_i - b_i) / n  times  -log pi(y_i),   summed over the n responses.
 
     At lam = 0 nothing but the likelihood of the references is left; as lam grows the model leaves them for what scores
     higher.
@@ -144,7 +144,7 @@ def score_function_weights(rewards: Tensor, lam: float = 1.0) -> Tensor:
         lam: what a unit of reward is worth, in nats of likelihood.
 
     Returns:
-        Shape (prompts, k), of either sign; 0 without a reward, and where an answer has none to be compared with.
+        Shape (prompts, k), of either sign; 0 without a reward, and where a response has none to be compared with.
     """
     advantages = group_advantages(rewards, baseline="leave-one-out", scale=False)
     return lam * advantages.nan_to_num() / (~rewards.isnan()).sum().clamp(min=1)
@@ -168,7 +168,7 @@ def exponential_weights(rewards: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def best_weights(rewards: Tensor) -> Tensor:
-    """RAFT: the best answer to each prompt counts, the others do not (Dong et al. 2023, arXiv:2304.06767).
+    """RAFT: the best response to each prompt counts, the others do not (Dong et al. 2023, arXiv:2304.06767).
 
     Args:
         rewards: shape (prompts, k); NaN takes no part.
@@ -188,15 +188,15 @@ def best_weights(rewards: Tensor) -> Tensor:
 def group_advantages(
     rewards: Tensor, *, baseline: Literal["mean", "leave-one-out"] = "mean", scale: bool = True
 ) -> Tensor:
-    """How much better each answer is than the others to its prompt.
+    """How much better each response is than the others to its prompt.
 
     GRPO (Shao et al. 2024, arXiv:2402.03300, section 4.1.2): A = (r - mean) / std. Dr. GRPO (Liu et al. 2025,
     arXiv:2503.20783) leaves the std out. RLOO (Ahmadian et al. 2024, arXiv:2402.14740, eq. 8) compares with the mean of
-    the *other* answers, A_i = r_i - sum_{j != i} r_j / (k - 1), which is k / (k - 1) (r_i - mean).
+    the *other* responses, A_i = r_i - sum_{j != i} r_j / (k - 1), which is k / (k - 1) (r_i - mean).
 
     Args:
-        rewards: shape (groups, k); NaN is an answer without a reward: it takes no part, and its advantage is NaN.
-        baseline: what an answer is compared with.
+        rewards: shape (groups, k); NaN is a response without a reward: it takes no part, and its advantage is NaN.
+        baseline: what a response is compared with.
         scale: divide by the standard deviation of the group (unbiased) + 1e-4.
 
     Returns:
@@ -259,17 +259,17 @@ def whiten(values: Tensor, mask: Tensor) -> Tensor:
 def log_ratio(
     logps: Tensor, sampled: Tensor, mask: Tensor, level: Literal["token", "sequence", "product"] = "token"
 ) -> Tensor:
-    """The logarithm of pi(y) / pi_old(y), of each token or of the answer.
+    """The logarithm of pi(y) / pi_old(y), of each token or of the response.
 
     Args:
         logps: shape (n, t).
         sampled: log-probabilities under the policy that sampled, shape (n, t).
         mask: shape (n, t).
         level: `token`; `sequence`, the mean over the tokens (GSPO, Zheng et al. 2025, arXiv:2507.18071, eq. 7);
-            `product`, their sum, which is the log-ratio of the whole answer (RLOO).
+            `product`, their sum, which is the log-ratio of the whole response (RLOO).
 
     Returns:
-        Shape (n, t), or (n, 1) for an answer.
+        Shape (n, t), or (n, 1) for a response.
     """
     difference = (logps - sampled) * mask
     if level == "token":
@@ -344,19 +344,19 @@ def token_weights(
     mask: Tensor,
     how: Literal["token", "sequence", "constant"],
     *,
-    answers: int,
+    responses: int,
     tokens: int,
-    longest: int,
+    max_length: int,
 ) -> Tensor:
     """What each token counts, so that the sum of weights times losses over all micro-batches is the loss of the step.
 
     Args:
         mask: of this micro-batch, shape (n, t).
-        how: `token`, all tokens of the step alike (DAPO); `sequence`, all answers alike, and within one its tokens
-            (GRPO); `constant`, 1 / (answers * longest) each, so that no length is favoured (Dr. GRPO).
-        answers: of the whole step, over all ranks.
+        how: `token`, all tokens of the step alike (DAPO); `sequence`, all responses alike, and within one its tokens
+            (GRPO); `constant`, 1 / (responses * max_length) each, so that no length is favoured (Dr. GRPO).
+        responses: how many the whole step has, over all ranks.
         tokens: generated tokens of the whole step, over all ranks.
-        longest: the most tokens an answer may have.
+        max_length: the most tokens that a response may have.
 
     Returns:
         Shape (n, t), 0 where the mask is.
@@ -364,5 +364,5 @@ def token_weights(
     if how == "token":
         return mask / max(tokens, 1)
     if how == "constant":
-        return mask / (answers * longest)
-    return mask / (mask.sum(dim=1, keepdim=True).clamp(min=1) * answers)
+        return mask / (responses * max_length)
+    return mask / (mask.sum(dim=1, keepdim=True).clamp(min=1) * responses)

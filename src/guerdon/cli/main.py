@@ -61,7 +61,7 @@ VERBS: dict[str, Verb] = {
     ),
     "optimize rl": Verb(
         "guerdon.cli.rl:rl",
-        "a policy by PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO on RLlib",
+        "a policy by PPO, RLOO, REINFORCE++, GRPO, Dr. GRPO, DAPO, GSPO or CISPO",
         "train_rl_policy",
     ),
     "recipe": Verb(

@@ -13,20 +13,20 @@ class Algorithm:
     """What tells one algorithm from another. The formulas are in `guerdon.losses`."""
 
     advantage: Literal["gae", "return", "group", "leave-one-out"]
-    """`gae`: by a critic; `return`: the reward still to come; `group`: against the mean of the prompt's answers;
-    `leave-one-out`: against the mean of its other answers."""
+    """`gae`: by a critic; `return`: the reward still to come; `group`: against the mean of the prompt's responses;
+    `leave-one-out`: against the mean of its other responses."""
     scale: Literal["none", "group", "batch"]
     """Divide advantages by the deviation of the group, or whiten them over all tokens of the batch."""
     ratio: Literal["token", "sequence", "product"]
-    """Importance weight of each token; of the answer, as the mean of its log-ratios; or as their sum."""
+    """Importance weight of each token; of the response, as the mean of its log-ratios; or as their sum."""
     clip_low: float
     clip_high: float
     surrogate: Literal["clipped", "cispo"]
     average: Literal["token", "sequence", "constant"]
-    """What counts alike in the loss: tokens, answers, or tokens over a fixed length."""
+    """What has equal weight in the loss: tokens, responses, or tokens over a fixed length."""
     kl: Literal["none", "loss", "reward", "reward-total"]
-    """Where the KL to the reference enters: nowhere; in the loss (k3 of each token); in the reward of each token (k1);
-    or, summed, in the reward of the answer."""
+    """Where the KL from the reference policy enters: nowhere; in the loss (k3 of each token); in the reward of each
+    token (k1); or, summed, in the reward of the response."""
     beta: float
     """Weight of the KL."""
     critic: bool = False

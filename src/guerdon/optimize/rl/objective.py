@@ -167,5 +167,5 @@ def value_loss(
 
 def _weights(mask: Tensor, minibatch: MinibatchSize, algorithm: Algorithm) -> Tensor:
     return losses.token_weights(
-        mask, algorithm.average, answers=minibatch.responses, tokens=minibatch.tokens, longest=minibatch.max_length
+        mask, algorithm.average, responses=minibatch.responses, tokens=minibatch.tokens, max_length=minibatch.max_length
     )

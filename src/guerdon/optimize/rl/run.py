@@ -144,7 +144,7 @@ def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvi
                 f"the environment has {reward.max_turns} turns, and rewards the last. Fix: max_turns={reward.max_turns}"
             )
         if not config.num_env_runners:
-            reward.scorer  # noqa: B018  # loads it: a fault is told before the policy is loaded
+            reward.scorer  # noqa: B018  # loads it, so that its faults come before the policy is loaded
     return reward
 
 
@@ -169,7 +169,7 @@ class _Run:
         self.drawn = 0
         """Prompts that were taken from the stream."""
         self.lost: list[int] = []
-        """Prompts whose runner was lost before it had answered."""
+        """Prompts whose runner was lost before it gave trajectories."""
         self.guard = MissingRewardGuard()
         if resume and (checkpoint := folder.last_checkpoint):
             state = torch.load(checkpoint / STATE_FILE, weights_only=True)

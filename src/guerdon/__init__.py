@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from guerdon.recipes.config import RecipeConfig
     from guerdon.recipes.events import RecipeEvents
     from guerdon.recipes.run import run_recipe
-    from guerdon.rewards.load import load_scorer
+    from guerdon.rewards.load import ScorerConfig, load_scorer
     from guerdon.rewards.score_rows import score_rows
     from guerdon.rewards.scoring import score_texts
     from guerdon.train.config import TrainConfig
@@ -73,6 +73,7 @@ __all__ = [
     "Reference",
     "Rewards",
     "Scorer",
+    "ScorerConfig",
     "ToolCall",
     "TrainConfig",
     "WeightedConfig",
@@ -98,6 +99,7 @@ _HOMES = {
     "RLConfig": "guerdon.optimize.rl.config",
     "RecipeConfig": "guerdon.recipes.config",
     "RecipeEvents": "guerdon.recipes.events",
+    "ScorerConfig": "guerdon.rewards.load",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
     "check_reward_model": "guerdon.evaluate.doctor",

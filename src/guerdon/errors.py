@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class GuerdonError(Exception):
-    """What the user can put right. The message says what is wrong, what was found, and how to fix it."""
+    """What the user can put right. The message says what is wrong, what was found, and how to fix it.
+
+    Example:
+        >>> try:
+        ...     load_scorer("no-such-model")
+        ... except GuerdonError as error:
+        ...     print(type(error).__name__)
+        ModelError
+    """
 
 
 class DataError(GuerdonError):

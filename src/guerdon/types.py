@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that an assistant's message calls."""
+    """A function that an assistant's message calls.
+
+    Example:
+        >>> ToolCall("search", '{"query": "boil an egg"}').name
+        'search'
+    """
 
     name: str
     arguments: str
@@ -26,7 +31,12 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat, with the fields that chat templates read (the OpenAI message format)."""
+    """One turn of a chat, with the fields that chat templates read (the OpenAI message format).
+
+    Example:
+        >>> Message("user", "How long does an egg take?").role
+        'user'
+    """
 
     role: str
     """`system`, `user`, `assistant` or `tool`."""
@@ -84,7 +94,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(Row):
-    """One response was preferred to another."""
+    """One response was preferred to another.
+
+    Example:
+        >>> Comparison(prompt="How long?", chosen="Eight minutes.", rejected="It depends.", preference=0.75).chosen
+        'Eight minutes.'
+    """
 
     chosen: str
     rejected: str
@@ -96,7 +111,12 @@ class Comparison(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating(Row):
-    """One response with a score for one or more attributes; higher is better."""
+    """One response with a score for one or more attributes; higher is better.
+
+    Example:
+        >>> Rating(prompt="How long?", response="Eight minutes.", scores={"helpful": 4, "brief": 5}).scores["brief"]
+        5
+    """
 
     response: str
     scores: Mapping[str, float]
@@ -105,7 +125,12 @@ class Rating(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking(Row):
-    """Several responses to one prompt with a score each; higher is better, equal scores are ties."""
+    """Several responses to one prompt with a score each; higher is better, equal scores are ties.
+
+    Example:
+        >>> Ranking(prompt="How long?", responses=("Eight minutes.", "It depends."), scores=(2, 0)).scores
+        (2, 0)
+    """
 
     responses: tuple[str, ...]
     scores: tuple[float, ...]
@@ -113,7 +138,12 @@ class Ranking(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Row):
-    """A good answer (`reference`), and texts generated for the same prompt that it should beat."""
+    """A good answer (`reference`), and texts generated for the same prompt that it should beat.
+
+    Example:
+        >>> Reference(prompt="How long?", reference="Eight minutes.", generated=("It depends.",)).reference
+        'Eight minutes.'
+    """
 
     generated: tuple[str, ...] = ()
 
@@ -126,6 +156,10 @@ class Candidates(Row):
     """A prompt with its candidate responses: to be scored, picked from, sampled for, or learnt from.
 
     `reference` is what scorers that need one check a response against: a known answer, a reference text, unit tests.
+
+    Example:
+        >>> Candidates(prompt="How long?", responses=("Eight minutes.", "It depends."), scores=(1.0, 0.0)).systems
+        ()
     """
 
     responses: tuple[str, ...] = ()
@@ -142,7 +176,13 @@ class Candidates(Row):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rewards:
-    """The rewards of n responses; for those without one, why."""
+    """The rewards of n responses; for those without one, why.
+
+    Example:
+        >>> rewards = score_texts(load_scorer("exact"), ["2 + 2?"] * 2, ["4", "5"], references=["4", None])
+        >>> rewards.values.tolist(), rewards.reasons
+        ([1.0, nan], ('', 'the row has no reference answer'))
+    """
 
     values: np.ndarray
     """float32, shape (n,); NaN means no reward."""
@@ -160,6 +200,13 @@ class Scorer(Protocol):
     A scorer that knows why a response has no reward also has `score_with_reasons` (see `ReasonedScorer`). Ask any
     scorer with `guerdon.rewards.scoring.score_texts`, which gives rewards and reasons for both kinds. `score` may be
     called from several threads at once.
+
+    Example:
+        >>> class Polite:
+        ...     def score(self, prompts, responses, *, references=None):
+        ...         return np.array(["please" in text for text in responses], dtype=np.float32)
+        >>> isinstance(Polite(), Scorer)
+        True
     """
 
     def score(
@@ -188,7 +235,12 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class ReasonedScorer(Scorer, Protocol):
-    """A scorer that says why a response has no reward."""
+    """A scorer that says why a response has no reward.
+
+    Example:
+        >>> isinstance(load_scorer("exact"), ReasonedScorer)
+        True
+    """
 
     def score_with_reasons(
         self,
@@ -203,7 +255,15 @@ class ReasonedScorer(Scorer, Protocol):
 
 @runtime_checkable
 class Comparer(Protocol):
-    """Gives the probability that one response is preferred to another."""
+    """Gives the probability that one response is preferred to another.
+
+    Example:
+        >>> class Judge:
+        ...     def compare(self, prompts, a, b, *, references=None):
+        ...         return np.full(len(a), 0.5, dtype=np.float32)
+        >>> isinstance(Judge(), Comparer)
+        True
+    """
 
     def compare(
         self,

@@ -10,7 +10,12 @@ from guerdon.runs.options import option_faults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestOfNConfig:
-    """Where the responses come from, and out of how many the best is taken."""
+    """Where the responses come from, and out of how many the best is taken.
+
+    Example:
+        >>> BestOfNConfig(policy="smollm2", n=8).max_new_tokens
+        128
+    """
 
     policy: str | None = None
     """Language model that responds to the prompts: `smollm2`, a folder, a hub name, or what `endpoint` calls it."""

@@ -11,7 +11,12 @@ from guerdon.runs.options import option_faults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedConfig:
-    """A run of reward-weighted training."""
+    """A run of reward-weighted training.
+
+    Example:
+        >>> WeightedConfig(objective="raft", num_generations=8).prompts_per_step
+        16
+    """
 
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""

@@ -10,7 +10,12 @@ from guerdon.types import Overlong
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickstartConfig:
-    """How a quickstart is carried out."""
+    """How a quickstart is carried out.
+
+    Example:
+        >>> QuickstartConfig(backbone="smollm2", max_train_pairs=500).policy
+        'auto'
+    """
 
     backbone: str = "auto"
     """Model to train: `minilm`, `smollm2`, a folder or a hub name. `auto` takes `minilm`, or `smollm2` where `minilm`

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 
 
 class QuickstartEvents:
-    """What a quickstart tells while it works. Each method does nothing here; override those that you want to hear."""
+    """What a quickstart tells while it works. Each method does nothing here; override those that you want to hear.
+
+    Example:
+        >>> class Steps(QuickstartEvents):
+        ...     def step_started(self, number, count, name, what):
+        ...         print(f"{number} of {count}: {name}")
+        >>> Steps().step_started(1, 5, "data", "starter")
+        1 of 5: data
+    """
 
     def step_started(self, number: int, count: int, name: str, what: str) -> None:
         """Step `number` of `count` begins; `what` is done in it."""

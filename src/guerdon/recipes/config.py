@@ -13,7 +13,12 @@ DEFAULT_TRAINING = TrainConfig(epochs=2, validation=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeConfig:
-    """How a recipe divides its data, and which language model responds to the held-out prompts."""
+    """How a recipe divides its data, and which language model responds to the held-out prompts.
+
+    Example:
+        >>> RecipeConfig(folds=3, policy="smollm2").num_generations
+        8
+    """
 
     folds: int = 5
     """The prompts are dealt out to this many parts, one of which is measured on (retrieval: each in turn)."""

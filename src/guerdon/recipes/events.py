@@ -8,7 +8,15 @@ from guerdon.types import Candidates
 
 
 class RecipeEvents:
-    """What a recipe tells while it works. Each method does nothing here; override those that you want to hear."""
+    """What a recipe tells while it works. Each method does nothing here; override those that you want to hear.
+
+    Example:
+        >>> class Folds(RecipeEvents):
+        ...     def fold_started(self, number, count):
+        ...         print(f"fold {number} of {count}")
+        >>> Folds().fold_started(1, 5)
+        fold 1 of 5
+    """
 
     def read(self, candidates: Sequence[Candidates]) -> None:
         """The data is read."""

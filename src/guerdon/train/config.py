@@ -14,7 +14,12 @@ Objective = Literal["auto", "bradley-terry", "regression", "both", "plackett-luc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A training run."""
+    """A training run.
+
+    Example:
+        >>> TrainConfig(backbone="smollm2", lora_r=16, epochs=1).batch_size
+        32
+    """
 
     backbone: str = "minilm"
     """Language model or encoder to start from: `minilm`, `smollm2`, a folder in HF layout, or a hub name."""

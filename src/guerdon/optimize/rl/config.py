@@ -10,7 +10,12 @@ from guerdon.runs.options import option_faults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLConfig:
-    """A run of RL fine-tuning."""
+    """A run of RL fine-tuning.
+
+    Example:
+        >>> RLConfig(algorithm="rloo", num_generations=4).prompts_per_step
+        16
+    """
 
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""

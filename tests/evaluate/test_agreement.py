@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -361,7 +362,30 @@ def test_a_comparer_without_a_verdict_costs_everybody_the_pair():
     part = evaluation.sections[0].overall
     assert part.pairs == 9
     assert [system.unscored for system in part.systems] == [1, 0]
-    assert "c gave no verdict on 1 pairs, and no system is measured on them." in evaluation.sections[0].notes
+    note = "c gave no verdict on 1 pairs, and no system is measured on them; 1 of them: the comparer gave nan."
+    assert note in evaluation.sections[0].notes
+
+
+def test_a_pair_on_which_a_comparer_raises_fails_alone():
+    class Touchy(LongerWins):
+        def compare(self, prompts, a, b, *, references=None):
+            if "good 3" in (*a, *b):
+                raise RuntimeError("too odd")
+            return super().compare(prompts, a, b)
+
+    rows = [Comparison(prompt=f"p{i}", chosen=f"good {i}", rejected="bad") for i in range(9)]
+    part = overall(rows, Touchy())
+    assert (part.pairs, part.models[0].unscored, part.models[0].reason) == (8, 1, "raised RuntimeError: too odd")
+    with pytest.raises(ModelError, match=r"Touchy.compare raised RuntimeError: too odd, for each of 2 pairs"):
+        overall([replace(rows[3], prompt=f"q{i}") for i in range(2)], Touchy())
+
+
+def test_a_response_beside_itself_is_a_tie_that_nobody_is_asked_about():
+    comparer = LongerWins()
+    rows = [Comparison(prompt="p", chosen="same", rejected="same"), Comparison(prompt="q", chosen="good", rejected="b")]
+    part = overall(rows, comparer)
+    assert len(comparer.asked) == 1
+    assert part.models[0].metrics["accuracy"].point == 0.75
 
 
 def test_ratings_are_judged_by_pairs_where_a_comparer_takes_part():

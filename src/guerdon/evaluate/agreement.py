@@ -9,7 +9,7 @@ import numpy as np
 from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
-from guerdon.evaluate.systems import ComparerResponses, System, SystemResponses, ask
+from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask
 from guerdon.evaluate.tables import Table, tables_of
 from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
@@ -61,12 +61,12 @@ def evaluate_reward(
     beside = default_baselines(rows, systems, seed=seed) if baselines is None else dict(baselines)
     if twice := sorted(set(beside) & set(systems)):
         raise ValueError(f'a baseline is named like a system, "{twice[0]}"; give one of them another name')
-    responses = {
+    outputs = {
         name: ask(system, requests, tables, seed=seed, progress=_naming(name, progress))
         for name, system in {**systems, **beside}.items()
     }
     sections = tuple(
-        evaluate_table(table, responses, baselines=beside, resamples=resamples, seed=seed) for table in tables
+        evaluate_table(table, outputs, baselines=beside, resamples=resamples, seed=seed) for table in tables
     )
     sources = dict.fromkeys(row.origin.source for row in rows if row.origin is not None)
     folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
@@ -76,36 +76,36 @@ def evaluate_reward(
 
 
 def evaluate_table(
-    table: Table, responses: Mapping[str, SystemResponses], *, baselines: Collection[str], resamples: int, seed: int
+    table: Table, outputs: Mapping[str, SystemOutput], *, baselines: Collection[str], resamples: int, seed: int
 ) -> Section:
     """The metrics of one kind of rows, in all and per subset.
 
     Args:
         table: judgements of one kind.
-        responses: system -> what it says; baselines last.
+        outputs: system -> what it says; baselines last.
         baselines: the names of those that are baselines.
         resamples: bootstrap data sets.
         seed: of the bootstrap.
     """
-    primary = primary_metric(table, responses.values())
+    primary = primary_metric(table, outputs.values())
 
     def measured(part: Table, subset: str = "") -> PartResult:
-        return measure(part, responses, subset=subset, baselines=baselines, resamples=resamples, seed=seed)
+        return measure(part, outputs, subset=subset, baselines=baselines, resamples=resamples, seed=seed)
 
     overall, names = measured(table), table.subset_names()
     subsets = tuple(measured(table.subset(name), name) for name in names) if len(names) > 1 else ()
-    notes = (*_notes(table, overall), *_system_notes(table, responses))
+    notes = (*_notes(table, overall), *_system_notes(table, outputs))
     return Section(table.kind, primary, overall, subsets, notes)
 
 
-def primary_metric(table: Table, responses: Collection[SystemResponses] = ()) -> str:
+def primary_metric(table: Table, outputs: Collection[SystemOutput] = ()) -> str:
     """What decides: pairwise accuracy, but for ratings a rank correlation.
 
     That is the correlation inside prompts if at least half of the ratings stand beside a different rating of their
     prompt, in two prompts or more; else the correlation over all ratings. A `Comparer` has no correlation, so beside
     one it is the accuracy wherever there are pairs.
     """
-    compared = any(isinstance(each, ComparerResponses) for each in responses) and len(table.better) > 0
+    compared = any(isinstance(each, ComparerOutput) for each in outputs) and len(table.better) > 0
     if not table.kind.startswith("ratings") or compared:
         return "accuracy"
     in_company = np.union1d(table.better, table.worse)
@@ -115,7 +115,7 @@ def primary_metric(table: Table, responses: Collection[SystemResponses] = ()) ->
 
 def measure(
     table: Table,
-    responses: Mapping[str, SystemResponses],
+    outputs: Mapping[str, SystemOutput],
     *,
     subset: str = "",
     baselines: Collection[str] = (),
@@ -128,17 +128,17 @@ def measure(
     any system.
     """
     scored, judged = np.ones(len(table.requests), dtype=bool), np.ones(len(table.better), dtype=bool)
-    for each in responses.values():
+    for each in outputs.values():
         judged &= ~np.isnan(each.margins(table))
         if (scores := each.scores(table)) is not None:
             scored &= ~np.isnan(scores)
     kept = table.select(scored, judged)
     codes, unit = resampling_unit(kept)
-    values = [SystemValues(each.margins(kept), each.scores(kept)) for each in responses.values()]
+    values = [SystemValues(each.margins(kept), each.scores(kept)) for each in outputs.values()]
     points, distribution = resample(kept, values, codes, resamples=resamples, seed=seed)
     results = tuple(
         _system_result(name, name in baselines, kept, values[i], points[i], distribution[:, i], each.missing(table))
-        for i, (name, each) in enumerate(responses.items())
+        for i, (name, each) in enumerate(outputs.items())
     )
     longer = kept.lengths[kept.better] - kept.lengths[kept.worse]
     return PartResult(
@@ -195,18 +195,18 @@ def _notes(table: Table, overall: PartResult) -> Iterator[str]:
         yield f"People saw no winner in {overall.human_ties:,} comparisons; these take no part."
 
 
-def _system_notes(table: Table, responses: Mapping[str, SystemResponses]) -> Iterator[str]:
+def _system_notes(table: Table, outputs: Mapping[str, SystemOutput]) -> Iterator[str]:
     ranks = [METRICS[metric].heading for metric in metrics_of(table.kind) if metric not in PAIR_METRICS]
-    for name, each in responses.items():
-        comparer = isinstance(each, ComparerResponses)
+    for name, each in outputs.items():
+        comparer = isinstance(each, ComparerOutput)
         if comparer and ranks:
             yield f"{name} compares two responses and gives no rewards, so it has no {' and no '.join(ranks)}."
         missing = each.missing(table)
         if missing:
             reason = max(dict.fromkeys(missing), key=missing.count)
             what = f"no verdict on {len(missing):,} pairs" if comparer else f"no reward to {len(missing):,} responses"
-            why = "" if comparer else f"; {missing.count(reason):,} of them: {reason}"
-            yield f"{name} gave {what}, and no system is measured on them{why}."
+            most = f"{missing.count(reason):,} of them: {reason}"
+            yield f"{name} gave {what}, and no system is measured on them; {most}."
 
 
 def _naming(system: str, progress: Callable[[str, int, int], None] | None) -> Callable[[int, int], None] | None:

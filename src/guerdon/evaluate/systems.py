@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from guerdon.errors import ModelError
+from guerdon.errors import GuerdonError, ModelError
 from guerdon.evaluate.tables import Request, Requests, Table
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.scoring import score_texts, scorer_name
@@ -19,12 +19,13 @@ System: TypeAlias = Scorer | Comparer
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many texts (or pairs) are done, and how many there are."""
 
+_RAISED = "raised"
 _CHUNK = 256
 """Texts of one call: enough to fill length-sorted batches, few enough for a progress bar to move."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScorerResponses:
+class ScorerOutput:
     """The rewards of all requests."""
 
     rewards: Floats
@@ -47,13 +48,15 @@ class ScorerResponses:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ComparerResponses:
+class ComparerOutput:
     """The preferences between all pairs of requests that people ordered."""
 
     keys: Ints
     """Of each pair, sorted; see `_pair_keys`."""
     preferences: Floats
     """P(the request of the lower number is preferred), shape as `keys`; NaN is no verdict."""
+    reasons: tuple[str, ...]
+    """Of each key: empty where there is a verdict."""
     requests: int
     """How many requests there are."""
 
@@ -67,16 +70,17 @@ class ComparerResponses:
         return np.where(first_is_better, found, -found)
 
     def missing(self, table: Table) -> list[str]:
-        """The reason of each pair of the table that has no verdict."""
-        return ["no verdict"] * int(np.isnan(self.margins(table)).sum())
+        """The reason of each distinct pair of the table that has no verdict."""
+        places = np.unique(np.searchsorted(self.keys, _pair_keys(table, self.requests)[0]))
+        return [self.reasons[place] for place in places if np.isnan(self.preferences[place])]
 
 
-SystemResponses: TypeAlias = ScorerResponses | ComparerResponses
+SystemOutput: TypeAlias = ScorerOutput | ComparerOutput
 
 
 def ask(
     system: System, requests: Requests, tables: Sequence[Table], *, seed: int, progress: Progress | None = None
-) -> SystemResponses:
+) -> SystemOutput:
     """Asks a system about every distinct text, or every distinct pair, once.
 
     Raises:
@@ -90,7 +94,7 @@ def ask(
     raise TypeError(f"a system must have score() or compare(); a {type(system).__name__} has neither")
 
 
-def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = None) -> ScorerResponses:
+def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = None) -> ScorerOutput:
     """Asks a scorer about every distinct text once. Raises ModelError."""
     every = list(requests.index)
     done = 0
@@ -104,39 +108,58 @@ def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = N
     found = score_texts(
         scorer, [one[0] for one in every], [one[1] for one in every], [one[2] for one in every], on_progress=advance
     )
-    return ScorerResponses(found.values.astype(np.float64), found.reasons)
+    return ScorerOutput(found.values.astype(np.float64), found.reasons)
 
 
 def _ask_comparer(
     comparer: Comparer, requests: Requests, tables: Sequence[Table], seed: int, progress: Progress | None
-) -> ComparerResponses:
-    """Asks about each pair in one order, drawn at random: a liking for the first place must not look like agreement."""
+) -> ComparerOutput:
+    """Asks about each pair in one order, drawn at random: a liking for the first place must not look like agreement.
+
+    A response beside itself is a tie, and nobody is asked.
+    """
     every = list(requests.index)
     keys = np.unique(np.concatenate([_pair_keys(table, len(every))[0] for table in tables]))
     first, second = np.divmod(keys, len(every))
     swapped = np.random.default_rng(seed).random(len(keys)) < 0.5
     a, b = np.where(swapped, second, first), np.where(swapped, first, second)
-    preferences = np.full(len(keys), np.nan)
-    for start in range(0, len(keys), _CHUNK):
-        places = slice(start, start + _CHUNK)
-        pairs = [(every[i], every[j]) for i, j in zip(a[places], b[places], strict=True)]
-        preferences[places] = _compare(comparer, pairs)
+    preferences, reasons = np.full(len(keys), 0.5), [""] * len(keys)
+    asked = np.flatnonzero(first != second)
+    for start in range(0, len(asked), _CHUNK):
+        places = asked[start : start + _CHUNK]
+        preferences[places], found = _compare(comparer, [(every[a[i]], every[b[i]]) for i in places])
+        for place, reason in zip(places, found, strict=True):
+            reasons[place] = reason
+        if len(places) > 1 and all(reason.startswith(_RAISED) for reason in found):
+            raise ModelError(f"{scorer_name(comparer)}.compare {found[0]}, for each of {len(places)} pairs")
         if progress is not None:
-            progress(min(start + _CHUNK, len(keys)), len(keys))
-    return ComparerResponses(keys, np.where(swapped, 1 - preferences, preferences), len(every))
+            progress(start + len(places), len(asked))
+    return ComparerOutput(keys, np.where(swapped, 1 - preferences, preferences), tuple(reasons), len(every))
 
 
-def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> np.ndarray:
+def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tuple[Floats, list[str]]:
+    """P(the first of each pair is preferred), and the reason where there is none; a pair that fails fails alone."""
+    prompts, a, b = [one[0] for one, _ in pairs], [one[1] for one, _ in pairs], [other[1] for _, other in pairs]
     references = [one[2] for one, _ in pairs]
     given = references if any(reference is not None for reference in references) else None
-    prompts, a, b = [one[0] for one, _ in pairs], [one[1] for one, _ in pairs], [other[1] for _, other in pairs]
-    found = np.asarray(comparer.compare(prompts, a, b, references=given), dtype=np.float64)
+    try:
+        found = np.asarray(comparer.compare(prompts, a, b, references=given), dtype=np.float64)
+    except GuerdonError:
+        raise
+    except Exception as error:  # it is the user's code
+        if len(pairs) == 1:
+            return np.array([np.nan]), [f"{_RAISED} {type(error).__name__}: {error}"]
+        half = len(pairs) // 2
+        (left, why), (right, why_not) = _compare(comparer, pairs[:half]), _compare(comparer, pairs[half:])
+        return np.concatenate([left, right]), [*why, *why_not]
     if found.shape != (len(pairs),):
         raise ModelError(
             f"{scorer_name(comparer)}.compare must give one probability per pair, shape ({len(pairs)},); it gave shape "
             f"{found.shape}"
         )
-    return np.where((found >= 0) & (found <= 1), found, np.nan)
+    given_one = (found >= 0) & (found <= 1)
+    reasons = ["" if good else f"the comparer gave {value}" for good, value in zip(given_one, found, strict=True)]
+    return np.where(given_one, found, np.nan), reasons
 
 
 def _pair_keys(table: Table, requests: int) -> tuple[Ints, np.ndarray]:

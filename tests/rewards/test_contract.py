@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,35 @@ def test_all_faults_of_a_contract_are_named_at_once() -> None:
         replace(CONTRACT, weights=(1.0,), scale=(1.0,), max_length=2, temperature=0.0, template_date="26 Jul 2024")
     for part in ("weights has 1 values for 2 attributes", "scale has 1", "max_length", "temperature", "YYYY-MM-DD"):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("pooling", "cls"), ("rendering", "chatml"), ("padding_side", "left"), ("dtype", "float16")]
+)
+def test_a_word_that_the_format_does_not_have_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ContractError, match=f"{name} must be one of .*, got '{value}'"):
+        ScoreContract.from_dict(contract_dict(CONTRACT) | {name: value})
+
+
+def test_the_page_of_the_format_has_every_field_and_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
+    table = page[page.index("| field |") :].split("\n\n")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", table, re.M))
+    fields = {}
+    for field in dataclasses.fields(ScoreContract):
+        default = {} if field.default is dataclasses.MISSING else field.default
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        fields[field.name] = "" if required else json.dumps(default)
+    assert told == fields
+    assert list(told) == list(fields), "in the order of the file"
+
+
+def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```json\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / FILE_NAME).write_text(example, encoding="utf-8")
+    contract = ScoreContract.from_dict(read_card(tmp_path)["contract"])
+    assert contract.attributes == ("helpfulness", "verbosity")
 
 
 @pytest.mark.parametrize("attributes", [(), ("a", "a")])

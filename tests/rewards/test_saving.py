@@ -188,9 +188,17 @@ def test_a_local_base_is_no_name_on_the_hub(tiny_bert: str, tmp_path: Path) -> N
     assert "base_model" not in yaml.safe_load(front)
 
 
-def test_a_template_that_reads_the_clock_gets_the_day_of_the_contract(tiny_llama: str, tmp_path: Path) -> None:
-    reward = reward_on(tiny_llama, units=False)
-    template = "{{ strftime_now('%d %b %Y') }}" + str(reward.tokenizer.chat_template)
-    reward.tokenizer.chat_template = template
-    reward.save(tmp_path)
-    assert "strftime_now=datetime.date(2024, 7, 26).strftime" in printed_code(tmp_path)[1]
+def test_a_template_that_reads_the_clock_reads_one_day_everywhere(
+    tiny_llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tmp_path / "backbone"
+    shutil.copytree(tiny_llama, backbone)
+    template = (backbone / "chat_template.jinja").read_text(encoding="utf-8")
+    (backbone / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y') }}" + template, encoding="utf-8")
+    reward = reward_on(str(backbone), units=False)
+    expected = reward.score(PROMPTS, RESPONSES)
+    reward.save(tmp_path / "model")
+    code = printed_code(tmp_path / "model")[1]
+    np.testing.assert_allclose(as_printed(code, tmp_path / "model", monkeypatch), expected, rtol=0, atol=1e-4)
+    text = reward.tokenizer.apply_chat_template([{"role": "user", "content": "egg"}], tokenize=False)
+    assert text.strip().startswith("26 Jul 2024<|im_start|>")

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from guerdon.errors import ContractError
 from guerdon.files import atomic_write
@@ -38,10 +38,13 @@ class ScoreContract:
     ends_with_eos: bool
     """Append EOS where the rendered text does not end with it."""
     pad_token_id: int
-    padding_side: Literal["right", "left"] = "right"
+    """Fills the rows of a batch; no score depends on it in Guerdon, which knows where each text ends."""
+    padding_side: Literal["right"] = "right"
+    """Where rows are filled."""
     truncation_side: Literal["left"] = "left"
+    """Where a prompt is cut."""
     chat_template_sha256: str = ""
-    """Of the tokenizer's chat template, where `rendering` is `chat`."""
+    """Digest of the tokenizer's chat template, where `rendering` is `chat`."""
     template_date: str = TEMPLATE_DATE
     """The day that a chat template reads from its clock (`strftime_now`), as YYYY-MM-DD: today's would change scores
     tomorrow."""
@@ -53,37 +56,45 @@ class ScoreContract:
     weights: tuple[float, ...] = (1.0,)
     """score = sum_k weights[k] * attribute[k]."""
     shift: tuple[float, ...] = (0.0,)
+    """attribute[k] = shift[k] + scale[k] * logit[k]: ratings come back in the units of the data. 0 in a saved model
+    whose head has a bias, where it is folded into that."""
     scale: tuple[float, ...] = (1.0,)
-    """attribute[k] = shift[k] + scale[k] * logit[k]: ratings come back in the units of the data."""
+    """See `shift`. 1 in a saved model, where it is folded into the head's weights."""
     mean: float = 0.0
+    """Mean score of the training responses, for whoever wants to standardise scores."""
     std: float = 1.0
-    """Of `score` over the training responses, for whoever wants to standardise it."""
+    """Standard deviation of the scores of the training responses."""
     temperature: float = 1.0
     """P(a preferred to b) = sigmoid((score_a - score_b) / temperature)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights and the arithmetic; the head is always float32."""
+    """Precision of the weights and the arithmetic; the head is always float32."""
     base: str = ""
     """Where the weights are those of a LoRA adapter: the model it sits on. The name of an offline model or of one on
     the hub, or a path relative to the folder of this file, which begins with a dot."""
     base_revision: str = ""
     """The commit of a base on the hub."""
     base_sha256: str = ""
-    """Of the base's configuration and weights, see `guerdon.models.weights_digest`: on another base the adapter would
-    give other scores."""
+    """Digest of the base's configuration and weights (`guerdon.models.weights_digest`): on another base the adapter
+    would give other scores."""
     backbone: str = ""
     """What training started from."""
     head_sha256: str = ""
-    """Of the head's weights, so that a re-initialised head cannot pass for the trained one."""
+    """Digest of the head's weights, so that a re-initialised head cannot pass for the trained one."""
     data: dict[str, Any] = field(default_factory=dict)
     """Fingerprint of the training data: source, rows, sha256."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Of the packages that the model was made with."""
+    """Versions of the packages that the model was made with."""
 
     def __post_init__(self) -> None:
         faults = [
             f"{name} has {len(getattr(self, name))} values for {len(self.attributes)} attributes"
             for name in ("weights", "shift", "scale")
             if len(getattr(self, name)) != len(self.attributes)
+        ]
+        faults += [
+            f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+            for name, allowed in _ALLOWED.items()
+            if getattr(self, name) not in allowed
         ]
         if not self.attributes or len(set(self.attributes)) != len(self.attributes):
             faults.append(f"attributes must be one or more distinct names, got {list(self.attributes)}")
@@ -108,6 +119,15 @@ class ScoreContract:
             return cls(**fixed)
         except TypeError as error:
             raise ContractError(f"score contract: {error}") from error
+
+
+_ALLOWED = {
+    "rendering": get_args(Rendering),
+    "pooling": get_args(Pooling),
+    "padding_side": ("right",),
+    "truncation_side": ("left",),
+    "dtype": ("float32", "bfloat16"),
+}
 
 
 def _is_date(text: object) -> bool:

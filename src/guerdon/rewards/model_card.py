@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import date
 
 from guerdon.rewards.contract import FILE_NAME, ScoreContract
 
@@ -18,13 +17,12 @@ _PROMPTS = """prompts = ["How long does an egg take?", "How long does an egg tak
 responses = ["Eight minutes in boiling water.", "It depends."]"""
 
 
-def model_card(contract: ScoreContract, *, code: bool, template: str, metrics: Mapping[str, float]) -> str:
+def model_card(contract: ScoreContract, *, code: bool, metrics: Mapping[str, float]) -> str:
     """The text of the model card.
 
     Args:
         contract: of the saved model.
         code: whether plain Transformers needs the modelling code in the folder.
-        template: the chat template; empty for none.
         metrics: what was measured on held-out rows, by name.
     """
     sections = [
@@ -36,7 +34,7 @@ def model_card(contract: ScoreContract, *, code: bool, template: str, metrics: M
         _fenced(f'from guerdon import load_scorer\n\n{_PROMPTS}\nrewards = load_scorer(".").score(prompts, responses)'),
         '`"."` is the folder that holds this file; `guerdon score FOLDER DATA` does the same for a file.',
         "## Use it in plain Transformers",
-        _fenced(_plain_code(contract, code, template)),
+        _fenced(_plain_code(contract, code)),
         *_plain_notes(contract, code),
         "## How text becomes a score",
         f"`{FILE_NAME}` holds the whole contract, which Guerdon checks when it loads the model. In short:",
@@ -59,11 +57,9 @@ def _front_matter(contract: ScoreContract) -> str:
     return "\n".join(["---", *lines, "tags:", "- reward-model", "- guerdon", "---"])
 
 
-def _plain_code(contract: ScoreContract, code: bool, template: str) -> str:
+def _plain_code(contract: ScoreContract, code: bool) -> str:
     trust = ", trust_remote_code=True" if code else ""
-    dated = contract.rendering == "chat" and "strftime_now" in template
     lines = [
-        *(["import datetime\n"] if dated else []),
         "import torch",
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
         "",
@@ -79,14 +75,12 @@ def _plain_code(contract: ScoreContract, code: bool, template: str) -> str:
             f"batch = tokenizer(prompts, responses, {options.format(repr('only_first'))})",
         ]
     elif contract.rendering == "chat":
-        day = date.fromisoformat(contract.template_date)
-        clock = f", strftime_now=datetime.date({day.year}, {day.month}, {day.day}).strftime" if dated else ""
         lines += [
             "chats = [",
             '    [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]',
             "    for prompt, response in zip(prompts, responses)",
             "]",
-            f'batch = tokenizer.apply_chat_template(chats, padding=True, return_dict=True, return_tensors="pt"{clock})',
+            'batch = tokenizer.apply_chat_template(chats, padding=True, return_dict=True, return_tensors="pt")',
         ]
     else:
         ending = " + tokenizer.eos_token" if contract.ends_with_eos else ""
@@ -120,6 +114,11 @@ def _plain_notes(contract: ScoreContract, code: bool) -> list[str]:
         notes.append(
             "That code does not check that the base is the one which the adapter was trained on; Guerdon does. "
             "`guerdon train --merge-lora` saves a model that stands alone."
+        )
+    if contract.keep_reasoning:
+        notes.append(
+            "Where the chat template leaves out a part of a response (the reasoning), Guerdon writes the response "
+            "behind the generation prompt as it is; the code above does not."
         )
     if contract.rendering != "pair":
         notes.append(

@@ -108,7 +108,7 @@ def write_reward(
         tokenizer.save_pretrained(stage)
         if prompts := TrainingPrompts.of(training_prompts):
             write_training_prompts(stage, prompts)
-        card = model_card(contract, code=code, template=str(tokenizer.chat_template or ""), metrics=metrics)
+        card = model_card(contract, code=code, metrics=metrics)
         (stage / CARD_FILE).write_text(card, encoding="utf-8")
         write_card(stage, "transformer", {"contract": contract_dict(contract), "training": dict(training)})
         # Transformers would read an adapter that an earlier model left here on top of our weights.

@@ -26,6 +26,7 @@ from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.infer import adopted_contract, check_contract, choose_padding, infer_contract
 from guerdon.rewards.net import RewardNet, shares_prefixes, takes_positions
 from guerdon.rewards.saving import fold_units, write_reward
+from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class TransformerReward:
         path = resolve(backbone)
         model = hf.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
         tokenizer = hf.load_tokenizer(path, trust_remote_code)
+        if tokenizer.chat_template:  # so that plain Transformers reads the same day as well
+            tokenizer.chat_template = with_still_clock(tokenizer.get_chat_template(), TEMPLATE_DATE)
         contract = infer_contract(model, tokenizer, pooling=pooling, max_length=max_length)
         if contract.pooling == "last":
             contract = choose_padding(model, tokenizer, contract, may_grow=lora is None)

@@ -22,6 +22,7 @@ from guerdon.types import Message, Prompt, ToolCall, message_text
 TEMPLATE_DATE = "2024-07-26"
 """The day that chat templates are told, unless a contract says another: the one that Llama's writes without a clock."""
 
+_CLOCK = "{% macro strftime_now(format) %}"
 _PROBES = ("first", "other")
 """Two responses without a common start or end."""
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -63,7 +64,7 @@ class ChatRenderer:
                 generation prompt.
         """
         self._tokenizer, self._owner, self._keep_reasoning = tokenizer, owner, keep_reasoning
-        self._clock = _clock(date.fromisoformat(template_date))
+        self._date = template_date
 
     def prompt(self, prompt: Prompt) -> str:
         """The text that a response follows: the prompt, and the start of the assistant's turn.
@@ -155,20 +156,28 @@ class ChatRenderer:
         return str(
             self._tokenizer.apply_chat_template(
                 messages_to_dicts(turns),
-                chat_template=self._clock + template if "strftime_now" in template else template,
+                chat_template=with_still_clock(template, self._date),
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
             )
         )
 
 
-def _clock(day: date) -> str:
-    """A macro, to stand before a template, in place of the function that reads the machine's clock.
+def with_still_clock(template: str, template_date: str) -> str:
+    """A chat template whose clock (`strftime_now`) always shows one day; as it is where it reads no clock.
 
-    Transformers lets no function of ours into a template, so the macro itself puts the day into a format.
+    Transformers lets no function of ours into a template, so a macro in front of it puts the day into a format. A
+    template that has one already keeps its day.
+
+    Args:
+        template: of a tokenizer.
+        template_date: the day, as YYYY-MM-DD.
     """
+    if "strftime_now" not in template or template.startswith(_CLOCK):
+        return template
+    day = date.fromisoformat(template_date)
     known = " | ".join(f"replace('%{letter}', '{day.strftime('%' + letter)}')" for letter in "aAbBcdeHIjmMpSuUwWxXyY%")
-    return f"{{% macro strftime_now(format) %}}{{{{ format | {known} }}}}{{% endmacro %}}\n"
+    return f"{_CLOCK}{{{{ format | {known} }}}}{{% endmacro %}}\n{template}"
 
 
 def _common_prefix(first: str, second: str) -> str:

@@ -86,7 +86,7 @@ class ScorerConfig:
         return found
 
     def _named(self) -> object:
-        """What the name means."""
+        """The scorer that the name means."""
         if self.name == "unit-tests":
             return UnitTests(unsafe=self.unsafe_sandbox)
         if self.name in RULES:
@@ -113,7 +113,7 @@ class ScorerConfig:
         return TransformerReward.load(self.name, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        """What `TransformerReward.load` takes beside the name."""
+        """The options that `TransformerReward.load` takes beside the name."""
         names = ("device", "dtype", "overlong", "trust_remote_code")
         return {name: getattr(self, name) for name in names}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "guerdon-tfidf/1"
 BASELINE_FOLDER = "baseline"
-"""Of a saved reward model: the TF-IDF reward that was fitted on the same rows."""
+"""Folder in a saved reward model: the TF-IDF reward that was fitted on the same rows."""
 MAX_CHARACTERS = 2000
 """Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
 
@@ -37,7 +37,7 @@ _VECTORIZERS: tuple[dict[str, Any], ...] = (
     {"analyzer": "char_wb", "ngram_range": (2, 4)},
 )
 _MAX_TERMS = 50_000
-"""Of each vectorizer."""
+"""Most terms that each vectorizer keeps."""
 
 
 class TextFeatures:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from guerdon.cpu import count
 from guerdon.rewards.rules.rule import Answered, Rule
-from guerdon.rewards.rules.sandbox import USUAL, Limits, run_tests
+from guerdon.rewards.rules.sandbox import DEFAULT_LIMITS, Limits, run_tests
 from guerdon.types import Prompt, prompt_text
 
 _FENCE = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
@@ -29,7 +29,8 @@ class UnitTests(Rule):
     """The share of tests passed, instead of 1 for all and 0 otherwise."""
     complete_prompt: bool = False
     """The response goes on where the prompt ends, as in code completion."""
-    limits: Limits = USUAL
+    limits: Limits = DEFAULT_LIMITS
+    """The resources that the code may use."""
     unsafe: bool = False
     """Run without a sandbox where the machine has none: generated code then does what it likes."""
 

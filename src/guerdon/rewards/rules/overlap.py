@@ -38,15 +38,15 @@ def chrf(text: str, reference: str, *, order: int = 6, beta: float = 2.0) -> flo
     P and R are the shares of the n-grams of the text in the reference and the other way round, averaged over the orders
     1 to `order` that both have; white space does not count.
     """
-    said, right = "".join(text.split()), "".join(reference.split())
+    text, reference = "".join(text.split()), "".join(reference.split())
     precisions, recalls = [], []
     for n in range(1, order + 1):
-        if len(said) < n or len(right) < n:
+        if len(text) < n or len(reference) < n:
             break
-        ours, theirs = (Counter(one[i : i + n] for i in range(len(one) - n + 1)) for one in (said, right))
-        shared = (ours & theirs).total()
-        precisions.append(shared / ours.total())
-        recalls.append(shared / theirs.total())
+        found, wanted = (Counter(one[i : i + n] for i in range(len(one) - n + 1)) for one in (text, reference))
+        shared = (found & wanted).total()
+        precisions.append(shared / found.total())
+        recalls.append(shared / wanted.total())
     if not precisions or not sum(precisions):
         return 0.0
     precision, recall = np.mean(precisions), np.mean(recalls)

@@ -1,4 +1,4 @@
-"""What the rules have in common."""
+"""The base of the rules: a reward of one response at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Rule(BaseScorer):
 
     __slots__ = ()
     needs_reference: ClassVar[str] = ""
-    """What the rule reads in `references` ("a reference answer"); empty where it needs none."""
+    """What a row must have as its reference ("reference answer"); empty where the rule needs none."""
 
     @abstractmethod
     def reward(self, prompt: Prompt, response: str, reference: str) -> float | str:

@@ -29,23 +29,24 @@ from pathlib import Path
 from guerdon.errors import ConfigError
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
-"""What runs inside; it knows nothing of Guerdon."""
+"""The program inside the sandbox; it knows nothing of Guerdon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a candidate may use."""
+    """The resources that a candidate may use."""
 
     seconds: float = 5.0
-    """Of the clock, for candidate and tests together."""
+    """Wall-clock time, for candidate and tests together."""
     memory_mb: int = 512
+    """Address space of each process."""
     file_kb: int = 1024
-    """Of each file that it writes, in a folder that nobody sees."""
+    """Size of each file that it writes, in a folder that nobody sees."""
     files: int = 32
-    """Open at once."""
+    """Files that it may have open at once."""
 
 
-USUAL = Limits()
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,12 @@ class TestResult:
     passed: int | None
     """Tests passed; None where they could not be run."""
     tests: int
+    """All tests."""
     reason: str = ""
-    """Of the first failure."""
+    """The first failure, or why the tests could not be run."""
 
 
-def run_tests(source: str, tests: str, limits: Limits = USUAL, *, unsafe: bool = False) -> TestResult:
+def run_tests(source: str, tests: str, limits: Limits = DEFAULT_LIMITS, *, unsafe: bool = False) -> TestResult:
     """Runs tests against a candidate.
 
     Args:
@@ -83,10 +85,10 @@ def run_tests(source: str, tests: str, limits: Limits = USUAL, *, unsafe: bool =
         return TestResult(0, max(total, 1), f"not Python: {type(error).__name__}: {error}")
     inside = _command(unsafe)
     nonce = secrets.token_hex(16)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        candidate = _start(inside, "candidate", ours, {"source": source}, limits)
-        judge = _start(inside, "tests", theirs, {"tests": tests, "names": names, "nonce": nonce}, limits)
+    candidate_end, tests_end = socket.socketpair()
+    with candidate_end, tests_end:
+        candidate = _start(inside, "candidate", candidate_end, {"source": source}, limits)
+        judge = _start(inside, "tests", tests_end, {"tests": tests, "names": names, "nonce": nonce}, limits)
     return _result(candidate, judge, nonce, total, limits)
 
 
@@ -107,8 +109,8 @@ def _result(
         if found["nonce"] != nonce:
             raise ValueError(found)
     except (ValueError, KeyError, TypeError):
-        said = complaint.decode(errors="replace").strip()[-300:] or "no output"
-        return TestResult(None, total, f"the tests gave no result: {said}")
+        message = complaint.decode(errors="replace").strip()[-300:] or "no output"
+        return TestResult(None, total, f"the tests gave no result: {message}")
     return TestResult(found["passed"], max(total, found["tests"], 1), found["reason"])
 
 
@@ -164,7 +166,7 @@ def sandbox_fault() -> str:
 
 
 def _command(unsafe: bool) -> list[str]:
-    """What a command is run with."""
+    """The command that the sandbox begins with; empty without a sandbox."""
     fault = sandbox_fault()
     if not fault:
         return _bwrap(str(shutil.which("bwrap")))

@@ -153,24 +153,43 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
     return cast("PreTrainedTokenizerBase", tokenizer)
 
 
-def add_lora(model: PreTrainedModel, lora: Lora, *, whole_path: bool) -> torch.nn.Module:
-    """Wraps a model so that adapters on its linear layers, and its whole head, are trained.
+def load_language_model(
+    path: str, dtype: Literal["float32", "bfloat16"], trust_remote_code: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a causal or sequence-to-sequence language model and its tokenizer. Raises ModelError."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(path, **trust)
+            kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            tokenizer = AutoTokenizer.from_pretrained(path, **trust)
+            model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
+    except Exception as error:
+        raise ModelError(f"cannot load the policy {path!r}: {_first_line(error)}") from error
+    return model, cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole_path: bool = False) -> torch.nn.Module:
+    """Wraps a model so that adapters on its linear layers, and its whole head where it is a classifier, are trained.
 
     Args:
-        model: a sequence classifier.
+        model: a model of Transformers.
         lora: rank and size of the adapters.
+        task: PEFT's name of what the model does: `SEQ_CLS`, `CAUSAL_LM`, `SEQ_2_SEQ_LM`.
         whole_path: train and save whatever lies between backbone and head as well. A backbone may lack those weights;
             they are then random, and other ones wherever the base is loaded again.
     """
-    from peft import LoraConfig, TaskType, get_peft_model
+    from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=task,
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules="all-linear",
-        modules_to_save=[*head_names(model), *(between(model) if whole_path else ())],
+        modules_to_save=[*head_names(model), *(between(model) if whole_path else ())] or None,
     )
     with quiet():
         return get_peft_model(model, config)

@@ -53,12 +53,12 @@ def test_the_seed_decides_the_answers(name: str, request: pytest.FixtureRequest)
 def test_a_prompt_is_answered_in_any_batch_as_alone(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
     beside = texts(answers(policy, temperature=0.0, num_generations=1))
-    assert beside == texts(answers(policy, temperature=0.0, num_generations=1, rows=1))
+    assert beside == texts(answers(policy, temperature=0.0, num_generations=1, batch_size=1))
 
 
 def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
-    options: dict[str, Any] = {"num_generations": 2, "sampling": Sampling(max_new_tokens=6), "rows": 4}
+    options: dict[str, Any] = {"num_generations": 2, "sampling": Sampling(max_new_tokens=6), "batch_size": 4}
     whole = dict(policy.sample_responses([*PROMPTS, "egg"], **options))
     rest = dict(policy.sample_responses([*PROMPTS, "egg"], **options, done={0, 2}))
     assert rest == {index: whole[index] for index in (1, 3)}

@@ -1,8 +1,9 @@
-"""Sampling token by token, for many answers at once.
+"""Sampling token by token, for many responses at once.
 
-Every prompt is computed once, however many answers it gets; the cache has room for the whole answer from the start,
-where Transformers concatenates at every token; rows that have ended leave the batch. Uniform numbers are drawn before
-the first token, one for each row and token, so that an answer depends on the seed and not on what leaves when.
+Every prompt is computed once, however many responses it gets; the cache has space for the whole response from the
+start, where Transformers concatenates at every token; rows that have ended leave the batch. Uniform numbers are
+drawn before the first token, one for each row and token, so that a response depends on the seed and not on what leaves
+when.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class Sampling:
     """How tokens are drawn."""
 
     max_new_tokens: int = 128
-    """Longest answer, in tokens."""
+    """Length of the longest response, in tokens."""
     temperature: float = 1.0
-    """Of the softmax; 0 takes the most probable token."""
+    """Temperature of the softmax; 0 takes the most probable token."""
     top_p: float = 1.0
     """Draw from the smallest set of tokens with this probability (Holtzman et al. 2020, arXiv:1904.09751)."""
 
@@ -45,36 +46,36 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sampled answer as tokens."""
+    """One sampled response as tokens."""
 
     ids: tuple[int, ...]
     """The end-of-sequence token included, where there is one."""
     logps: tuple[float, ...]
     """log softmax(logits / temperature) of each token, in nats; of the plain softmax where the temperature is 0."""
     finished: bool
-    """Whether it ended by itself, and not at the longest length."""
+    """Whether the response ended by itself, and not at the longest length."""
     environment_positions: tuple[int, ...] = ()
     """Positions of tokens that are not the policy's: what an environment wrote between two of its turns."""
 
 
-class _RoomyLayer(DynamicLayer):
-    """Keys and values of one layer, written into room that was made for the whole answer."""
+class _PreallocatedLayer(DynamicLayer):
+    """Keys and values of one layer, written into memory that was made for the whole response."""
 
-    def __init__(self, keys: Tensor, values: Tensor, repeats: Tensor, room: int) -> None:
+    def __init__(self, keys: Tensor, values: Tensor, repeats: Tensor, new_tokens: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
         self._length = keys.shape[-2]
-        self._all_keys = self._with_room(keys, repeats, room)
-        self._all_values = self._with_room(values, repeats, room)
+        self._all_keys = self._extended(keys, repeats, new_tokens)
+        self._all_values = self._extended(values, repeats, new_tokens)
         self._show()
 
     @staticmethod
-    def _with_room(states: Tensor, repeats: Tensor, room: int) -> Tensor:
+    def _extended(states: Tensor, repeats: Tensor, new_tokens: int) -> Tensor:
         _, heads, length, width = states.shape
-        roomy = states.new_empty(len(repeats), heads, length + room, width)
-        roomy[:, :, :length] = states[repeats]
-        return roomy
+        extended = states.new_empty(len(repeats), heads, length + new_tokens, width)
+        extended[:, :, :length] = states[repeats]
+        return extended
 
     def _show(self) -> None:
         self.keys: Tensor = self._all_keys[:, :, : self._length]
@@ -112,15 +113,15 @@ def decode(
     eos_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[list[Sample]]:
-    """Samples answers to prompts, all side by side.
+    """Samples responses to prompts, all side by side.
 
     Args:
         model: a causal language model for which `supports_batched_decoding` holds, in evaluation mode.
         prompts: n prompts as token ids, none empty.
-        num_generations: answers to each.
+        num_generations: how many responses each prompt gets.
         sampling: how tokens are drawn.
-        pad_id: any valid id; what is padding is told by the mask.
-        eos_ids: tokens that end an answer.
+        pad_id: any valid id; the mask says what is padding.
+        eos_ids: tokens that end a response.
         generator: on the CPU; gives n * num_generations * max_new_tokens numbers whatever is sampled.
 
     Returns:
@@ -132,7 +133,7 @@ def decode(
     ends = torch.tensor(sorted(set(eos_ids)), device=device)
     net = PolicyNet(model)
     with torch.inference_mode():
-        logits, cache, mask, place = _prefill(net, prompts, num_generations, sampling.max_new_tokens, pad_id)
+        logits, cache, mask, position = _prefill(net, prompts, num_generations, sampling.max_new_tokens, pad_id)
         ids = torch.full((rows, sampling.max_new_tokens), pad_id, device=device)
         logps = torch.zeros(rows, sampling.max_new_tokens, device=device)
         lengths = torch.full((rows,), sampling.max_new_tokens, device=device)
@@ -148,14 +149,14 @@ def decode(
             going = (~finished[live]).nonzero()[:, 0]
             if not len(going) or step + 1 == sampling.max_new_tokens:
                 break
-            if len(going) <= _LEAVE_AT * len(live):
-                live, token, mask, place = live[going], token[going], mask[going], place[going]
+            if len(going) <= _COMPACT_AT * len(live):
+                live, token, mask, position = live[going], token[going], mask[going], position[going]
                 for layer in cache.layers:
                     layer.keep(going)
             logits = net.next_logits(
                 input_ids=token.unsqueeze(1),
                 attention_mask=mask[:, : width + step + 1],
-                position_ids=(place + step).unsqueeze(1),
+                position_ids=(position + step).unsqueeze(1),
                 past_key_values=cache,
             )
     samples = [
@@ -167,22 +168,22 @@ def decode(
     return [samples[start : start + num_generations] for start in range(0, rows, num_generations)]
 
 
-_LEAVE_AT = 0.75
+_COMPACT_AT = 0.75
 """Ended rows leave the batch when at most this share of it still goes on: leaving copies the cache."""
 
 
 def _prefill(
-    net: PolicyNet, prompts: Sequence[Sequence[int]], num_generations: int, room: int, pad_id: int
+    net: PolicyNet, prompts: Sequence[Sequence[int]], num_generations: int, new_tokens: int, pad_id: int
 ) -> tuple[Tensor, Any, Tensor, Tensor]:
     """Computes every distinct prompt once.
 
     Returns:
-        Logits of the next token (rows, vocabulary); the cache of all rows; which of its places and of the room behind
-        them hold a token (rows, longest prompt + room); the position of the next token (rows,).
+        Logits of the next token (rows, vocabulary); the cache of all rows; which of its columns and of the new ones
+        behind them hold a token (rows, longest prompt + new tokens); the position of the next token (rows,).
     """
     device = next(net.parameters()).device
     distinct = {tuple(prompt): None for prompt in prompts}
-    order = {prompt: place for place, prompt in enumerate(distinct)}
+    order = {prompt: index for index, prompt in enumerate(distinct)}
     repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(num_generations)], device=device)
     width = max(map(len, distinct))
     ids = pad(distinct, width, pad_id, left=True).to(device)
@@ -191,8 +192,8 @@ def _prefill(
     filled: Any = DynamicCache(config=net.language_model.config)
     logits = net.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled)
     cache: Any = DynamicCache()
-    cache.layers = [_RoomyLayer(layer.keys, layer.values, repeats, room) for layer in filled.layers]
-    whole = torch.cat([mask, mask.new_ones(len(distinct), room)], dim=1)[repeats]
+    cache.layers = [_PreallocatedLayer(layer.keys, layer.values, repeats, new_tokens) for layer in filled.layers]
+    whole = torch.cat([mask, mask.new_ones(len(distinct), new_tokens)], dim=1)[repeats]
     return logits[repeats], cache, whole, mask.sum(dim=1)[repeats]
 
 
@@ -245,6 +246,6 @@ def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     """Sets to 0 what is outside the smallest set of most probable tokens that holds `top_p`; (rows, vocabulary)."""
-    ordered, places = probabilities.sort(dim=1, descending=True)
+    ordered, order_of = probabilities.sort(dim=1, descending=True)
     outside = ordered.cumsum(dim=1) - ordered >= top_p  # what stands before a token holds enough already
-    return probabilities.masked_fill(torch.zeros_like(outside).scatter(1, places, outside), 0.0)
+    return probabilities.masked_fill(torch.zeros_like(outside).scatter(1, order_of, outside), 0.0)

@@ -1,4 +1,4 @@
-"""A language model that answers: prompts in, sampled answers out."""
+"""A language model as a policy: prompts in, sampled responses out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from guerdon.errors import ModelError, TextError
+from guerdon import hf
+from guerdon.errors import TextError
 from guerdon.files import staged
-from guerdon.hf import quiet
 from guerdon.models import resolve
 from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
 from guerdon.text.chat import ChatRenderer
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SampledResponse:
-    """What the policy said, as text and as tokens."""
+    """A response that the policy sampled, as text and as tokens."""
 
     text: str
     """Without special tokens, stripped; may be empty."""
@@ -65,33 +65,23 @@ class Policy:
         Raises:
             ModelError: it cannot be loaded.
         """
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-
         path = resolve(name)
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if dtype == "auto":
             dtype = "bfloat16" if where.startswith("cuda") else "float32"
-        trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-        try:
-            with quiet():
-                config = AutoConfig.from_pretrained(path, **trust)
-                kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-                tokenizer = AutoTokenizer.from_pretrained(path, **trust)
-                model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
-        except Exception as error:
-            raise ModelError(f"cannot load the policy {name!r}: {' '.join(str(error).split())[:300]}") from error
-        return cls(model.to(torch.device(where)).eval(), tokenizer)
+        model, tokenizer = hf.load_language_model(path, dtype, trust_remote_code)
+        return cls(model.to(torch.device(where)).eval(), tokenizer)  # type: ignore[arg-type]  # a stub of Transformers
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer."""
+        """Tokens that end a response."""
         given = self.model.generation_config.eos_token_id
         several = given if isinstance(given, list) else [given]
         return tuple(sorted({one for one in (*several, self.tokenizer.eos_token_id) if one is not None}))
 
     @property
     def context_length(self) -> int:
-        """The most tokens, prompt and answer together, that the model reads."""
+        """The most tokens, prompt and response together, that the model reads."""
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length)
 
@@ -176,17 +166,13 @@ class Policy:
         return next((place + 1 for place, token in enumerate(ids) if token in self.eos_ids), None)
 
     def text(self, sample: Sample) -> str:
-        """What a sample says: without special tokens, stripped; may be empty."""
+        """The text of a sample: without special tokens, stripped; may be empty."""
         return str(self.tokenizer.decode(sample.ids, skip_special_tokens=True)).strip()
 
     def add_lora(self, rank: int, alpha: int) -> None:
         """Puts LoRA adapters (Hu et al. 2021) on the linear layers; nothing else is then trained."""
-        from peft import LoraConfig, TaskType, get_peft_model
-
-        kind = TaskType.SEQ_2_SEQ_LM if self.model.config.is_encoder_decoder else TaskType.CAUSAL_LM
-        config = LoraConfig(task_type=kind, r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear")
-        with quiet():
-            self.model = get_peft_model(self.model, config)
+        task = "SEQ_2_SEQ_LM" if self.model.config.is_encoder_decoder else "CAUSAL_LM"
+        self.model = hf.add_lora(self.model, hf.Lora(rank, alpha), task)
 
     def save(self, folder: str | Path, *, training: Mapping[str, Any]) -> None:
         """Writes weights (adapters merged), tokenizer and `policy.json`, each file whole or not at all.
@@ -196,8 +182,7 @@ class Policy:
         """
         model = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
         with staged(folder) as stage:
-            with quiet():
-                model.save_pretrained(stage)
+            hf.save_model(model, stage)
             self.tokenizer.save_pretrained(stage)
             (stage / "policy.json").write_text(json.dumps({"training": dict(training)}, indent=2), encoding="utf-8")
         self.model = model
@@ -209,49 +194,49 @@ class Policy:
         num_generations: int = 1,
         sampling: Sampling | None = None,
         seed: int = 0,
-        rows: int = 64,
+        batch_size: int = 64,
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[SampledResponse]]]:
-        """Samples answers, prompts of like length side by side.
+        """Samples responses, prompts of like length side by side.
 
         Args:
             prompts: n prompts.
-            num_generations: answers to each.
+            num_generations: how many responses each prompt gets.
             sampling: how tokens are drawn.
-            seed: of the sampling; the same prompts then get the same answers.
-            rows: answers that are sampled side by side.
-            done: indices of prompts that have their answers; the others get those of an unbroken run.
+            seed: seed of the sampling; with it, the same prompts get the same responses.
+            batch_size: how many responses are sampled side by side.
+            done: indices of prompts that have their responses; the others get those of an unbroken run.
 
         Yields:
-            Index of a prompt and its `num_generations` answers, each other prompt once, in no particular order.
+            Index of a prompt and its `num_generations` responses, each other prompt once, in no particular order.
 
         Raises:
             TextError: a prompt is too long.
         """
         sampling = sampling or Sampling()
-        coded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens)
-        order = sorted(range(len(prompts)), key=lambda index: (len(coded[index]), index))
-        wide = max(1, rows // num_generations)
-        for start in range(0, len(order), wide):
-            chosen = order[start : start + wide]
+        encoded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens)
+        order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
+        width = max(1, batch_size // num_generations)
+        for start in range(0, len(order), width):
+            chosen = order[start : start + width]
             if all(index in done for index in chosen):
                 continue
             generator = torch.Generator().manual_seed(_seed_of(seed, start))
-            samples = self.sample_tokens([coded[index] for index in chosen], num_generations, sampling, generator)
+            samples = self.sample_tokens([encoded[index] for index in chosen], num_generations, sampling, generator)
             for index, own in zip(chosen, samples, strict=True):
                 if index in done:
                     continue
                 yield index, [SampledResponse(self.text(sample), sample) for sample in own]
 
     def sample_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
-        """The same with the texts alone, which is what an endpoint gives as well; options as for `answer`."""
-        for index, answers in self.sample_responses(prompts, **options):
-            yield index, [answer.text for answer in answers]
+        """The texts of `sample_responses` alone, which is what an endpoint gives as well; the same options."""
+        for index, responses in self.sample_responses(prompts, **options):
+            yield index, [response.text for response in responses]
 
     def sample_tokens(
         self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
     ) -> list[list[Sample]]:
-        """Samples answers to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
+        """Samples responses to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
         if supports_batched_decoding(self.model):
             return decode(
                 self.model,
@@ -271,13 +256,13 @@ class Policy:
         padded = self.tokenizer.pad(
             {"input_ids": [list(ids) for ids in prompts]}, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
-        warm = sampling.temperature > 0
+        draws = sampling.temperature > 0
         with torch.random.fork_rng(devices=_devices(self.model.device)), torch.inference_mode():
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             output = self.model.generate(
                 **padded,
-                do_sample=warm,
-                **({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if warm else {}),
+                do_sample=draws,
+                **({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if draws else {}),
                 max_new_tokens=sampling.max_new_tokens,
                 num_return_sequences=num_generations,
                 pad_token_id=self.tokenizer.pad_token_id,

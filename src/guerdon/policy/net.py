@@ -1,4 +1,4 @@
-"""A causal language model as what is trained: batches of answers to log-probabilities."""
+"""A causal language model as what is trained: batches of responses to log-probabilities."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class PolicyNet(nn.Module):
 
     @property
     def reads_groups(self) -> bool:
-        """Whether the prompt of a group of answers may be computed once."""
+        """Whether the prompt of a group of responses may be computed once."""
         return reads_shared_rows(self.backbone, self.language_model.config)
 
     def forward(self, batch: ResponseBatch, temperature: float = 1.0) -> Tensor:
-        """Log-probabilities of the tokens of a batch of answers, float32, shape (tokens,)."""
+        """Log-probabilities of the tokens of a batch of responses, float32, shape (tokens,)."""
         _, logits = self.read(batch)
         return token_logps(logits, batch["token_ids"], temperature)
 
     def read(self, batch: ResponseBatch) -> tuple[Tensor, Tensor]:
-        """The state that each token was drawn from (tokens, hidden), and the logits there (tokens, vocabulary)."""
+        """The state that predicts each token (tokens, hidden), and the logits there (tokens, vocabulary)."""
         model = self.language_model
         if _plain_head(model):
-            # Only where tokens were taken: on the prompt the vocabulary would cost as much as a third of the model.
+            # Only where response tokens are predicted: on the prompt the logits cost as much as a third of the model.
             states = token_states(self.backbone, batch)
             return states, model.get_output_embeddings()(states)
         output = model(**model_inputs(batch), use_cache=False, output_hidden_states=True)

@@ -188,7 +188,7 @@ def test_the_log_says_how_many_rewards_are_missing_and_why(
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < line["reward_missing"] < 1 for line in lines)
     assert all(line["reward_missing_reason"].endswith(": odd") for line in lines)
-    assert "responses have no reward" in caplog.text
+    assert "the most frequent reason: odd" in caplog.text
 
 
 def test_resuming_what_is_finished_gives_it_back(tiny_llama: str, tmp_path: Path) -> None:

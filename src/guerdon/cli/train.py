@@ -43,6 +43,7 @@ def train(
 
     folder = out or default_folder(data)
     with terminal() as console:
+        from guerdon.runs.ranks import is_first_process
         from guerdon.train.run import train_reward_model
 
         with training_progress(console) as on_step:
@@ -56,7 +57,8 @@ def train(
                 resume=resume,
                 on_step=on_step,
             )
-    print(summary(folder, data, config.ensemble_size))
+        if is_first_process():
+            print(summary(folder, data, config.ensemble_size))
 
 
 def default_folder(data: str) -> Path:

@@ -39,11 +39,13 @@ def weighted(
 
     with terminal() as console:
         from guerdon.optimize.weighted import train_weighted_policy
+        from guerdon.runs.ranks import is_first_process
 
         reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code)
         with training_progress(console) as on_step:
             train_weighted_policy(reward, data, out, config, resume=resume, on_step=on_step)
-    print(next_steps(out))
+        if is_first_process():
+            print(next_steps(out))
 
 
 def next_steps(out: Path) -> str:

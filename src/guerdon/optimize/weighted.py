@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
 from guerdon.policy.net import PolicyNet
-from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
 from guerdon.runs.folder import open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step
-from guerdon.runs.ranks import main_process_first
+from guerdon.runs.ranks import device_name, main_process_first
 from guerdon.types import Candidates, Scorer
 
 
@@ -73,12 +73,16 @@ def train_weighted_policy(
     """
     config, out = config or WeightedConfig(), Path(out)
     check_writable(out / "policy.json")
-    scorer = reward if isinstance(reward, Scorer) else load_scorer(reward)
+    if not isinstance(reward, Scorer):
+        named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
+        reward = replace(named, device=named.device or device_name()).load()
     prompts = read_prompts(str(data)) if isinstance(data, str | Path) else data
     with open_run(out, config, fingerprint_of(prompts), resume=resume) as run:
         if run.finished:
             return Policy.load(str(out))
-        policy = Policy.load(config.policy, dtype="float32", trust_remote_code=config.trust_remote_code)
+        policy = Policy.load(
+            config.policy, device=device_name(), dtype="float32", trust_remote_code=config.trust_remote_code
+        )
         if config.lora_r:
             policy.add_lora(config.lora_r, config.lora_alpha)
         model = WeightedPolicy(PolicyNet(policy.model), config.temperature)
@@ -95,7 +99,7 @@ def train_weighted_policy(
         loop = Loop(model, loop_config, run.path, on_step=on_step)
         if config.prompts_per_step < loop.ranks:
             raise ConfigError(f"--prompts-per-step {config.prompts_per_step} is fewer than the {loop.ranks} devices")
-        sampler = WeightedSampler(policy, model, scorer, prompts, config, rank=loop.rank, ranks=loop.ranks)
+        sampler = WeightedSampler(policy, model, reward, prompts, config, rank=loop.rank, ranks=loop.ranks)
         with main_process_first() as main:
             if main:  # only now is it sure that there is something to run
                 run.begin()

@@ -33,6 +33,11 @@ def main_process_first() -> Iterator[bool]:
         yield state.is_main_process
 
 
+def is_first_process() -> bool:
+    """Whether this is the one that prints."""
+    return bool(launch_state().is_main_process)
+
+
 def device_name() -> str:
     """The device of this process, each of a launch having its own."""
     return str(launch_state().device)

@@ -24,7 +24,7 @@ HEAD_NAMES = ("score", "classifier")
 """What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors")
-"""By which Transformers knows what a folder holds."""
+"""Files by which Transformers knows what a folder holds."""
 
 
 @contextlib.contextmanager
@@ -72,7 +72,7 @@ def load_classifier(
     Args:
         path: folder or hub name.
         attributes: names of the head's outputs; None takes what the checkpoint has.
-        dtype: of the weights.
+        dtype: the precision of the weights.
         trust_remote_code: run code that comes with the model.
         new_head: the checkpoint is a backbone, whose head is made new. Otherwise every weight must be there.
         revision: commit of a model on the hub.

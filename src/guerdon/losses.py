@@ -221,8 +221,8 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float = 1.0, la
     With values of 0 and lam = 1 it is the discounted sum of the rewards to come.
 
     Args:
-        rewards: of each token, shape (n, t).
-        values: of the state that each token was taken in, shape (n, t).
+        rewards: the reward of each token, shape (n, t).
+        values: the value of the state that each token was taken in, shape (n, t).
         mask: shape (n, t); a token that is not counted (what an environment said between turns) is passed over.
         gamma: discount.
         lam: 0 trusts the values, 1 the rewards.
@@ -351,7 +351,7 @@ def token_weights(
     """What each token counts, so that the sum of weights times losses over all micro-batches is the loss of the step.
 
     Args:
-        mask: of this micro-batch, shape (n, t).
+        mask: the mask of this micro-batch, shape (n, t).
         how: `token`, all tokens of the step alike (DAPO); `sequence`, all responses alike, and within one its tokens
             (GRPO); `constant`, 1 / (responses * max_length) each, so that no length is favoured (Dr. GRPO).
         responses: how many the whole step has, over all ranks.

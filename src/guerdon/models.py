@@ -85,7 +85,7 @@ def model_folder(path: str, revision: str | None = None) -> Path:
 
     Args:
         path: what `resolve` gave.
-        revision: of a model on the hub.
+        revision: the revision of a model on the hub.
 
     Raises:
         ModelError: the hub's cache does not hold it.

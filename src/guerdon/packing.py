@@ -224,7 +224,7 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
 
     Args:
         backbone: the module that takes `input_ids`, `attention_mask` and `position_ids`.
-        config: of the whole model.
+        config: the configuration of the whole model.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])

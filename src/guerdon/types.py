@@ -46,7 +46,7 @@ class Message:
     reasoning_content: str = ""
     """The reasoning of an assistant's turn, where the data keeps it apart from the content."""
     name: str = ""
-    """Of the tool that a `tool` message answers for."""
+    """Name of the tool that a `tool` message answers for."""
     tool_call_id: str = ""
 
 
@@ -106,7 +106,7 @@ class Comparison(Row):
     preference: float = 1.0
     """P(chosen preferred), in [0.5, 1]: 1 a plain choice, 0.5 a tie, between them a vote share."""
     margin: float | None = None
-    """By how much, in the units of the data; None where not recorded."""
+    """By how much chosen was preferred, in the units of the data; None where not recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ VERBS: dict[str, Verb] = {
         "guerdon.cli.recipe:recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"
     ),
 }
-"""In the order of a reward model's life."""
+"""The verbs in the order of a reward model's life."""
 
 
 def usage() -> str:

@@ -26,7 +26,7 @@ class Layout:
     needs: tuple[tuple[str, ...], ...]
     """Columns it must have; of each inner tuple, one."""
     read: Callable[[Fields], list[AnyRow]]
-    """From the columns of a record to its rows."""
+    """Turns the columns of a record into its rows."""
     without: frozenset[str] = frozenset()
     """Columns that it must not have: with them a row is a damaged row of another layout."""
     endings: tuple[str, ...] = ()

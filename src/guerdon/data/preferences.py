@@ -25,7 +25,7 @@ class PreferencePair(NamedTuple):
     preference: float
     """P(better preferred), in [0.5, 1]; 0.5 is a tie."""
     margin: float
-    """By how much, >= 0; 0 for a tie and where nothing was recorded."""
+    """By how much the better response was preferred, >= 0; 0 for a tie and where nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def evaluate_reward(
         systems: name -> what is measured: scorers and comparers, as many as you like.
         rows: human judgements; each kind of row becomes a section of its own.
         baselines: name -> what the systems must beat; None gives `default_baselines`, an empty mapping none.
-        seed: of the bootstrap, and of the order in which a pair is shown to a `Comparer`.
+        seed: random seed of the bootstrap, and of the order in which a pair is shown to a `Comparer`.
         resamples: bootstrap data sets.
         progress: called with a system's name, texts (or pairs) done, and how many there are.
 
@@ -85,7 +85,7 @@ def evaluate_table(
         outputs: system -> what it says; baselines last.
         baselines: the names of those that are baselines.
         resamples: bootstrap data sets.
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
     """
     primary = primary_metric(table, outputs.values())
 

@@ -32,7 +32,7 @@ def default_baselines(
             learned from what the model has learned from, which is the fair comparison. Where no system has one, TF-IDF
             is fitted on the rows themselves, so that no row is scored by a fit that has seen its group; its name says
             so.
-        seed: of the folds.
+        seed: random seed of the folds.
 
     Returns:
         Name -> scorer, in the order of the table. TF-IDF is absent where the rows are too few to fit it.

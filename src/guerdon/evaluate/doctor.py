@@ -23,7 +23,7 @@ from guerdon.types import Prompt, Scorer
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
 
-Verdict = Literal["ok", "warning", "fault"]
+CheckOutcome = Literal["ok", "warning", "fault"]
 Sample: TypeAlias = tuple[list[Prompt], list[str], list[str | None]]
 """Prompts, responses and references of n texts."""
 
@@ -43,7 +43,7 @@ class DoctorCheck:
     """One thing that was looked at."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckOutcome
     """`fault`: scores cannot be relied on; `warning`: they can, but there is something to know."""
     message: str
     """What was found, in plain words."""
@@ -57,7 +57,7 @@ class Diagnosis:
 
     model: str
     contracts: dict[str, ScoreContract]
-    """By member; a model that is no ensemble has one, named by the empty text. Empty for what has no contract."""
+    """Member -> its contract; a model that is no ensemble has one, under the empty name. Empty without a contract."""
     checks: tuple[DoctorCheck, ...]
     adopted: Path | None = None
     """The contract file that was written beside the weights."""
@@ -165,7 +165,7 @@ def _named(name: str, checks: Iterable[DoctorCheck]) -> Iterator[DoctorCheck]:
 
 
 def _compared(
-    name: str, what: str, one: np.ndarray, other: np.ndarray, tolerance: float, *, otherwise: Verdict = "fault"
+    name: str, what: str, one: np.ndarray, other: np.ndarray, tolerance: float, *, otherwise: CheckOutcome = "fault"
 ) -> DoctorCheck:
     """A check that two ways of asking give the same scores."""
     lost = np.isnan(one) != np.isnan(other)

@@ -23,7 +23,7 @@ class SystemResult:
     name: str
     is_baseline: bool
     metrics: Mapping[str, Interval]
-    """By the names of `METRICS`; NaN where the data cannot give the value. A `Comparer` has those of pairs alone."""
+    """Name in `METRICS` -> value; NaN where the data cannot give the value. A `Comparer` has those of pairs alone."""
     score_ties: int
     """Pairs that the system does not order: equal rewards, or a preference of exactly 0.5."""
     unscored: int
@@ -60,7 +60,7 @@ class PartResult:
     unit: str
     """What a piece is: `prompt`, `group`, or `row` where all rows share one prompt."""
     systems: tuple[SystemResult, ...]
-    """In the order given, baselines last."""
+    """The systems in the order given, baselines last."""
     resampled: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
     """Metric -> its value in every resample for every system, shape (resamples, systems)."""
 

@@ -70,7 +70,7 @@ def resample(
         systems: what each system says.
         codes: cluster of each item, shape (n,).
         resamples: number of resamples.
-        seed: of the resamples.
+        seed: random seed of the resamples.
 
     Returns:
         Points, shape (systems, metrics), and distribution, shape (resamples, systems, metrics), in the order of

@@ -31,7 +31,7 @@ class ScorerOutput:
     rewards: Floats
     """Shape (requests,); NaN is no reward."""
     reasons: tuple[str, ...]
-    """Of each request: empty where it has a reward."""
+    """Why each request has no reward; empty where it has one."""
 
     def scores(self, table: Table) -> Floats:
         """The reward of each item, shape (n,)."""
@@ -52,7 +52,7 @@ class ComparerOutput:
     """The preferences between all pairs of requests that people ordered."""
 
     keys: Ints
-    """Of each pair, sorted; see `_pair_keys`."""
+    """The key of each pair, sorted; see `_pair_keys`."""
     preferences: Floats
     """P(the request of the lower number is preferred), shape as `keys`; NaN is no verdict."""
     reasons: tuple[str, ...]

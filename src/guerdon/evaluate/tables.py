@@ -19,7 +19,7 @@ Request: TypeAlias = tuple[Prompt, str, str | None]
 
 
 _MOST_PAIRS = 400_000
-"""Of the ordered pairs of ratings or rankings; of more, so many are drawn."""
+"""Largest number of ordered pairs of ratings or rankings; of more, so many are drawn at random."""
 
 
 @dataclass(slots=True)

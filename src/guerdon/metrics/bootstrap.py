@@ -99,7 +99,7 @@ def clustered_bootstrap(
         statistic: takes weights, shape (b, n); returns shape (b,).
         clusters: cluster codes 0..C-1, shape (n,).
         resamples: number of data sets drawn.
-        seed: of the draws.
+        seed: random seed of the draws.
         level: share of the distribution inside the interval.
 
     Returns:
@@ -122,7 +122,7 @@ def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None,
     Args:
         values: shape (n,); what is not finite does not count.
         clusters: the key of each value's cluster, n of them.
-        seed: of the draws; differences of paired values are paired differences.
+        seed: random seed of the draws; differences of paired values are paired differences.
     """
     array = np.asarray(values, dtype=np.float64)
     there = np.isfinite(array)

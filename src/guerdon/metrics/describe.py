@@ -19,9 +19,9 @@ class Metric:
     """One metric, described once for tables, figures, pages and files."""
 
     name: str
-    """In Python and in JSON."""
+    """Name in Python and in JSON."""
     heading: str
-    """In tables, figures and sentences."""
+    """Name in tables, figures and sentences."""
     explanation: str
     """One sentence."""
     chance: float | None = None
@@ -57,7 +57,7 @@ METRICS: dict[str, Metric] = {
         Metric("ndcg", "nDCG@10", "How high the ten highest rewards place the best responses; the ideal order gets 1."),
     )
 }
-"""By name, in the order of the tables."""
+"""Name -> metric, in the order of the tables."""
 
 
 def format_value(value: float, *, signed: bool = False, decimals: int | None = 3) -> str:
@@ -96,7 +96,7 @@ def verdict_sentence(name: str, baseline: str, metric: Metric, difference: Inter
     """Whether a system beats its best baseline, said plainly.
 
     Args:
-        name: of the system.
+        name: the name of the system.
         baseline: the name of its best baseline.
         metric: what they are compared by.
         difference: the system minus the baseline, paired.

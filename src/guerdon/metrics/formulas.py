@@ -171,7 +171,7 @@ def within_group_pairs(
         groups: group codes 0..G-1, shape (n,).
         limit: with more ordered pairs than this (one prompt with 10,000 responses has 10^8), this many are drawn
             without replacement, every one with the same chance.
-        seed: of that draw.
+        seed: random seed of that draw.
 
     Returns:
         `(better, worse)`: indices into the items, each shape (m,), with truth[better] > truth[worse].

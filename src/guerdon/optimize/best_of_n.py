@@ -105,7 +105,7 @@ def best_of_n(
         values: name -> values of the responses to each prompt, NaN where one has none. The first picks. A
             response without one of the values takes no part.
         n: the largest n; None takes the largest for which 90% of the prompts have enough responses.
-        reasons: of every prompt, why responses have no value; they are repeated where a prompt is left out.
+        reasons: for every prompt, why responses have no value; they are repeated where a prompt is left out.
         resamples: number of bootstrap data sets, of whole groups.
         seed: random seed of the bootstrap.
 
@@ -165,7 +165,7 @@ def pick_by_rewards(
         candidates: the responses to each prompt.
         scorers: name -> scorer; the first picks, the others only watch.
         n: the largest n, as for `best_of_n`.
-        seed: of the intervals.
+        seed: random seed of the intervals.
 
     Returns:
         The curves, and name -> rewards of the responses to each prompt.
@@ -184,7 +184,7 @@ def training_records(
 
     Args:
         candidates: the responses to each prompt.
-        rewards: of the responses to each prompt, NaN where one has none.
+        rewards: the rewards of the responses to each prompt, NaN where one has none.
 
     Returns:
         Rows for supervised fine-tuning (`prompt`, `completion`: the best response), and pairs for DPO and the like

@@ -246,7 +246,7 @@ def fit_gao(kls: Sequence[float], gains: Sequence[float], kind: str) -> GaoFit |
 
     Args:
         kls: from the policy at the start, in nats.
-        gains: of the reward over that policy.
+        gains: the gains of the reward over that policy.
         kind: `best-of-n` or `rl`.
 
     Returns:

@@ -21,7 +21,7 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
 
     Args:
         count: how many prompts there are.
-        seed: of the orders.
+        seed: random seed of the orders.
         skip: how many indices were taken before.
     """
     rng = random.Random(seed)

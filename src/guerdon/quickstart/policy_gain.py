@@ -37,7 +37,7 @@ NUM_GENERATIONS = 8
 SAMPLING = Sampling(max_new_tokens=48, temperature=0.7)
 """Two cores sample as many responses in about a minute."""
 _LONGEST_PROMPT = 2000
-"""In characters; a longer one takes as long as several others."""
+"""Longest prompt, in characters; a longer one takes as long as several others."""
 _SHOWN = 3
 
 
@@ -79,7 +79,7 @@ def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBas
 
     Args:
         rows: judgements that the reward has not learned from.
-        tokenizer: of the reward; prompts whose responses it cannot read are left out.
+        tokenizer: the tokenizer of the reward; prompts whose responses it cannot read are left out.
         policy: the model that is to respond; prompts that it cannot read whole are left out.
 
     Returns:
@@ -117,11 +117,11 @@ def measure_policy_gain(
 
     Args:
         policy: the model that responds.
-        name: of the policy, for the page.
+        name: the name of the policy, for the page.
         reward: what picks.
         gold: what tells whether the responses got better; it must not have learned from what `reward` learned from.
         prompts: what `prompts_for_policy` gives, not empty.
-        seed: of the sampling and of the intervals.
+        seed: random seed of the sampling and of the intervals.
         on_prompts: called with how many prompts have their responses.
 
     Raises:

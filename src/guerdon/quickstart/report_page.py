@@ -21,7 +21,7 @@ from guerdon.types import prompt_text
 TEMPLATE = "report.html.j2"
 UNSEEN = " that the model has not learned from"
 MANY_SUBSETS = 40
-"""Of more subsets only the first are listed; all are in evaluation.json."""
+"""Largest number of subsets that are listed; all are in evaluation.json."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ MAX_RESPONSES = 5
 _MAX_CHARACTERS = 3000
 """Longer examples are taken only where there are no shorter ones."""
 _MOST_PROMPTS = 400
-"""Of a large test set only so many are looked at: with all, choosing would take longer than evaluating."""
+"""Number of prompts that are looked at: with all of a large test set, choosing would take longer than evaluating."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def prompts_with_a_best(rows: Sequence[AnyRow]) -> list[Candidates]:
 
 
 def _unbeaten(groups: Sequence[GradedGroup]) -> Iterator[Candidates]:
-    """From the comparisons of a prompt: the unbeaten response that won most, and those it won against."""
+    """The unbeaten response of a prompt that won most comparisons, and those that it won against."""
     won = [group.responses for group in groups if group.preference != TIE]
     lost = {rejected for _, rejected in won}
     unbeaten = [chosen for chosen in dict.fromkeys(chosen for chosen, _ in won) if chosen not in lost]

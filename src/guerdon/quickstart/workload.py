@@ -181,7 +181,7 @@ def sample_coverage(
     """Share of unknown tokens in the responses, and mean tokens of a prompt with its response, on a sample of rows.
 
     Args:
-        tokenizer: of the backbone.
+        tokenizer: the tokenizer of the backbone.
         rows: what is to be read.
         longest: tokens that a prompt with its response is cut to.
     """
@@ -198,7 +198,7 @@ def sample_coverage(
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
-    """Of each row, the share of unknown tokens in its responses, which are what is judged."""
+    """The share of unknown tokens in the responses of each row, which are what is judged."""
     counts = iter(count_tokens(tokenizer, [text for row in rows for text in response_texts(row)]))
     shares = []
     for row in rows:
@@ -227,7 +227,7 @@ class CpuBudget:
 
 _SPEEDS = {"minilm": CpuBudget(600_000, 700_000, 200, 512)}
 _SLOW = CpuBudget(60_000, 50_000, 100, 512)
-"""For a decoder of SmolLM2's size, and for what is not known."""
+"""The budget of a decoder of SmolLM2's size, and of what is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ def choose_workload(
         backbone: what will read it.
         pairs: train on about this many, 0 for all; None for what the time allows.
         epochs: passes over them; None for what the time allows.
-        seed: of what is left out.
+        seed: random seed of what is left out.
         gpu: with one, there is time for everything.
     """
     notes = []

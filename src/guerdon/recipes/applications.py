@@ -13,7 +13,7 @@ from guerdon.types import Candidates
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """From judgements to better picks in one application."""
+    """One application: how its data is read, and what a pick is worth."""
 
     title: str
     read: Callable[[str], list[Candidates]]
@@ -37,7 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "code-completion": Recipe("code completion", program_candidates, PASSED),
     "retrieval": Recipe("retrieval re-ranking", rated_candidates, METRICS["ndcg"], cross_validated=True),
 }
-"""By name on the command line."""
+"""Name on the command line -> recipe."""
 
 
 def recipe_named(name: str) -> Recipe:

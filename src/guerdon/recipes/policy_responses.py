@@ -37,7 +37,7 @@ def pick_policy_responses(
         candidates: judged candidates that the reward has not learned from; some of their prompts are taken.
         kept: file that keeps the responses; those that it has already are not sampled again.
         config: how many prompts and responses, and how they are sampled.
-        seed: of the sampling and of the intervals.
+        seed: random seed of the sampling and of the intervals.
         on_prompts: called with the prompts that have their responses, and all of them.
 
     Raises:

@@ -33,7 +33,7 @@ from guerdon.types import Candidates, Scorer, group_key
 MODEL, BM25, BOTH, ORACLE = "reward model", "BM25", "reward model + BM25", "oracle"
 ALWAYS = "always the best system in training"
 SHARES = np.linspace(0, 1, 21)
-"""Of the reward model in its sum with BM25."""
+"""Weights of the reward model in its sum with BM25 that are tried."""
 RESULT_FILE = "recipe.json"
 
 
@@ -43,7 +43,7 @@ class PickingResult:
 
     name: str
     value: Interval
-    """By the recipe's metric, with its 95% interval over groups."""
+    """The value by the recipe's metric, with its 95% interval over groups."""
     difference: Interval | None
     """The reward model's value minus this one's, on the same prompts; None for the reward model itself."""
 

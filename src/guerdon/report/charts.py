@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE = 5.0, 2.7
-"""In inches; small, so that labels are still readable at the width of a phone."""
+"""Size in inches; small, so that labels are still readable at the width of a phone."""
 _BINS = 28
 
 

@@ -21,7 +21,7 @@ def record_base(contract: ScoreContract, name: str) -> ScoreContract:
     """Says in the contract which model an adapter sits on.
 
     Args:
-        contract: of the reward model.
+        contract: the score contract of the reward model.
         name: an offline model, a folder, or the name of a model on the hub that was loaded.
     """
     path = resolve(name)

@@ -111,7 +111,7 @@ def choose_padding(
     Args:
         model: its configuration is changed.
         tokenizer: its padding token is changed.
-        contract: of the model.
+        contract: the score contract of the model.
         may_grow: whether a token may be added, for which the embeddings may have to grow, where no special token fits.
 
     Returns:

@@ -1,4 +1,4 @@
-"""From a name to a `Scorer`."""
+"""How a scorer is named, and how a name becomes a `Scorer`."""
 
 from __future__ import annotations
 

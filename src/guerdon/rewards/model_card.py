@@ -21,7 +21,7 @@ def model_card(contract: ScoreContract, *, code: bool, metrics: Mapping[str, flo
     """The text of the model card.
 
     Args:
-        contract: of the saved model.
+        contract: the score contract of the saved model.
         code: whether plain Transformers needs the modelling code in the folder.
         metrics: what was measured on held-out rows, by name.
     """

@@ -35,7 +35,7 @@ def fold_units(model: torch.nn.Module, contract: ScoreContract) -> ScoreContract
 
     Args:
         model: its head is changed.
-        contract: of the model.
+        contract: the score contract of the model.
 
     Returns:
         The contract that gives the same scores with the changed head.
@@ -81,8 +81,8 @@ def write_reward(
     Args:
         folder: created if need be.
         model: a sequence classifier, or a PEFT model around one; its units are folded.
-        tokenizer: of the model.
-        contract: of the model.
+        tokenizer: the tokenizer of the model.
+        contract: the score contract of the model.
         training: the training configuration.
         training_prompts: the prompts that it was trained on.
         metrics: what was measured on held-out rows, by name.

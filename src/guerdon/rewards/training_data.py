@@ -29,7 +29,7 @@ class TrainingPrompts:
     """The prompts of a training set, as hashes."""
 
     hashes: frozenset[str]
-    """Of 16 hexadecimal digits each."""
+    """Hashes of 16 hexadecimal digits each."""
     count: int
     """Distinct prompts of the training set; more than there are hashes where only a sample is kept."""
 

@@ -99,9 +99,9 @@ class TransformerReward:
             pooling: None takes `last` for decoders and `mean` for encoders.
             max_length: None takes what the model reads, at most 2048.
             lora: train adapters instead of all weights.
-            dtype: of the weights.
+            dtype: the precision of the weights.
             overlong: what to do with texts over `max_length`.
-            seed: of the new head and adapters.
+            seed: random seed of the new head and adapters.
             trust_remote_code: run code that comes with the model; only for models you trust.
 
         Raises:

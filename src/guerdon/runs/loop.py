@@ -212,7 +212,7 @@ class Loop:
 
     @property
     def device(self) -> torch.device:
-        """Of this process."""
+        """The device of this process."""
         device: torch.device = self.accelerator.device
         return device
 

@@ -27,7 +27,7 @@ class Batching:
     """How steps are cut into micro-batches."""
 
     tokens: Sequence[Tokens]
-    """Of every text of the table."""
+    """The tokens of every text of the table."""
     prompt_keys: Sequence[str]
     """The prompt of every text."""
     budget: int

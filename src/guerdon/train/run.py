@@ -157,7 +157,7 @@ class Prepared:
     """The steps of each member."""
     validation: list[Judgement]
     tokens: list[Tokens]
-    """Of every text of the table."""
+    """The tokens of every text of the table."""
 
     def new_reward(self, number: int) -> TransformerReward:
         """An untrained model for one member. Everything random comes from its seed."""

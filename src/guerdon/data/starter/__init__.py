@@ -28,7 +28,7 @@ def starter_rows(
     Args:
         part: `train` (four fifths of the items of each subset), `test` (the others), or `all`.
         tasks: some of `TASKS`.
-        languages: of the responses; some of `LANGUAGES`.
+        languages: the languages of the responses; some of `LANGUAGES`.
 
     Returns:
         Comparisons with `subset` (`dialogue-en`, `translation-zh-en` ...), `group` (the item), `id`, `margin` (the

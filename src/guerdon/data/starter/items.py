@@ -19,7 +19,7 @@ Part: TypeAlias = Literal["train", "test"]
 TASKS = ("dialogue", "summarisation", "translation", "code", "question-answering")
 LANGUAGES = ("en", "zh")
 BEST_GRADE = 4
-"""Of a reference; hand-written worse answers have 3 (mildly worse) to 0 (useless or harmful)."""
+"""Grade of a reference; hand-written worse answers have 3 (mildly worse) to 0 (useless or harmful)."""
 _TEST_SHARE = 0.2
 
 
@@ -41,7 +41,7 @@ class Item:
     id: str
     task: str
     language: str
-    """Of the response: `en` or `zh`."""
+    """Language of the response: `en` or `zh`."""
     prompt: Prompt
     reference: str
     worse: tuple[Worse, ...]

@@ -214,7 +214,7 @@ class Operator:
 
     name: str
     grade: int
-    """Of the result when the reference was put in (grade 4), on the scale of the hand-written answers."""
+    """Grade of the result when the reference was put in (grade 4), on the scale of the hand-written answers."""
     apply: Apply
 
 

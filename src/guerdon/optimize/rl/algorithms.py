@@ -69,7 +69,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         paper="MiniMax-M1 2025 (arXiv:2506.13585); bound as in ScaleRL, Khatri et al. 2025 (arXiv:2510.13786)",
     ),
 }  # fmt: skip
-"""By the name on the command line."""
+"""Name on the command line -> algorithm."""
 
 
 def algorithm_named(name: str) -> Algorithm:

@@ -13,6 +13,7 @@ from guerdon.cli.main import main
 
 SCORER = """
 import numpy as np
+from guerdon.errors import ConfigError
 
 class Fails:
     '''The length of a response; fails on those whose length leaves no rest when divided by a number.'''
@@ -25,8 +26,13 @@ class Fails:
             raise RuntimeError("the service was away")
         return np.array([len(text) for text in responses], dtype=np.float32)
 
+class NotSetUp:
+    def score(self, prompts, responses, *, references=None):
+        raise ConfigError("there is no sandbox here")
+
 fourth = Fails()
 every = Fails(1)
+not_set_up = NotSetUp()
 """
 REASON = "RuntimeError: the service was away"
 
@@ -113,15 +119,8 @@ def test_training_without_any_reward(
 
 
 @pytest.mark.parametrize("verb", ["weighted", "rl"])
-def test_training_without_a_sandbox(
-    verb: str,
-    here: Path,
-    tiny_llama: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_scorer_that_is_not_set_up_ends_training_with_its_own_message(
+    verb: str, here: Path, tiny_llama: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("guerdon.rewards.rules.sandbox.sandbox_fault", lambda: "bubblewrap is not installed")
-    command = training(verb, "fourth", here, tiny_llama)
-    write(here / "prompts.jsonl", *({"prompt": text, "reference": "assert f() == 1"} for text in ("a", "b", "c")))
-    assert main([part if part != "failing_scorers:fourth" else "unit-tests" for part in command]) == 2
-    assert "bubblewrap is not installed" in capsys.readouterr().err
+    assert main(training(verb, "not_set_up", here, tiny_llama)) == 2
+    assert "error: there is no sandbox here" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError, DataError, ModelError
 from guerdon.rewards.load import ScorerConfig, load_scorer
-from guerdon.rewards.rules import LengthReward, UnitTests
+from guerdon.rewards.rules import LengthReward, UnitTests, sandbox
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison
 
@@ -129,7 +129,14 @@ def test_a_config_loads_the_same_scorer_in_another_process(tiny_bert: str, tmp_p
     assert scored == f"{config.load().score(['egg'], ['good'])[0].item()} error"
 
 
-def test_load_scorer_takes_a_config_and_changes_of_it() -> None:
+def test_load_scorer_takes_a_config_and_changes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     config = ScorerConfig(name="unit-tests")
     assert load_scorer(config, unsafe_sandbox=True) == UnitTests(unsafe=True)
+    monkeypatch.setattr(sandbox, "sandbox_fault", lambda: "")
     assert load_scorer(config) == UnitTests()
+
+
+def test_a_machine_without_a_sandbox_is_told_when_the_scorer_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "sandbox_fault", lambda: "bubblewrap is not installed")
+    with pytest.raises(ConfigError, match="bubblewrap is not installed"):
+        load_scorer("unit-tests")

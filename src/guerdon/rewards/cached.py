@@ -37,6 +37,7 @@ class CachedScorer(BaseScorer):
         new = list(dict.fromkeys(key for key in keys if key not in self._known))
         if new:
             found = score_texts(self.scorer, *map(list, zip(*new, strict=True)))
-            self._known.update(zip(new, zip(found.values.tolist(), found.reasons, strict=True), strict=True))
+            for key, value, reason in zip(new, found.values.tolist(), found.reasons, strict=True):
+                self._known.setdefault(key, (value, reason))  # another thread may have been faster
         values, reasons = zip(*(self._known[key] for key in keys), strict=True) if keys else ((), ())
         return Rewards(np.array(values, dtype=np.float32), tuple(reasons))

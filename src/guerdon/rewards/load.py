@@ -15,6 +15,7 @@ from guerdon.errors import ConfigError, ContractError, GuerdonError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
+from guerdon.rewards.rules.sandbox import check_sandbox
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class ScorerConfig:
     def _named(self) -> object:
         """The scorer that the name means."""
         if self.name == "unit-tests":
+            check_sandbox(unsafe=self.unsafe_sandbox)  # now, and not after hours of sampling
             return UnitTests(unsafe=self.unsafe_sandbox)
         if self.name in RULES:
             return RULES[self.name]

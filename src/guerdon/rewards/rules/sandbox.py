@@ -165,6 +165,11 @@ def sandbox_fault() -> str:
     )
 
 
+def check_sandbox(*, unsafe: bool = False) -> None:
+    """Raises ConfigError where code cannot be isolated, unless `unsafe` says that it need not be."""
+    _command(unsafe)
+
+
 def _command(unsafe: bool) -> list[str]:
     """The command that the sandbox begins with; empty without a sandbox."""
     fault = sandbox_fault()

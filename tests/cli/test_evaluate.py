@@ -179,3 +179,15 @@ def test_a_comparer_of_ones_own_is_measured_beside_scorers(data, tmp_path, capsy
     assert "judge:Judge minus longest: accuracy +0.000 [0.000, 0.000]." in capsys.readouterr().out
     assert main(["score", "judge:Judge", data]) == 2
     assert "not a Scorer: it has no score() method" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_example_of_the_docs_is_what_the_program_prints(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    example = page[page.index("    $ guerdon evaluate") : page.index("    (then a table")].splitlines()
+    assert main(example[0].removeprefix("    $ guerdon ").split()) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    table = [line.removeprefix("    ") for line in example[1:]]
+    assert printed[: len(table)] == table
+    verdict = page[page.index("    (then a table") :].splitlines()[1].strip()
+    assert verdict in printed

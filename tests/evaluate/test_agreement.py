@@ -11,6 +11,7 @@ from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward, primary_metric
 from guerdon.evaluate.tables import tables_of
 from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference
 
@@ -431,3 +432,10 @@ def test_saved_is_what_to_dict_says(tmp_path):
     evaluation = evaluate_reward({"model": LengthReward()}, comparisons(3), resamples=9)
     evaluation.save(tmp_path / "new" / "evaluation.json")
     assert json.loads((tmp_path / "new" / "evaluation.json").read_text(encoding="utf-8")) == evaluation.to_dict()
+
+
+def test_a_bag_of_words_knows_what_it_was_fitted_on():
+    rows = comparisons(6, per_prompt=1)
+    systems = {"words": TfidfReward.fit(rows[:3])}
+    assert evaluate_reward(systems, rows, baselines={}, resamples=9).seen == {"words": 0.5}
+    assert evaluate_reward(systems, rows[3:], baselines={}, resamples=9).seen == {}

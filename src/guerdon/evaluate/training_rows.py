@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guerdon.rewards.training_data import read_training_prompts
+from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
 from guerdon.types import AnyRow
 
 
@@ -28,13 +28,19 @@ def seen_shares(systems: Mapping[str, object], rows: Sequence[AnyRow]) -> dict[s
     """
     shares = {}
     for name, system in systems.items():
-        folder = saved_folder(system)
-        trained = None if folder is None else read_training_prompts(folder)
-        if trained is not None:
+        if (trained := _training_prompts(system)) is not None:
             known = [seen for seen in trained.seen(row.prompt for row in rows) if seen is not None]
             if any(known):
                 shares[name] = float(np.mean(known))
     return shares
+
+
+def _training_prompts(system: object) -> TrainingPrompts | None:
+    """What a system says of its training prompts, or the folder that it was loaded from."""
+    if isinstance(own := getattr(system, "training_prompts", None), TrainingPrompts):
+        return own
+    folder = saved_folder(system)
+    return None if folder is None else read_training_prompts(folder)
 
 
 def seen_note(name: str, share: float) -> str:

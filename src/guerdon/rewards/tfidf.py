@@ -18,6 +18,7 @@ from guerdon.errors import DataError, ModelError
 from guerdon.files import atomic_write
 from guerdon.metrics import Floats, Ints, within_group_pairs
 from guerdon.rewards.scoring import check_lengths
+from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.types import AnyRow, Prompt, Rating, response_texts
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class TfidfReward:
         self.features = features
         self.weights = weights
         self.intercept = intercept
+        self.training_prompts: TrainingPrompts | None = None
+        """What it was fitted on, where it was fitted here and now."""
 
     @classmethod
     def fit(cls, rows: Sequence[AnyRow]) -> TfidfReward:
@@ -112,7 +115,9 @@ class TfidfReward:
         """
         design = Design.of(rows)
         weights, intercept = design.fit(rows)
-        return cls(design.features, weights, intercept)
+        reward = cls(design.features, weights, intercept)
+        reward.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
+        return reward
 
     def score(
         self,

@@ -205,9 +205,20 @@ class RemoteRunners:
 
 
 @contextmanager
+def _starting(what: str) -> Iterator[None]:
+    """Gives what Ray raises in many lines as one message."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        lines = str(error).strip().splitlines()
+        raise ModelError(f"Ray cannot start the {what}: {lines[0]} ... {lines[-1].strip()}") from error
+
+
+@contextmanager
 def remote_learners(setup: RLSetup) -> Iterator[RemoteLearners]:
     """Starts the learners, and ends them with the block."""
-    group = LearnerGroup(config=_rllib_config(setup), module_spec=RLModuleSpec())
+    with _starting("learners"):
+        group = LearnerGroup(config=_rllib_config(setup), module_spec=RLModuleSpec())
     try:
         yield RemoteLearners(group)
     finally:
@@ -217,7 +228,8 @@ def remote_learners(setup: RLSetup) -> Iterator[RemoteLearners]:
 @contextmanager
 def remote_runners(setup: RLSetup) -> Iterator[RemoteRunners]:
     """Starts the runners, and ends them with the block."""
-    group = EnvRunnerGroup(config=_rllib_config(setup), local_env_runner=False)
+    with _starting("runners"):
+        group = EnvRunnerGroup(config=_rllib_config(setup), local_env_runner=False)
     try:
         yield RemoteRunners(group)
     finally:

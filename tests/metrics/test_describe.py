@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from guerdon.metrics import METRICS, Interval, Metric, format_bounds, format_interval, format_value, verdict_sentence
@@ -59,3 +61,12 @@ def test_every_metric_says_in_one_sentence_what_it_is():
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.explanation.endswith(".")
+
+
+def test_the_docs_explain_every_metric_and_say_what_guessing_gets():
+    page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    documented = {name: row[1] for row in rows if len(row) == 3 for name in row[0].removeprefix("| ").split(", ")}
+    for metric in METRICS.values():
+        expected = "-" if metric.chance is None else f"{metric.chance:g}"
+        assert documented[metric.heading] == expected

@@ -114,6 +114,7 @@ def section_view(section: Section, coverage: Mapping[str, TokenCoverage], seen: 
     return {
         "kind": section.kind,
         "metric": METRICS[metric].heading,
+        "explanation": METRICS[metric].explanation,
         "model": format_value(model.metrics[metric].point),
         "interval": format_bounds(model.metrics[metric]),
         "baseline": None if best is None else (best.name, format_value(best.metrics[metric].point)),

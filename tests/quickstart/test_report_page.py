@@ -13,7 +13,7 @@ from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
 from guerdon.quickstart.report_data import paired_rewards
 from guerdon.quickstart.report_page import Axis, ExplainedExample, ReportData, TokenCoverage, render, section_verdict
-from guerdon.quickstart.worked_examples import choose_examples, is_chinese, prompts_with_a_best
+from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.rewards.rules import LengthReward
 from guerdon.runs.curve import LearningCurve
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
@@ -176,38 +176,3 @@ def test_axis_holds_everything() -> None:
     assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
     assert axis.mark(Interval(math.nan)) is None
     assert Axis.around(0.0, [Interval(-0.25)]).low == -0.3
-
-
-def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:
-    found = choose_examples(LengthReward(), comparisons())
-    assert [(each.chinese, each.right) for each in found] == [
-        (False, True),
-        (False, False),
-        (True, True),
-        (True, False),
-    ]
-    for example in found:
-        scores = [one.score for one in example.responses]
-        assert scores == sorted(scores, reverse=True)
-        assert sum(one.preferred for one in example.responses) == 1
-        assert (example.lead > 0) == example.right
-
-
-def test_best_response_of_a_prompt() -> None:
-    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
-    (found,) = prompts_with_a_best([Comparison(prompt="p", chosen=x, rejected=y) for x, y in pairs])
-    assert (found.responses, found.scores) == (("a", "b", "c"), None)
-    assert prompts_with_a_best([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)]) == []
-    circle = [Comparison(prompt="p", chosen=x, rejected=y) for x, y in (("a", "b"), ("b", "a"))]
-    assert prompts_with_a_best(circle) == []
-    (rated,) = prompts_with_a_best([Rating(prompt="p", response=str(i), scores={"score": i}) for i in range(20)])
-    assert rated.scores is not None
-    assert (rated.responses[0], len(rated.responses), rated.responses[-1]) == ("19", 5, "0")
-    assert (rated.scores[0], rated.scores[-1]) == (19, 0)
-    assert prompts_with_a_best([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
-
-
-def test_script() -> None:
-    assert is_chinese("水开后煮 8 分钟。")
-    assert not is_chinese("Boil it. 煮")
-    assert not is_chinese("")

@@ -1,0 +1,30 @@
+"""Rows that a tiny model can learn from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from guerdon.types import Comparison
+
+
+@pytest.fixture
+def polite() -> Callable[..., list[Comparison]]:
+    """Makes comparisons in which the polite response was preferred, two to a prompt."""
+    return rows
+
+
+def rows(count: int = 40) -> list[Comparison]:
+    rng = random.Random(0)
+    words = ["egg", "planet", "water", "answer", "function", "number"]
+    return [
+        Comparison(
+            prompt=f"How do I boil {rng.choice(words)} {i // 2}?",
+            chosen=f"Put the {rng.choice(words)} into boiling water. It is good and polite.",
+            rejected=f"I do not know the {rng.choice(words)}, and I am rude. It is off the topic, too.",
+            subset=f"s{i % 2}",
+        )
+        for i in range(count)
+    ]

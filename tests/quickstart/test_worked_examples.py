@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from guerdon.quickstart.worked_examples import choose_examples, is_chinese, prompts_with_a_best
+from guerdon.rewards.rules import LengthReward
+from guerdon.types import Comparison, Rating
+
+
+def comparisons(count: int = 40) -> list[Comparison]:
+    """Right by length in three of four; English and Chinese."""
+    rows = []
+    for i in range(count):
+        long, short = f"Answer {i}. " * (3 + i % 5), f"No {i}."
+        if i % 2:
+            long, short = "好的回答。" * (3 + i % 5) + str(i), f"不知道{i}。"
+        chosen, rejected = (short, long) if i % 4 > 2 or i % 8 == 0 else (long, short)
+        rows.append(Comparison(prompt=f"p{i}", chosen=chosen, rejected=rejected, subset="zh" if i % 2 else "en"))
+    return rows
+
+
+def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:
+    found = choose_examples(LengthReward(), comparisons())
+    assert [(each.chinese, each.right) for each in found] == [
+        (False, True),
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
+    for example in found:
+        scores = [one.score for one in example.responses]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(one.preferred for one in example.responses) == 1
+        assert (example.lead > 0) == example.right
+
+
+def test_best_response_of_a_prompt() -> None:
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    (found,) = prompts_with_a_best([Comparison(prompt="p", chosen=x, rejected=y) for x, y in pairs])
+    assert (found.responses, found.scores) == (("a", "b", "c"), None)
+    assert prompts_with_a_best([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)]) == []
+    circle = [Comparison(prompt="p", chosen=x, rejected=y) for x, y in (("a", "b"), ("b", "a"))]
+    assert prompts_with_a_best(circle) == []
+    (rated,) = prompts_with_a_best([Rating(prompt="p", response=str(i), scores={"score": i}) for i in range(20)])
+    assert rated.scores is not None
+    assert (rated.responses[0], len(rated.responses), rated.responses[-1]) == ("19", 5, "0")
+    assert (rated.scores[0], rated.scores[-1]) == (19, 0)
+    assert prompts_with_a_best([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
+
+
+def test_script() -> None:
+    assert is_chinese("水开后煮 8 分钟。")
+    assert not is_chinese("Boil it. 煮")
+    assert not is_chinese("")

@@ -96,6 +96,23 @@ def test_a_wrong_shape_or_type_names_the_scorer(result: Any) -> None:
         score_texts(Scripted(lambda _: result), ["p", "p"], ["a", "b"])
 
 
+def test_a_service_that_goes_away_keeps_what_it_has_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guerdon.rewards.scoring._texts_per_call", lambda: 10)
+    scorer = Scripted(fails_on(*(f"{i:02}" for i in range(10, 30))))
+    found = score_texts(scorer, ["p"] * 30, [f"{i:02}" for i in range(30)])
+    assert np.isfinite(found.values).sum() == 10
+    assert set(found.reasons[10:]) == {"RuntimeError: cannot read this"}
+
+
+def test_too_few_reasons_name_the_scorer() -> None:
+    class Reasoned(Scripted):
+        def score_with_reasons(self, prompts: Sequence[Any], responses: Sequence[str], **_: Any) -> Rewards:
+            return Rewards(np.ones(2), ("",))
+
+    with pytest.raises(ModelError, match=r"Reasoned\.score_with_reasons must give one reason"):
+        score_texts(Reasoned(len), ["p", "p"], ["a", "b"])
+
+
 def test_references_of_none_are_not_handed_on() -> None:
     scorer = Scripted(lambda r: np.ones(len(r)))
     score_texts(scorer, ["p", "p"], ["a", "b"], [None, None])

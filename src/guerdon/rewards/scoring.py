@@ -7,6 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from guerdon.types import Prompt, ReasonedScorer, Rewards, Scorer, prompt_text
 logger = logging.getLogger(__name__)
 
 GIVE_UP_AFTER = 8
-"""A scorer that raises on so many single texts, and has rewarded none of its call, is broken as a whole."""
+"""A scorer that raises on so many single texts, and has rewarded none so far, is broken as a whole."""
 
 TEXTS_PER_CALL, TEXTS_PER_CALL_ON_GPU = 256, 4096
 """Texts of one `score` call: enough for a scorer to batch texts of one length and of one prompt, few enough for a
@@ -80,7 +81,7 @@ def score_texts(
 
     Raises:
         ValueError: the lengths differ.
-        ScorerFailedError: the scorer raises on every text.
+        ScorerFailedError: the scorer raises on every text from the first on.
         ModelError: the scorer does not give one number per response.
         GuerdonError: the scorer cannot be used as it is set up.
     """
@@ -100,6 +101,7 @@ def score_texts(
             [prompts[place] for place in places],
             [responses[place] for place in places],
             None if references is None else [references[place] for place in places],
+            may_give_up=bool(np.isnan(values).all()),
         )
         call.run()
         values[places] = call.values
@@ -157,8 +159,11 @@ class _Call:
         prompts: Sequence[Prompt],
         responses: Sequence[str],
         references: Sequence[str | None] | None,
+        *,
+        may_give_up: bool,
     ) -> None:
         self.scorer, self.prompts, self.responses, self.references = scorer, prompts, responses, references
+        self.may_give_up = may_give_up
         self.values = np.full(len(responses), np.nan, dtype=np.float32)
         self.reasons = [""] * len(responses)
         self.failures = 0
@@ -180,7 +185,6 @@ class _Call:
             except Exception as error:
                 self._split(places, error)
                 return
-            self._check_shape(found, len(places))
             for place, value, reason in zip(places, found.values, found.reasons, strict=True):
                 self.values[place] = value if np.isfinite(value) else np.nan
                 self.reasons[place] = "" if np.isfinite(value) else reason or f"the scorer gave {value}"
@@ -196,7 +200,7 @@ class _Call:
         self.reasons[places[0]] = f"{type(error).__name__}: {error}"
         self.failures += 1
         everyone = len(self.responses) == self.failures > 1
-        if (self.failures >= GIVE_UP_AFTER or everyone) and np.isnan(self.values).all():
+        if self.may_give_up and (self.failures >= GIVE_UP_AFTER or everyone) and np.isnan(self.values).all():
             raise ScorerFailedError(
                 f"{scorer_name(self.scorer)} raises on every response: {type(error).__name__}: {error}"
             ) from error
@@ -206,20 +210,26 @@ class _Call:
         prompts = [self.prompts[place] for place in places]
         responses = [self.responses[place] for place in places]
         references = None if self.references is None else [self.references[place] for place in places]
+        values: Any
         if isinstance(self.scorer, ReasonedScorer):
-            return self.scorer.score_with_reasons(prompts, responses, references=references)
-        values = self.scorer.score(prompts, responses, references=references)
+            found = self.scorer.score_with_reasons(prompts, responses, references=references)
+            values, reasons = found.values, tuple(found.reasons)
+        else:
+            values, reasons = self.scorer.score(prompts, responses, references=references), ("",) * len(places)
         try:
             array = np.asarray(values, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"{scorer_name(self.scorer)}.score must give numbers, shape ({len(places)},): {error}"
             ) from error
-        return Rewards(array, ("",) * len(places))
-
-    def _check_shape(self, found: Rewards, count: int) -> None:
-        if found.values.shape != (count,) or len(found.reasons) != count:
+        if array.shape != (len(places),):
             raise ModelError(
-                f"{scorer_name(self.scorer)}.score must give one reward per response, shape ({count},); it gave shape "
-                f"{found.values.shape}"
+                f"{scorer_name(self.scorer)}.score must give one reward per response, shape ({len(places)},); it gave "
+                f"shape {array.shape}"
             )
+        if len(reasons) != len(places):
+            raise ModelError(
+                f"{scorer_name(self.scorer)}.score_with_reasons must give one reason per response, {len(places)}; it "
+                f"gave {len(reasons)}"
+            )
+        return Rewards(array, reasons)

@@ -18,6 +18,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from guerdon.data.check import check_data, describe_data
+    from guerdon.data.convert import convert_data, split_data
     from guerdon.data.read import load_rows
     from guerdon.errors import GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward
@@ -77,7 +79,10 @@ __all__ = [
     "ToolCall",
     "TrainConfig",
     "WeightedConfig",
+    "check_data",
     "check_reward_model",
+    "convert_data",
+    "describe_data",
     "evaluate_reward",
     "load_rows",
     "load_scorer",
@@ -86,6 +91,7 @@ __all__ = [
     "run_recipe",
     "score_rows",
     "score_texts",
+    "split_data",
     "train_reward_model",
     "train_rl_policy",
     "train_weighted_policy",
@@ -102,7 +108,10 @@ _HOMES = {
     "ScorerConfig": "guerdon.rewards.load",
     "TrainConfig": "guerdon.train.config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
+    "check_data": "guerdon.data.check",
     "check_reward_model": "guerdon.evaluate.doctor",
+    "convert_data": "guerdon.data.convert",
+    "describe_data": "guerdon.data.check",
     "evaluate_reward": "guerdon.evaluate.agreement",
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
@@ -111,6 +120,7 @@ _HOMES = {
     "run_recipe": "guerdon.recipes.run",
     "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
+    "split_data": "guerdon.data.convert",
     "train_reward_model": "guerdon.train.run",
     "train_rl_policy": "guerdon.optimize.rl.run",
     "train_weighted_policy": "guerdon.optimize.weighted",

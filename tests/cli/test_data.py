@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import guerdon
 from guerdon.cli.main import main
 from guerdon.data.read import load_rows
 
@@ -163,3 +164,28 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
     command = [sys.executable, "-c", code, "data", verb, "--help"]
     result = subprocess.run(command, capture_output=True, check=True, text=True)
     assert "DATA" in result.stdout
+
+
+def test_functions_and_commands_write_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "in.csv"
+    rows = [f"Q{i}?,good {i},bad {i},t{i % 3}" for i in range(9)]
+    data.write_text("\n".join(["prompt,chosen,rejected,topic", *rows, rows[0]]) + "\n", encoding="utf-8")
+    command, function = tmp_path / "command", tmp_path / "function"
+    for folder in (command, function):
+        folder.mkdir()
+    assert main(["data", "info", str(data), "--group", "topic", "--json", str(command / "info.json")]) == 0
+    assert main(["data", "check", str(data), "--json", str(command / "check.json")]) == 0
+    assert main(["data", "split", str(data), str(command / "parts"), "--by", "topic", "--test", "0.4"]) == 0
+    assert main(["data", "convert", str(data), str(command / "rows.jsonl"), "--group", "topic"]) == 0
+    told = capsys.readouterr()
+    described = guerdon.describe_data(str(data), group="topic", json=function / "info.json")
+    assert (described.rows, described.groups) == (10, 3)
+    assert guerdon.check_data(str(data), json=function / "check.json").repeats == 1
+    assert guerdon.split_data(str(data), function / "parts", by="topic", test=0.4).validation == []
+    assert guerdon.convert_data(str(data), function / "rows.jsonl", group="topic").rows == 10
+    assert capsys.readouterr() == ("", "")
+    assert "10 rows written" in told.err
+    made = sorted(path.relative_to(command) for path in command.rglob("*.json*"))
+    assert len(made) == 5
+    for path in made:
+        assert (command / path).read_bytes() == (function / path).read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guerdon.data.check import check, hash64, info
+from guerdon.data.check import check_data, describe_data, hash64
 from guerdon.errors import DataError
 
 
@@ -35,7 +35,7 @@ def test_check_counts_kinds_faults_repeats_and_contradictions(tmp_path: Path) ->
         pair("a", "b") | {"prompt": "R?"},
     )
     found: list[DataError] = []
-    report = check(source, on_fault=found.append)
+    report = check_data(source, on_fault=found.append)
     assert report.rows == 8
     assert report.kinds == {"Comparison": 6, "Rating": 2}
     assert report.faults == 1
@@ -47,10 +47,10 @@ def test_check_counts_kinds_faults_repeats_and_contradictions(tmp_path: Path) ->
 
 
 def test_check_keeps_only_the_first_faults(tmp_path: Path) -> None:
-    report = check(write(tmp_path / "a.jsonl", *[pair("a", "")] * 100))
+    report = check_data(write(tmp_path / "a.jsonl", *[pair("a", "")] * 100))
     assert (report.rows, report.faults, len(report.first_faults)) == (0, 100, 20)
     with pytest.raises(DataError, match="there is no row in it"):
-        check(write(tmp_path / "empty.jsonl"))
+        check_data(write(tmp_path / "empty.jsonl"))
 
 
 def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
         {"prompt": [{"role": "user", "content": "Q?"}], "response": "a", "score": 3, "subset": "y_1"},
         {"prompt": "R?", "responses": ["a", "b"], "scores": [1, 2], "subset": "y_1"},
     )
-    report = info(source, group="subset", group_regex="(.)_")
+    report = describe_data(source, group="subset", group_regex="(.)_")
     assert (report.rows, report.faults) == (6, 1)
     assert report.kinds == {"Comparison": 4, "Rating": 1, "Ranking": 1}
     assert report.subsets == {"x_2": 3, "y_1": 2, "x_1": 1}
@@ -74,7 +74,7 @@ def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
     assert (report.lengths["chosen"].high, report.lengths["response"].n) == (6.0, 3)
     assert (report.scores["score"].mean, report.scores["score"].n) == (2.0, 3)
     with pytest.raises(DataError, match="1 of 1 rows cannot be used"):
-        info(write(tmp_path / "bad.jsonl", pair("a", "")))
+        describe_data(write(tmp_path / "bad.jsonl", pair("a", "")))
 
 
 def test_hashes_tell_texts_and_their_borders_apart() -> None:
@@ -92,8 +92,8 @@ def test_a_million_pairs_are_checked_in_little_memory_and_time(tmp_path: Path) -
             number = at % 999_000
             file.write(json.dumps(pair(f"{number} good {filler}", f"{number} bad", id=str(at))) + "\n")
     code = (
-        "import json, resource, sys, time\nfrom guerdon.data.check import check\nstart = time.perf_counter()\n"
-        "report = check(sys.argv[1])\nseconds = time.perf_counter() - start\n"
+        "import json, resource, sys, time\nfrom guerdon.data.check import check_data\nstart = time.perf_counter()\n"
+        "report = check_data(sys.argv[1])\nseconds = time.perf_counter() - start\n"
         "print(json.dumps([report.rows, report.repeats, report.faults, seconds,"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))\n"
     )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from guerdon.data.formats import LAYOUTS, LayoutError, known_layouts, read_record
+from guerdon.data.values import Question
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Comparison, Message, Origin, Ranking, Rating, Reference
 
@@ -17,8 +18,8 @@ def said(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def read(record: dict[str, Any]) -> AnyRow:
-    (row,) = read_record(record)
+def read(record: dict[str, Any], question: Question | None = None) -> AnyRow:
+    (row,) = read_record(record, None, question)
     return row
 
 
@@ -361,3 +362,155 @@ def test_the_list_of_layouts_names_each_once() -> None:
 def test_rows_know_where_they_stand() -> None:
     (row,) = read_record(PAIR, Origin("a.jsonl", 3))
     assert str(row.origin) == "a.jsonl:3"
+
+
+TWO = {"prompt": "Q?", "response-1": "good", "response-2": "bad"}
+
+
+def test_of_several_questions_that_could_be_the_preference_none_is_taken() -> None:
+    record = {"fields": TWO, "responses": {"wordier": answers("response-2"), "better": answers("response-1")}}
+    with pytest.raises(DataError, match="preferred: wordier, better. Fix: choose one, --question NAME"):
+        read(record)
+    row = read(record, Question("better"))
+    assert (row.chosen, dict(row.extra)) == ("good", {"wordier": "response-2"})
+    with pytest.raises(DataError, match="nobody finished the question 'nicest'; finished: wordier, better"):
+        read(record, Question("nicest"))
+    ranking = {"fields": TWO, "responses": {"order": answers([{"value": "response-1"}, {"value": "response-2"}])}}
+    ranking["responses"]["better"] = answers("response-2")
+    with pytest.raises(DataError, match="order, better"):
+        read(ranking)
+
+
+def test_one_question_in_one_record_and_another_in_the_next_are_not_mixed() -> None:
+    question = Question()
+    assert read({"fields": TWO, "responses": {"wordier": answers("response-2")}}, question).chosen == "bad"
+    with pytest.raises(DataError, match="wordier, better"):
+        read({"fields": TWO, "responses": {"better": answers("response-1")}}, question)
+
+
+def test_ratings_become_attributes_by_name_and_free_text_is_kept() -> None:
+    shown = {"prompt": "Q?", "response": "a"}
+    responses = {"quality": answers(4, 5), "tone": answers(1), "notes": answers("fine", "good work")}
+    row = read({"fields": shown, "responses": responses})
+    assert row == Rating(
+        prompt="Q?", response="a", scores={"quality": 4.5, "tone": 1.0}, extra={"notes": ["fine", "good work"]}
+    )
+    row = read({"fields": shown, "responses": responses}, Question("tone"))
+    assert row.scores == {"tone": 1.0}
+    assert row.extra["quality"] == [4, 5]
+    with pytest.raises(DataError, match=r"no question rates the response with a number \(questions: notes\)"):
+        read({"fields": shown, "responses": {"notes": answers("fine")}})
+    pair = {
+        "fields": TWO,
+        "responses": {"better": answers("response-1"), "sure": answers(2), "why": answers("fair")},
+    }
+    assert dict(read(pair).extra) == {"sure": 2, "why": "fair"}
+
+
+def studio(data: dict[str, Any], *results: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"data": data, "annotations": [{"result": [{"from_name": name, "value": value} for name, value in results]}]}
+
+
+def test_label_studio_controls_are_not_pooled() -> None:
+    rated = studio(
+        {"prompt": "Q?", "response": "a"},
+        ("helpful", {"rating": 4}),
+        ("safe", {"rating": 1}),
+        ("why", {"text": ["short"]}),
+        ("kind", {"choices": ["essay"]}),
+    )
+    assert read(rated) == Rating(
+        prompt="Q?", response="a", scores={"helpful": 4.0, "safe": 1.0}, extra={"why": "short", "kind": "essay"}
+    )
+    pair = studio(
+        {"prompt": "Q?", "answer1": "good", "answer2": "bad"},
+        ("better", {"selected": "left"}),
+        ("longer", {"choices": ["answer2"]}),
+        ("note", {"text": ["no"]}),
+    )
+    with pytest.raises(DataError, match="better, longer"):
+        read(pair)
+    assert read(pair, Question("better")) == comparison(extra={"longer": "answer2", "note": "no"})
+
+
+def test_a_question_of_other_layouts_is_an_error() -> None:
+    with pytest.raises(DataError, match="no question 'better' here: it is a comparison"):
+        read(PAIR, Question("better"))
+
+
+SYSTEM = Message("system", "Be brief.")
+EARLIER = (Message("user", "Hm?"), Message("assistant", "Hm."))
+CONTEXTS: dict[str, tuple[dict[str, Any], AnyRow]] = {
+    "Alpaca": (
+        {"instruction": "Q?", "input": "", "chosen": "good", "rejected": "bad", "system": "Be brief."}
+        | {"history": [["Hm?", "Hm."]]},
+        comparison((SYSTEM, *EARLIER, *CHAT)),
+    ),
+    "Alpaca, nothing before": (
+        {"instruction": "Q?", "chosen": "good", "rejected": "bad", "system": "", "history": []},
+        comparison(),
+    ),
+    "ShareGPT": (
+        {
+            "conversations": [{"from": "human", "value": "Q?"}],
+            "system": "Be brief.",
+            "chosen": {"from": "gpt", "value": "good"},
+            "rejected": {"from": "gpt", "value": "bad"},
+        },
+        comparison((SYSTEM, *CHAT)),
+    ),
+    "dialogues and a system column": (
+        {"chosen": [USER, said("good")], "rejected": [USER, said("bad")], "system": "Be brief."},
+        comparison((SYSTEM, *CHAT)),
+    ),
+    "ms-swift query": (
+        {"query": "Q?", "response": "good", "rejected_response": "bad", "system": "Be brief."}
+        | {"history": '[["Hm?", "Hm."]]'},
+        comparison((SYSTEM, *EARLIER, *CHAT)),
+    ),
+    "ms-swift messages": (
+        {"messages": [{"role": "system", "content": "Be brief."}, USER, said("good")], "rejected_response": "bad"},
+        comparison((SYSTEM, *CHAT)),
+    ),
+    "ms-swift rejected messages": (
+        {"messages": [USER, said("good")], "rejected_messages": [USER, said("bad")]},
+        comparison(CHAT),
+    ),
+    "ms-swift label": (
+        {"messages": [USER, said("a")], "label": True},
+        Rating(prompt=CHAT, response="a", scores={"score": 1}),
+    ),
+    "messages and a score": (
+        {"messages": [USER, said("a")], "score": 3},
+        Rating(prompt=CHAT, response="a", scores={"score": 3}),
+    ),
+    "the name of a system is no system message": (
+        {"prompt": "Q?", "response": "a", "score": 3, "system": "BART large"},
+        Rating(prompt="Q?", response="a", scores={"score": 3}, extra={"system": "BART large"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_what_comes_before_the_prompt_is_read(name: str) -> None:
+    record, row = CONTEXTS[name]
+    assert read(record) == row
+
+
+def test_context_that_contradicts_itself_is_a_fault() -> None:
+    chat = [{"role": "system", "content": "Be long."}, USER]
+    with pytest.raises(DataError, match="column 'system' and the system turn of the prompt differ"):
+        read(PAIR | {"prompt": chat, "system": "Be brief."})
+    with pytest.raises(DataError, match="column 'history' must be a list of"):
+        read(PAIR | {"history": [["only one"]]})
+    record = {"messages": [USER, said("good")], "rejected_messages": [{"role": "user", "content": "R?"}, said("bad")]}
+    with pytest.raises(DataError, match="messages and rejected_messages differ before their last turn"):
+        read(record)
+
+
+def test_tool_calls_are_part_of_prompt_and_response() -> None:
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 3}}}
+    asks = {"role": "assistant", "content": "One moment.", "tool_calls": [call]}
+    row = read({"prompt": [USER, asks, {"role": "tool", "content": "3"}], "chosen": [asks], "rejected": "no"})
+    assert row.prompt[1].tool_calls[0].name == "add"
+    assert row.chosen == 'One moment.\n<tool_call>\n{"name": "add", "arguments": {"a": 3}}\n</tool_call>'

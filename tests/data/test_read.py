@@ -99,3 +99,23 @@ def test_the_starter_set_is_a_source_of_its_own() -> None:
     rows = load_rows("starter", group="subset")
     assert rows
     assert all(row.group == row.subset != "" for row in rows)
+
+
+def test_a_column_with_text_that_is_not_read_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "passage": "The text that it is about.", "source": "mine"}
+    path.write_text("".join(json.dumps(row) + "\n" for _ in range(3)), encoding="utf-8")
+    for _ in range(2):
+        assert len(load_rows(str(path))) == 3
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{path}: not read, though there is text in it: column 'passage'.")
+
+
+def test_question_chooses_for_the_whole_source(tmp_path: Path) -> None:
+    path = tmp_path / "export.json"
+    judged = {name: [{"value": value, "status": "submitted"}] for name, value in (("long", "text2"), ("best", "text1"))}
+    records = [{"fields": {"prompt": f"Q{i}?", "text1": "a", "text2": "b"}, "responses": judged} for i in range(2)]
+    path.write_text(json.dumps(records), encoding="utf-8")
+    with pytest.raises(DataError, match="--question NAME"):
+        load_rows(str(path))
+    assert [row.chosen for row in load_rows(str(path), question="best")] == ["a", "a"]

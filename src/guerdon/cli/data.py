@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from guerdon.errors import ConfigError, DataError
+from guerdon.errors import DataError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from guerdon.data.check import CheckReport, InfoReport, Spread
-    from guerdon.data.read import Faults
-    from guerdon.data.split import Split
     from guerdon.types import AnyRow
 
 Source = Annotated[str, arg(metavar="DATA")]
@@ -29,48 +25,62 @@ def info(
     /,
     group: str | None = None,
     group_regex: str | None = None,
+    question: str | None = None,
     json: Path | None = None,
 ) -> None:
     """Tell what a data file holds: kinds, subsets, lengths, ties, scores.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        group: column that says what belongs together.
-        group_regex: regular expression whose first capture group in that column is the group.
-        json: also write the figures to this file (- for standard output, instead of the table).
+        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        group: Column that says what belongs together.
+        group_regex: Regular expression whose first capture group in that column is the group.
+        question: Question of an annotation export that says what is preferred, where there are several.
+        json: Also write the report to this file (- for standard output, instead of the table).
     """
-    from guerdon.data.check import info as collect
+    from guerdon.cli.progress import terminal
+    from guerdon.data.check import describe_data
 
-    report = collect(data, group=group, group_regex=group_regex)
-    if not _write_json(report.to_dict(), json):
+    printed = str(json) == "-"
+    with terminal():
+        report = describe_data(
+            data, group=group, group_regex=group_regex, question=question, json=None if printed else json
+        )
+    if printed:
+        sys.stdout.write(report.to_json())
+    else:
         _show(*_info_tables(report))
     if report.faults:
         _note(f"{report.faults} rows cannot be used and are left out; see: guerdon data check {data}")
 
 
-def check(data: Positional[Source], /, json: Path | None = None) -> None:
+def check(data: Positional[Source], /, question: str | None = None, json: Path | None = None) -> None:
     """Report every row that cannot be used, with file and line; repeated rows and contradictions too.
 
     Ends with status 2 if there is a faulty row.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        json: also write the report to this file (- for standard output, instead of the text).
+        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        question: Question of an annotation export that says what is preferred, where there are several.
+        json: Also write the report to this file (- for standard output, instead of the text).
     """
-    from guerdon.data.check import check as examine
+    from guerdon.cli.progress import terminal
+    from guerdon.data.check import check_data
     from guerdon.data.formats import LayoutError, known_layouts
 
-    silent = str(json) == "-"
+    printed = str(json) == "-"
     unknown = False
 
     def show(fault: DataError) -> None:
         nonlocal unknown
         unknown = unknown or isinstance(fault, LayoutError)
-        if not silent:
+        if not printed:
             print(fault)
 
-    report = examine(data, on_fault=show)
-    if not _write_json(report.to_dict(), json):
+    with terminal():
+        report = check_data(data, question=question, json=None if printed else json, on_fault=show)
+    if printed:
+        sys.stdout.write(report.to_json())
+    else:
         if unknown:
             print(f"Known layouts, by the columns they need (a|b: either):\n{known_layouts()}")
         _show(_check_table(report))
@@ -89,6 +99,7 @@ def split(
     validation: float = 0.0,
     by: str = "prompt",
     regex: str | None = None,
+    question: str | None = None,
     seed: int = 0,
     ending: str = ".jsonl",
     allow_leaks: bool = False,
@@ -96,35 +107,34 @@ def split(
     """Divide a data file into train and test by group, never by row.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        out: a new folder; train, test and, if asked for, validation are written there.
-        test: share of the rows for the test part.
-        validation: share of the rows for the validation part; 0 for none.
+        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: A new folder; train, test and, if asked for, validation are written there.
+        test: Share of the rows for the test part.
+        validation: Share of the rows for the validation part; 0 for none.
         by: prompt (or the rows' own column group, where they have one), dialogue (the first user turn), or any column.
-        regex: with a column: regular expression whose first capture group in it is the group.
-        seed: another seed, another division.
-        ending: the format of the parts, for example .jsonl.gz or .parquet.
-        allow_leaks: write the parts although a prompt is in two of them.
+        regex: With a column: regular expression whose first capture group in it is the group.
+        question: Question of an annotation export that says what is preferred, where there are several.
+        seed: Random seed: another seed, another division.
+        ending: Format of the parts, for example .jsonl.gz or .parquet.
+        allow_leaks: Write the parts although a prompt is in two of them.
     """
-    from guerdon.data.read import load_rows
-    from guerdon.data.split import group_by_dialogue, split_rows
-    from guerdon.data.write import check_ending, write_rows
-    from guerdon.files import atomic_folder
+    from guerdon.cli.progress import terminal
+    from guerdon.data.convert import split_data
 
-    if regex is not None and by in ("prompt", "dialogue"):
-        raise ConfigError(f"--regex applies to a column (--by COLUMN), not to --by {by}")
-    check_ending(f"part{ending}")
-    rows = load_rows(data, group=None if by in ("prompt", "dialogue") else by, group_regex=regex)
-    parts = split_rows(
-        group_by_dialogue(rows) if by == "dialogue" else rows, test=test, validation=validation, seed=seed
-    )
-    _refuse_leaks(parts, allow_leaks)
-    named = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    with atomic_folder(out) as folder:
-        for name, part in named.items():
-            if part:
-                write_rows(part, folder / f"{name}{ending}")
-    _show(_split_table(out, {f"{name}{ending}": part for name, part in named.items() if part}))
+    with terminal():
+        parts = split_data(
+            data,
+            out,
+            test=test,
+            validation=validation,
+            by=by,
+            regex=regex,
+            question=question,
+            seed=seed,
+            ending=ending,
+            allow_leaks=allow_leaks,
+        )
+    _show(_split_table(out, {f"{name}{ending}": part for name, part in parts.named().items()}))
 
 
 def convert(
@@ -133,78 +143,38 @@ def convert(
     /,
     group: str | None = None,
     group_regex: str | None = None,
+    question: str | None = None,
     skip_faulty: bool = False,
 ) -> None:
     """Bring any known layout into Guerdon's own; the ending of FILE chooses the format.
 
     Args:
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        out: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), or - for JSON Lines on standard output.
-        group: column whose value becomes the group of each row.
-        group_regex: regular expression whose first capture group in that column is the group.
-        skip_faulty: leave out rows that cannot be used, and say which; without it one of them is an error.
+        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        out: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), or - for JSON Lines on standard output.
+        group: Column whose value becomes the group of each row.
+        group_regex: Regular expression whose first capture group in that column is the group.
+        question: Question of an annotation export that says what is preferred, where there are several.
+        skip_faulty: Leave out rows that cannot be used, and say which; without it one of them is an error.
     """
-    from guerdon.data.read import Faults, iter_rows
-    from guerdon.data.write import json_line, write_rows
+    from guerdon.cli.progress import terminal
+    from guerdon.data.convert import convert_data
 
-    faults = Faults()
-    rows = _usable(iter_rows(data, group=group, group_regex=group_regex), faults, data, skip_faulty)
-    if out == "-":
-        for row in rows:
-            sys.stdout.write(f"{json_line(row)}\n")
-        return
-    count = write_rows(rows, out)
-    _note(f"{count} rows written to {out}" + (f", {faults.count} left out" if faults.count else ""))
-
-
-def _usable(rows: Iterable[AnyRow | DataError], faults: Faults, source: str, skip: bool) -> Iterator[AnyRow]:
-    """The good rows. At the end, faults that may not be skipped raise, so that nothing is written."""
-    good = 0
-    for row in rows:
-        if isinstance(row, DataError):
-            faults.add(row)
-            if skip:
-                _note(f"left out: {row}")
-        else:
-            good += 1
-            if skip or not faults.count:
-                yield row
-    if not good or not skip:
-        faults.raise_if_any(source, good)
-
-
-def _refuse_leaks(parts: Split, allowed: bool) -> None:
-    from guerdon.data.split import leaks
-
-    found = [f"test: {leak}" for leak in leaks([*parts.train, *parts.validation], parts.test)]
-    found += [f"validation: {leak}" for leak in leaks(parts.train, parts.validation)]
-    if not found:
-        return
-    text = "\n".join(["prompts stand in two parts:", *(f"  {leak}" for leak in found[:20])])
-    if len(found) > 20:
-        text += f"\n  and {len(found) - 20} more"
-    if not allowed:
-        raise DataError(f"{text}\nGroup by something that keeps them together (--by), or accept it: --allow-leaks")
-    _note(f"warning: {text}")
+    with terminal():
+        done = convert_data(
+            data,
+            out,
+            group=group,
+            group_regex=group_regex,
+            question=question,
+            skip_faulty=skip_faulty,
+            on_fault=lambda fault: _note(f"left out: {fault}"),
+        )
+    if out != "-":
+        _note(f"{done.rows} rows written to {out}" + (f", {done.left_out} left out" if done.left_out else ""))
 
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _write_json(values: dict[str, Any], path: Path | None) -> bool:
-    """Writes JSON where asked to; returns whether it went to standard output, in place of the tables."""
-    from guerdon.files import atomic_write
-
-    if path is None:
-        return False
-    text = jsonlib.dumps(values, ensure_ascii=False, indent=2) + "\n"
-    if str(path) == "-":
-        sys.stdout.write(text)
-        return True
-    with atomic_write(path) as file:
-        file.write(text)
-    return False
 
 
 def _show(*tables: Table) -> None:

@@ -32,6 +32,7 @@ def evaluate(
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = (),
     group: str | None = None,
     group_regex: str | None = None,
+    question: str | None = None,
     json: Path | None = None,
     figure: Path | None = None,
     resamples: int = 1000,
@@ -50,6 +51,7 @@ def evaluate(
         also: Another model to measure on the same rows. The option may be given several times.
         group: Column that says which rows are not independent; intervals then draw groups instead of prompts.
         group_regex: Regular expression whose first capture group in that column is the group.
+        question: Question of an annotation export that says what is preferred, where there are several.
         json: File for all values (- is standard output, instead of the tables).
         figure: File for a picture of the models beside the baselines (.png, .svg or .pdf).
         resamples: Bootstrap data sets behind the intervals.
@@ -61,7 +63,7 @@ def evaluate(
     _check_options(json, figure, resamples)
     from guerdon.data.read import load_rows
 
-    rows = load_rows(data, group=group, group_regex=group_regex)
+    rows = load_rows(data, group=group, group_regex=group_regex, question=question)
     systems = {name: scorer.named(path).load_system() for name, path in system_names((model, *also)).items()}
     with _progress() as progress:
         found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress)

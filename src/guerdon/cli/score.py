@@ -17,6 +17,7 @@ def score(
     out: str = "-",
     column: Annotated[str | None, arg(name="as", metavar="NAME")] = None,
     overwrite: bool = False,
+    question: str | None = None,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Give every response its reward: JSON Lines, one object for each row of DATA, in the same order.
@@ -33,6 +34,7 @@ def score(
         out: a file for the JSON Lines, or - for standard output.
         column: name of the new column; default: reward_ and the name of the model.
         overwrite: replace columns of these names where the data has them; without it, that is an error.
+        question: Question of an annotation export that says what is preferred, where there are several.
         scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.cli.progress import terminal, text_progress
@@ -40,7 +42,13 @@ def score(
 
     with terminal() as console:
         done = score_rows(
-            scorer.named(model), data, out, column=column, overwrite=overwrite, progress=partial(text_progress, console)
+            scorer.named(model),
+            data,
+            out,
+            column=column,
+            overwrite=overwrite,
+            question=question,
+            progress=partial(text_progress, console),
         )
         console.print(
             f"{done.responses:,} responses of {done.rows:,} rows scored" + ("" if out == "-" else f", in {out}")

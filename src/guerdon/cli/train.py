@@ -21,6 +21,7 @@ def train(
     validation_data: str | None = None,
     group: str | None = None,
     group_regex: str | None = None,
+    question: str | None = None,
     resume: bool = False,
     config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
 ) -> None:
@@ -36,6 +37,7 @@ def train(
         validation_data: Rows to choose the checkpoint by, instead of a share of DATA (see --validation).
         group: Column whose value keeps rows on one side of the hold-out.
         group_regex: Regular expression whose first capture group in that column is the group.
+        question: Question of an annotation export that says what is preferred, where there are several.
         resume: Go on from the last checkpoint in the folder, with the same data and options.
         config: How to train.
     """
@@ -54,6 +56,7 @@ def train(
                 validation=validation_data,
                 group=group,
                 group_regex=group_regex,
+                question=question,
                 resume=resume,
                 on_step=on_step,
             )

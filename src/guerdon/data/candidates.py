@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from guerdon.data.files import Record, iter_records
 from guerdon.data.formats import LayoutError, read_record
-from guerdon.data.layouts import PROMPTS, RESPONSES, take_prompt
-from guerdon.data.read import STARTER_PARTS, Faults
-from guerdon.data.values import Fields, items, response, structured
+from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
+from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns
+from guerdon.data.values import Fields, Question, chat_prompt, items, response, structured, turns
 from guerdon.data.write import plain, row_record
 from guerdon.errors import DataError
 from guerdon.types import (
@@ -30,6 +30,8 @@ from guerdon.types import (
 
 _T = TypeVar("_T")
 
+REJECTED = ("rejected_response", "rejected_messages")
+_PAIR_COLUMNS = (*PROMPTS, *CONTEXT, *RESPONSES, *REJECTED, "messages", "chosen", "rejected")
 OTHER_SCORES = ("bm25",)
 """Columns in which data brings along how another system scored each response."""
 
@@ -44,13 +46,14 @@ class CandidateRecord(NamedTuple):
     """The column that holds each response: `response`, `responses`, `chosen`, `rejected`, `reference`, `generated`."""
 
 
-def iter_candidates(source: str) -> Iterator[CandidateRecord | DataError]:
+def iter_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord | DataError]:
     """Streams the candidates of every record of a source; a record without any is a `DataError` in its place.
 
     A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed.
 
     Args:
         source: as for `guerdon.data.read.iter_rows`.
+        question: as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: the source as a whole cannot be read.
@@ -60,24 +63,30 @@ def iter_candidates(source: str) -> Iterator[CandidateRecord | DataError]:
 
         yield from map(_of_row, starter_rows(**STARTER_PARTS[source]))
         return
+    unread, asked = UnreadColumns(source), Question(question)
     for origin, record in iter_records(source):
         if isinstance(record, DataError):
             yield record
             continue
         try:
-            yield from record_candidates(record, origin)
+            found = record_candidates(record, origin, asked)
         except DataError as error:
             yield DataError(f"{origin}: {error}")
+            continue
+        for one in found:
+            unread.see(one.candidates)
+            yield one
+    unread.warn()
 
 
-def all_candidates(source: str) -> Iterator[CandidateRecord]:
+def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
     """As `iter_candidates`; after a faulty record none follow, and all faults are raised as one at the end.
 
     Raises:
         DataError: a record has no candidates, or there is no record.
     """
     faults, good = Faults(), 0
-    for found in iter_candidates(source):
+    for found in iter_candidates(source, question):
         if isinstance(found, DataError):
             faults.add(found)
             continue
@@ -137,7 +146,9 @@ def read_prompts(source: str) -> list[Candidates]:
     return list(found.values())
 
 
-def record_candidates(record: Record, origin: Origin | None = None) -> list[CandidateRecord]:
+def record_candidates(
+    record: Record, origin: Origin | None = None, question: Question | None = None
+) -> list[CandidateRecord]:
     """The candidates of one record; judgements are not needed, and not read where they could reorder responses.
 
     Raises:
@@ -146,15 +157,18 @@ def record_candidates(record: Record, origin: Origin | None = None) -> list[Cand
     columns = {name for name, value in record.items() if value is not None}
     own = plain(record)
     fields = Fields(record, origin)
-    if {"chosen", "rejected"} <= columns:
+    if {"chosen", "rejected"} <= columns or columns & set(REJECTED):
         # Votes and margins are left out: they could make chosen and rejected change places.
-        bare = {name: record[name] for name in (*PROMPTS, "chosen", "rejected") if name in columns}
+        bare = {name: record[name] for name in _PAIR_COLUMNS if name in columns}
         (row,) = read_record(bare, origin)
         assert isinstance(row, Comparison)
-        for name in bare:
+        for name in bare.keys() - row.extra.keys():
             fields.take(name)
         one = Candidates(prompt=row.prompt, responses=(row.chosen, row.rejected), **fields.base())
         return [CandidateRecord(own, one, ("chosen", "rejected"))]
+    if "messages" in columns and columns.isdisjoint(PROMPTS):
+        prompt, text = dialogue(fields)
+        return [CandidateRecord(own, _unjudged(fields, prompt, (text,)), ("response",))]
     if not columns.isdisjoint(PROMPTS) and not columns.isdisjoint(RESPONSES):
         prompt, (name, value) = take_prompt(fields), fields.first(*RESPONSES)
         return [CandidateRecord(own, _unjudged(fields, prompt, (response(value, name),)), (name,))]
@@ -165,7 +179,7 @@ def record_candidates(record: Record, origin: Origin | None = None) -> list[Cand
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
         return [CandidateRecord(own, _unjudged(fields, take_prompt(fields), texts), ("responses",) * len(texts))]
     try:
-        return [_of_row(row) for row in read_record(record, origin)]
+        return [_of_row(row) for row in read_record(record, origin, question)]
     except LayoutError:
         found = ", ".join(map(str, record)) or "none"
         raise DataError(
@@ -214,11 +228,17 @@ def _names(values: Sequence[Any]) -> tuple[str, ...] | None:
 
 def _prompt_of(record: Record, origin: Origin) -> Candidates:
     columns = {name for name, value in record.items() if value is not None}
-    if columns.isdisjoint(PROMPTS):
+    if columns.isdisjoint((*PROMPTS, "messages")):
         row = read_record(record, origin)[0]
         demonstration = row.chosen if isinstance(row, Comparison) else row.reference
         return Candidates(prompt=row.prompt, reference=row.reference, demonstration=demonstration, **_about(row))
     fields = Fields(record, origin)
+    if "messages" in columns and columns.isdisjoint(PROMPTS):
+        chat = turns(record["messages"], "messages") or ()
+        if chat and chat[-1].role != "assistant":
+            return Candidates(prompt=chat_prompt(chat, "messages"), **fields.base())
+        prompt, demonstration = dialogue(fields)
+        return Candidates(prompt=prompt, demonstration=demonstration, **fields.base())
     chosen = record.get("chosen")
     prompt, base = take_prompt(fields), fields.base()
     return Candidates(prompt=prompt, demonstration=chosen if isinstance(chosen, str) else base["reference"], **base)

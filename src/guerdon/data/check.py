@@ -1,19 +1,22 @@
-"""Faults and figures of a whole source in one pass and little memory: about 60 bytes a row, whatever its length."""
+"""Faults and statistics of a whole source in one pass and little memory: about 60 bytes a row, whatever its length."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json as jsonlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from guerdon.data.read import SHOWN_FAULTS, Faults, iter_rows
 from guerdon.errors import DataError
+from guerdon.files import atomic_write
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, group_key, prompt_text
 
 _EXAMPLES = 5
@@ -46,6 +49,10 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "faults_text"}
+
+    def to_json(self) -> str:
+        """The report as the text of a JSON file."""
+        return _json_text(self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,32 +103,52 @@ class InfoReport:
         """The report as JSON-ready values."""
         return dataclasses.asdict(self)
 
+    def to_json(self) -> str:
+        """The report as the text of a JSON file."""
+        return _json_text(self.to_dict())
 
-def check(source: str, *, on_fault: Callable[[DataError], None] | None = None) -> CheckReport:
+
+def _json_text(values: dict[str, Any]) -> str:
+    return jsonlib.dumps(values, ensure_ascii=False, indent=2) + "\n"
+
+
+def check_data(
+    data: str,
+    *,
+    question: str | None = None,
+    json: str | Path | None = None,
+    on_fault: Callable[[DataError], None] = lambda fault: None,
+) -> CheckReport:
     """Reads a source once and reports every row that cannot be used, repeated rows, and contradictions.
 
+    Example:
+        >>> check_data("pairs.jsonl").faults
+        0
+
     Args:
-        source: as for `guerdon.data.read.iter_rows`.
+        data: as for `guerdon.data.read.iter_rows`.
+        question: as for `guerdon.data.read.iter_rows`.
+        json: a file for the report.
         on_fault: called with every fault as it is found; the report keeps only the first.
 
     Raises:
         DataError: the source as a whole cannot be read, or there is no row in it.
+        OutputError: the file cannot be written.
     """
     faults, kinds, seen = Faults(), Counter[str](), _Seen()
-    for row in iter_rows(source):
+    for row in iter_rows(data, question=question):
         if isinstance(row, DataError):
             faults.add(row)
-            if on_fault:
-                on_fault(row)
+            on_fault(row)
         else:
             kinds[type(row).__name__] += 1
             seen.add(row)
     rows = sum(kinds.values())
     if not rows and not faults.count:
-        faults.raise_if_any(source, rows)
+        faults.raise_if_any(data, rows)
     repeats, contradictions = seen.repeats(), seen.contradictions()
-    return CheckReport(
-        source=source,
+    report = CheckReport(
+        source=data,
         rows=rows,
         kinds=dict(kinds),
         faults=faults.count,
@@ -130,30 +157,54 @@ def check(source: str, *, on_fault: Callable[[DataError], None] | None = None) -
         repeat_lines=repeats[:_EXAMPLES],
         contradictions=len(contradictions),
         contradiction_lines=contradictions[:_EXAMPLES],
-        faults_text=faults.message(source, rows) if faults.count else "",
+        faults_text=faults.message(data, rows) if faults.count else "",
     )
+    _write_report(report, json)
+    return report
 
 
-def info(source: str, *, group: str | None = None, group_regex: str | None = None) -> InfoReport:
+def describe_data(
+    data: str,
+    *,
+    group: str | None = None,
+    group_regex: str | None = None,
+    question: str | None = None,
+    json: str | Path | None = None,
+) -> InfoReport:
     """Reads a source once and tells what it holds. Rows that cannot be used are counted and left out.
 
+    Example:
+        >>> describe_data("starter:test:en").kinds
+        {'Comparison': 40}
+
     Args:
-        source: as for `guerdon.data.read.iter_rows`.
+        data: as for `guerdon.data.read.iter_rows`.
         group: as for `guerdon.data.read.iter_rows`.
         group_regex: as for `guerdon.data.read.iter_rows`.
+        question: as for `guerdon.data.read.iter_rows`.
+        json: a file for the report.
 
     Raises:
         DataError: the source as a whole cannot be read, or there is no usable row in it.
+        OutputError: the file cannot be written.
     """
     faults, tally = Faults(), _Tally()
-    for row in iter_rows(source, group=group, group_regex=group_regex):
+    for row in iter_rows(data, group=group, group_regex=group_regex, question=question):
         if isinstance(row, DataError):
             faults.add(row)
         else:
             tally.add(row)
     if not tally.kinds:
-        faults.raise_if_any(source, 0)
-    return tally.report(source, faults.count)
+        faults.raise_if_any(data, 0)
+    report = tally.report(data, faults.count)
+    _write_report(report, json)
+    return report
+
+
+def _write_report(report: CheckReport | InfoReport, path: str | Path | None) -> None:
+    if path is not None:
+        with atomic_write(path) as file:
+            file.write(report.to_json())
 
 
 def hash64(*parts: str) -> int:
@@ -217,7 +268,7 @@ def _row_key(row: AnyRow) -> int:
 
 
 class _Tally:
-    """The figures of `info` while the rows pass."""
+    """The statistics of `describe_data` while the rows pass."""
 
     def __init__(self) -> None:
         self.kinds = Counter[str]()

@@ -1,53 +1,57 @@
-"""Exports of annotation tools: Argilla (1.x and 2.x) and Label Studio, several annotators a record.
+"""Exports of annotation tools: Argilla (1.x and 2.x) and Label Studio, several annotators and questions a record.
 
-A record's answers are pooled: comparisons become a preference share, ratings and ranks a mean. Drafts, discarded and
-cancelled answers do not count; a record that nobody answered is a fault, not a judgement.
+The annotators' responses to a question are pooled: comparisons become a preference share, ratings and ranks a mean.
+Drafts, discarded and cancelled ones do not count; a record that nobody judged is a fault, not a judgement.
+
+Questions that rate a single response are its attributes, by name. Of several questions that could each say which
+response is preferred, none is taken unless the user chooses; what is not taken (free text too) is kept as `extra`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from guerdon.data.layouts import PROMPTS, RESPONSE_PAIRS, pair, ranked, take_prompt, verdict_share
-from guerdon.data.values import Fields, items, mapping, number, response, text
+from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSE_PAIRS, pair, ranked, take_prompt, verdict_share
+from guerdon.data.values import Fields, items, mapping, number, response
 from guerdon.errors import DataError
-from guerdon.types import AnyRow, Rating
+from guerdon.types import AnyRow, Prompt, Rating
 
 _RESPONSE_NAME = re.compile(
     r"(chosen|rejected|(response|answer|generation|completion|output|reply|text)[-_ ]?(\d+|[a-z])?)"
 )
 _COUNTED = ("submitted", None)
+_CONTROLS = ("selected", "choices", "rating", "number", "text", "ranker")
+"""Where a value of Label Studio keeps what was judged."""
 
 
 def label_studio(fields: Fields) -> list[AnyRow]:
-    """Label Studio JSON: `data` {prompt, answer1, answer2}, `annotations` [{result: [{value: ...}]}].
+    """Label Studio JSON: `data` {prompt, answer1, answer2}, `annotations` [{result: [{from_name, value: {...}}]}].
 
-    A value holds `selected` (Pairwise) or `choices`; with one response in `data`, a `rating`.
+    A value holds `selected` (Pairwise), `choices`, `rating`, `number` or `text`.
     """
     shown = mapping(fields.take("data"), "data")
-    task = Fields(shown)
-    results = [
-        mapping(result.get("value"), "value")
-        for annotation in items(fields.take("annotations"), "annotations")
-        if not annotation.get("was_cancelled")
-        for result in items(annotation.get("result"), "result")
-        if isinstance(result.get("value"), dict)
-    ]
+    questions: dict[str, list[Any]] = {}
+    for annotation in items(fields.take("annotations"), "annotations"):
+        results = [] if annotation.get("was_cancelled") else items(annotation.get("result"), "result")
+        for result in results:
+            value = result.get("value")
+            control = next((name for name in _CONTROLS if isinstance(value, dict) and name in value), None)
+            if control is not None:
+                name = result.get("from_name") or ("score" if control == "rating" else control)
+                questions.setdefault(str(name), []).append(_unpacked(value[control]))
     _keep(fields, shown)
+    task = Fields(shown)
     asked = take_prompt(task)
-    names = next((names for names in RESPONSE_PAIRS if names[0] in task and names[1] in task), None)
-    if names is not None:
-        verdicts = [value for value in results if "selected" in value or "choices" in value]
-        share = _mean((verdict_share(value, "annotations", names) for value in verdicts), "annotations")
-        first, second = (response(task.take(name), f"data.{name}") for name in names)
-        return [pair(fields, asked, first, second, preference=share)]
-    said = text(next((shown[name] for name in _response_names(shown)), None), "data.response")
-    ratings = [value["rating"] for value in results if "rating" in value]
-    score = _mean((number(value, "rating") for value in ratings), "annotations")
-    return [Rating(prompt=asked, response=said, scores={"score": score}, **fields.base())]
+    names = next((list(names) for names in RESPONSE_PAIRS if names[0] in task and names[1] in task), None)
+    said = {name: response(shown[name], f"data.{name}") for name in names or _response_names(shown)[:1]}
+    return [_judged(fields, asked, said, questions)]
+
+
+def _unpacked(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def argilla_records(fields: Fields) -> list[AnyRow]:
@@ -96,28 +100,95 @@ def _old_entries(value: object) -> list[dict[str, Any]] | None:
     return None
 
 
-def _argilla(fields: Fields, shown: Mapping[str, Any], answers: dict[str, list[Any]]) -> list[AnyRow]:
-    given = {question: values for question, values in answers.items() if values}
-    if not given:
-        raise DataError(f"no submitted answer to any question ({', '.join(answers) or 'no question found'})")
+def _argilla(fields: Fields, shown: Mapping[str, Any], questions: dict[str, list[Any]]) -> list[AnyRow]:
+    if not any(questions.values()):  # told before what is wrong with the texts
+        raise _nothing_judged(questions)
     asked = take_prompt(Fields(shown))
     said = {name: response(shown[name], name) for name in _response_names(shown)}
     for name in (*said, *PROMPTS):
         fields.take(name)
-    for question, values in given.items():
-        ranks = [_ranks(value) for value in values]
-        if all(ranks):
-            names = [name for name in said if all(name in rank for rank in ranks)]
-            scores = [-fmean(number(rank[name], question) for rank in ranks) for name in names]
-            return [ranked(fields, asked, [said[name] for name in names], scores, question)]
-    if len(said) == 2:
-        (first, second), question = said, next(iter(given))
-        share = _mean((verdict_share(value, question, (first, second)) for value in given[question]), question)
-        return [pair(fields, asked, said[first], said[second], preference=share)]
-    if len(said) != 1:
-        raise DataError(f"{len(said)} response fields ({', '.join(said) or 'none'}) and no ranking of them")
-    rated = {question: fmean(number(value, question) for value in values) for question, values in given.items()}
-    return [Rating(prompt=asked, response=next(iter(said.values())), scores=rated, **fields.base())]
+    return [_judged(fields, asked, said, questions)]
+
+
+def _judged(fields: Fields, asked: Prompt, said: Mapping[str, str], questions: Mapping[str, list[Any]]) -> AnyRow:
+    """The row of a record.
+
+    Args:
+        fields: the record without its questions; those that do not judge the responses are put back as extra.
+        asked: the prompt.
+        said: name -> response.
+        questions: question -> what each annotator who finished chose.
+    """
+    finished = {name: values for name, values in questions.items() if values}
+    chosen = fields.question.chosen
+    if not finished:
+        raise _nothing_judged(questions)
+    if chosen is not None and chosen not in finished:
+        raise DataError(f"nobody finished the question {chosen!r}; finished: {', '.join(finished)}")
+    if len(said) == 1:
+        return _rating(fields, asked, next(iter(said.values())), finished)
+    question = _preference_question(fields, said, finished)
+    values = finished.pop(question)
+    _keep(fields, finished)
+    ranks = [_ranks(value) for value in values]
+    if all(ranks):
+        names = [name for name in said if all(name in rank for rank in ranks)]
+        scores = [-fmean(number(rank[name], question) for rank in ranks) for name in names]
+        return ranked(fields, asked, [said[name] for name in names], scores, question)
+    first, second = said
+    share = fmean(verdict_share(value, question, (first, second)) for value in values)
+    return pair(fields, asked, said[first], said[second], preference=share)
+
+
+def _nothing_judged(questions: Mapping[str, list[Any]]) -> DataError:
+    return DataError(
+        f"no finished judgement: no submitted answer to any question ({', '.join(questions) or 'no question found'}); "
+        "export finished records only, or skip the others"
+    )
+
+
+def _rating(fields: Fields, asked: Prompt, said: str, finished: dict[str, list[Any]]) -> Rating:
+    asked_for = (fields.question.chosen,) if fields.question.chosen else tuple(finished)
+    numeric = [name for name, values in finished.items() if all(isinstance(value, int | float) for value in values)]
+    rated = [name for name in numeric if name in asked_for]
+    if not rated:
+        raise DataError(f"no question rates the response with a number (questions: {', '.join(finished)})")
+    scores = {name: fmean(number(value, name) for value in finished.pop(name)) for name in rated}
+    _keep(fields, finished)
+    return Rating(prompt=asked, response=said, scores=scores, **fields.base())
+
+
+def _preference_question(fields: Fields, said: Mapping[str, str], finished: Mapping[str, list[Any]]) -> str:
+    """The question that says which response is preferred.
+
+    Raises:
+        DataError: there is none, or several could be it and the user has not chosen.
+    """
+    if fields.question.chosen is not None:
+        return fields.question.chosen
+    possible = [name for name, values in finished.items() if all(_prefers(value, said) for value in values)]
+    if not possible:  # a single question that cannot be read is named with what it holds
+        if len(said) == 2 and len(finished) == 1:
+            return next(iter(finished))
+        raise DataError(
+            f"{len(said)} response fields ({', '.join(said) or 'none'}) and no ranking of them, or choice between two "
+            f"(questions: {', '.join(finished)})"
+        )
+    worded = [name for name in possible if not all(isinstance(value, int | float) for value in finished[name])]
+    return fields.question.only(worded or possible)
+
+
+def _prefers(value: Any, said: Mapping[str, str]) -> bool:
+    """Whether a value ranks the responses, or chooses one of two."""
+    if ranks := _ranks(value):
+        return any(name in ranks for name in said)
+    if len(said) != 2:
+        return False
+    try:
+        verdict_share(value, "", tuple(said))  # type: ignore[arg-type]  # two names
+    except DataError:
+        return False
+    return True
 
 
 def _ranks(value: object) -> dict[str, Any]:
@@ -134,16 +205,9 @@ def _response_names(shown: Mapping[str, Any]) -> list[str]:
     return [name for name in shown if name not in PROMPTS and _RESPONSE_NAME.fullmatch(name)]
 
 
-def _mean(values: Iterable[float], name: str) -> float:
-    found = list(values)
-    if not found:
-        raise DataError(f"column {name!r} holds no finished judgement; export finished tasks only, or skip the others")
-    return fmean(found)
-
-
-def _keep(fields: Fields, shown: Mapping[str, Any]) -> None:
-    """Keeps what else the annotators were shown beside the row, and the usual columns as columns."""
-    used = {*PROMPTS, *_response_names(shown)}
-    for name, value in shown.items():
+def _keep(fields: Fields, values: Mapping[str, Any]) -> None:
+    """Keeps what does not judge beside the row: what else annotators were shown, and their other answers."""
+    used = {*PROMPTS, *CONTEXT, *_response_names(values)}
+    for name, value in values.items():
         if name not in used and name not in fields:
-            fields.put(name, value)
+            fields.put(name, _unpacked(value))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guerdon.data import exports, layouts
-from guerdon.data.values import Fields
+from guerdon.data.values import Fields, Question
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Origin
 
@@ -60,6 +60,12 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("comparison", (("chosen",), ("rejected",)), layouts.comparison),
     *(
         Layout(
+            "ms-swift comparison", (*responses, ("rejected_response", "rejected_messages")), layouts.rejected_response
+        )
+        for responses in ((_PROMPT, _RESPONSE), (("messages",),))
+    ),
+    *(
+        Layout(
             "two responses and a verdict",
             (_PROMPT, (a,), (b,), layouts.STRENGTHS + layouts.VERDICTS),
             layouts.two_responses,
@@ -87,6 +93,8 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout("UltraFeedback", (("instruction", "prompt"), ("completions",)), layouts.ultrafeedback, _JUDGED),
     Layout("rating", (_PROMPT, _RESPONSE, ("score", "scores")), layouts.rating, _JUDGED),
+    Layout("messages with ratings", (("messages",), ("score", "scores")), layouts.rating, _JUDGED),
+    Layout("messages with a label", (("messages",), ("label",)), layouts.unpaired, _JUDGED),
     Layout("HelpSteer", (_PROMPT, _RESPONSE, layouts.HELPSTEER), layouts.helpsteer, _JUDGED),
     Layout("unpaired preference", (_PROMPT, _RESPONSE, ("label",)), layouts.unpaired, _JUDGED),
     Layout("reference", (_PROMPT, ("reference",)), layouts.reference, _SCORED),
@@ -94,10 +102,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("answer", (_PROMPT, ("label",)), layouts.answered, _SCORED),
 )
 """Every known layout; the first that fits is taken, so the more particular ones come first."""
+_EXPORTS = (exports.label_studio, exports.argilla_records, exports.argilla_table)
 
 
-def read_record(record: Mapping[str, Any], origin: Origin | None = None) -> list[AnyRow]:
+def read_record(
+    record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
+) -> list[AnyRow]:
     """The rows of one record.
+
+    Args:
+        record: its columns.
+        origin: where it was read.
+        question: which question of an annotation export counts; one object for all records of a source.
 
     Raises:
         LayoutError: no layout has these columns.
@@ -108,7 +124,11 @@ def read_record(record: Mapping[str, Any], origin: Origin | None = None) -> list
     layout = find_layout(present) or find_layout(frozenset(record))
     if layout is None:
         raise LayoutError(_unknown(record))
-    return layout.read(Fields(record, origin))
+    if question and question.chosen and layout.read not in _EXPORTS:
+        raise DataError(
+            f"there is no question {question.chosen!r} here: it is a {layout.name}, not an annotation export"
+        )
+    return layout.read(Fields(record, origin, question))
 
 
 @functools.lru_cache(maxsize=256)

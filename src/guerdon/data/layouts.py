@@ -12,11 +12,16 @@ from typing import Any
 
 from guerdon.data.values import Fields, answer, chat_prompt, items, mapping, number, prompt, response, structured, text
 from guerdon.errors import DataError
+from guerdon.text.messages import parse_messages, prompt_turns
 from guerdon.types import AnyRow, Comparison, Message, Prompt, Ranking, Rating, Reference, prompt_text
 
 PROMPTS = ("prompt", "instruction", "input", "question", "query", "context", "conversations")
 """Names of the prompt column; the first that is there counts (`input` beside `instruction` is added to it, Alpaca)."""
 RESPONSES = ("response", "completion", "output", "answer")
+CONTEXT = ("system", "history")
+"""What comes before the prompt, in columns of its own: Alpaca, ShareGPT, ms-swift."""
+_CHAT_SETS = ("instruction", "query", "conversations", "messages")
+"""Names of the prompt in sets whose column `system` is a system message; elsewhere it may name who wrote a response."""
 HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 SCORE_PAIRS = (
     ("score_chosen", "score_rejected"),
@@ -43,7 +48,38 @@ def take_prompt(fields: Fields) -> Prompt:
     name, value = fields.first(*PROMPTS)
     if name == "instruction" and isinstance(addition := fields.take("input"), str) and addition.strip():
         value = f"{value}\n\n{addition}"
-    return prompt(value, name)
+    return _with_context(fields, prompt(value, name), chat_set=name in _CHAT_SETS)
+
+
+def _with_context(fields: Fields, asked: Prompt, *, chat_set: bool) -> Prompt:
+    """The prompt behind the system message and the earlier turns that stand in columns of their own."""
+    chat = prompt_turns(asked)
+    if history := _history(fields):
+        at = int(chat[0].role == "system")
+        chat = (*chat[:at], *history, *chat[at:])
+    system = fields.left.get("system")
+    one_of_many = any(name in fields for name in (*RESPONSES, "responses", "generations", "completions", "reference"))
+    if isinstance(system, str) and (chat_set or not one_of_many or len(system.split()) > 2):
+        fields.take("system")
+        stated = chat[0].content.strip() if chat[0].role == "system" else ""
+        if stated and system.strip() and stated != system.strip():
+            raise DataError("column 'system' and the system turn of the prompt differ; keep one of them")
+        chat = chat if stated or not system.strip() else (Message("system", text(system, "system")), *chat)
+    return asked if chat == prompt_turns(asked) else chat
+
+
+def _history(fields: Fields) -> tuple[Message, ...]:
+    """The turns of the column `history`: [query, response] pairs, or messages; a text stays where it is."""
+    rounds = structured(fields.left.get("history"))
+    if not isinstance(rounds, list):
+        return ()
+    fields.take("history")
+    if all(isinstance(turn, dict) for turn in rounds):
+        return parse_messages(rounds, "history")
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in rounds):
+        raise DataError("column 'history' must be a list of [query, response] pairs or of messages")
+    said = ((role, turn) for pair in rounds for role, turn in zip(("user", "assistant"), pair, strict=True))
+    return tuple(Message(role, text(turn, "history")) for role, turn in said)
 
 
 def pair(
@@ -118,8 +154,8 @@ def _two_answers(fields: Fields, first: str, second: str) -> tuple[Prompt, str, 
     if not before:
         return take_prompt(fields), a, b
     if has_prompt:
-        _check_repeats(take_prompt(fields), before)
-    return chat_prompt(before, first), a, b
+        _check_repeats(prompt(*reversed(fields.first(*PROMPTS))), before)
+    return _with_context(fields, chat_prompt(before, first), chat_set=True), a, b
 
 
 def _check_repeats(asked: Prompt, before: tuple[Message, ...]) -> None:
@@ -129,9 +165,29 @@ def _check_repeats(asked: Prompt, before: tuple[Message, ...]) -> None:
         raise DataError("the prompt column and the turns before the answer have nothing in common")
 
 
+def rejected_response(fields: Fields) -> list[AnyRow]:
+    """ms-swift: `query, response, rejected_response`, or `messages` and `rejected_response` or `rejected_messages`."""
+    if "messages" in fields:
+        asked, chosen = dialogue(fields)
+    else:
+        chosen = _take_response(fields)
+        asked = take_prompt(fields)
+    name, value = fields.first("rejected_response", "rejected_messages")
+    before, rejected = answer(value, name)
+    if before and before != prompt_turns(asked)[-len(before) :]:
+        raise DataError(f"messages and {name} differ before their last turn, so they do not answer the same prompt")
+    return [pair(fields, asked, chosen, rejected, preference=1.0)]
+
+
+def dialogue(fields: Fields) -> tuple[Prompt, str]:
+    """Prompt and response of the column `messages`, which ends with the response."""
+    before, said = answer(fields.take("messages"), "messages")
+    return _with_context(fields, chat_prompt(before, "messages"), chat_set=True), said
+
+
 def rating(fields: Fields) -> list[AnyRow]:
-    """`prompt, response, score` and / or `scores` {attribute: value}."""
-    asked, said = take_prompt(fields), _take_response(fields)
+    """`prompt, response` (or `messages`), `score` and / or `scores` {attribute: value}."""
+    asked, said = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
     scores = {"score": fields.number("score")} if "score" in fields else {}
     for name, value in (mapping(fields.take("scores"), "scores") if "scores" in fields else {}).items():
         if value is not None:
@@ -149,8 +205,8 @@ def helpsteer(fields: Fields) -> list[AnyRow]:
 
 
 def unpaired(fields: Fields) -> list[AnyRow]:
-    """TRL and OpenRLHF unpaired preference: `prompt, completion, label`, label true or false."""
-    asked, said = take_prompt(fields), _take_response(fields)
+    """TRL, OpenRLHF, ms-swift unpaired preference: `prompt, completion` or `messages`, and `label`, true or false."""
+    asked, said = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
     return [Rating(prompt=asked, response=said, scores={"score": fields.number("label")}, **fields.base())]
 
 

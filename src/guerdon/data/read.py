@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from guerdon.data.files import iter_records
 from guerdon.data.formats import LayoutError, known_layouts, read_record
+from guerdon.data.values import Question
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import AnyRow, prompt_text
+from guerdon.types import AnyRow, Row, prompt_text
+
+logger = logging.getLogger(__name__)
 
 STARTER = "starter"
 """The source that names the starter set."""
@@ -28,7 +32,9 @@ STARTER_PARTS: dict[str, dict[str, Any]] = _PARTS | {
 SHOWN_FAULTS = 20
 
 
-def iter_rows(source: str, *, group: str | None = None, group_regex: str | None = None) -> Iterator[AnyRow | DataError]:
+def iter_rows(
+    source: str, *, group: str | None = None, group_regex: str | None = None, question: str | None = None
+) -> Iterator[AnyRow | DataError]:
     """Streams the rows of a source; a row that cannot be used is a `DataError` in its place.
 
     Args:
@@ -37,6 +43,7 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
         group: a column whose value becomes each row's `group`: what a split must not tear apart.
         group_regex: a regular expression; its first capture group in that value (the whole match if it has none) is
             the group. Example: group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
+        question: of an annotation export with several questions, the one that says what is preferred.
 
     Yields:
         Rows in the order of the source, faults whose message begins with `file:line`.
@@ -45,7 +52,8 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
         DataError: the source as a whole cannot be read.
         ConfigError: the regular expression is broken or comes without `group`.
     """
-    grouping = Grouping(group, group_regex)
+    grouping, asked = Grouping(group, group_regex), Question(question)
+    unread = UnreadColumns(source)
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
@@ -56,14 +64,19 @@ def iter_rows(source: str, *, group: str | None = None, group_regex: str | None 
             yield record
             continue
         try:
-            rows = [grouping.regroup(row, record) for row in read_record(record, origin)]
+            rows = [grouping.regroup(row, record) for row in read_record(record, origin, asked)]
         except DataError as error:
             yield type(error)(f"{origin}: {error}")
         else:
-            yield from rows
+            for row in rows:
+                unread.see(row)
+                yield row
+    unread.warn()
 
 
-def load_rows(source: str, *, group: str | None = None, group_regex: str | None = None) -> list[AnyRow]:
+def load_rows(
+    source: str, *, group: str | None = None, group_regex: str | None = None, question: str | None = None
+) -> list[AnyRow]:
     """All rows of a source.
 
     Example:
@@ -74,6 +87,7 @@ def load_rows(source: str, *, group: str | None = None, group_regex: str | None 
         source: as for `iter_rows`.
         group: as for `iter_rows`.
         group_regex: as for `iter_rows`.
+        question: as for `iter_rows`.
 
     Returns:
         At least one row, in the order of the source.
@@ -84,13 +98,49 @@ def load_rows(source: str, *, group: str | None = None, group_regex: str | None 
     """
     rows: list[AnyRow] = []
     faults = Faults()
-    for row in iter_rows(source, group=group, group_regex=group_regex):
+    for row in iter_rows(source, group=group, group_regex=group_regex, question=question):
         if isinstance(row, DataError):
             faults.add(row)
         else:
             rows.append(row)
     faults.raise_if_any(source, len(rows))
     return rows
+
+
+class UnreadColumns:
+    """The columns of a source that hold text and that no layout reads: context that would be missed silently."""
+
+    _rows = 1000
+    _warned: ClassVar[set[tuple[str, ...]]] = set()
+
+    def __init__(self, source: str) -> None:
+        self._source, self._seen = source, 0
+        self._names: dict[str, None] = {}
+
+    def see(self, row: Row) -> None:
+        """Looks at what is left of a row, as long as it is one of the first."""
+        if self._seen < self._rows and row.extra:
+            self._seen += 1
+            self._names.update((name, None) for name, value in row.extra.items() if _looks_like_text(value))
+
+    def warn(self) -> None:
+        """Names them, once for each source."""
+        names = tuple(self._names)
+        if names and (self._source, *names) not in self._warned:
+            self._warned.add((self._source, *names))
+            logger.warning(
+                "%s: not read, though there is text in it: column %s. It is kept beside the rows, but it is no part of "
+                "prompts or responses",
+                self._source,
+                ", ".join(map(repr, names)),
+            )
+
+
+def _looks_like_text(value: object) -> bool:
+    """Whether it is a text of some words, or the turns of a chat."""
+    if isinstance(value, str):
+        return len(value.split(maxsplit=3)) > 3 or (len(value) > 12 and not value.isascii())
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "content" in value[0]
 
 
 class Faults:

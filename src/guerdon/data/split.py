@@ -22,6 +22,11 @@ class Split:
     """Empty where no validation part was asked for."""
     test: list[AnyRow]
 
+    def named(self) -> dict[str, list[AnyRow]]:
+        """Name -> rows of each part that is not empty."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: rows for name, rows in parts.items() if rows}
+
 
 def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float = 0.0, seed: int = 0) -> Split:
     """Divides rows so that every group (`types.group_key`, up to case and white space) stays whole.

@@ -6,7 +6,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from guerdon.errors import DataError
@@ -17,13 +17,40 @@ _HH_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
 _HELPSTEER_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 
 
+class Question:
+    """Which question of an annotation export says what is preferred; the same for all records of a source."""
+
+    def __init__(self, chosen: str | None = None) -> None:
+        self.chosen = chosen
+        """The user's choice."""
+        self._seen: dict[str, None] = {}
+
+    def only(self, possible: Sequence[str]) -> str:
+        """The one question that could be it.
+
+        Raises:
+            DataError: several could be it, in this record or together with those before it.
+        """
+        self._seen.update(dict.fromkeys(possible))
+        if len(self._seen) > 1:
+            names = ", ".join(self._seen)
+            raise DataError(
+                f"several questions could say which response is preferred: {names}. Fix: choose one, --question NAME"
+            )
+        return possible[0]
+
+
 class Fields:
     """The columns of one record. What a layout takes is taken out; what is left becomes the row's `extra`."""
 
-    def __init__(self, record: Mapping[str, Any], origin: Origin | None = None) -> None:
+    def __init__(
+        self, record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
+    ) -> None:
         self.left = {name: value for name, value in record.items() if value is not None}
         """The columns that nobody has taken yet."""
         self._origin = origin
+        self.question = question or Question()
+        """For annotation exports."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.left

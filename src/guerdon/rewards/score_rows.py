@@ -57,6 +57,7 @@ def score_rows(
     *,
     column: str | None = None,
     overwrite: bool = False,
+    question: str | None = None,
     progress: Progress = silent,
 ) -> ScoredRows:
     """Gives every response of a source its reward: JSON Lines, one object for each row, in the same order.
@@ -77,6 +78,7 @@ def score_rows(
         out: a file for the JSON Lines, or `-` for standard output.
         column: name of the new column, instead of `reward_` and the scorer's name.
         overwrite: replace columns of these names where the data has them.
+        question: of an annotation export with several questions, the one that says what is preferred.
         progress: shows how far it is.
 
     Raises:
@@ -91,10 +93,10 @@ def score_rows(
     loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
     total = None
     if data in STARTER_PARTS or Path(data).is_file():
-        found = (writer.checked(found).candidates for found in all_candidates(data))
+        found = (writer.checked(found).candidates for found in all_candidates(data, question))
         total = refuse_truncation([loaded], candidate_texts(found))
     with progress("scoring", total) as advance, _sink(out) as write:
-        for chunk in _chunks(all_candidates(data)):
+        for chunk in _chunks(all_candidates(data, question)):
             for record in writer.records(loaded, chunk, advance):
                 write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     reason = max(writer.reasons, key=writer.reasons.__getitem__, default="")

@@ -54,6 +54,7 @@ def train_reward_model(
     validation: str | Path | Sequence[AnyRow] | None = None,
     group: str | None = None,
     group_regex: str | None = None,
+    question: str | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
 ) -> Scorer:
@@ -67,6 +68,7 @@ def train_reward_model(
         validation: rows to choose the checkpoint by; None holds out a share of `data` by prompt or group.
         group: column whose value keeps rows on one side of the hold-out.
         group_regex: its first capture group is used instead of the whole value.
+        question: of an annotation export with several questions, the one that says what is preferred.
         resume: go on from the last checkpoint in `out`, with the same data and configuration.
         on_step: called after every step with the metrics so far.
 
@@ -87,8 +89,8 @@ def train_reward_model(
     """
     config, out = config or TrainConfig(), Path(out)
     check_writable(out / FILE_NAME)
-    rows = _rows(data, group, group_regex)
-    held_out = None if validation is None else _rows(validation, group, group_regex)
+    rows = _rows(data, group, group_regex, question)
+    held_out = None if validation is None else _rows(validation, group, group_regex, question)
     fingerprint = fingerprint_of([*rows, *(held_out or ())])
     with open_run(out, config, fingerprint, resume=resume) as run:
         if not run.finished:
@@ -107,9 +109,11 @@ def train_reward_model(
     ).load()
 
 
-def _rows(data: str | Path | Sequence[AnyRow], group: str | None, group_regex: str | None) -> Sequence[AnyRow]:
+def _rows(
+    data: str | Path | Sequence[AnyRow], group: str | None, group_regex: str | None, question: str | None
+) -> Sequence[AnyRow]:
     if isinstance(data, str | Path):
-        return load_rows(str(data), group=group, group_regex=group_regex)
+        return load_rows(str(data), group=group, group_regex=group_regex, question=question)
     return data
 
 

@@ -227,9 +227,15 @@ def unwrap(model: torch.nn.Module) -> PreTrainedModel:
     return cast("PreTrainedModel", get_base_model() if get_base_model else model)
 
 
+def merge(model: torch.nn.Module) -> torch.nn.Module:
+    """Folds LoRA into the weights, head included, and gives the model without adapters; as it is where it has none."""
+    fold = getattr(model, "merge_and_unload", None)
+    return cast("torch.nn.Module", fold()) if fold else model
+
+
 def merged(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy with LoRA folded into the weights, head included; the model itself stays as it is."""
-    return cast("torch.nn.Module", copy.deepcopy(model).merge_and_unload())  # type: ignore[operator]
+    """The same in a copy; the model itself stays as it is."""
+    return merge(copy.deepcopy(model))
 
 
 def save_model(model: torch.nn.Module, folder: Path) -> None:

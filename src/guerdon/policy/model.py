@@ -180,12 +180,11 @@ class Policy:
         Raises:
             OutputError: the folder cannot be written.
         """
-        model = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
+        self.model = hf.merge(self.model)
         with staged(folder) as stage:
-            hf.save_model(model, stage)
+            hf.save_model(self.model, stage)
             self.tokenizer.save_pretrained(stage)
             (stage / "policy.json").write_text(json.dumps({"training": dict(training)}, indent=2), encoding="utf-8")
-        self.model = model
 
     def sample_responses(
         self,

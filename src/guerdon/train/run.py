@@ -326,7 +326,6 @@ def _with_contract(prepared: Prepared, reward: TransformerReward, data: dict[str
     contract = replace(
         _units(reward.contract, judged), dtype="bfloat16" if torch.cuda.is_available() else "float32", data=data
     )
-    reward = TransformerReward(reward.net.model, reward.tokenizer, contract)
     rng = np.random.default_rng(prepared.config.seed)
     count = len(judged.table)
     sample = np.sort(rng.choice(count, size=min(count, _STATISTICS_SAMPLE), replace=False))

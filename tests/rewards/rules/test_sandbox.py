@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from guerdon.errors import ConfigError
 from guerdon.rewards.rules import sandbox
-from guerdon.rewards.rules.code import UnitTests, code_of
 from guerdon.rewards.rules.sandbox import Limits, TestResult, run_tests, sandbox_fault
 
 FAULT = sandbox_fault()
@@ -150,23 +148,6 @@ def test_tests_as_humaneval_has_them() -> None:
     tests = "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(3) == 6\n\ncheck(double)\n"
     assert passes(GOOD, tests)
     assert not passes("def double(x): return 4", tests)
-
-
-@inside
-def test_the_reward() -> None:
-    fenced = f"Here it is:\n```python\n{GOOD}\n```\nDone."
-    assert code_of(fenced).strip() == GOOD
-    responses = [fenced, GOOD, "def double(x): return 4", "I do not know", GOOD]
-    references = [TESTS, TESTS, TESTS, TESTS, None]
-    found = UnitTests().score(["?"] * 5, responses, references=references)
-    assert found[:4].tolist() == [1, 1, 0, 0]
-    assert math.isnan(found[4])
-    broken = UnitTests().score_with_reasons(["?"] * 2, [GOOD] * 2, references=[None, "assert double("])
-    assert broken.reasons[0] == "the row has no unit tests (as its reference)"
-    assert broken.reasons[1].startswith("the tests are not Python")
-    assert UnitTests(partial=True).score(["?"], responses[2:3], references=[TESTS])[0] == pytest.approx(1 / 3)
-    rest = UnitTests(complete_prompt=True).score(["def double(x):\n"], ["    return x * 2"], references=[TESTS])
-    assert rest.tolist() == [1]
 
 
 def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from guerdon.errors import ConfigError
-from guerdon.rewards.rules import ExactAnswer, LengthWithin, Matches, NumericAnswer
+from guerdon.rewards.rules import ExactAnswer, NumericAnswer
 from guerdon.rewards.rules.answers import last_number
 
 
@@ -45,15 +44,3 @@ def test_exact_answers() -> None:
         (NumericAnswer(), "four", "the reference has no number: 'four'"),
     ):
         assert rule.score_with_reasons([""], ["4"], references=[reference]).reasons == (reason,)
-
-
-def test_form() -> None:
-    texts = ["<think>a\nb</think> c", "c"]
-    assert Matches("^<think>.*</think>").score(["", ""], texts).tolist() == [1, 0]
-    with pytest.raises(ConfigError, match="not a regular expression"):
-        Matches("(")
-    lengths = LengthWithin(least=4, most=8).score([""] * 4, ["ab", "abcd", "abcdefgh", "x" * 16])
-    assert lengths.tolist() == [0.5, 1, 1, 0.5]
-    assert LengthWithin(least=2).score([""], ["x" * 99]).tolist() == [1]
-    with pytest.raises(ConfigError, match="least <= most"):
-        LengthWithin(least=5, most=2)

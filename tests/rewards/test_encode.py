@@ -292,6 +292,9 @@ def test_each_kind_of_loss_is_logged_once(tiny_bert: str, caplog: pytest.LogCapt
     encoder.report(encoder.encode(["boil " * 30], ["egg " * 30]))
     assert caplog.messages[1:] == ["1 of 3 responses were cut at the end to fit max_length"]
     assert (encoder.totals.texts, encoder.totals.prompts_cut) == (3, 3)
+    encoder.report_totals()
+    encoder.report_totals()
+    assert caplog.messages[2:] == ["in all, 3 of 3 prompts were cut on the left to fit max_length"]
     assert encoder.totals + Reading() == encoder.totals
 
 

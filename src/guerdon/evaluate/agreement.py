@@ -13,7 +13,7 @@ from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask
 from guerdon.evaluate.tables import Table, tables_of
 from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
-from guerdon.rewards.truncation import refuse_truncation, row_texts
+from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
 from guerdon.types import AnyRow
 
 
@@ -65,6 +65,7 @@ def evaluate_reward(
         name: ask(system, requests, tables, seed=seed, progress=_naming(name, progress))
         for name, system in {**systems, **beside}.items()
     }
+    report_totals(systems.values())
     sections = tuple(
         evaluate_table(table, outputs, baselines=beside, resamples=resamples, seed=seed) for table in tables
     )

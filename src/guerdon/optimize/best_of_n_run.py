@@ -24,7 +24,7 @@ from guerdon.report.drawing import save_figure
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.score_rows import Progress, reward_label, silent
 from guerdon.rewards.scoring import joined, no_reward_summary, scorer_name
-from guerdon.rewards.truncation import candidate_texts, refuse_truncation
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Rewards, Scorer
 
 SETTINGS = "settings.json"
@@ -92,6 +92,7 @@ def run_best_of_n(
     for name, one in scorers.items():
         with progress(f"scoring by {name}", sum(len(each.responses) for each in candidates)) as advance:
             rewards[name] = rewards_of(one, candidates, on_progress=advance)
+    report_totals(scorers.values())
     values: dict[str, Sequence[Floats]] = {name: [one.values for one in found] for name, found in rewards.items()}
     values |= _given(candidates)
     why = [[reason for one in each for reason in one.reasons] for each in zip(*rewards.values(), strict=True)]

@@ -64,7 +64,7 @@ class Reading:
             found["dropped"] = (
                 f"the chat template leaves out parts of {self.responses_dropped:,} of {self.texts:,} responses "
                 f"({self.dropped / max(1, self.characters):.0%} of the characters, usually the reasoning in <think>): "
-                "the model does not read them; keep_reasoning in the score contract keeps them"
+                "the model does not read them. A model that is trained with --keep-reasoning does"
             )
         if self.reasoning_dropped:
             found["reasoning"] = (
@@ -119,7 +119,7 @@ class Encoder:
         self.overlong = overlong
         self.totals = Reading()
         """How all texts were read so far that were given to `report`."""
-        self._reported: set[str] = set()
+        self._reported: dict[str, str] = {}
         self._lock = threading.Lock()
         self._renderer = ChatRenderer(
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
@@ -176,9 +176,17 @@ class Encoder:
         with self._lock:
             self.totals += reading
             new = {kind: text for kind, text in self.totals.warnings().items() if kind not in self._reported}
-            self._reported |= set(new)
+            self._reported |= new
         for text in new.values():
             logger.warning(text)
+
+    def report_totals(self) -> None:
+        """Logs, at the end of a run, what has grown since it was first reported."""
+        with self._lock:
+            new = {kind: text for kind, text in self.totals.warnings().items() if self._reported.get(kind) != text}
+            self._reported |= new
+        for text in new.values():
+            logger.warning("in all, %s", text)
 
     @property
     def _adds_special_tokens(self) -> bool:

@@ -18,7 +18,7 @@ from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import score_texts, scorer_name
-from guerdon.rewards.truncation import candidate_texts, refuse_truncation
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Rewards, Scorer
 
 CHUNK_TEXTS = 4096
@@ -99,6 +99,7 @@ def score_rows(
         for chunk in _chunks(all_candidates(data, question)):
             for record in writer.records(loaded, chunk, advance):
                 write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    report_totals([loaded])
     reason = max(writer.reasons, key=writer.reasons.__getitem__, default="")
     return ScoredRows(writer.rows, writer.responses, tuple(writer.columns), writer.missing, reason)
 

@@ -87,6 +87,7 @@ class TransformerReward:
         max_length: int | None = None,
         lora: Lora | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
+        keep_reasoning: bool = False,
         overlong: Overlong = "auto",
         seed: int = 0,
         trust_remote_code: bool = False,
@@ -100,6 +101,7 @@ class TransformerReward:
             max_length: None takes what the model reads, at most 2048.
             lora: train adapters instead of all weights.
             dtype: the precision of the weights.
+            keep_reasoning: read whole responses where the chat template leaves out a part.
             overlong: what to do with texts over `max_length`.
             seed: random seed of the new head and adapters.
             trust_remote_code: run code that comes with the model; only for models you trust.
@@ -124,6 +126,7 @@ class TransformerReward:
             shift=(0.0,) * len(attributes),
             scale=(1.0,) * len(attributes),
             dtype=dtype,
+            keep_reasoning=keep_reasoning,
             backbone=backbone,
         )
         if lora is None:

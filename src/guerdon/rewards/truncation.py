@@ -60,6 +60,13 @@ def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text], *, limit
     return total
 
 
+def report_totals(scorers: Iterable[object]) -> None:
+    """Logs, at the end of a verb, how many texts its scorers cut or could not read, where that is not known yet."""
+    for scorer in scorers:
+        for encoder in encoders_of(scorer):
+            encoder.report_totals()
+
+
 def check_truncation(
     encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None, *, limit: float = CUT_LIMIT
 ) -> None:

@@ -41,6 +41,9 @@ class TrainConfig:
     """Where the score is read from. `auto`: the last token of decoders, the mean over the tokens of encoders."""
     max_length: int = 0
     """Largest number of tokens of a text; 0 takes what the model reads, at most 2048."""
+    keep_reasoning: bool = False
+    """Let the model read whole responses where its chat template leaves out a part, such as the reasoning in <think>;
+    the score contract keeps the choice."""
     overlong: Overlong = "auto"
     """What happens to texts that are longer. cut: the prompt is cut from its left, then the response at its end, and
     both are counted. error: the text is refused. auto: as cut, but the data are refused when more than 5% of the

@@ -219,6 +219,7 @@ def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> Transform
         pooling=None if config.pooling == "auto" else config.pooling,
         max_length=config.max_length or None,
         lora=Lora(config.lora_r, config.lora_alpha) if config.lora_r else None,
+        keep_reasoning=config.keep_reasoning,
         overlong=config.overlong,
         seed=seed,
         trust_remote_code=config.trust_remote_code,

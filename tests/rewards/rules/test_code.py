@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from guerdon.rewards.rules.code import UnitTests, code_of
-from guerdon.rewards.rules.sandbox import sandbox_fault
+from guerdon.rewards.rules.sandbox import Limits, sandbox_fault
 
 pytestmark = pytest.mark.skipif(bool(sandbox_fault()), reason=sandbox_fault() or "-")
 TESTS = "assert double(2) == 4\nassert double([1]) == [1, 1]\nassert double('a') == 'aa'"
@@ -33,8 +33,7 @@ def test_the_reward() -> None:
 
 def test_eight_threads_get_what_one_gets() -> None:
     responses = [GOOD, "def double(x): return 4"] * 2
+    reward = UnitTests(limits=Limits(seconds=60))  # sixteen at once, on a machine that is busy
     with ThreadPoolExecutor(8) as pool:
-        found = list(
-            pool.map(lambda _: UnitTests().score(["?"] * 4, responses, references=[TESTS] * 4).tolist(), range(8))
-        )
+        found = list(pool.map(lambda _: reward.score(["?"] * 4, responses, references=[TESTS] * 4).tolist(), range(8)))
     assert found == [[1, 0, 1, 0]] * 8

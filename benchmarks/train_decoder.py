@@ -45,8 +45,8 @@ def guerdon_rate(rows: list[Comparison], arguments: argparse.Namespace) -> float
             overlong="cut",
             validation=0,
         )
-        prepared = prepare(rows, (), config)
-        loop, steps, _ = training_loop(prepared, 0, prepared.new_reward(0), Path(folder))
+        prepared, reward = prepare(rows, (), config)
+        loop, steps, _ = training_loop(prepared, 0, reward, Path(folder))
         count = len(prepared.plans[0])
         return timed(lambda: [loop.update(steps(number)) for number in range(count)], count * arguments.batch_size)
 

@@ -14,15 +14,15 @@ from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.loop import trainable
 from guerdon.train.batches import Batching
 from guerdon.train.config import TrainConfig
-from guerdon.train.judgements import HeadOutputs, Judgement, Listed, Pair, TextTable
-from guerdon.train.objective import RewardTrainee
+from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, TextTable
+from guerdon.train.trainee import RewardTrainee
 from guerdon.types import Prompt
 
 
 def pairs_of(sizes: list[int]) -> tuple[list[Judgement], list[str]]:
     """For each prompt some pairs, each of two texts of its own."""
     keys = [str(prompt) for prompt, size in enumerate(sizes) for _ in range(2 * size)]
-    return [Pair(text, text + 1) for text in range(0, len(keys), 2)], keys
+    return [Compared(text, text + 1) for text in range(0, len(keys), 2)], keys
 
 
 def batching(tokens: list[Tokens], keys: list[str], *, budget: int, shared: bool = False) -> Batching:
@@ -56,7 +56,11 @@ def test_the_cut_of_a_step_does_not_change_its_gradient(name: str, request: pyte
     judged: list[Judgement] = []
     for prompt in prompts:
         texts = [table.add(prompt, "a good answer " * n) for n in (1, 2, 5)]
-        judged += [Pair(texts[0], texts[1]), Pair(texts[2], texts[0], preference=0.7), Listed(tuple(texts), (0, 1, 2))]
+        judged += [
+            Compared(texts[0], texts[1]),
+            Compared(texts[2], texts[0], preference=0.7),
+            Listed(tuple(texts), (0, 1, 2)),
+        ]
     tokens = reward.encode(table.prompts, table.responses).tokens
 
     def gradient(budget: int, shared: bool) -> tuple[int, list[torch.Tensor]]:

@@ -93,7 +93,7 @@ def rows_of(toy: Any, kind: str) -> list[AnyRow]:
         ("pairs", {"tokens_per_batch": 64}),  # the processes have different numbers of micro-batches
         ("pairs", {"lora_r": 4}),
         ("pairs", {"batch_size": 7}),
-        ("references", {"policy": "tiny_llama"}),  # its answers are drawn by the first process only
+        ("references", {"negatives_policy": "tiny_llama"}),  # its answers are drawn by the first process only
         ("pairs", {"ensemble_size": 2}),
     ],
 )
@@ -102,8 +102,8 @@ def test_two_processes_are_as_one(
 ) -> None:
     data = tmp_path / "rows.jsonl"
     write_rows(rows_of(toy, kind), data)
-    if "policy" in options:
-        options = options | {"policy": tiny_llama}
+    if "negatives_policy" in options:
+        options = options | {"negatives_policy": tiny_llama}
     usual = {"epochs": 1, "batch_size": 8, "validation": 0.2, "eval_steps": 2, "learning_rate": 1e-3}
     config = quick(without_dropout, **(usual | options))
     train_reward_model(str(data), tmp_path / "one", config)

@@ -11,10 +11,10 @@ import pytest
 from guerdon.errors import ConfigError, DataError
 from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import (
+    Compared,
     HeadOutputs,
     Judgement,
     Listed,
-    Pair,
     Rated,
     TextTable,
     judge_rows,
@@ -54,7 +54,7 @@ def test_comparisons_become_pairs() -> None:
     found, table, heads = judge(rows, margin_scale=0.5)
     assert heads == HeadOutputs(("score",), 0, ())
     assert [said(table, pair) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert [(p.preference, p.margin, p.weight) for p in found if isinstance(p, Pair)] == [
+    assert [(p.preference, p.margin, p.weight) for p in found if isinstance(p, Compared)] == [
         (1.0, 0.0, 1.0),  # no margin recorded
         (0.75, 1.5, 1.0),
         (0.5, 0.0, 1.0),
@@ -67,7 +67,7 @@ def test_hard_labels_take_the_majority_but_keep_ties() -> None:
         Comparison(prompt="p", chosen="b", rejected="c", preference=0.5),
     ]
     found, _, _ = judge(rows, soft_labels=False)
-    assert [p.preference for p in found if isinstance(p, Pair)] == [1.0, 0.5]
+    assert [p.preference for p in found if isinstance(p, Compared)] == [1.0, 0.5]
 
 
 def test_comparisons_as_lists_leave_ties_out() -> None:
@@ -84,7 +84,7 @@ def test_lengths_are_balanced_by_weight() -> None:
     rows += [Comparison(prompt=f"{i}", chosen="c", rejected="much longer") for i in range(2)]
     rows += [Comparison(prompt="even", chosen="c", rejected="d")]
     found, _, _ = judge(rows, balance_length=True)
-    weights = [p.weight for p in found if isinstance(p, Pair)]
+    weights = [p.weight for p in found if isinstance(p, Compared)]
     assert weights == [8 / 12] * 6 + [8 / 4] * 2 + [1.0]
     assert sum(weights) == pytest.approx(len(weights))
     with pytest.raises(DataError, match="won by the longer and pairs won by the shorter"):
@@ -115,7 +115,7 @@ def test_ratings_are_standardised_attribute_by_attribute() -> None:
 def test_both_adds_a_preference_head_and_the_pairs_of_a_prompt() -> None:
     found, table, heads = judge(RATINGS, objective="both")
     assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
-    pairs = [judgement for judgement in found if isinstance(judgement, Pair)]
+    pairs = [judgement for judgement in found if isinstance(judgement, Compared)]
     assert [said(table, pair) for pair in pairs] == [("a", "b")], "overall 2.5 against 2.0; c stands alone"
     assert len(found) == 4
 
@@ -153,7 +153,9 @@ def test_a_ranking_is_a_list_or_its_pairs_or_its_scores() -> None:
     assert found == [Listed((0, 1, 2), (1.0, 3.0, 1.0))]
     found, table, _ = judge(RANKING, objective="bradley-terry", margin_scale=0.5)
     assert [said(table, pair) for pair in found] == [("b", "a"), ("b", "c")]
-    assert [pair.margin for pair in found if isinstance(pair, Pair)] == [1.0, 1.0], "half the difference of the scores"
+    assert [pair.margin for pair in found if isinstance(pair, Compared)] == [1.0, 1.0], (
+        "half the difference of the scores"
+    )
     found, _, heads = judge(RANKING, objective="regression")
     assert heads.names == ("score",)
     assert [r.targets[0] for r in found if isinstance(r, Rated)] == pytest.approx([-0.7071068, 1.4142136, -0.7071068])
@@ -203,7 +205,7 @@ def test_mixed_rows_feed_their_own_objectives() -> None:
     ]
     found, _, heads = judge(rows)
     assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
-    assert sorted(type(judgement).__name__ for judgement in found) == ["Listed"] * 2 + ["Pair"] + ["Rated"] * 3
+    assert sorted(type(judgement).__name__ for judgement in found) == ["Listed"] * 2 + ["Compared"] + ["Rated"] * 3
 
 
 def test_rankings_among_ratings_of_other_names_keep_their_own_output() -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.train.judgements import Judgement, Listed, Pair, TextTable
+from guerdon.train.judgements import Compared, Judgement, Listed, TextTable
 from guerdon.train.plan import RESPONSES_PER_BLOCK, plan_steps, step_count, with_in_batch_negatives
 
 PAIRS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -20,7 +20,7 @@ def pairs_of(sizes: list[int]) -> tuple[list[Judgement], list[str]]:
     keys: list[str] = []
     for prompt, size in enumerate(sizes):
         for _ in range(size):
-            judged.append(Pair(len(keys), len(keys) + 1))
+            judged.append(Compared(len(keys), len(keys) + 1))
             keys += [str(prompt)] * 2
     return judged, keys
 
@@ -52,7 +52,7 @@ def test_pairs_of_the_same_responses_come_together() -> None:
     keys = [str(text // 8) for text in range(32)]
     for prompt in range(4):
         texts = range(8 * prompt, 8 * prompt + 8)
-        judged += [Pair(a, b) for a in texts for b in texts if a < b]
+        judged += [Compared(a, b) for a in texts for b in texts if a < b]
     flat = [judgement for step in plan_steps(judged, keys, epochs=1, per_step=16, seed=0) for judgement in step]
     blocks, current = [], [flat[0]]
     for before, after in pairwise(flat):

@@ -302,7 +302,7 @@ def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(
     [
         ({"backbone": "no/such-model"}, ModelError, "cannot load 'no/such-model'"),
         ({"objective": "regression"}, ConfigError, "this data allows: auto"),
-        ({"policy": "smollm2"}, ConfigError, "rows with a prompt and a reference"),
+        ({"negatives_policy": "smollm2"}, ConfigError, "rows with a prompt and a reference"),
         ({"pooling": "last", "max_length": 4000}, ConfigError, "between 4 and 128"),
         ({"max_length": 5, "overlong": "error"}, DataError, "too long"),
         ({"max_length": 5}, DataError, "longer than the 5 tokens that the model reads"),

@@ -37,7 +37,7 @@ from guerdon.runs.folder import open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step
-from guerdon.runs.ranks import device_name, main_process_first
+from guerdon.runs.ranks import device_name, on_first_process
 from guerdon.types import Candidates, Scorer
 
 
@@ -100,14 +100,10 @@ def train_weighted_policy(
         if config.prompts_per_step < loop.ranks:
             raise ConfigError(f"--prompts-per-step {config.prompts_per_step} is fewer than the {loop.ranks} devices")
         sampler = WeightedSampler(policy, model, reward, prompts, config, rank=loop.rank, ranks=loop.ranks)
-        with main_process_first() as main:
-            if main:  # only now is it sure that there is something to run
-                run.begin()
+        on_first_process(run.begin)  # only now is it sure that there is something to run
         loop.train(sampler.step, checkpoint=run.last_checkpoint if resume else None)
-        with main_process_first() as main:
-            if main:
-                policy.save(out, training=asdict(config))
-                run.finish()
+        on_first_process(lambda: policy.save(out, training=asdict(config)))
+        on_first_process(run.finish)
     return policy
 
 

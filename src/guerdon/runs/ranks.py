@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +31,13 @@ def main_process_first() -> Iterator[bool]:
     state = launch_state()
     with state.main_process_first():
         yield state.is_main_process
+
+
+def on_first_process(work: Callable[[], object]) -> None:
+    """Does something once in a launch, while the other processes wait."""
+    with main_process_first() as main:
+        if main:
+            work()
 
 
 def is_first_process() -> bool:

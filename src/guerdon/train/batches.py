@@ -12,7 +12,7 @@ from torch import Tensor
 
 from guerdon.packing import Batch, SharedRow, Tokens, collate, items_of, lay_out
 from guerdon.runs.loop import Collated, Step
-from guerdon.train.judgements import Judgement, Listed, Pair, Rated
+from guerdon.train.judgements import Compared, Judgement, Listed, Rated
 
 Targets = dict[str, Tensor]
 """What the judgements of a micro-batch say; `n` indexes the scores in the order of the batch.
@@ -93,7 +93,7 @@ def _padded(rows: Sequence[SharedRow]) -> int:
 def targets_of(judgements: Sequence[Judgement], order: Sequence[int]) -> Targets:
     """The targets of judgements whose texts are scored in `order` (indices of the table)."""
     place = {text: n for n, text in enumerate(order)}
-    pairs = [j for j in judgements if isinstance(j, Pair)]
+    pairs = [j for j in judgements if isinstance(j, Compared)]
     rated = [j for j in judgements if isinstance(j, Rated)]
     listed = [j for j in judgements if isinstance(j, Listed)]
     targets: Targets = {}

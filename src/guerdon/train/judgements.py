@@ -20,7 +20,7 @@ from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Compared:
     """Text `chosen` was preferred to text `rejected`."""
 
     chosen: int
@@ -64,7 +64,7 @@ class Listed:
         return self.members
 
 
-Judgement = Pair | Rated | Listed
+Judgement = Compared | Rated | Listed
 
 
 class TextTable:
@@ -248,12 +248,12 @@ def judgements(
     return found
 
 
-def _pairs(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Iterator[Pair]:
+def _pairs(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Iterator[Compared]:
     """Every pair of different grade, and ties where people called one."""
     for better, worse, preference, margin in group.pairs():
         if indices[better] != indices[worse]:
             share = preference if config.soft_labels or preference == TIE else 1.0
-            yield Pair(indices[better], indices[worse], share, config.margin_scale * margin)
+            yield Compared(indices[better], indices[worse], share, config.margin_scale * margin)
 
 
 def _contrast(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig) -> Listed:
@@ -283,19 +283,19 @@ def _rated(row: AnyRow, table: TextTable, outputs: HeadOutputs, scales: dict[str
 def _balance_length(found: list[Judgement], table: TextTable) -> list[Judgement]:
     """Weights pairs so that the longer response wins in half of the weight; the mean weight stays 1."""
     longer, shorter = (
-        [j for j in found if isinstance(j, Pair) and side * _length_difference(j, table) > 0] for side in (1, -1)
+        [j for j in found if isinstance(j, Compared) and side * _length_difference(j, table) > 0] for side in (1, -1)
     )
     if not longer or not shorter:
         raise DataError("--balance-length needs pairs won by the longer and pairs won by the shorter response")
     total = len(longer) + len(shorter)
 
     def weighted(judgement: Judgement) -> Judgement:
-        if not isinstance(judgement, Pair) or not (difference := _length_difference(judgement, table)):
+        if not isinstance(judgement, Compared) or not (difference := _length_difference(judgement, table)):
             return judgement
         return replace(judgement, weight=total / (2 * len(longer if difference > 0 else shorter)))
 
     return [weighted(judgement) for judgement in found]
 
 
-def _length_difference(pair: Pair, table: TextTable) -> int:
+def _length_difference(pair: Compared, table: TextTable) -> int:
     return len(table.responses[pair.chosen]) - len(table.responses[pair.rejected])

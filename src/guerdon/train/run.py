@@ -30,12 +30,12 @@ from guerdon.rewards.truncation import check_truncation
 from guerdon.runs.checkpoints import checkpoint_path
 from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
-from guerdon.runs.ranks import device_name, main_process_first
+from guerdon.runs.ranks import device_name, main_process_first, on_first_process
 from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
-from guerdon.types import AnyRow, Origin, Scorer, origin_of
+from guerdon.types import AnyRow, Origin, Prompt, Scorer, origin_of
 
 if TYPE_CHECKING:
     from guerdon.runs.loop import Loop, Step
@@ -95,15 +95,11 @@ def train_reward_model(
     with open_run(out, config, fingerprint, resume=resume) as run:
         if not run.finished:
             rows, held_out = _hold_out(rows, held_out, config, run)
-            prepared = prepare(rows, held_out, config)
-            with main_process_first() as main:
-                if main:  # only now is it sure that there is something to run
-                    run.begin()
-            _train_members(prepared, run, resume=resume, on_step=on_step)
-            with main_process_first() as main:
-                if main:
-                    _save_baseline(rows, out / BASELINE_FOLDER)
-                    run.finish()
+            prepared, reward = prepare(rows, held_out, config)
+            on_first_process(run.begin)  # only now is it sure that there is something to run
+            _train_members(prepared, reward, run, resume=resume, on_step=on_step)
+            on_first_process(lambda: _save_baseline(rows, out / BASELINE_FOLDER))
+            on_first_process(run.finish)
     return ScorerConfig(
         name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
     ).load()
@@ -155,7 +151,8 @@ class Prepared:
     """Everything that is fixed before the first step, shared by the members of an ensemble."""
 
     config: TrainConfig
-    rows: Sequence[AnyRow]
+    prompts: list[Prompt]
+    """Of the training rows."""
     judged: JudgedData
     plans: list[list[list[Judgement]]]
     """The steps of each member."""
@@ -168,8 +165,10 @@ class Prepared:
         return _new_reward(self.config, self.judged, self.config.seed + number)
 
 
-def prepare(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig) -> Prepared:
-    """Rows to judgements, steps and tokens.
+def prepare(
+    rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig
+) -> tuple[Prepared, TransformerReward]:
+    """Rows to judgements, steps and tokens, and to the untrained model of the first member.
 
     Raises:
         DataError: rows that cannot be used.
@@ -191,9 +190,9 @@ def prepare(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainCon
     if config.in_batch_negatives:
         plans = [with_in_batch_negatives(plan, table, config.in_batch_negatives) for plan in plans]
         [validation] = with_in_batch_negatives([validation], table, config.in_batch_negatives)
-    encoder = _new_reward(config, judged, config.seed).encoder
-    tokens = _encode(encoder, table, [*rows, *held_out])
-    return Prepared(config, rows, judged, plans, validation, tokens)
+    reward = _new_reward(config, judged, config.seed)
+    tokens = _encode(reward.encoder, table, [*rows, *held_out])
+    return Prepared(config, [row.prompt for row in rows], judged, plans, validation, tokens), reward
 
 
 def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[Tokens]:
@@ -229,37 +228,39 @@ def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> Transform
     return reward
 
 
-def _train_members(prepared: Prepared, run: RunFolder, *, resume: bool, on_step: OnStep | None) -> None:
+def _train_members(
+    prepared: Prepared, first: TransformerReward, run: RunFolder, *, resume: bool, on_step: OnStep | None
+) -> None:
     """Trains the model, or each member of an ensemble in a folder of its own that has not finished yet."""
     config = prepared.config
     if config.ensemble_size == 1:
-        _train_one(prepared, 0, run, resume, on_step)
+        _train_one(prepared, 0, first, run, resume, on_step)
         return
     members = [
         RunFolder(run.out / f"member-{number}", replace(config, ensemble_size=1, seed=config.seed + number), run.data)
         for number in range(config.ensemble_size)
     ]
     for number, member in enumerate(members):
-        if member.finished:
-            continue
-        with main_process_first() as main:
-            if main:
-                member.begin()
-        _train_one(prepared, number, member, resume, on_step)
-        with main_process_first() as main:
-            if main:
-                member.finish()
-    with main_process_first() as main:
-        if main:
-            save_ensemble_card(run.out, [member.out.name for member in members], config.ensemble_k)
+        if not member.finished:
+            on_first_process(member.begin)
+            reward = prepared.new_reward(number) if number else first
+            _train_one(prepared, number, reward, member, resume, on_step)
+            on_first_process(member.finish)
+    on_first_process(lambda: save_ensemble_card(run.out, [member.out.name for member in members], config.ensemble_k))
 
 
-def _train_one(prepared: Prepared, number: int, run: RunFolder, resume: bool, on_step: OnStep | None) -> None:
+def _train_one(
+    prepared: Prepared,
+    number: int,
+    reward: TransformerReward,
+    run: RunFolder,
+    resume: bool,
+    on_step: OnStep | None,
+) -> None:
     """Trains one model and saves it in the folder of its run."""
     from guerdon.runs.loop import load_trainable
-    from guerdon.train.objective import RewardTrainee
+    from guerdon.train.trainee import RewardTrainee
 
-    reward = prepared.new_reward(number)
     loop, steps, validation = training_loop(prepared, number, reward, run.path, on_step)
     kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
     trainee = loop.bare
@@ -269,15 +270,9 @@ def _train_one(prepared: Prepared, number: int, run: RunFolder, resume: bool, on
     if loop.sharded or kept != loop.step:
         load_trainable(trainee, checkpoint_path(run.path, kept))
     trainee.eval()
-    reward = _with_contract(prepared, reward, run.data)
-    with main_process_first() as main:
-        if main:
-            reward.save(
-                run.out,
-                training=asdict(run.config),
-                merge=prepared.config.merge_lora,
-                training_prompts=[row.prompt for row in prepared.rows],
-            )
+    trained, options, prompts = _with_contract(prepared, reward, run.data), asdict(run.config), prepared.prompts
+    merge = prepared.config.merge_lora
+    on_first_process(lambda: trained.save(run.out, training=options, merge=merge, training_prompts=prompts))
 
 
 def training_loop(
@@ -286,7 +281,7 @@ def training_loop(
     """The loop that trains a model, its steps, and what is held out."""
     from guerdon.runs.loop import Loop, LoopConfig
     from guerdon.train.batches import Batching
-    from guerdon.train.objective import RewardTrainee
+    from guerdon.train.trainee import RewardTrainee
 
     config, plan = prepared.config, prepared.plans[number]
     if config.gradient_checkpointing:

@@ -9,16 +9,16 @@ import torch
 from guerdon import losses
 from guerdon.train.batches import targets_of
 from guerdon.train.config import TrainConfig
-from guerdon.train.judgements import HeadOutputs, Judgement, Listed, Pair, Rated
-from guerdon.train.objective import reward_loss
+from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated
+from guerdon.train.trainee import reward_loss
 
 ONE = HeadOutputs(("score",), 0, ("score",))
 
 
 def test_scores_are_found_whatever_the_order_of_the_batch() -> None:
     judged: list[Judgement] = [
-        Pair(0, 1, preference=0.8, margin=0.5, weight=2.0),
-        Pair(2, 0, preference=0.5),
+        Compared(0, 1, preference=0.8, margin=0.5, weight=2.0),
+        Compared(2, 0, preference=0.5),
         Rated(1, (0.25,)),
         Listed((2, 0, 1), (3.0, 2.0, 2.0)),
         Listed((0, 2), (1.0, 0.0)),
@@ -49,7 +49,7 @@ def pair_loss(a: torch.Tensor, b: torch.Tensor, preference: float, margin: float
 
 
 def test_equal_scores_count_as_half_right() -> None:
-    targets = targets_of([Pair(0, 1)], [0, 1])
+    targets = targets_of([Compared(0, 1)], [0, 1])
     assert reward_loss(torch.ones(2, 1), targets, TrainConfig(), ONE)[1].tolist() == [1, 0.5]
 
 
@@ -57,7 +57,7 @@ def test_pairs_read_the_preference_and_ratings_their_own_outputs() -> None:
     outputs = HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
     config = TrainConfig(objective="both")
     logits = torch.tensor([[1.0, 5.0, 7.0], [0.0, 6.0, 9.0]], requires_grad=True)
-    reward_loss(logits, targets_of([Pair(0, 1)], [0, 1]), config, outputs)[0].backward()
+    reward_loss(logits, targets_of([Compared(0, 1)], [0, 1]), config, outputs)[0].backward()
     assert logits.grad is not None
     assert logits.grad[:, 1:].abs().sum() == 0
     assert logits.grad[:, 0].abs().min() > 0

@@ -24,7 +24,7 @@ def rl(
     scorer: OmitArgPrefixes[TrustedScorerOptions] = TrustedScorerOptions(),  # noqa: B008  # frozen
     config: OmitArgPrefixes[RLConfig] = RLConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Train a language model by reinforcement learning: PPO, RLOO, REINFORCE++, GRPO, DAPO, GSPO, CISPO.
+    """Train a language model by reinforcement learning: PPO, RLOO, REINFORCE++, GRPO, Dr. GRPO, DAPO, GSPO, CISPO.
 
     Every step samples responses to some prompts of DATA, scores them, and updates the policy by the row of the table in
     docs/optimize.md that --algorithm names. The folder then holds the policy in Hugging Face layout, and run/ with
@@ -36,7 +36,7 @@ def rl(
         data: Prompts (file, hub name, starter or starter:train).
         out: Folder of the policy.
         validation: Held-out prompts to evaluate the policy on; the policy at the best evaluation is kept.
-        gold: A scorer whose reward does not train, and says which evaluation is best; default: MODEL.
+        gold: A scorer whose reward does not train, and says which evaluation is best; without one, MODEL says it.
         resume: Go on from the last checkpoint in the folder, with the same data and options.
         scorer: How MODEL and --gold are loaded, and how they read.
         config: How to train.

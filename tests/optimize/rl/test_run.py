@@ -141,6 +141,19 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
+def test_a_learner_of_its_own_is_evaluated_and_told_of_from_here(tiny_llama: str, tmp_path: Path) -> None:
+    settings = config(tiny_llama, epochs=2, num_learners=1, lora_r=2, eval_steps=1)
+    train_rl_policy(Share(), prompts(), tmp_path / "a", settings, validation=prompts()[:2])
+    start, *later = read_evaluations(tmp_path / "a" / "run" / "monitor.jsonl")
+    assert start.kl == pytest.approx(0, abs=1e-4)
+    assert all(one.kl > 0.1 for one in later)
+    long = [*prompts(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
+    with pytest.raises(DataError, match=r"^x\.jsonl:5.*too long"):
+        train_rl_policy(Share(), long, tmp_path / "b", settings)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.parametrize("name", ["ppo", "grpo"])
 def test_two_learners_make_the_update_of_one(name: str, tiny_llama: str, tmp_path: Path) -> None:
     for learners in (0, 2):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from guerdon.errors import GuerdonError, ModelError
@@ -180,7 +181,7 @@ class _Stepper:
         except Exception as error:
             self.failures += 1
             reason = f"the environment failed: {type(error).__name__}: {error}"
-            result = TurnResult([None] * count, no_rewards(count, reason), torch.ones(count, dtype=torch.bool).numpy())
+            result = TurnResult([None] * count, no_rewards(count, reason), np.ones(count, dtype=bool))
         self.seconds += time.perf_counter() - start
         for name, values in result.info.items():
             self.info.setdefault(name, []).extend(map(float, values))

@@ -205,7 +205,7 @@ def test_mixed_rows_feed_their_own_objectives() -> None:
     ]
     found, _, heads = judge(rows)
     assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
-    assert sorted(type(judgement).__name__ for judgement in found) == ["Listed"] * 2 + ["Compared"] + ["Rated"] * 3
+    assert sorted(type(judgement).__name__ for judgement in found) == ["Compared"] + ["Listed"] * 2 + ["Rated"] * 3
 
 
 def test_rankings_among_ratings_of_other_names_keep_their_own_output() -> None:

@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 from guerdon.errors import ModelError
 from guerdon.hf import head_names
 from guerdon.losses import bradley_terry
-from guerdon.packing import Tokens, batches, collate_padded
+from guerdon.packing import Tokens, batches, collate_padded, items_of
 from guerdon.rewards import net as net_module
-from guerdon.rewards.net import RewardNet, head_sha256, shares_prefixes, takes_positions, window
+from guerdon.rewards.contract import Pooling
+from guerdon.rewards.net import RewardNet, head_sha256, output_layer, shares_prefixes, takes_positions, window
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt, prompt_text
 
@@ -83,8 +84,8 @@ def gradients(reward: TransformerReward, texts: Texts, *, shared: bool, budget: 
         budget=budget, pad_id=reward.contract.pad_token_id, shared=shared, positions=True,
     )  # fmt: skip
     rows = 0
-    for order, batch in cut:
-        scores[order] = reward.net(**batch)[:, 0]
+    for laid_out, batch in cut:
+        scores[items_of(laid_out)] = reward.net(**batch)[:, 0]
         rows += len(batch["input_ids"])
     assert (rows < len(tokens)) == shared
     better, worse = zip(
@@ -131,8 +132,8 @@ def test_a_sliding_window_does_hide_tokens(name: str, request: pytest.FixtureReq
     with torch.no_grad():
         alone = padded(reward, tokens, left=False)
         cut = batches(tokens, [0, 1], ["", ""], budget=10_000, pad_id=0, shared=True, positions=True)
-        order, batch = next(cut)
-        shared = reward.net(**batch)[order]
+        laid_out, batch = next(cut)
+        shared = reward.net(**batch)[items_of(laid_out)]
     assert (alone - shared).abs().max() > 1e-3
 
 
@@ -150,13 +151,17 @@ def test_the_pooled_token_is_the_last_of_the_text_where_pad_is_eos(tiny_llama: s
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])
-def test_close_scores_do_not_tie_in_bfloat16(name: str, request: pytest.FixtureRequest) -> None:
-    """The head is float32 also where the backbone is bfloat16, in which near scores fall together."""
-    reward = reward_on(name, request)
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [("tiny_bert", "mean"), ("tiny_bert", "native"), ("tiny_roberta", "native"), ("tiny_llama", "last")],
+)
+def test_close_scores_do_not_tie_in_bfloat16(name: str, pooling: Pooling, request: pytest.FixtureRequest) -> None:
+    """The logits are float32 also where the backbone is bfloat16, in which near scores fall together."""
+    reward = TransformerReward.create(request.getfixturevalue(name), pooling=pooling)
     reward.to("cpu", "bfloat16")
-    head = getattr(reward.net.classifier, head_names(reward.net.classifier)[0])
-    assert head.weight.dtype == torch.float32
+    layer = output_layer(reward.net.classifier)
+    assert layer is not None
+    assert layer.weight.dtype == torch.float32
     assert next(reward.net.classifier.base_model.parameters()).dtype == torch.bfloat16
     tokens = reward.encode([""] * 40, ["egg " * number for number in range(40)]).tokens
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

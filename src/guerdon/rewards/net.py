@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
@@ -31,10 +32,17 @@ class RewardNet(nn.Module):
         self.model = model
         self.pooling = pooling
         self._reads_first = pooling == "native" and first_token.prepare(self.classifier)
+        self.keep_head_in_float32()
         if pooling != "native":
-            _head(self.classifier).float()
             for module in between(self.classifier).values():  # our own pooling leaves them out
                 module.requires_grad_(False)  # DDP would wait for their gradients for ever
+
+    def keep_head_in_float32(self) -> None:
+        """To be called when the weights were given another type: in bfloat16, close scores would tie."""
+        if self.pooling == "native":
+            _keep_logits_in_float32(self.classifier)
+        else:
+            _head(self.classifier).float()
 
     @property
     def classifier(self) -> PreTrainedModel:
@@ -128,6 +136,25 @@ def output_layer(model: PreTrainedModel) -> nn.Linear | None:
     heads = [_active(getattr(model, name)) for name in head_names(model)[:1]]
     layers = [part for head in heads for part in head.modules() if isinstance(part, nn.Linear)]
     return layers[-1] if layers else None
+
+
+def _keep_logits_in_float32(model: PreTrainedModel) -> None:
+    """Lets the layer that gives the logits compute in float32, whatever the layers below it and autocast do."""
+    layer = output_layer(model)
+    if layer is not None:
+        layer.float()
+        if _float32_logits not in layer._forward_hooks.values():
+            layer.register_forward_pre_hook(_float32_states)
+            layer.register_forward_hook(_float32_logits)
+
+
+def _float32_states(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+    return (given[0].float(),)
+
+
+def _float32_logits(layer: nn.Module, given: tuple[Tensor], _: Tensor) -> Tensor:
+    with torch.autocast(given[0].device.type, enabled=False):
+        return linear(given[0], layer.weight, layer.bias)  # type: ignore[arg-type]
 
 
 def head_sha256(model: PreTrainedModel) -> str:

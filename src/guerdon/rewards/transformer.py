@@ -16,7 +16,7 @@ import torch
 
 from guerdon import hf, packing
 from guerdon.cpu import map_on_cores
-from guerdon.hf import Lora, head_names
+from guerdon.hf import Lora
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
 from guerdon.packing import Batch, Tokens
@@ -177,9 +177,7 @@ class TransformerReward:
         if dtype == "auto":
             dtype = "bfloat16" if target.startswith("cuda") else "float32"
         self.net.to(device=torch.device(target), dtype=getattr(torch, dtype))
-        for name in head_names(self.net.classifier):
-            if self.contract.pooling != "native":
-                getattr(self.net.classifier, name).float()
+        self.net.keep_head_in_float32()
         self.net.eval()
 
     @property

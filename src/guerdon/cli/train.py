@@ -72,6 +72,7 @@ def default_folder(data: str) -> Path:
 
 def summary(folder: Path, data: str, members: int) -> str:
     """Where the model is, how well it does on what was held out, and what to do with it."""
+    from guerdon.metrics import format_value
     from guerdon.runs.curve import read_curve
 
     lines = [f"reward model: {folder}"]
@@ -80,7 +81,8 @@ def summary(folder: Path, data: str, members: int) -> str:
         kept = read_curve(place / "run").kept
         if kept:
             name = "" if members == 1 else f" of {place.name}"
-            lines.append(f"accuracy on the held-out rows{name}: {kept[1]:.3f} (step {kept[0]:.0f}, which is kept)")
+            accuracy = format_value(kept[1])
+            lines.append(f"accuracy on the held-out rows{name}: {accuracy} (step {kept[0]:.0f}, which is kept)")
     rows = shlex.quote(data) if data != "-" else "DATA"
     model = shlex.quote(str(folder))
     lines += [

@@ -44,7 +44,8 @@ class ScorerOutput:
 
     def missing(self, table: Table) -> list[str]:
         """The reason of each distinct response of the table that has no reward."""
-        return [self.reasons[request] for request in np.unique(table.requests) if np.isnan(self.rewards[request])]
+        requests = np.unique(table.requests)
+        return [self.reasons[request] for request in requests[np.isnan(self.rewards[requests])]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,7 @@ class ComparerOutput:
     def missing(self, table: Table) -> list[str]:
         """The reason of each distinct pair of the table that has no verdict."""
         places = np.unique(np.searchsorted(self.keys, _pair_keys(table, self.requests)[0]))
-        return [self.reasons[place] for place in places if np.isnan(self.preferences[place])]
+        return [self.reasons[place] for place in places[np.isnan(self.preferences[places])]]
 
 
 SystemOutput: TypeAlias = ScorerOutput | ComparerOutput

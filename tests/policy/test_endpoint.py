@@ -26,6 +26,7 @@ class Server:
         self.keys: set[str | None] = set()
         self.troubles: list[int] = []
         self.reply: Any = None
+        self.refuses = ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,6 +38,8 @@ class Server:
                 last = body["messages"][-1]["content"]
                 choices = [{"message": {"content": f" {last} {i} "}} for i in range(body["n"])]
                 content = json.dumps(outer.reply or {"choices": choices}).encode()
+                if outer.refuses and outer.refuses in body:
+                    status, content = 400, f"no argument {outer.refuses}".encode()
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(content)
@@ -146,10 +149,25 @@ def test_another_protocol_is_an_error(reply: Any, server: Server) -> None:
         list(Endpoint(server.base, "m").sample_texts(["q"]))
 
 
-def test_fewer_choices_than_asked_for_are_an_error(server: Server) -> None:
+def test_a_server_that_ignores_n_is_asked_again_for_the_rest(server: Server) -> None:
     server.reply = {"choices": [{"message": {"content": "one"}}]}
-    with pytest.raises(ModelError, match="gave 1 choices, 3 were asked for"):
-        list(Endpoint(server.base, "m").sample_texts(["q"], num_generations=3))
+    assert dict(Endpoint(server.base, "m").sample_texts(["q"], num_generations=3)) == {0: ["one"] * 3}
+    assert [body["n"] for body in server.asked] == [3, 2, 1]
+    assert len({body["seed"] for body in server.asked}) == 3
+    server.reply = {"choices": []}
+    with pytest.raises(ModelError, match="gave no choices"):
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
+
+
+def test_an_argument_that_the_server_refuses_is_left_out_and_said_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.refuses = "top_p"
+    found = dict(Endpoint(server.base, "m").sample_texts(["q", "r"], sampling=Sampling(temperature=0.5)))
+    assert found == {0: ["q 0"], 1: ["r 0"]}
+    assert all("top_p" not in body and body["temperature"] == 0.5 for body in server.asked[-1:])
+    assert len(caplog.messages) == 1
+    assert "refuses top_p, which is left out from now on: status 400: no argument top_p" in caplog.text
 
 
 def test_no_server_is_an_error(server: Server) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,10 +16,16 @@ from guerdon.policy.decode import Sampling
 from guerdon.text.messages import messages_to_dicts, parse_message, prompt_turns
 from guerdon.types import Prompt
 
+logger = logging.getLogger(__name__)
+
 TRIES = 4
 """How often a request is sent that fails in a way that may pass: no connection, time-out, 429, 5xx."""
 MAX_CONNECTIONS = 16
 """Requests under way side by side; the server batches them."""
+_OPTIONAL = ("n", "seed", "top_p")
+"""Arguments without which a request is still one for responses."""
+_SEED_STEP = 1_000_003
+"""Between the seeds of requests for more responses to one prompt: with the same seed they would be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class Endpoint:
         self.base, self.model = base.rstrip("/"), model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
+        self._refused: set[str] = set()
+        self._lock = threading.Lock()
 
     def sample_texts(
         self,
@@ -52,6 +63,9 @@ class Endpoint:
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[str | NoResponse]]]:
         """Samples responses, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
+
+        Servers differ: one that gives fewer responses than it is asked for is asked again for the rest, and an argument
+        that it refuses is left out from then on, which a warning says once.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.
@@ -78,26 +92,40 @@ class Endpoint:
                         index = waiting.pop()
                         messages = messages_to_dicts(prompt_turns(prompts[index]), json_arguments=True)
                         body = common | {"messages": messages, "seed": seed + index}
-                        running[threads.submit(self._request, client, body)] = index
+                        running[threads.submit(self._sample, client, body)] = index
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         yield running.pop(future), future.result()
             finally:
                 for future in running:
                     future.cancel()
 
+    def _sample(self, client: Any, body: dict[str, Any]) -> list[str | NoResponse]:
+        """The responses to one prompt, by as many requests as the server needs for them."""
+        wanted: int = body["n"]
+        found: list[str | NoResponse] = []
+        while len(found) < wanted:
+            more = {"n": wanted - len(found), "seed": body["seed"] + len(found) * _SEED_STEP}
+            found += self._request(client, body | more)
+        return found[:wanted]
+
     def _request(self, client: Any, body: dict[str, Any]) -> list[str | NoResponse]:
         import httpx2
 
         url = f"{self.base}/chat/completions"
-        for attempt in range(1, TRIES + 1):
+        attempt = 0
+        while (attempt := attempt + 1) <= TRIES:
+            sent = {name: value for name, value in body.items() if name not in self._refused}
             try:
-                answer = client.post(url, json=body)
+                answer = client.post(url, json=sent)
             except httpx2.TransportError as error:
                 fault = f"{type(error).__name__}: {error}"
             else:
                 if answer.is_success:
-                    return self._responses(answer, body["n"])
+                    return self._responses(answer)
                 fault = f"status {answer.status_code}: {answer.text[:200]}"
+                if answer.status_code in (400, 422) and self._leave_out(sent, fault):
+                    attempt -= 1
+                    continue
                 if answer.status_code != 429 and answer.status_code < 500:
                     raise ModelError(f"{url} refuses: {fault}")
             if attempt < TRIES:
@@ -106,13 +134,23 @@ class Endpoint:
             f"{url} cannot be reached ({TRIES} tries): {fault}. Fix: start the server, or check the address"
         )
 
-    def _responses(self, answer: Any, count: int) -> list[str | NoResponse]:
+    def _leave_out(self, sent: Mapping[str, Any], fault: str) -> bool:
+        """Leaves out the arguments that the server names when it refuses; False where it names none that was sent."""
+        named = {name for name in _OPTIONAL if name in sent and re.search(rf"\b{name}\b", fault)}
+        with self._lock:
+            new = named - self._refused
+            self._refused |= named
+        if new:
+            logger.warning("%s refuses %s, which is left out from now on: %s", self.base, ", ".join(sorted(new)), fault)
+        return bool(named)
+
+    def _responses(self, answer: Any) -> list[str | NoResponse]:
         try:
             found = [_response(choice) for choice in answer.json()["choices"]]
         except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise ModelError(f"{self.base} does not answer as a chat completion does: {answer.text[:200]}") from error
-        if len(found) != count:
-            raise ModelError(f"{self.base} gave {len(found)} choices, {count} were asked for (`n`)")
+        if not found:
+            raise ModelError(f"{self.base} gave no choices: {answer.text[:200]}")
         return found
 
 

@@ -39,6 +39,7 @@ from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.curve import read_curve
 from guerdon.train.run import train_reward_model
+from guerdon.types import Overlong
 
 if TYPE_CHECKING:
     from guerdon.train.config import TrainConfig
@@ -206,7 +207,9 @@ class _QuickstartRun:
         with self._step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
             train_reward_model(workload.train, self.out / "model", config, on_step=self.events.trained)
             # Loaded as any user will load it: what is measured is what was saved.
-            return TransformerReward.load(self.out / "model", overlong=config.overlong)
+            # Training has refused too many long responses; a few more in the test part do not stop the run.
+            overlong: Overlong = "cut" if config.overlong == "auto" else config.overlong
+            return TransformerReward.load(self.out / "model", overlong=overlong)
 
     def _evaluate(
         self, workload: Workload, reward: TransformerReward, scorer: CachedScorer

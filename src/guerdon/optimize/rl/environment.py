@@ -11,6 +11,7 @@ import numpy as np
 from guerdon.rewards.compose import CompositeScorer
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_rewards, score_texts
+from guerdon.text.messages import prompt_turns
 from guerdon.types import Candidates, Message, Prompt, Rewards, Scorer
 
 
@@ -97,7 +98,7 @@ class PromptEnvironment:
     def reset(self, tasks: Sequence[Candidates], *, seed: int) -> Sequence[Prompt]:
         """Begins a conversation with the prompt of each task; nothing is drawn."""
         self._tasks, self._turn = tasks, 0
-        self._conversations = [as_messages(task.prompt) for task in tasks]
+        self._conversations = [prompt_turns(task.prompt) for task in tasks]
         return [task.prompt for task in tasks]
 
     def step(self, responses: Sequence[str | None]) -> TurnResult:
@@ -139,8 +140,3 @@ class PromptEnvironment:
             return scorer.combine(parts), {name: part.values.tolist() for name, part in parts.items()}
         except ScorerFailedError as error:  # a service may be back at the next step
             return no_rewards(len(responses), str(error)), {}
-
-
-def as_messages(prompt: Prompt) -> tuple[Message, ...]:
-    """A prompt as the turns of a chat."""
-    return (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)

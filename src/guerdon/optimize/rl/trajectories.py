@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from guerdon.errors import GuerdonError, ModelError
-from guerdon.optimize.rl.environment import TextEnvironment, TurnResult, as_messages
+from guerdon.optimize.rl.environment import TextEnvironment, TurnResult
 from guerdon.policy.decode import Sample, Sampling
 from guerdon.policy.model import Policy
 from guerdon.rewards.scoring import no_rewards
+from guerdon.text.messages import prompt_turns
 from guerdon.types import Candidates, Message, Prompt
 
 
@@ -193,7 +194,7 @@ class _Conversation:
 
     def __init__(self, policy: Policy, row: int, prompt: Prompt, prompt_ids: Sequence[int]) -> None:
         self.policy, self.row = policy, row
-        self.messages = as_messages(prompt)
+        self.messages = prompt_turns(prompt)
         self.token_ids = list(prompt_ids)
         self.over = False
         self._prompt_messages = len(self.messages)

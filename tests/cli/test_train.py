@@ -43,7 +43,7 @@ def test_model_is_saved_and_next_commands_are_named(
     assert train(data, tiny_bert, "--epochs", "1", "--validation", "0.2", "--learning-rate", "1e-3") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == "reward model: runs/polite"
-    assert "accuracy on the held-out rows: " in captured.out
+    assert "accuracy on the validation rows: " in captured.out
     assert "guerdon evaluate runs/polite TEST" in captured.out
     assert f"guerdon score runs/polite {data} --out scores.jsonl" in captured.out
     assert "step 3/3  loss 0." in captured.err
@@ -160,7 +160,7 @@ def test_texts_are_counted(is_terminal: bool) -> None:
 
 def test_metrics_that_are_not_known_are_left_out() -> None:
     assert metrics_line({"step": 1, "steps": 9}) == ""
-    assert metrics_line({"eval_accuracy": 0.5, "seconds_left": 0.0}) == "held out 0.500"
+    assert metrics_line({"eval_accuracy": 0.5, "seconds_left": 0.0}) == "validation 0.500"
     assert [clock(seconds) for seconds in (0, 59.6, 3661)] == ["0:00", "1:00", "1:01:01"]
 
 

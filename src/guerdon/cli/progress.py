@@ -98,7 +98,7 @@ def metrics_line(metrics: Mapping[str, float]) -> str:
     formats = {
         "loss": "loss {:.3f}",
         "accuracy": "accuracy {:.3f}",
-        "eval_accuracy": "held out {:.3f}",
+        "eval_accuracy": "validation {:.3f}",
         "reward": "reward {:.3f}",
         "kl": "KL {:.2f}",
         "response_tokens": "{:.0f} tokens",

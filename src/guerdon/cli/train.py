@@ -82,7 +82,7 @@ def summary(folder: Path, data: str, members: int) -> str:
         if kept:
             name = "" if members == 1 else f" of {place.name}"
             accuracy = format_value(kept[1])
-            lines.append(f"accuracy on the held-out rows{name}: {accuracy} (step {kept[0]:.0f}, which is kept)")
+            lines.append(f"accuracy on the validation rows{name}: {accuracy} (step {kept[0]:.0f}, which is kept)")
     rows = shlex.quote(data) if data != "-" else "DATA"
     model = shlex.quote(str(folder))
     lines += [

@@ -42,11 +42,11 @@ class Line:
 
 def learning_charts(curve: LearningCurve) -> list[Chart]:
     """Loss by step, and accuracy where there is one; what was logged once only is not drawn."""
-    series = {"Loss": (curve.loss, curve.held_out_loss), "Accuracy": (curve.accuracy, curve.held_out_accuracy)}
+    series = {"Loss": (curve.loss, curve.validation_loss), "Accuracy": (curve.accuracy, curve.validation_accuracy)}
     charts = []
-    for title, (training, held_out) in series.items():
+    for title, (training, validation) in series.items():
         if len(training) > 1:
-            lines = [Line("training rows", training, QUIET), Line("held-out rows", held_out)]
+            lines = [Line("training rows", training, QUIET), Line("validation rows", validation)]
             charts.append(line_chart(title, "optimiser step", [line for line in lines if line.points]))
     return charts
 

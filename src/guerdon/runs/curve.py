@@ -14,8 +14,8 @@ Points: TypeAlias = tuple[tuple[float, float], ...]
 _COLUMNS = {
     "loss": "loss",
     "accuracy": "accuracy",
-    "held_out_loss": "eval_loss",
-    "held_out_accuracy": "eval_accuracy",
+    "validation_loss": "eval_loss",
+    "validation_accuracy": "eval_accuracy",
 }
 """Series -> its name in the log."""
 
@@ -26,19 +26,19 @@ class LearningCurve:
 
     loss: Points = ()
     accuracy: Points = ()
-    held_out_loss: Points = ()
-    held_out_accuracy: Points = ()
+    validation_loss: Points = ()
+    validation_accuracy: Points = ()
 
     @property
     def kept(self) -> tuple[float, float] | None:
-        """Step and accuracy on the held-out rows of the checkpoint that training keeps: that of the lowest loss there.
+        """Step and accuracy on the validation rows of the checkpoint that training keeps: that of the lowest loss there.
 
-        None where nothing was held out, or nothing in it has an order.
+        None where there are no validation rows, or nothing in it has an order.
         """
-        if not self.held_out_loss:
+        if not self.validation_loss:
             return None
-        best = min(self.held_out_loss, key=lambda point: point[1])[0]
-        return next((point for point in self.held_out_accuracy if point[0] == best), None)
+        best = min(self.validation_loss, key=lambda point: point[1])[0]
+        return next((point for point in self.validation_accuracy if point[0] == best), None)
 
 
 def read_curve(run: str | Path) -> LearningCurve:

@@ -31,7 +31,7 @@ class LearningCurve:
 
     @property
     def kept(self) -> tuple[float, float] | None:
-        """Step and accuracy on the validation rows of the checkpoint that training keeps: that of the lowest loss there.
+        """Step and validation accuracy of the checkpoint that training keeps: that of the lowest validation loss.
 
         None where there are no validation rows, or nothing in it has an order.
         """

@@ -25,6 +25,7 @@ TEMPLATE_DATE = "2024-07-26"
 _CLOCK = "{% macro strftime_now(format) %}"
 _PROBES = ("first", "other")
 """Two responses without a common start or end."""
+_TAG = re.compile(r"</?\w+>")
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -38,7 +39,7 @@ class RenderedChat:
     stop: int
     """Where it ends, in front of the template's end of turn."""
     dropped: int = 0
-    """Characters of the response, white space aside, that the template left out."""
+    """Characters of the response, white space and tags aside, that the template left out."""
     earlier_reasoning_dropped: bool = False
     """Whether the template left out the reasoning of an earlier turn."""
 
@@ -190,7 +191,8 @@ def _common_suffix(first: str, second: str) -> str:
 
 
 def dropped_characters(response: str, rendered: str) -> int:
-    """How many characters of a response, white space aside, are not in what a template made of it."""
+    """How many characters of a response, white space and tags aside, are not in what a template made of it."""
+    response, rendered = (_TAG.sub(" ", text) for text in (response, rendered))
     given, kept = ("".join(text.split()) for text in (response, rendered))
     if kept.endswith(given):
         return 0

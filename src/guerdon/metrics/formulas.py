@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -18,6 +17,8 @@ Ints: TypeAlias = NDArray[np.int64]
 
 def sigmoid(margins: ArrayLike) -> Floats:
     """P(a preferred to b) = 1 / (1 + exp(-m)) for a reward margin m (Bradley & Terry 1952); stable at any size."""
+    from scipy import special
+
     return np.asarray(special.expit(np.asarray(margins, dtype=np.float64)))
 
 
@@ -115,6 +116,8 @@ def kendall(scores: ArrayLike, truth: ArrayLike) -> float:
     a, b = np.asarray(scores), np.asarray(truth)
     if len(b) < 2 or np.ptp(b) == 0:
         return float("nan")
+    from scipy import stats
+
     return 0.0 if np.ptp(a) == 0 else float(stats.kendalltau(a, b).statistic)
 
 
@@ -239,6 +242,8 @@ def best_of_n_probabilities(scores: ArrayLike, n: int) -> Floats:
     Returns:
         Shape (N,), summing to 1.
     """
+    from scipy import special
+
     s = np.asarray(scores, dtype=np.float64)
     ordered = np.sort(s)
     upto, below = np.searchsorted(ordered, s, side="right"), np.searchsorted(ordered, s, side="left")

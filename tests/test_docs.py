@@ -1,0 +1,35 @@
+"""The pages of docs/: the page of all options is what the program prints, and the stage pages have one shape."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+STAGES = ("quickstart", "train", "evaluate", "score", "optimize", "recipes")
+
+
+def test_every_option_is_in_the_docs() -> None:
+    """Run as `make docs` runs it, so that no width or colour of this terminal matters."""
+    code = "import runpy; print(runpy.run_path('docs/write_cli.py')['page'](), end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=DOCS.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (DOCS / "cli.md").read_text(encoding="utf-8"), "docs/cli.md is old: run `make docs`"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_pages_have_one_shape(stage: str) -> None:
+    text = (DOCS / f"{stage}.md").read_text(encoding="utf-8")
+    headings = [line.removeprefix("## ").lower() for line in text.splitlines() if line.startswith("## ")]
+    for part in ("what it is", "can i use it?", "equation", "example", "measured"):
+        assert any(part in heading for heading in headings), f"{stage}.md has no part {part!r}; it has {headings}"
+    assert "<!-- example -->" not in text
+
+
+def test_index_names_every_page() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    for page in sorted(DOCS.glob("*.md")):
+        assert page.name == "README.md" or f"({page.name})" in index, f"docs/README.md does not link to {page.name}"

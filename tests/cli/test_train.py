@@ -18,6 +18,7 @@ from guerdon.cli.progress import clock, metrics_line, terminal, text_progress, t
 from guerdon.cli.train import default_folder, summary
 from guerdon.data.write import write_rows
 from guerdon.train.config import TrainConfig
+from guerdon.train.run import train_reward_model
 from guerdon.types import Comparison
 
 
@@ -54,6 +55,21 @@ def test_model_is_saved_and_next_commands_are_named(
 
     assert train(data, tiny_bert) == 2
     assert "--resume goes on with it" in capsys.readouterr().err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file but TensorBoard's, whose names and content hold the time."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "tensorboard" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_function_and_command_write_the_same_files(data: str, tiny_bert: str, tmp_path: Path) -> None:
+    command, function = tmp_path / "command", tmp_path / "function"
+    assert train(data, tiny_bert, "--out", str(command), "--epochs", "1", "--ensemble-size", "2") == 0
+    config = TrainConfig(backbone=tiny_bert, batch_size=4, epochs=1.0, ensemble_size=2)
+    train_reward_model(data, function, config)
+    assert contents(command) == contents(function)
+    assert {"guerdon.json", "run/run.json", "member-1/model.safetensors"} < contents(command).keys()
 
 
 def test_rows_of_its_own_for_validation(data: str, tiny_bert: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from guerdon.data.formats import read_record
 from guerdon.data.read import load_rows
-from guerdon.data.write import plain, row_record, write_rows
+from guerdon.data.values import plain
+from guerdon.data.write import row_record, write_rows
 from guerdon.errors import DataError, OutputError
 from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference
 
@@ -30,14 +32,21 @@ ROWS: list[AnyRow] = [
 ]
 ENDINGS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1).filter(
-    lambda text: not text.isspace() and not text.startswith("\n\nHuman:") and "<extra_id_1>" not in text
+AWKWARD = [
+    "one\rtwo", "\r", " led and trailed ", "\ttab\t", "1", "1.0", "007", "1e5", "nan", "null", "true", "[1, 2]",
+    '{"a": 1}',     '"quoted"', "a,b", "a\r\nb", "\u2028", "\x85", "\x1e", "\ufeffbom", "=1+1", "'",
+    '[{"role": "user", "content": "no chat"}]',
+    "\n\nHuman: no\n\nAssistant: chat", "a\n<extra_id_1>User\nb", "2020-01-02",
+]  # fmt: skip
+awkward = st.sampled_from(AWKWARD)
+texts = (st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1) | awkward).filter(
+    lambda text: not text.isspace()
 )
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 chats = st.lists(st.builds(Message, st.sampled_from(["user", "assistant", "tool", "system"]), texts), max_size=3)
 prompts = texts | st.builds(lambda chat, last: (*chat, Message("user", last)), chats, texts)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | texts,
+    st.none() | st.booleans() | st.integers() | numbers | texts | st.sampled_from(["", "\x00", "\ud83d", " "]),
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
 )
 common: dict[str, Any] = {
@@ -45,7 +54,13 @@ common: dict[str, Any] = {
     "subset": texts | st.just(""),
     "group": texts | st.just(""),
     "id": texts | st.just(""),
-    "extra": st.dictionaries(st.sampled_from(["source", "votes_by", "x"]), json_values.filter(lambda v: v is not None)),
+    "extra": st.dictionaries(
+        st.sampled_from(
+            ["source", "votes_by", "x", "a b", "score", "label", "chosen", "history", "input", "x.responses"]
+        ),
+        json_values.filter(lambda value: value is not None),
+        max_size=4,
+    ),
 }
 rows = (
     st.builds(
@@ -76,9 +91,58 @@ rows = (
 
 
 @given(rows)
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 def test_reading_what_was_written_gives_the_row_back(row: AnyRow) -> None:
     assert read_record(json.loads(json.dumps(row_record(row)))) == [row]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
+@given(some=st.lists(rows, min_size=1, max_size=3))
+@settings(
+    max_examples=25,
+    suppress_health_check=[
+        HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+    deadline=None,
+)  # fmt: skip
+def test_whatever_is_written_reads_back_equal(ending: str, tmp_path: Path, some: list[AnyRow]) -> None:
+    path = tmp_path / f"rows{ending}"
+    write_rows(some, path)
+    assert load_rows(str(path)) == some
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_texts_read_back_equal_from_every_format(ending: str, text: str, tmp_path: Path) -> None:
+    said = text.strip() or "said"
+    pair = Comparison(prompt=said, chosen=f"{text}x", rejected=f"{text}y", extra={"own": text, "n": 1, "none": ""})
+    listed = Ranking(prompt=(Message("user", said),), responses=(said, f"{said}.", f"{text}x"), scores=(1, 2, 3))
+    same = Rating(prompt="p", response=said, scores={"score": 1.0}, reference=said)
+    write_rows([pair, listed, same], tmp_path / f"a{ending}")
+    assert load_rows(str(tmp_path / f"a{ending}")) == [pair, listed, same]
+
+
+def test_dates_and_numbers_that_are_none_are_read_as_json_has_them(tmp_path: Path) -> None:
+    values = {"day": [datetime.date(2020, 1, 2)], "none": [float("nan")], "bytes": [b"b"], "nested": [{"x": [1, None]}]}
+    columns = {"prompt": ["Q?"], "chosen": ["a"], "rejected": ["b"], **values}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    rows = load_rows(str(tmp_path / "in.parquet"))
+    assert dict(rows[0].extra) == {"day": "2020-01-02", "bytes": "b'b'", "nested": {"x": [1, None]}}
+    for ending in ENDINGS:
+        write_rows(rows, tmp_path / f"out{ending}")
+        assert load_rows(str(tmp_path / f"out{ending}")) == rows
+
+
+def test_tables_stay_readable_where_they_can(tmp_path: Path) -> None:
+    write_rows(
+        [Comparison(prompt="Q?", chosen="a", rejected="b", extra={"topic": "t", "year": 2020})], tmp_path / "a.csv"
+    )
+    assert (tmp_path / "a.csv").read_text() == (
+        'prompt,chosen,rejected,topic,year,guerdon_json\nQ?,a,b,t,2020,"[""year""]"\n'
+    )
+    write_rows([Comparison(prompt="Q?", chosen="a", rejected="b", extra={"topic": "t"})], tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text() == "prompt,chosen,rejected,topic\nQ?,a,b,t\n"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -91,7 +155,8 @@ def test_every_format_gives_the_rows_back(tmp_path: Path, ending: str, packing: 
 
 def test_defaults_are_left_out_and_extra_columns_kept() -> None:
     row = Comparison(prompt="Q?", chosen="good", rejected="bad", extra={"source": "x", "chosen": "never wins"})
-    assert row_record(row) == {"prompt": "Q?", "chosen": "good", "rejected": "bad", "source": "x"}
+    record = {"prompt": "Q?", "chosen": "good", "rejected": "bad", "source": "x"}
+    assert row_record(row) == record | {"guerdon_extra": {"chosen": "never wins"}}
 
 
 def test_parquet_keeps_lists_as_lists_where_a_column_is_alike(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from guerdon.data.files import Record, iter_records
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
 from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns
-from guerdon.data.values import Fields, Question, chat_prompt, items, response, structured, turns
-from guerdon.data.write import plain, row_record
+from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
+from guerdon.data.write import row_record
 from guerdon.errors import DataError
 from guerdon.types import (
     AnyRow,

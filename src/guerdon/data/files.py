@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -133,8 +134,17 @@ def _refuse_binary(head: bytes, name: str) -> None:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name}: this is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
     controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)
-    if controls > len(head) // 20:
+    if controls > len(head) // 20 and (b"\x00" in head or not _is_utf8(head)):
         raise DataError(f"{name}: this is a binary file, not text; known endings: {', '.join(ENDINGS)}")
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a file, maybe cut within a character, is UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _starts_like_json_lines(head: bytes) -> bool:

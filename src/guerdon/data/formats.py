@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guerdon.data import exports, layouts
-from guerdon.data.values import Fields, Question
+from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, Fields, Question
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Origin
 
@@ -102,6 +102,17 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("answer", (_PROMPT, ("label",)), layouts.answered, _SCORED),
 )
 """Every known layout; the first that fits is taken, so the more particular ones come first."""
+READ_COLUMNS = frozenset(
+    (
+        *(name for layout in LAYOUTS for needed in layout.needs for name in needed),
+        *(name for pair in layouts.SCORE_PAIRS for name in pair),
+        *layouts.CONTEXT,
+        *("margin", "votes", "reference", "generated", "subset", "group", "id"),
+        *(TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN),
+    )
+)
+"""Columns that some layout reads."""
+READ_ENDINGS = tuple(ending for layout in LAYOUTS for ending in layout.endings)
 _EXPORTS = (exports.label_studio, exports.argilla_records, exports.argilla_table)
 
 

@@ -53,6 +53,8 @@ def take_prompt(fields: Fields) -> Prompt:
 
 def _with_context(fields: Fields, asked: Prompt, *, chat_set: bool) -> Prompt:
     """The prompt behind the system message and the earlier turns that stand in columns of their own."""
+    if "system" not in fields and "history" not in fields:
+        return asked
     chat = prompt_turns(asked)
     if history := _history(fields):
         at = int(chat[0].role == "system")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import json
 import math
 import re
@@ -15,6 +16,35 @@ from guerdon.types import Message, Origin, Prompt, message_text
 
 _HH_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
 _HELPSTEER_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
+
+
+TEXT_COLUMNS = "guerdon_text"
+"""Column of written rows: names of columns whose texts look like chats and are none."""
+JSON_COLUMNS = "guerdon_json"
+"""Column of written tables: names of own columns whose cells hold JSON, because a cell cannot hold their values."""
+EXTRA_COLUMN = "guerdon_extra"
+"""Column of written rows: own columns whose names would be read as something else."""
+_MARKS = frozenset((TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN))
+_LISTS = ("responses", "generated")
+
+
+class PlainText(str):
+    """A text that is no chat, whatever it looks like."""
+
+    __slots__ = ()
+
+
+def plain(value: Any) -> Any:
+    """The value in the types that JSON has: a number that is not finite becomes null, a date its ISO form."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
 
 
 class Question:
@@ -48,9 +78,28 @@ class Fields:
     ) -> None:
         self.left = {name: value for name, value in record.items() if value is not None}
         """The columns that nobody has taken yet."""
+        self._extra: dict[str, Any] = {}
+        if not _MARKS.isdisjoint(self.left):
+            self._unmark()
         self._origin = origin
         self.question = question or Question()
         """For annotation exports."""
+
+    def _unmark(self) -> None:
+        """Gives columns back what `guerdon.data.write` had to write in another form."""
+        marks = {name: self.left.pop(name) for name in _MARKS if name in self.left}
+        for name in items(marks.get(JSON_COLUMNS, []), JSON_COLUMNS):
+            try:
+                self.left[name] = json.loads(self.left[name])
+            except (KeyError, TypeError, ValueError):
+                raise DataError(f"column {name!r} must hold JSON, as {JSON_COLUMNS} says") from None
+        for name in items(marks.get(TEXT_COLUMNS, []), TEXT_COLUMNS):
+            value = structured(self.left.get(name)) if name in _LISTS else self.left.get(name)
+            if isinstance(value, list):
+                self.left[name] = [PlainText(one) if isinstance(one, str) else one for one in value]
+            elif isinstance(value, str):
+                self.left[name] = PlainText(value)
+        self._extra = mapping(marks.get(EXTRA_COLUMN, {}), EXTRA_COLUMN)
 
     def __contains__(self, name: str) -> bool:
         return name in self.left
@@ -88,7 +137,9 @@ class Fields:
         """The arguments that every row has besides its prompt. To be called last: `extra` is what nobody took."""
         common = {name: label(self.take(name), name) for name in ("subset", "group", "id")}
         reference = label(self.take("reference"), "reference") or None
-        return {**common, "reference": reference, "extra": self.left, "origin": self._origin}
+        own = {**self.left, **self._extra} if self._extra else self.left
+        extra = {name: value for name, each in own.items() if (value := plain(each)) is not None}
+        return {**common, "reference": reference, "extra": extra, "origin": self._origin}
 
 
 def text(value: object, name: str) -> str:
@@ -136,7 +187,7 @@ def label(value: object, name: str) -> str:
 
 def structured(value: object) -> object:
     """A list or object, also where a CSV or Parquet cell holds it as JSON or as Python's own notation (pandas)."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+    if not isinstance(value, str) or isinstance(value, PlainText) or value.lstrip()[:1] not in ("[", "{"):
         return value
     for parse in (json.loads, ast.literal_eval):
         try:
@@ -168,6 +219,8 @@ def turns(value: object, name: str) -> tuple[Message, ...] | None:
     Read are lists of `{role, content}` or `{from, value}`, one such object, the same as text in a cell, and HH
     transcripts (`"\n\nHuman: ...\n\nAssistant: ..."`). Empty system turns are left out: they say nothing.
     """
+    if isinstance(value, PlainText):
+        return None
     if isinstance(value, str):
         value = _embedded_turns(value)
         if isinstance(value, str):
@@ -182,6 +235,11 @@ def turns(value: object, name: str) -> tuple[Message, ...] | None:
     for at, message in enumerate(chat):
         text(message_text(message), f"{name}[{at}].content")
     return chat
+
+
+def looks_like_chat(value: str) -> bool:
+    """Whether `turns` or `prompt` could read a text as a chat."""
+    return value.lstrip()[:1] == "[" or value.startswith("\n\nHuman:") or "<extra_id_1>" in value
 
 
 def _embedded_turns(value: str) -> object:
@@ -208,6 +266,8 @@ def transcript(value: str) -> tuple[Message, ...] | None:
 
 def prompt(value: object, name: str) -> Prompt:
     """The value as a prompt: a text, or a chat that does not end with the assistant's turn."""
+    if isinstance(value, PlainText):
+        return str(text(value, name))
     chat = turns(value, name)
     return _helpsteer_turns(text(value, name)) if chat is None else chat_prompt(chat, name)
 
@@ -238,7 +298,7 @@ def answer(value: object, name: str) -> tuple[tuple[Message, ...], str]:
     """The answer that a value ends with, and the turns before it: none where the answer comes alone."""
     chat = turns(value, name)
     if chat is None:
-        return (), text(value, name)
+        return (), str(text(value, name))
     if chat[-1].role != "assistant":
         raise DataError(f"column {name!r} must end with the assistant's turn, got the turn of {chat[-1].role!r}")
     return chat[:-1], text(message_text(chat[-1]), name)

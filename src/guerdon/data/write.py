@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime
 import gzip
 import io
 import itertools
 import json
-import math
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeAlias, cast
 
 from guerdon.data.files import COMPRESSIONS, ENDINGS, Record, split_ending
-from guerdon.errors import OutputError
+from guerdon.data.formats import READ_COLUMNS, READ_ENDINGS, read_record
+from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, looks_like_chat, plain
+from guerdon.errors import DataError, OutputError
 from guerdon.files import atomic_write
 from guerdon.text.messages import messages_to_dicts
 from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference
 
+_Spooled: TypeAlias = Iterator[tuple[Record, list[str]]]
+"""Records, and the names of their own columns."""
 _BATCH = 1024
+_TEXTS = ("prompt", "chosen", "rejected", "response", "responses", "generated")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""What no text file should hold as it is."""
 
 
 def row_record(row: AnyRow) -> Record:
@@ -45,20 +53,37 @@ def row_record(row: AnyRow) -> Record:
     record |= {name: value for name, value in common.items() if value}
     if isinstance(row, Reference) and row.generated:
         record["generated"] = list(row.generated)
-    return record | {name: plain(value) for name, value in row.extra.items() if name not in record}
+    if texts := [name for name in _TEXTS if any(map(looks_like_chat, _strings(record.get(name))))]:
+        record[TEXT_COLUMNS] = texts
+    return record | _own_columns(row, record)
 
 
-def plain(value: Any) -> Any:
-    """The value in the types that JSON has: a number that is not finite becomes null, a date its ISO form."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
+def _strings(value: Any) -> list[str]:
+    """The texts that a value of a record consists of; none where it is a chat."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
+
+
+def _own_columns(row: AnyRow, record: Record) -> Record:
+    """The row's own columns; those that would be read as something else in a column by themselves."""
+    own = {
+        name: value
+        for name, value in ((str(name), plain(value)) for name, value in row.extra.items())
+        if value is not None
+    }
+    clashing = [name for name in own if name in record or name in READ_COLUMNS or name.endswith(READ_ENDINGS)]
+    if not clashing or (set(own).isdisjoint(record) and _reads_as(record | own, row, own)):
+        return own
+    return {name: value for name, value in own.items() if name not in clashing} | {
+        EXTRA_COLUMN: {name: own[name] for name in clashing}
+    }
+
+
+def _reads_as(record: Record, row: AnyRow, own: Record) -> bool:
+    try:
+        return read_record(record) == [replace(row, extra=own)]
+    except DataError:
+        return False
 
 
 def prompt_value(prompt: Prompt) -> Any:
@@ -68,7 +93,12 @@ def prompt_value(prompt: Prompt) -> Any:
 
 def json_line(row: AnyRow) -> str:
     """The row as one line of JSON Lines, without the newline."""
-    return json.dumps(row_record(row), ensure_ascii=False)
+    return _json(row_record(row))
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or not _SURROGATE.search(text) else json.dumps(value)
 
 
 def check_ending(path: str | Path) -> None:
@@ -84,8 +114,9 @@ def check_ending(path: str | Path) -> None:
 def write_rows(rows: Iterable[AnyRow], path: str | Path) -> int:
     """Writes rows in Guerdon's own layout; the file is whole or not there. Rows may be a stream of any length.
 
-    In tables (CSV, TSV, Parquet) a column of lists or objects holds them as JSON text; Parquet keeps lists of chat
-    turns, texts and numbers as such where the whole column is alike.
+    Reading the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
+    JSON text; Parquet keeps lists of chat turns, texts and numbers as such where the whole column is alike. Own columns
+    whose cells hold JSON are named in a column `guerdon_json`.
 
     Args:
         rows: what to write.
@@ -148,19 +179,21 @@ def _write_table(rows: Iterable[AnyRow], stream: BinaryIO, ending: str) -> int:
     """Spools the records to disk first: a table names all its columns, and their types, before the first row."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as spool:
         kinds: dict[str, set[str]] = {}
-        count = 0
+        count, marked = 0, False
         for row in rows:
             record = row_record(row)
             for name, value in record.items():
                 kinds.setdefault(name, set()).add(_kind(value))
-            spool.write(json.dumps(record) + "\n")
+            own = [name for name in row.extra if name in record]
+            marked = marked or any(_needs_json(record[name]) for name in own)
+            spool.write(json.dumps([record, own]) + "\n")
             count += 1
         spool.seek(0)
         records = (json.loads(line) for line in spool)
         if ending == ".parquet":
             _write_parquet(records, kinds, stream)
         else:
-            _write_csv(records, list(kinds), stream, "," if ending == ".csv" else "\t")
+            _write_csv(records, list(kinds), stream, "," if ending == ".csv" else "\t", marked=marked)
     return count
 
 
@@ -172,26 +205,57 @@ def _kind(value: Any) -> str:
         if all(isinstance(item, dict) and item.keys() == {"role", "content"} for item in value):
             return "turns" if all(isinstance(item["content"], str) for item in value) else "json"
     names = {bool: "bool", int: "int", float: "float", str: "str", type(None): "null"}
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if isinstance(value, int) and not -(2**53) <= value <= 2**53:  # beyond, a column of floats would round it
+        return "json"
+    if isinstance(value, str) and _SURROGATE.search(value):
         return "json"
     return names.get(type(value), "json")
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+def _needs_json(value: Any) -> bool:
+    """Whether the cell of an own column cannot hold a value as it is: readers take it for a text, or for nothing."""
+    return not isinstance(value, str) or not value or bool(_UNSAFE.search(value))
 
 
-def _write_csv(records: Iterator[Record], columns: list[str], stream: BinaryIO, delimiter: str) -> None:
+def _as_cells(record: Record, own: Sequence[str], typed: Collection[str] = ()) -> Record:
+    """The record with texts for what a cell cannot hold; own columns in which they are JSON are named beside them.
+
+    Args:
+        record: a record in Guerdon's own layout.
+        own: its own columns: they are read as they stand, whereas readers of the others know what to expect.
+        typed: columns that hold their values as they are.
+    """
+    cells, marked = dict(record), []
+    for name, value in record.items():
+        if name in typed:
+            continue
+        if name in own and _needs_json(value):
+            cells[name] = json.dumps(value)
+            marked.append(name)
+        elif not isinstance(value, str):
+            cells[name] = _json(value)
+    return cells | ({JSON_COLUMNS: json.dumps(marked)} if marked else {})
+
+
+def _write_csv(records: _Spooled, columns: list[str], stream: BinaryIO, delimiter: str, *, marked: bool) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _cell(value) for name, value in record.items()})
+    names = [*columns, *([JSON_COLUMNS] * marked)]
+    plainly, quoted = (
+        csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting)
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+    lines = itertools.chain([{name: name for name in names}], (_as_cells(*entry) for entry in records))
+    for cells in lines:
+        line = [cells.get(name, "") for name in names]
+        # Only with this quoting is a carriage return by itself not the end of a line.
+        (quoted if any("\r" in cell for cell in line) else plainly).writerow(line)
     text.flush()
     text.detach()
 
 
-def _write_parquet(records: Iterator[Record], kinds: Mapping[str, set[str]], stream: BinaryIO) -> None:
+def _write_parquet(
+    records: Iterator[tuple[Record, list[str]]], kinds: Mapping[str, set[str]], stream: BinaryIO
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -213,13 +277,9 @@ def _write_parquet(records: Iterator[Record], kinds: Mapping[str, set[str]], str
         return native.get(next(iter(found))) if len(found) == 1 else None
 
     types = {name: column_type(found) for name, found in kinds.items()}
-    schema = pa.schema([(name, kind or pa.string()) for name, kind in types.items()])
+    typed = [name for name, kind in types.items() if kind is not None]
+    columns = [(name, kind or pa.string()) for name, kind in types.items()]
+    schema = pa.schema([*columns, (JSON_COLUMNS, pa.string())] if len(typed) < len(types) else columns)
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-        while batch := list(itertools.islice(records, _BATCH)):
-            for record in batch:
-                record |= {name: _json_cell(record[name]) for name in record if types[name] is None}
+        while batch := [_as_cells(*entry, typed) for entry in itertools.islice(records, _BATCH)]:
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-
-
-def _json_cell(value: Any) -> str | None:
-    return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from guerdon.data.split import short_line
-from guerdon.data.write import plain, prompt_value
+from guerdon.data.values import plain
+from guerdon.data.write import prompt_value
 from guerdon.errors import DataError
 from guerdon.metrics import (
     Floats,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from guerdon.data.split import group_folds
-from guerdon.data.write import plain
+from guerdon.data.values import plain
 from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
 from guerdon.metrics import Floats, Interval, Metric, mean_interval, ndcg, verdict_sentence

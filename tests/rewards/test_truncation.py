@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,5 +67,6 @@ def test_scorers_made_of_others_are_looked_into(reward: TransformerReward) -> No
     assert encoders_of(blend) == [reward.encoder]
     assert encoders_of(Ensemble([reward, reward])) == [reward.encoder] * 2
     assert encoders_of(LengthReward()) == []
+    assert encoders_of(SimpleNamespace(scorers=3, members="two", scorer=None)) == []
     with pytest.raises(DataError, match="10 of 10 responses"):
         check(blend, [LONG] * 10)

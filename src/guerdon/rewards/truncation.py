@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from guerdon.errors import DataError, TextError
 from guerdon.rewards.encode import Encoder
-from guerdon.types import AnyRow, Candidates, Origin, Prompt, response_texts
+from guerdon.types import AnyRow, Candidates, Origin, Prompt, Scorer, response_texts
 
 CUT_LIMIT = 0.05
 """A data set is refused under `auto` when a larger share of its responses would be cut."""
@@ -94,8 +94,11 @@ def encoders_of(scorer: object) -> list[Encoder]:
     own = getattr(scorer, "encoder", None)
     if isinstance(own, Encoder):
         return [own]
-    parts = [*getattr(scorer, "members", ()), *getattr(scorer, "scorers", {}).values(), getattr(scorer, "scorer", None)]
-    return [encoder for part in parts if part is not None for encoder in encoders_of(part)]
+    parts: list[object] = []
+    for name in ("members", "scorers", "scorer"):
+        held = getattr(scorer, name, None)
+        parts += held.values() if isinstance(held, Mapping) else held if isinstance(held, list | tuple) else [held]
+    return [encoder for part in parts if isinstance(part, Scorer) for encoder in encoders_of(part)]
 
 
 class _CutResponses:

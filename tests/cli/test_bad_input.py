@@ -163,7 +163,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "mean of a decoder": (["--pooling", "mean", "--backbone", "{llama}"], "decoder"),
     "group column that is not there": (["--group", "topic"], "topic"),
     "broken regular expression": (["--group", "prompt", "--group-regex", "("], "("),
-    "policy without references": (["--policy", "{llama}", "--objective", "bradley-terry"], "reference"),
+    "policy without references": (["--negatives-policy", "{llama}", "--objective", "bradley-terry"], "reference"),
     "unknown backbone": (["--backbone", "./nowhere"], "nowhere"),
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guerdon.optimize.best_of_n_config import BestOfNConfig
     from guerdon.optimize.best_of_n_run import run_best_of_n
     from guerdon.optimize.rl.config import RLConfig
+    from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment, TurnResult
     from guerdon.optimize.rl.run import train_rl_policy
     from guerdon.optimize.weighted import train_weighted_policy
     from guerdon.optimize.weighted_config import WeightedConfig
@@ -64,6 +65,7 @@ __all__ = [
     "Comparison",
     "GuerdonError",
     "Message",
+    "PromptEnvironment",
     "QuickstartConfig",
     "QuickstartEvents",
     "RLConfig",
@@ -76,8 +78,10 @@ __all__ = [
     "Rewards",
     "Scorer",
     "ScorerConfig",
+    "TextEnvironment",
     "ToolCall",
     "TrainConfig",
+    "TurnResult",
     "WeightedConfig",
     "check_data",
     "check_reward_model",
@@ -102,7 +106,10 @@ _HOMES = {
     "GuerdonError": "guerdon.errors",
     "QuickstartConfig": "guerdon.quickstart.config",
     "QuickstartEvents": "guerdon.quickstart.events",
+    "PromptEnvironment": "guerdon.optimize.rl.environment",
     "RLConfig": "guerdon.optimize.rl.config",
+    "TextEnvironment": "guerdon.optimize.rl.environment",
+    "TurnResult": "guerdon.optimize.rl.environment",
     "RecipeConfig": "guerdon.recipes.config",
     "RecipeEvents": "guerdon.recipes.events",
     "ScorerConfig": "guerdon.rewards.load",

@@ -17,7 +17,13 @@ from guerdon.types import Candidates, Message, Prompt, Rewards, Scorer
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TurnResult:
-    """What follows the policy's turn in each of n conversations; entries of those that were over are not read."""
+    """What follows the policy's turn in each of n conversations; entries of those that were over are not read.
+
+    Example:
+        >>> rewards = Rewards(np.array([1.0, -0.1], dtype=np.float32), ("", ""))
+        >>> TurnResult([None, Message("user", "higher")], rewards, np.array([True, False])).terminated.tolist()
+        [True, False]
+    """
 
     observations: Sequence[Message | None]
     """The user's or tool's message that the policy answers next; read where the conversation goes on."""
@@ -37,6 +43,10 @@ class TextEnvironment(Protocol):
     It is pickled to every runner, and used by one of them at a time. An exception in `step` leaves the conversations of
     the batch without a reward, with the exception as the reason; a `GuerdonError`, and any exception in `reset`, stops
     the run.
+
+    Example:
+        >>> isinstance(PromptEnvironment(load_scorer("longest")), TextEnvironment)
+        True
     """
 
     def reset(self, tasks: Sequence[Candidates], *, seed: int) -> Sequence[Prompt]:
@@ -65,7 +75,11 @@ class PromptEnvironment:
     """Prompts whose responses a scorer rewards; with `reply`, conversations of several turns, rewarded at their end.
 
     Example:
-        >>> PromptEnvironment(ScorerConfig(name="runs/helpful"))
+        >>> environment = PromptEnvironment(ScorerConfig(name="longest"))
+        >>> environment.reset([Candidates(prompt="How long does an egg take?")], seed=0)
+        ['How long does an egg take?']
+        >>> environment.step(["Eight minutes."]).rewards.values.tolist()
+        [14.0]
     """
 
     def __init__(self, scorer: Scorer | ScorerConfig, *, reply: Reply | None = None, max_turns: int = 1) -> None:

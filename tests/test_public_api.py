@@ -19,8 +19,6 @@ from guerdon.cli.main import VERBS
 PACKAGE = Path(guerdon.__file__).parent
 UNITS = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and not path.stem.startswith("_")}
 """The modules and folders just below the package."""
-AWAITED = {}
-"""Functions that are still to be written."""
 
 
 def home_of(name: str) -> str:

@@ -45,7 +45,8 @@ def padded(reward: TransformerReward, tokens: Sequence[Tokens], *, left: bool) -
 def test_alone_or_padded_on_either_side_the_score_is_the_same(
     name: str, request: pytest.FixtureRequest, texts: Texts
 ) -> None:
-    reward = reward_on(name, request)
+    pooling: Pooling = "mean" if name in ENCODERS else "last"  # of `native`, see below
+    reward = TransformerReward.create(request.getfixturevalue(name), pooling=pooling)
     tokens = reward.encode(*texts).tokens
     with torch.no_grad():
         alone = torch.cat([padded(reward, [sequence], left=False) for sequence in tokens])

@@ -175,7 +175,7 @@ def test_a_lora_model_keeps_its_head_through_saving_and_merging(
     assert np.abs(expected - untrained.attributes(*texts)).max() > 0.1
     reward.save(tmp_path / "adapter")
     again = TransformerReward.load(tmp_path / "adapter")
-    assert np.array_equal(again.attributes(*texts), expected)
+    close(again.attributes(*texts), expected)
     assert not (tmp_path / "adapter" / "model.safetensors").exists()
     reward.save(tmp_path / "merged", merge=True)
     merged = TransformerReward.load(tmp_path / "merged")
@@ -188,7 +188,7 @@ def test_a_lora_model_keeps_its_head_through_saving_and_merging(
 def test_only_adapters_and_head_are_trained_under_lora(tiny_bert: str) -> None:
     names = {n for n, p in TransformerReward.create(tiny_bert, lora=Lora(4)).net.named_parameters() if p.requires_grad}
     assert names
-    assert all("lora_" in name or "classifier.modules_to_save" in name for name in names)
+    assert all("lora_" in name or "modules_to_save" in name for name in names)
     assert any("classifier" in name for name in names)
 
 

@@ -161,6 +161,7 @@ def test_a_file_that_is_cut_off_is_a_fault_at_its_end(tmp_path: Path) -> None:
         ('[{"a": 1} {"a": 2}]', "a.json:2: broken JSON in element 2, reading stops here: expected ',' or ']'"),
         ('[{"a": 1}, 5]', "a.json:2: a row must be a JSON object"),
         ('[{"a": 1}, "unfinished', "a.json:2: broken JSON in element 2"),
+        ('[{"a": 1}] more', "a.json:2: broken JSON in element 2, reading stops here: there is text after the array"),
         ("{'a': 1}", "a.json:1: broken JSON"),
     ],
 )

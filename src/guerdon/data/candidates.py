@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from guerdon.data.files import Record, iter_records
+from guerdon.data.files import iter_records
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
 from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns
+from guerdon.data.records import Record
 from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
 from guerdon.data.write import row_record
 from guerdon.errors import DataError

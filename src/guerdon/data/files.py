@@ -13,19 +13,16 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from guerdon.data.jsonarray import array_records
+from guerdon.data.records import LINE_LIMIT, Record, Records, as_record
+from guerdon.data.tables import hub_records, parquet_records
 from guerdon.errors import DataError
 from guerdon.types import Origin
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
-
-Record: TypeAlias = dict[str, Any]
-Records: TypeAlias = Iterator[tuple[Origin, Record | DataError]]
-
-LINE_LIMIT = 64 * 2**20
-"""Bytes of one line, array element or CSV cell; a longer one is a fault, so that a broken file cannot fill memory."""
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
@@ -75,8 +72,6 @@ def _file_records(path: Path) -> Records:
     try:
         with open_bytes(path) as stream:
             if ending == ".parquet":
-                from guerdon.data.tables import parquet_records
-
                 yield from parquet_records(stream, name)
             else:
                 yield from _text_records(stream, name, ending)
@@ -88,8 +83,6 @@ def _hub_records(source: str) -> Records:
     match = _HUB_NAME.fullmatch(source)
     if match is None or split_ending(match["name"])[0] in ENDINGS:
         raise DataError(f"{source}: no such file (a hub set is given as owner/name or owner/name:split)")
-    from guerdon.data.tables import hub_records
-
     yield from hub_records(match["name"], match["split"])
 
 
@@ -122,8 +115,6 @@ def _text_records(stream: io.BufferedReader, name: str, ending: str) -> Records:
     if ending in (".csv", ".tsv"):
         return csv_records(stream, name, "," if ending == ".csv" else "\t")
     if ending == ".json" and not _starts_like_json_lines(head):
-        from guerdon.data.jsonarray import array_records
-
         return array_records(stream, name)
     return json_line_records(stream, name)
 
@@ -200,15 +191,6 @@ def _parse_line(line: bytes, origin: Origin) -> Record | DataError:
 def not_utf8(origin: Origin, detail: str) -> DataError:
     """The fault of a record that is in another encoding."""
     return DataError(f"{origin}: not UTF-8 ({detail}); save the file as UTF-8")
-
-
-def as_record(value: object, origin: Origin) -> Record | DataError:
-    """The value if it is a JSON object, else the fault."""
-    if isinstance(value, dict):
-        return value
-    hint = "; a JSON array belongs in a .json file" if isinstance(value, list) else ""
-    kind = {list: "an array", str: "a string", type(None): "null"}.get(type(value), "a number or truth value")
-    return DataError(f"{origin}: a row must be a JSON object {{...}}, got {kind}{hint}")
 
 
 def csv_records(stream: BinaryIO, name: str, delimiter: str) -> Records:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from guerdon.data.files import LINE_LIMIT, Records, as_record
+from guerdon.data.records import LINE_LIMIT, Records, as_record
 from guerdon.errors import DataError
 from guerdon.types import Origin
 
@@ -103,6 +103,8 @@ def _values(text: _Text) -> Iterator[Any]:
         if in_array:
             mark = text.character(at)
             if mark == "]":
+                if text.character(text.skip_space(at + 1)):
+                    raise _BrokenArrayError("there is text after the array")
                 return
             if mark != ",":
                 raise _BrokenArrayError("the file ends inside the array" if not mark else "expected ',' or ']'")

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from typing import Any, BinaryIO
 
-from guerdon.data.files import Records
+from guerdon.data.records import Records
 from guerdon.errors import DataError, MissingExtraError
 from guerdon.types import Origin
 

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from guerdon import hf, modeling_guerdon
 from guerdon.hf import Lora
+from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.saving import CODE_FILE
 from guerdon.rewards.transformer import TransformerReward
 
@@ -180,6 +181,20 @@ def test_the_model_card_is_one_the_hub_reads_and_a_stranger_understands(tiny_ber
     assert "| accuracy | 0.8125 |" in body
     for section in ("Use it in Guerdon", "Use it in plain Transformers", "Training data", "Measured", "Limits"):
         assert f"## {section}\n" in body
+
+
+def test_an_ensemble_has_a_card_whose_code_works(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Ensemble([reward_on(tiny_bert, pooling="native") for _ in range(2)], k=0.5)
+    both.save(tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(text.split("---\n")[1])["tags"] == ["reward-model", "guerdon"]
+    assert "less 0.5 standard deviations" in text
+    assert "[member-1](member-1/README.md)" in text.replace("\\-", "-")
+    (code,) = printed_code(tmp_path)
+    expected = both.score(PROMPTS, RESPONSES)
+    np.testing.assert_allclose(as_printed(code, tmp_path, monkeypatch), expected, rtol=0, atol=1e-4)
 
 
 def test_a_local_base_is_no_name_on_the_hub(tiny_bert: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from guerdon.errors import ConfigError
 from guerdon.files import staged
 from guerdon.rewards.contract import write_card
+from guerdon.rewards.model_card import CARD_FILE, ensemble_card
 from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt, Rewards
@@ -92,4 +93,5 @@ class Ensemble(BaseScorer):
 def save_ensemble_card(folder: Path, members: Sequence[str], k: float) -> None:
     """Says that a folder's subfolders are the members of an ensemble."""
     with staged(folder) as stage:
+        (stage / CARD_FILE).write_text(ensemble_card(members, k), encoding="utf-8")
         write_card(stage, "ensemble", {"members": list(members), "k": k})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from guerdon.rewards.contract import FILE_NAME, ScoreContract
 
@@ -26,7 +26,7 @@ def model_card(contract: ScoreContract, *, code: bool, metrics: Mapping[str, flo
         metrics: what was measured on held-out rows, by name.
     """
     sections = [
-        _front_matter(contract),
+        _front_matter(contract.backbone),
         "# A reward model",
         f"It gives a response to a prompt a score: the higher, the better. It was trained with Guerdon from "
         f"{_escaped(contract.backbone) or 'another model'}. Scores have no bounds; they compare only with each other.",
@@ -49,9 +49,24 @@ def model_card(contract: ScoreContract, *, code: bool, metrics: Mapping[str, flo
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(contract: ScoreContract) -> str:
+def ensemble_card(members: Sequence[str], k: float) -> str:
+    """The text of the model card of a folder whose subfolders are the members of an ensemble."""
+    names = ", ".join(f"[{_escaped(name)}]({name}/{CARD_FILE})" for name in members)
+    sections = [
+        _front_matter(""),
+        "# An ensemble of reward models",
+        f"It gives a response the mean score of its members less {k:.4g} standard deviations, each score first put on "
+        f"the members' common scale. The members, each a reward model by itself: {names}.",
+        "## Use it in Guerdon",
+        _fenced(f'from guerdon import load_scorer\n\n{_PROMPTS}\nrewards = load_scorer(".").score(prompts, responses)'),
+        "Plain Transformers has no ensembles; it reads each member as the card of that member says.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(backbone: str) -> str:
     lines = ["library_name: transformers", "pipeline_tag: text-classification"]
-    backbone = _HUB_NAMES.get(contract.backbone, contract.backbone)
+    backbone = _HUB_NAMES.get(backbone, backbone)
     if re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", backbone, re.ASCII):
         lines.append(f"base_model: {json.dumps(backbone)}")
     return "\n".join(["---", *lines, "tags:", "- reward-model", "- guerdon", "---"])

@@ -149,8 +149,16 @@ def find_layout(columns: frozenset[str]) -> Layout | None:
 
 
 def known_layouts() -> str:
-    """The layouts in one line each, for an error message: name and the columns that are needed."""
-    return "\n".join(f"  {line}" for line in dict.fromkeys(str(layout) for layout in LAYOUTS))
+    """The layouts in one line each, for an error message: name and the columns that are needed.
+
+    Of layouts with a verdict, which differ in how their two columns are spelt (response_1, answer_a ...), the first
+    stands for all.
+    """
+    lines: dict[str, str] = {}
+    for layout in map(str, LAYOUTS):
+        name = layout.partition(" (")[0]
+        lines.setdefault(name if name.endswith("verdict") else layout, layout)
+    return "\n".join(f"  {line}" for line in lines.values())
 
 
 def _unknown(record: Mapping[str, Any]) -> str:

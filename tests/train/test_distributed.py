@@ -48,7 +48,7 @@ def launch(data: Path, out: Path, config: Any, *, resume: bool = False) -> str:
         text=True,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 0, result.stderr[-9000:]
     return result.stdout
 
 

@@ -20,13 +20,13 @@ CONFIG = TrainConfig(negatives_policy="a policy", policy_negatives=3, seed=5)
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Puts a policy in place that gives a good, a repeated, an empty and a perfect answer; records what it is asked."""
+    """Puts a policy in place that gives good, repeated, empty and perfect responses, and one with a NUL; records what it is asked."""
     calls: list[dict[str, Any]] = []
 
     class Scripted:
         def sample_texts(self, prompts: list[str], **options: Any) -> Iterator[tuple[int, list[str]]]:
             calls.append({"prompts": prompts} | options)
-            yield len(prompts) - 1, ["right", "answer", "another"]
+            yield len(prompts) - 1, ["right", "answer", "another", "no\0text"]
             for index, prompt in enumerate(prompts[:-1]):
                 yield index, [f"answer to {prompt}", f"answer to {prompt}", ""]
 
@@ -57,7 +57,7 @@ def test_usable_answers_join_the_generated_texts(
         {"policy": "a policy", "trust_remote_code": False},
         {"prompts": ["p", "q"], "num_generations": 3, "seed": 5},
     ]
-    assert "3 responses of the policy were empty, repeated, or the reference itself: left out" in caplog.text
+    assert "4 responses of the policy were empty, repeated, no text, or the reference itself: left out" in caplog.text
 
 
 def test_they_are_read_back_and_not_asked_for_again(asked: list[dict[str, Any]], tmp_path: Path) -> None:

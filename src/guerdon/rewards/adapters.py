@@ -148,9 +148,9 @@ def _texts(prompt: Any, completion: Any) -> tuple[Prompt, str]:
     Raises:
         DataError: there is no text to score.
     """
-    asked: Prompt = prompt if isinstance(prompt, str) else parse_messages(prompt, "prompt")
+    given: Prompt = prompt if isinstance(prompt, str) else parse_messages(prompt, "prompt")
     if isinstance(completion, str):
-        return asked, completion
+        return given, completion
     turns = parse_messages(completion, "completion")
     if not turns or turns[-1].role != "assistant":
         ends = f"ends with the turn of {turns[-1].role!r}" if turns else "is empty"
@@ -158,7 +158,7 @@ def _texts(prompt: Any, completion: Any) -> tuple[Prompt, str]:
     response = response_text(turns[-1:])
     if not response and _content(completion[-1]) is None:
         raise DataError("the last turn of the completion has neither content nor tool calls")
-    return (*prompt_turns(asked), *turns[:-1]) if len(turns) > 1 else asked, response
+    return (*prompt_turns(given), *turns[:-1]) if len(turns) > 1 else given, response
 
 
 def _content(turn: Any) -> Any:

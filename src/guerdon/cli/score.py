@@ -28,12 +28,12 @@ def score(
     written in Guerdon's own.
 
     Args:
-        model: the scorer.
-        data: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter, or -
-            for JSON Lines on standard input.
-        out: a file for the JSON Lines, or - for standard output.
-        column: name of the new column; default: reward_ and the name of the model.
-        overwrite: replace columns of these names where the data has them; without it, that is an error.
+        model: The scorer.
+        data: Rows: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter,
+            or - for JSON Lines on standard input.
+        out: A file for the JSON Lines, or - for standard output.
+        column: Name of the new column; default: reward_ and the name of the model.
+        overwrite: Replace columns of these names where the data has them; without it, that is an error.
         question: Question of an annotation export that says what is preferred, where there are several.
         scorer: How MODEL is loaded, and how it reads.
     """

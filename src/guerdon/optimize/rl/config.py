@@ -20,7 +20,7 @@ class RLConfig:
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""
     algorithm: str = "grpo"
-    """ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo: a row of the table in docs/optimize.md."""
+    """Row of the table in docs/optimize.md: ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo."""
     num_generations: int = 8
     """Responses sampled for each prompt; all algorithms but ppo and reinforce++ compare them with each other."""
     prompts_per_step: int = 16

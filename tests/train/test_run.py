@@ -78,6 +78,8 @@ def test_a_run_keeps_its_log_and_reports_its_progress(tiny_bert: str, toy: Any, 
     assert not list((tmp_path / "run").glob("checkpoint-*")), "checkpoints have done their work"
     card = json.loads((tmp_path / "guerdon.json").read_text(encoding="utf-8"))
     assert card["training"] == dataclasses.asdict(config)
+    best = min(line["eval_loss"] for line in log if "eval_loss" in line)
+    assert f"| validation loss | {best:.4g} |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_fewer_judgements_than_a_step_make_a_smaller_step(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:

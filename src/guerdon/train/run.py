@@ -272,7 +272,10 @@ def _train_one(
     trainee.eval()
     trained, options, prompts = _with_contract(prepared, reward, run.data), asdict(run.config), prepared.prompts
     merge = prepared.config.merge_lora
-    on_first_process(lambda: trained.save(run.out, training=options, merge=merge, training_prompts=prompts))
+    metrics = {"validation loss": loop.best_loss} if validation else {}
+    on_first_process(
+        lambda: trained.save(run.out, training=options, merge=merge, training_prompts=prompts, metrics=metrics)
+    )
 
 
 def training_loop(

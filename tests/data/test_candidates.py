@@ -158,3 +158,42 @@ def test_rows_without_a_prompt_are_listed(tmp_path: Path) -> None:
         read_prompts(source)
     assert f"{source}:2:" in str(caught.value)
     assert f"{source}:3:" in str(caught.value)
+
+
+USER = {"role": "user", "content": "q"}
+
+
+def assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"query": "q", "response": "good", "rejected_response": "bad", "history": [["a", "b"]], "system": "Be brief."},
+        {"messages": [USER, assistant("good")], "rejected_response": "bad"},
+        {"messages": [USER, assistant("good")], "rejected_messages": [USER, assistant("bad")]},
+    ],
+)
+def test_both_responses_of_a_comparison_are_candidates_and_the_record_is_kept(record: dict[str, Any]) -> None:
+    found = single(record)
+    assert (found.candidates.responses, found.columns) == (("good", "bad"), ("chosen", "rejected"))
+    assert found.record == record
+    if "history" in record:
+        assert [turn.role for turn in found.candidates.prompt] == ["system", "user", "assistant", "user"]
+
+
+def test_messages_are_a_prompt_and_its_response(tmp_path: Path) -> None:
+    found = single({"messages": [USER, assistant("good")], "note": "n"})
+    assert (found.candidates.responses, found.columns) == (("good",), ("response",))
+    rows = ({"messages": [USER]}, {"messages": [USER | {"content": "r"}, assistant("good")]})
+    first, second = read_prompts(lines(tmp_path / "a.jsonl", *rows))
+    assert (first.prompt, first.demonstration) == ((Message("user", "q"),), None)
+    assert (second.prompt, second.demonstration) == ((Message("user", "r"),), "good")
+
+
+def test_the_name_of_a_system_stays_one_and_a_system_message_is_read() -> None:
+    named = single({"prompt": "q", "response": "a", "system": "BART"})
+    assert (named.candidates.prompt, named.candidates.systems) == ("q", ("BART",))
+    stated = single({"prompt": "q", "response": "a", "system": "Answer in one word."})
+    assert stated.candidates.prompt == (Message("system", "Answer in one word."), Message("user", "q"))

@@ -314,7 +314,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (RATED | {"score": 10**400}, "column 'score' must be a number"),
     (RATED | {"scores": {"true": "x"}}, "column 'scores.true' must be a number"),
     ({"prompt": "Q?", "response": "a", "scores": {}}, "names no attribute"),
-    (RATED | {"response": [USER, said("a")]}, "column 'response' must be one answer, got a dialogue of 2 turns"),
+    (RATED | {"response": [USER, said("a")]}, "column 'response' must be one response, got a dialogue of 2 turns"),
     (LISTED | {"scores": [1]}, "column 'responses' has 2 responses but 1 scores"),
     (LISTED | {"responses": ["a"], "scores": [1]}, "has 1 response; a ranking needs two or more"),
     (LISTED | {"responses": [], "scores": []}, "has 0 responses; a ranking needs two or more"),

@@ -46,8 +46,8 @@ def label_studio(fields: Fields) -> list[AnyRow]:
     task = Fields(shown)
     asked = take_prompt(task)
     names = next((list(names) for names in RESPONSE_PAIRS if names[0] in task and names[1] in task), None)
-    said = {name: response(shown[name], f"data.{name}") for name in names or _response_names(shown)[:1]}
-    return [_judged(fields, asked, said, questions)]
+    responses = {name: response(shown[name], f"data.{name}") for name in names or _response_names(shown)[:1]}
+    return [_judged(fields, asked, responses, questions)]
 
 
 def _unpacked(value: Any) -> Any:
@@ -104,20 +104,20 @@ def _argilla(fields: Fields, shown: Mapping[str, Any], questions: dict[str, list
     if not any(questions.values()):  # told before what is wrong with the texts
         raise _nothing_judged(questions)
     asked = take_prompt(Fields(shown))
-    said = {name: response(shown[name], name) for name in _response_names(shown)}
-    for name in (*said, *PROMPTS):
+    responses = {name: response(shown[name], name) for name in _response_names(shown)}
+    for name in (*responses, *PROMPTS):
         fields.take(name)
-    return [_judged(fields, asked, said, questions)]
+    return [_judged(fields, asked, responses, questions)]
 
 
-def _judged(fields: Fields, asked: Prompt, said: Mapping[str, str], questions: Mapping[str, list[Any]]) -> AnyRow:
+def _judged(fields: Fields, asked: Prompt, responses: Mapping[str, str], questions: Mapping[str, list[Any]]) -> AnyRow:
     """The row of a record.
 
     Args:
         fields: the record without its questions; those that do not judge the responses are put back as extra.
         asked: the prompt.
-        said: name -> response.
-        questions: question -> what each annotator who finished chose.
+        responses: name -> response.
+        questions: question -> what each annotator who finished it chose.
     """
     finished = {name: values for name, values in questions.items() if values}
     chosen = fields.question.chosen
@@ -125,19 +125,19 @@ def _judged(fields: Fields, asked: Prompt, said: Mapping[str, str], questions: M
         raise _nothing_judged(questions)
     if chosen is not None and chosen not in finished:
         raise DataError(f"nobody finished the question {chosen!r}; finished: {', '.join(finished)}")
-    if len(said) == 1:
-        return _rating(fields, asked, next(iter(said.values())), finished)
-    question = _preference_question(fields, said, finished)
+    if len(responses) == 1:
+        return _rating(fields, asked, next(iter(responses.values())), finished)
+    question = _preference_question(fields, responses, finished)
     values = finished.pop(question)
     _keep(fields, finished)
     ranks = [_ranks(value) for value in values]
     if all(ranks):
-        names = [name for name in said if all(name in rank for rank in ranks)]
+        names = [name for name in responses if all(name in rank for rank in ranks)]
         scores = [-fmean(number(rank[name], question) for rank in ranks) for name in names]
-        return ranked(fields, asked, [said[name] for name in names], scores, question)
-    first, second = said
+        return ranked(fields, asked, [responses[name] for name in names], scores, question)
+    first, second = responses
     share = fmean(verdict_share(value, question, (first, second)) for value in values)
-    return pair(fields, asked, said[first], said[second], preference=share)
+    return pair(fields, asked, responses[first], responses[second], preference=share)
 
 
 def _nothing_judged(questions: Mapping[str, list[Any]]) -> DataError:
@@ -147,7 +147,7 @@ def _nothing_judged(questions: Mapping[str, list[Any]]) -> DataError:
     )
 
 
-def _rating(fields: Fields, asked: Prompt, said: str, finished: dict[str, list[Any]]) -> Rating:
+def _rating(fields: Fields, asked: Prompt, text: str, finished: dict[str, list[Any]]) -> Rating:
     asked_for = (fields.question.chosen,) if fields.question.chosen else tuple(finished)
     numeric = [name for name, values in finished.items() if all(isinstance(value, int | float) for value in values)]
     rated = [name for name in numeric if name in asked_for]
@@ -155,10 +155,10 @@ def _rating(fields: Fields, asked: Prompt, said: str, finished: dict[str, list[A
         raise DataError(f"no question rates the response with a number (questions: {', '.join(finished)})")
     scores = {name: fmean(number(value, name) for value in finished.pop(name)) for name in rated}
     _keep(fields, finished)
-    return Rating(prompt=asked, response=said, scores=scores, **fields.base())
+    return Rating(prompt=asked, response=text, scores=scores, **fields.base())
 
 
-def _preference_question(fields: Fields, said: Mapping[str, str], finished: Mapping[str, list[Any]]) -> str:
+def _preference_question(fields: Fields, responses: Mapping[str, str], finished: Mapping[str, list[Any]]) -> str:
     """The question that says which response is preferred.
 
     Raises:
@@ -166,26 +166,26 @@ def _preference_question(fields: Fields, said: Mapping[str, str], finished: Mapp
     """
     if fields.question.chosen is not None:
         return fields.question.chosen
-    possible = [name for name, values in finished.items() if all(_prefers(value, said) for value in values)]
+    possible = [name for name, values in finished.items() if all(_prefers(value, responses) for value in values)]
     if not possible:  # a single question that cannot be read is named with what it holds
-        if len(said) == 2 and len(finished) == 1:
+        if len(responses) == 2 and len(finished) == 1:
             return next(iter(finished))
         raise DataError(
-            f"{len(said)} response fields ({', '.join(said) or 'none'}) and no ranking of them, or choice between two "
-            f"(questions: {', '.join(finished)})"
+            f"{len(responses)} response fields ({', '.join(responses) or 'none'}) and no ranking of them, or choice "
+            f"between two (questions: {', '.join(finished)})"
         )
     worded = [name for name in possible if not all(isinstance(value, int | float) for value in finished[name])]
     return fields.question.only(worded or possible)
 
 
-def _prefers(value: Any, said: Mapping[str, str]) -> bool:
+def _prefers(value: Any, responses: Mapping[str, str]) -> bool:
     """Whether a value ranks the responses, or chooses one of two."""
     if ranks := _ranks(value):
-        return any(name in ranks for name in said)
-    if len(said) != 2:
+        return any(name in ranks for name in responses)
+    if len(responses) != 2:
         return False
     try:
-        verdict_share(value, "", tuple(said))  # type: ignore[arg-type]  # two names
+        verdict_share(value, "", tuple(responses))  # type: ignore[arg-type]  # two names
     except DataError:
         return False
     return True
@@ -206,7 +206,7 @@ def _response_names(shown: Mapping[str, Any]) -> list[str]:
 
 
 def _keep(fields: Fields, values: Mapping[str, Any]) -> None:
-    """Keeps what does not judge beside the row: what else annotators were shown, and their other answers."""
+    """Keeps what does not judge beside the row: what else annotators were shown or asked."""
     used = {*PROMPTS, *CONTEXT, *_response_names(values)}
     for name, value in values.items():
         if name not in used and name not in fields:

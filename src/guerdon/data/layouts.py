@@ -10,7 +10,18 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from guerdon.data.values import Fields, answer, chat_prompt, items, mapping, number, prompt, response, structured, text
+from guerdon.data.values import (
+    Fields,
+    chat_prompt,
+    items,
+    mapping,
+    number,
+    prompt,
+    response,
+    split_response,
+    structured,
+    text,
+)
 from guerdon.errors import DataError
 from guerdon.text.messages import parse_messages, prompt_turns
 from guerdon.types import AnyRow, Comparison, Message, Prompt, Ranking, Rating, Reference, prompt_text
@@ -80,8 +91,8 @@ def _history(fields: Fields) -> tuple[Message, ...]:
         return parse_messages(rounds, "history")
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in rounds):
         raise DataError("column 'history' must be a list of [query, response] pairs or of messages")
-    said = ((role, turn) for pair in rounds for role, turn in zip(("user", "assistant"), pair, strict=True))
-    return tuple(Message(role, text(turn, "history")) for role, turn in said)
+    turns = ((role, turn) for pair in rounds for role, turn in zip(("user", "assistant"), pair, strict=True))
+    return tuple(Message(role, text(turn, "history")) for role, turn in turns)
 
 
 def pair(
@@ -113,7 +124,7 @@ def pair(
 
 def comparison(fields: Fields) -> list[AnyRow]:
     """`[prompt], chosen, rejected`: Guerdon, TRL (implicit prompt too), OpenRLHF, UltraFeedback binarized, HH."""
-    asked, chosen, rejected = _two_answers(fields, "chosen", "rejected")
+    asked, chosen, rejected = _two_responses(fields, "chosen", "rejected")
     margin = fields.optional_number("margin")
     preference = _soft_preference(fields)
     for better, worse in SCORE_PAIRS:
@@ -144,12 +155,12 @@ def _soft_preference(fields: Fields) -> float:
     return max(share, 0.5 + 0.5 / (1 + sum(counts)))
 
 
-def _two_answers(fields: Fields, first: str, second: str) -> tuple[Prompt, str, str]:
-    """The prompt and the two answers, whether the answers come alone or at the end of the whole dialogue."""
-    before, a = answer(fields.first(first)[1], first)
-    before_second, b = answer(fields.first(second)[1], second)
+def _two_responses(fields: Fields, first: str, second: str) -> tuple[Prompt, str, str]:
+    """The prompt and the two responses, whether they come alone or at the end of the whole dialogue."""
+    before, a = split_response(fields.first(first)[1], first)
+    before_second, b = split_response(fields.first(second)[1], second)
     if before != before_second:
-        raise DataError(f"{first} and {second} differ before their last turn, so they do not answer the same prompt")
+        raise DataError(f"{first} and {second} differ before their last turn, so they have not the same prompt")
     has_prompt = any(name in fields for name in PROMPTS)
     if not before and not has_prompt:
         raise DataError(f"there is no prompt: no column 'prompt', and {first} and {second} are not dialogues")
@@ -162,9 +173,9 @@ def _two_answers(fields: Fields, first: str, second: str) -> tuple[Prompt, str, 
 
 def _check_repeats(asked: Prompt, before: tuple[Message, ...]) -> None:
     """Where a prompt column stands beside whole dialogues, the dialogue counts; the column must be a part of it."""
-    stated, said = prompt_text(asked).strip(), [message.content.strip() for message in before]
-    if stated not in said and not any(turn in stated for turn in said):
-        raise DataError("the prompt column and the turns before the answer have nothing in common")
+    stated, turns = prompt_text(asked).strip(), [message.content.strip() for message in before]
+    if stated not in turns and not any(turn in stated for turn in turns):
+        raise DataError("the prompt column and the turns before the response have nothing in common")
 
 
 def rejected_response(fields: Fields) -> list[AnyRow]:
@@ -175,41 +186,41 @@ def rejected_response(fields: Fields) -> list[AnyRow]:
         chosen = _take_response(fields)
         asked = take_prompt(fields)
     name, value = fields.first("rejected_response", "rejected_messages")
-    before, rejected = answer(value, name)
+    before, rejected = split_response(value, name)
     if before and before != prompt_turns(asked)[-len(before) :]:
-        raise DataError(f"messages and {name} differ before their last turn, so they do not answer the same prompt")
+        raise DataError(f"messages and {name} differ before their last turn, so they have not the same prompt")
     return [pair(fields, asked, chosen, rejected, preference=1.0)]
 
 
 def dialogue(fields: Fields) -> tuple[Prompt, str]:
     """Prompt and response of the column `messages`, which ends with the response."""
-    before, said = answer(fields.take("messages"), "messages")
-    return _with_context(fields, chat_prompt(before, "messages"), chat_set=True), said
+    before, final = split_response(fields.take("messages"), "messages")
+    return _with_context(fields, chat_prompt(before, "messages"), chat_set=True), final
 
 
 def rating(fields: Fields) -> list[AnyRow]:
     """`prompt, response` (or `messages`), `score` and / or `scores` {attribute: value}."""
-    asked, said = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
+    asked, final = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
     scores = {"score": fields.number("score")} if "score" in fields else {}
     for name, value in (mapping(fields.take("scores"), "scores") if "scores" in fields else {}).items():
         if value is not None:
             scores[str(name)] = number(value, f"scores.{name}")
     if not scores:
         raise DataError("column 'scores' names no attribute")
-    return [Rating(prompt=asked, response=said, scores=scores, **fields.base())]
+    return [Rating(prompt=asked, response=final, scores=scores, **fields.base())]
 
 
 def helpsteer(fields: Fields) -> list[AnyRow]:
     """HelpSteer 1 and 2: `prompt, response` and up to five attributes from 0 to 4."""
-    asked, said = take_prompt(fields), _take_response(fields)
+    asked, final = take_prompt(fields), _take_response(fields)
     scores = {name: fields.number(name) for name in HELPSTEER if name in fields}
-    return [Rating(prompt=asked, response=said, scores=scores, **fields.base())]
+    return [Rating(prompt=asked, response=final, scores=scores, **fields.base())]
 
 
 def unpaired(fields: Fields) -> list[AnyRow]:
     """TRL, OpenRLHF, ms-swift unpaired preference: `prompt, completion` or `messages`, and `label`, true or false."""
-    asked, said = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
-    return [Rating(prompt=asked, response=said, scores={"score": fields.number("label")}, **fields.base())]
+    asked, final = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
+    return [Rating(prompt=asked, response=final, scores={"score": fields.number("label")}, **fields.base())]
 
 
 def _take_response(fields: Fields) -> str:
@@ -233,18 +244,18 @@ def ranked(fields: Fields, asked: Prompt, responses: Sequence[Any], scores: Sequ
         raise DataError(
             f"column {name!r} has {len(responses)} response{'s' * (not responses)}; a ranking needs two or more"
         )
-    said = tuple(response(value, f"{name}[{at}]") for at, value in enumerate(responses))
+    texts = tuple(response(value, f"{name}[{at}]") for at, value in enumerate(responses))
     values = tuple(number(value, f"the score of {name}[{at}]") for at, value in enumerate(scores))
-    return Ranking(prompt=asked, responses=said, scores=values, **fields.base())
+    return Ranking(prompt=asked, responses=texts, scores=values, **fields.base())
 
 
 def ultrafeedback(fields: Fields) -> list[AnyRow]:
     """UltraFeedback raw: `instruction, completions` [{response, overall_score | fine-grained_score | annotations}]."""
     asked = take_prompt(fields)
     completions = [mapping(value, "completions") for value in items(fields.take("completions"), "completions")]
-    said = [completion.get("response") for completion in completions]
+    texts = [completion.get("response") for completion in completions]
     scores = [_ultrafeedback_score(completion, at) for at, completion in enumerate(completions)]
-    return [ranked(fields, asked, said, scores, "completions")]
+    return [ranked(fields, asked, texts, scores, "completions")]
 
 
 def _ultrafeedback_score(completion: dict[str, Any], at: int) -> float:
@@ -261,17 +272,17 @@ def _ultrafeedback_score(completion: dict[str, Any], at: int) -> float:
 
 
 def reference(fields: Fields) -> list[AnyRow]:
-    """`prompt, reference, [generated]`: a good answer, and texts that it should beat."""
+    """`prompt, reference, [generated]`: a good response, and texts that it should beat."""
     asked = take_prompt(fields)
     generated = structured(fields.take("generated"))
     if generated is None or generated == "":
         generated = []
     texts = generated if isinstance(generated, list) else [generated]
-    return [_reference(fields, asked, tuple(response(said, f"generated[{at}]") for at, said in enumerate(texts)))]
+    return [_reference(fields, asked, tuple(response(each, f"generated[{at}]") for at, each in enumerate(texts)))]
 
 
 def answered(fields: Fields) -> list[AnyRow]:
-    """A prompt with its good answer under another name: OpenRLHF `input, label`; HumanEval and MBPP solutions."""
+    """A prompt with its good response under another name: OpenRLHF `input, label`; HumanEval and MBPP solutions."""
     asked = take_prompt(fields)
     name, value = fields.first("canonical_solution", "code", "label")
     fields.put("reference", text(value, name) if not isinstance(value, int | float) else str(value))
@@ -282,7 +293,7 @@ def _reference(fields: Fields, asked: Prompt, generated: tuple[str, ...]) -> Ref
     base = fields.base()
     if not base["reference"]:
         raise DataError("column 'reference' is empty")
-    if any(said.strip() == base["reference"].strip() for said in generated):
+    if any(each.strip() == base["reference"].strip() for each in generated):
         raise DataError("reference and a generated text are the same; there is nothing to prefer")
     return Reference(prompt=asked, generated=generated, **base)
 
@@ -290,7 +301,7 @@ def _reference(fields: Fields, asked: Prompt, generated: tuple[str, ...]) -> Ref
 def two_responses(fields: Fields) -> list[AnyRow]:
     """Two responses and a verdict: arenas, AlpacaEval, HelpSteer 2 and 3 (-3 first much better ... 3 second)."""
     names = next(names for names in RESPONSE_PAIRS if names[0] in fields and names[1] in fields)
-    asked, first, second = _two_answers(fields, *names)
+    asked, first, second = _two_responses(fields, *names)
     strength = next((name for name in STRENGTHS if name in fields), None)
     if strength is None:
         verdict = next(name for name in VERDICTS if name in fields)

@@ -129,7 +129,7 @@ def leaks(train: Iterable[AnyRow], test: Iterable[AnyRow]) -> list[str]:
     for row in test:
         prompt = _fingerprint(prompt_text(row.prompt))
         if prompt in seen:
-            common = {_fingerprint(said) for said in response_texts(row)} & seen[prompt]
+            common = {_fingerprint(text) for text in response_texts(row)} & seen[prompt]
             found.setdefault(prompt, (row, set()))[1].update(common)
     return [_leak(row, len(common)) for row, common in found.values()]
 

@@ -259,8 +259,8 @@ def transcript(value: str) -> tuple[Message, ...] | None:
         return None
     pieces = _HH_TURN.split(value)[1:]
     return tuple(
-        Message("user" if who == "Human" else "assistant", said.strip())
-        for who, said in zip(pieces[::2], pieces[1::2], strict=True)
+        Message("user" if who == "Human" else "assistant", content.strip())
+        for who, content in zip(pieces[::2], pieces[1::2], strict=True)
     )
 
 
@@ -290,12 +290,12 @@ def _helpsteer_turns(value: str) -> Prompt:
     first, *pieces = _HELPSTEER_TURN.split(value)
     if not pieces:
         return value
-    said = zip(pieces[::2], pieces[1::2], strict=True)
-    return (Message("user", first), *(Message(ROLES[who.lower()], what) for who, what in said))
+    later = zip(pieces[::2], pieces[1::2], strict=True)
+    return (Message("user", first), *(Message(ROLES[who.lower()], content) for who, content in later))
 
 
-def answer(value: object, name: str) -> tuple[tuple[Message, ...], str]:
-    """The answer that a value ends with, and the turns before it: none where the answer comes alone."""
+def split_response(value: object, name: str) -> tuple[tuple[Message, ...], str]:
+    """The response that a value ends with, and the turns before it: none where the response comes alone."""
     chat = turns(value, name)
     if chat is None:
         return (), str(text(value, name))
@@ -305,8 +305,8 @@ def answer(value: object, name: str) -> tuple[tuple[Message, ...], str]:
 
 
 def response(value: object, name: str) -> str:
-    """The value as one answer that comes alone: a text, or a chat of a single assistant turn."""
-    before, said = answer(value, name)
+    """The value as one response that comes alone: a text, or a chat of a single assistant turn."""
+    before, final = split_response(value, name)
     if before:
-        raise DataError(f"column {name!r} must be one answer, got a dialogue of {len(before) + 1} turns")
-    return said
+        raise DataError(f"column {name!r} must be one response, got a dialogue of {len(before) + 1} turns")
+    return final

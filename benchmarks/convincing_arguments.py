@@ -28,7 +28,7 @@ from guerdon.train.config import TrainConfig
 from guerdon.train.run import train_reward_model
 from guerdon.types import AnyRow
 
-COMMON = TrainConfig(epochs=1, batch_size=64, validation=0, overlong="cut")
+COMMON = TrainConfig(epochs=1, batch_size=64, validation=0, overlong="cut", pooling="mean")
 RECIPES = {
     "hard": replace(COMMON, soft_labels=False),
     "soft": COMMON,

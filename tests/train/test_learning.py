@@ -97,7 +97,8 @@ def test_ratings_and_their_pairs_together(tiny_bert: str, toy: Any, quick: Any, 
     reward = transformer(train_reward_model(rows, tmp_path, quick(tiny_bert, objective="both", epochs=10)))
     assert toy.accuracy(reward, 3, 0) > 0.9
     assert reward.score(["boil egg 1"], [toy.response(3)])[0] > 18
-    assert reward.contract.temperature == reward.contract.scale[0], "pairs were fitted in standard units"
+    spread = float(np.std([row.scores["score"] for row in rows]))
+    assert reward.contract.temperature == pytest.approx(spread), "pairs were fitted in standard units"
 
 
 def test_comparisons_beside_ratings_score_by_preference(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:

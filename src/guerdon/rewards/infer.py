@@ -25,8 +25,10 @@ logger = logging.getLogger(__name__)
 DEFAULT_MAX_LENGTH = 2048
 """Tokens, where the model could read more: memory for a training step stays within an ordinary GPU."""
 
-ENCODER_POOLING: Pooling = "mean"
-"""Where a new encoder reward model reads its score."""
+ENCODER_POOLING: Pooling = "native"
+"""Where a new encoder reward model reads its score: what plain Transformers reads, so that both give one score.
+
+Mean pooling was no better where it was measured (docs/measured.md)."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """What decides how text becomes tokens."""

@@ -97,7 +97,7 @@ class TransformerReward:
         Args:
             backbone: `minilm`, `smollm2`, a folder, or a hub name.
             attributes: names of the head's outputs.
-            pooling: None takes `last` for decoders and `mean` for encoders.
+            pooling: None takes `last` for decoders and `native` for encoders.
             max_length: None takes what the model reads, at most 2048.
             lora: train adapters instead of all weights.
             dtype: the precision of the weights.

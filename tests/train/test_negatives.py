@@ -20,7 +20,7 @@ CONFIG = TrainConfig(negatives_policy="a policy", policy_negatives=3, seed=5)
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Puts a policy in place that gives good, repeated, empty and perfect responses, and one with a NUL; records what it is asked."""
+    """A policy that gives good, repeated, empty and perfect responses, one with a NUL; keeps the calls."""
     calls: list[dict[str, Any]] = []
 
     class Scripted:
@@ -51,13 +51,13 @@ def test_usable_answers_join_the_generated_texts(
         found = with_policy_negatives(ROWS, CONFIG, tmp_path / "kept.jsonl")
     assert [row.generated for row in found if isinstance(row, Reference)] == [
         ("old", "answer to p"),
-        ("answer", "another"),
+        ("answer", "another", "notext"),
     ]
     assert asked == [
         {"policy": "a policy", "trust_remote_code": False},
         {"prompts": ["p", "q"], "num_generations": 3, "seed": 5},
     ]
-    assert "4 responses of the policy were empty, repeated, no text, or the reference itself: left out" in caplog.text
+    assert "3 responses of the policy were empty, repeated, or the reference itself: left out" in caplog.text
 
 
 def test_they_are_read_back_and_not_asked_for_again(asked: list[dict[str, Any]], tmp_path: Path) -> None:

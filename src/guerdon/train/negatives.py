@@ -42,19 +42,13 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
     try:
         for index, responses in policy.sample_texts(prompts, num_generations=config.policy_negatives, seed=config.seed):
             row = references[index]
-            usable = tuple(dict.fromkeys(text for text in responses if _is_usable(text, row)))
+            texts = [text.replace("\0", "") for text in responses]  # data files hold no NUL
+            usable = tuple(dict.fromkeys(text for text in texts if text and text != row.reference))
             left_out += len(responses) - len(usable)
             found[index] = replace(row, generated=(*row.generated, *usable))
     except TextError as error:
         raise error.at(references[error.index].origin) from None
     if left_out:
-        logger.warning(
-            "%d responses of the policy were empty, repeated, no text, or the reference itself: left out", left_out
-        )
+        logger.warning("%d responses of the policy were empty, repeated, or the reference itself: left out", left_out)
     write_rows(found, kept)
     return found
-
-
-def _is_usable(text: str, row: Reference) -> bool:
-    """Whether a generated text can be told from the reference, and is one that data files may hold (no NUL)."""
-    return bool(text) and text != row.reference and "\0" not in text

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from guerdon import hf, modeling_guerdon
 from guerdon.hf import Lora
@@ -103,6 +103,17 @@ def test_plain_transformers_gives_the_same_scores(
     if code:
         with hf.quiet(), pytest.raises(ValueError, match="trust_remote_code=True"):
             AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_the_pipeline_of_transformers_gives_scores_as_they_are(pooling: Any, tiny_bert: str, tmp_path: Path) -> None:
+    reward = reward_on(tiny_bert, pooling=pooling)
+    reward.save(tmp_path / "model")
+    with hf.quiet():
+        classify = pipeline("text-classification", model=str(tmp_path / "model"), trust_remote_code=pooling == "mean")
+        found = classify([{"text": p, "text_pair": r} for p, r in zip(PROMPTS, RESPONSES, strict=True)])
+    expected = reward.score(PROMPTS, RESPONSES)
+    np.testing.assert_allclose([one["score"] for one in found], expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama"])

@@ -100,6 +100,7 @@ def write_reward(
     )
     for config in (classifier.config, classifier.config.get_text_config()):
         config.pad_token_id = contract.pad_token_id
+        config.problem_type = "regression"  # the pipeline of Transformers would squash scores otherwise
     with staged(folder) as stage:
         if code:
             _save_with_code(model, contract, stage)
@@ -134,6 +135,7 @@ def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Pat
         id2label=config.id2label,
         label2id=config.label2id,
         pad_token_id=contract.pad_token_id,
+        problem_type=config.problem_type,
     )
     if not contract.base:
         hf.save_model(GuerdonReward(wrapper, classifier), folder)

@@ -170,7 +170,11 @@ def _unknown(record: Mapping[str, Any]) -> str:
 
 def _nearest(columns: frozenset[str]) -> str:
     """A hint at the layout of which most of the needed columns are there, if any are."""
-    possible = [layout for layout in LAYOUTS if layout.without.isdisjoint(columns) and not layout.endings]
+    possible = [
+        layout
+        for layout in LAYOUTS
+        if layout.without.isdisjoint(columns) and not layout.endings and "messages" not in layout.lacking(columns)
+    ]
     nearest = min(possible, key=lambda layout: len(layout.lacking(columns)) / len(layout.needs))
     lacking = nearest.lacking(columns)
     return f"; the nearest is {nearest}, and lacks {', '.join(lacking)}" if len(lacking) < len(nearest.needs) else ""

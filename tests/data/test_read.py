@@ -103,8 +103,9 @@ def test_the_starter_set_is_a_source_of_its_own() -> None:
 
 def test_a_column_with_text_that_is_not_read_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "rows.jsonl"
-    row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "passage": "The text that it is about.", "source": "mine"}
-    path.write_text("".join(json.dumps(row) + "\n" for _ in range(3)), encoding="utf-8")
+    row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "source": "mine", "scale": "from one to five stars"}
+    rows = (row | {"passage": f"The text that question {at} is about."} for at in range(3))
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
     for _ in range(2):
         assert len(load_rows(str(path))) == 3
     (record,) = caplog.records

@@ -108,24 +108,30 @@ def load_rows(
 
 
 class UnreadColumns:
-    """The columns of a source that hold text and that no layout reads: context that would be missed silently."""
+    """The columns of a source that hold text and that no layout reads: context that would be missed silently.
+
+    A text that is the same in every row tells about the data set, and is no context.
+    """
 
     _rows = 1000
     _warned: ClassVar[set[tuple[str, ...]]] = set()
 
     def __init__(self, source: str) -> None:
         self._source, self._seen = source, 0
-        self._names: dict[str, None] = {}
+        self._first: dict[str, object] = {}
+        self._differing: dict[str, None] = {}
 
     def see(self, row: Row) -> None:
         """Looks at what is left of a row, as long as it is one of the first."""
         if self._seen < self._rows and row.extra:
             self._seen += 1
-            self._names.update((name, None) for name, value in row.extra.items() if _looks_like_text(value))
+            for name, value in row.extra.items():
+                if _looks_like_text(value) and self._first.setdefault(name, value) != value:
+                    self._differing[name] = None
 
     def warn(self) -> None:
         """Names them, once for each source."""
-        names = tuple(self._names)
+        names = tuple(self._first if self._seen == 1 else self._differing)
         if names and (self._source, *names) not in self._warned:
             self._warned.add((self._source, *names))
             logger.warning(

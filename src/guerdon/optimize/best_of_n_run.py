@@ -18,7 +18,7 @@ from guerdon.metrics import Floats
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
 from guerdon.optimize.best_of_n_config import BestOfNConfig
 from guerdon.optimize.best_of_n_figure import best_of_n_figure
-from guerdon.optimize.candidates import Answering, sample_candidates
+from guerdon.optimize.candidates import ResponseSampler, sample_candidates
 from guerdon.optimize.prompts import check_lengths, fingerprint_of
 from guerdon.report.drawing import save_figure
 from guerdon.rewards.load import ScorerConfig, load_scorer
@@ -163,15 +163,15 @@ def _candidates(
         _claim(out, settings, ())
         return candidates
     prompts = read_prompts(data)
-    answer = _sampler(config, config.policy, prompts, scorer if isinstance(scorer, ScorerConfig) else None)
+    sampler = _sampler(config, config.policy, prompts, scorer if isinstance(scorer, ScorerConfig) else None)
     _claim(out, settings, prompts)
     with progress("sampling responses", len(prompts)) as advance:
-        return sample_candidates(prompts, answer, out / "answers.jsonl", advance)
+        return sample_candidates(prompts, sampler, out / "answers.jsonl", advance)
 
 
 def _sampler(
     config: BestOfNConfig, policy: str, prompts: Sequence[Candidates], placed: ScorerConfig | None
-) -> Answering:
+) -> ResponseSampler:
     from guerdon.policy.decode import Sampling
     from guerdon.policy.endpoint import Endpoint
     from guerdon.policy.model import Policy

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from guerdon.errors import OutputError, TextError
 from guerdon.files import output_error
@@ -19,20 +20,25 @@ logger = logging.getLogger(__name__)
 NO_RESPONSE = "no_response"
 """Extra column of candidates: why responses that were asked for are missing."""
 
-Answering = Callable[[Sequence[Prompt], Collection[int]], Iterator[tuple[int, Sequence[str | NoResponse]]]]
-"""Prompts, and which of them are done -> (index, responses) of each other prompt, in any order."""
+ResponseSampler: TypeAlias = Callable[
+    [Sequence[Prompt], Collection[int]], Iterator[tuple[int, Sequence[str | NoResponse]]]
+]
+"""Prompts, and indices of those that are done -> (index, responses) of each other prompt, in any order."""
 
 
 def sample_candidates(
-    prompts: Sequence[Candidates], answer: Answering, kept: Path, on_prompt: Callable[[int], None] = lambda count: None
+    prompts: Sequence[Candidates],
+    sampler: ResponseSampler,
+    kept: Path,
+    on_prompt: Callable[[int], None] = lambda count: None,
 ) -> list[Candidates]:
-    """Lets a policy answer, and keeps what it said as it comes, so that a run that was cut short can go on.
+    """Samples responses, and keeps them as they come, so that a run that was cut short can go on.
 
     Args:
-        prompts: what is asked.
-        answer: who answers.
-        kept: JSON Lines, one prompt each; what it holds already is not asked for again.
-        on_prompt: called with how many more prompts have their answers.
+        prompts: what is responded to.
+        sampler: samples the responses.
+        kept: JSON Lines, one prompt each; what it holds already is not sampled again.
+        on_prompt: called with how many more prompts have their responses.
 
     Returns:
         The prompts with their responses, in the same order. Where responses are missing, the reasons are in the extra
@@ -42,14 +48,14 @@ def sample_candidates(
         DataError: a prompt is too long for the policy.
         OutputError: the file cannot be written.
     """
-    said = _read_kept(kept, len(prompts))
-    on_prompt(len(said))
+    done = _read_kept(kept, len(prompts))
+    on_prompt(len(done))
     try:
         with kept.open("a", encoding="utf-8") as file:
-            for index, responses in answer([one.prompt for one in prompts], set(said)):
+            for index, responses in sampler([one.prompt for one in prompts], set(done)):
                 texts = [one for one in responses if isinstance(one, str)]
                 reasons = [one.reason for one in responses if isinstance(one, NoResponse)]
-                said[index] = texts, reasons
+                done[index] = texts, reasons
                 record = {"index": index, "responses": texts} | ({NO_RESPONSE: reasons} if reasons else {})
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
@@ -58,10 +64,10 @@ def sample_candidates(
         raise error.at(prompts[error.index].origin) from None
     except OSError as error:
         raise output_error(kept, error) from error
-    _warn([reason for _, reasons in said.values() for reason in reasons])
+    _warn([reason for _, reasons in done.values() for reason in reasons])
     found = []
     for index, one in enumerate(prompts):
-        texts, reasons = said[index]
+        texts, reasons = done[index]
         extra = {**one.extra, NO_RESPONSE: reasons} if reasons else one.extra
         found.append(replace(one, responses=tuple(texts), extra=extra))
     return found
@@ -74,10 +80,10 @@ def _warn(missing: Sequence[str]) -> None:
 
 
 def _read_kept(kept: Path, prompts: int) -> dict[int, tuple[list[str], list[str]]]:
-    """What was said before. A last line that was cut short is taken out of the file."""
+    """The responses of an earlier run. A last line that was cut short is taken out of the file."""
     if not kept.exists():
         return {}
-    said: dict[int, tuple[list[str], list[str]]] = {}
+    done: dict[int, tuple[list[str], list[str]]] = {}
     raw = kept.read_bytes()
     whole = raw[: raw.rfind(b"\n") + 1]
     if whole != raw:
@@ -86,9 +92,9 @@ def _read_kept(kept: Path, prompts: int) -> dict[int, tuple[list[str], list[str]
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             record = json.loads(line)
-            said[record["index"]] = record["responses"], record.get(NO_RESPONSE, [])
+            done[record["index"]] = record["responses"], record.get(NO_RESPONSE, [])
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{kept}:{number} cannot be read. Fix: remove the file and start again") from error
-    if any(not 0 <= index < prompts for index in said):
+    if any(not 0 <= index < prompts for index in done):
         raise OutputError(f"{kept} belongs to other prompts. Fix: remove it, or choose another --out")
-    return said
+    return done

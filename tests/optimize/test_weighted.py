@@ -213,7 +213,7 @@ def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Pa
     with pytest.raises(DataError, match=r"^x\.jsonl:7: too long: the prompt"):
         train_weighted_policy(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
     behind = Candidates(prompt="egg", origin=Origin("x.jsonl", 8), demonstration="egg " * 600)
-    with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and answer"):
+    with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and response"):
         train_weighted_policy(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))
 
 

@@ -38,7 +38,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     """Weight decay of AdamW, for weight matrices; biases and norms have none."""
     pooling: Literal["auto", "native", "mean", "last"] = "auto"
-    """Where the score is read from. `auto`: the last token of decoders, what the classifier of encoders reads (`native`)."""
+    """Where the score is read from. `auto`: the last token of decoders, the `native` classifier of encoders."""
     max_length: int = 0
     """Largest number of tokens of a text; 0 takes what the model reads, at most 2048."""
     keep_reasoning: bool = False

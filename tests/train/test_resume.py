@@ -123,7 +123,7 @@ MOMENTS = [
     ("guerdon.json", 1),
     ("after guerdon.json", 1),  # the checkpoints are not deleted yet
 ]
-QUICK = [("weights", 3), ("step", 5)]
+QUICK = [("step", 5)]
 
 
 @pytest.mark.parametrize(

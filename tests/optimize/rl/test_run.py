@@ -254,6 +254,7 @@ def live_policies() -> int:
     return sum(type(one) is LlamaForCausalLM for one in gc.get_objects())
 
 
+@pytest.mark.slow  # it looks through every object of the process
 def test_a_process_has_one_policy_and_a_full_fine_tune_a_frozen_reference(tiny_llama: str, tmp_path: Path) -> None:
     """Counted inside the scorer, while the policy samples, and after the run."""
 

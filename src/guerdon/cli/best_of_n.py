@@ -70,7 +70,9 @@ def show_curves(result: BestOfN) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False)
     most = result.ns[-1]
-    table = Table(title=f"Best of n, {result.prompts:,} prompts", title_justify="left", box=None)
+    table = Table(
+        title=f"Best of n, {result.prompts:,} prompt{'s' * (result.prompts != 1)}", title_justify="left", box=None
+    )
     table.add_column("")
     for n in result.ns:
         table.add_column(f"n = {n}", justify="right")

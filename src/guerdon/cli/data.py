@@ -111,7 +111,8 @@ def split(
         out: A new folder; train, test and, if asked for, validation are written there.
         test: Share of the rows for the test part.
         validation: Share of the rows for the validation part; 0 for none.
-        by: Prompt (or the rows' own column group, where they have one), dialogue (the first user turn), or any column.
+        by: What stays on one side: prompt (or the column group of rows that have one), dialogue (the first user turn),
+            or any column.
         regex: With a column: regular expression whose first capture group in it is the group.
         question: Question of an annotation export that says what is preferred, where there are several.
         seed: Random seed: another seed, another division.

@@ -24,8 +24,8 @@ from guerdon.data.split import split_rows
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.metrics import format_interval
 from guerdon.rewards.load import load_scorer
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import AnyRow
 
 COMMON = TrainConfig(epochs=1, batch_size=64, validation=0, overlong="cut", pooling="mean")

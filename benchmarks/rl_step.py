@@ -15,8 +15,8 @@ import statistics
 import tempfile
 import time
 
-from guerdon.optimize.rl.config import RLConfig
-from guerdon.optimize.rl.run import train_rl_policy
+from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.rl.rl_run import train_rl_policy
 from guerdon.policy.model import Policy
 from guerdon.rewards.adapters import trl_reward
 from guerdon.rewards.transformer import TransformerReward

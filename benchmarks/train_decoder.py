@@ -23,8 +23,8 @@ import torch
 
 from guerdon.data.read import load_rows
 from guerdon.models import resolve
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import prepare, training_loop
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import prepare, training_loop
 from guerdon.types import Comparison, Message, Row
 
 

@@ -55,7 +55,7 @@ def test_type_checkers_see_the_same_homes() -> None:
 
 
 def test_names_and_packages_in_either_order_are_the_same_objects() -> None:
-    """An import of `guerdon.train.run` sets `guerdon.train`; that must never hide, or be hidden by, a public name."""
+    """An import of `guerdon.train.plan` sets `guerdon.train`; that must never hide, or be hidden by, a public name."""
     names_first = (
         "import importlib, types, guerdon\n"
         f"homes = { ({name: home_of(name) for name in guerdon.__all__})!r}\n"

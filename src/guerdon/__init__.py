@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from guerdon.evaluate.doctor import check_reward_model
     from guerdon.optimize.best_of_n_config import BestOfNConfig
     from guerdon.optimize.best_of_n_run import run_best_of_n
-    from guerdon.optimize.rl.config import RLConfig
     from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment, TurnResult
-    from guerdon.optimize.rl.run import train_rl_policy
+    from guerdon.optimize.rl.rl_config import RLConfig
+    from guerdon.optimize.rl.rl_run import train_rl_policy
     from guerdon.optimize.weighted import train_weighted_policy
     from guerdon.optimize.weighted_config import WeightedConfig
-    from guerdon.quickstart.config import QuickstartConfig
-    from guerdon.quickstart.events import QuickstartEvents
-    from guerdon.quickstart.run import run_quickstart
-    from guerdon.recipes.config import RecipeConfig
-    from guerdon.recipes.events import RecipeEvents
-    from guerdon.recipes.run import run_recipe
+    from guerdon.quickstart.quickstart_config import QuickstartConfig
+    from guerdon.quickstart.quickstart_events import QuickstartEvents
+    from guerdon.quickstart.quickstart_run import run_quickstart
+    from guerdon.recipes.recipe_config import RecipeConfig
+    from guerdon.recipes.recipe_events import RecipeEvents
+    from guerdon.recipes.recipe_run import run_recipe
     from guerdon.rewards.load import ScorerConfig, load_scorer
     from guerdon.rewards.score_rows import score_rows
     from guerdon.rewards.scoring import score_texts
-    from guerdon.train.config import TrainConfig
-    from guerdon.train.run import train_reward_model
+    from guerdon.train.train_config import TrainConfig
+    from guerdon.train.train_run import train_reward_model
     from guerdon.types import (
         Candidates,
         Comparer,
@@ -104,16 +104,16 @@ __all__ = [
 _HOMES = {
     "BestOfNConfig": "guerdon.optimize.best_of_n_config",
     "GuerdonError": "guerdon.errors",
-    "QuickstartConfig": "guerdon.quickstart.config",
-    "QuickstartEvents": "guerdon.quickstart.events",
+    "QuickstartConfig": "guerdon.quickstart.quickstart_config",
+    "QuickstartEvents": "guerdon.quickstart.quickstart_events",
     "PromptEnvironment": "guerdon.optimize.rl.environment",
-    "RLConfig": "guerdon.optimize.rl.config",
+    "RLConfig": "guerdon.optimize.rl.rl_config",
     "TextEnvironment": "guerdon.optimize.rl.environment",
     "TurnResult": "guerdon.optimize.rl.environment",
-    "RecipeConfig": "guerdon.recipes.config",
-    "RecipeEvents": "guerdon.recipes.events",
+    "RecipeConfig": "guerdon.recipes.recipe_config",
+    "RecipeEvents": "guerdon.recipes.recipe_events",
     "ScorerConfig": "guerdon.rewards.load",
-    "TrainConfig": "guerdon.train.config",
+    "TrainConfig": "guerdon.train.train_config",
     "WeightedConfig": "guerdon.optimize.weighted_config",
     "check_data": "guerdon.data.check",
     "check_reward_model": "guerdon.evaluate.doctor",
@@ -123,13 +123,13 @@ _HOMES = {
     "load_rows": "guerdon.data.read",
     "load_scorer": "guerdon.rewards.load",
     "run_best_of_n": "guerdon.optimize.best_of_n_run",
-    "run_quickstart": "guerdon.quickstart.run",
-    "run_recipe": "guerdon.recipes.run",
+    "run_quickstart": "guerdon.quickstart.quickstart_run",
+    "run_recipe": "guerdon.recipes.recipe_run",
     "score_rows": "guerdon.rewards.score_rows",
     "score_texts": "guerdon.rewards.scoring",
     "split_data": "guerdon.data.convert",
-    "train_reward_model": "guerdon.train.run",
-    "train_rl_policy": "guerdon.optimize.rl.run",
+    "train_reward_model": "guerdon.train.train_run",
+    "train_rl_policy": "guerdon.optimize.rl.rl_run",
     "train_weighted_policy": "guerdon.optimize.weighted",
 }
 """Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""

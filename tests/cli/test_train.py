@@ -17,8 +17,8 @@ from guerdon.cli.main import main
 from guerdon.cli.progress import clock, metrics_line, terminal, text_progress, training_progress
 from guerdon.cli.train import default_folder, summary
 from guerdon.data.write import write_rows
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Comparison
 
 

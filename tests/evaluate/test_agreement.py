@@ -9,7 +9,7 @@ import pytest
 
 from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward, primary_metric
-from guerdon.evaluate.tables import tables_of
+from guerdon.evaluate.result_tables import tables_of
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from guerdon.evaluate.result_tables import Table, tables_of
 from guerdon.evaluate.statistics import (
     PAIR_METRICS,
     SystemValues,
@@ -14,7 +15,6 @@ from guerdon.evaluate.statistics import (
     resampling_unit,
     statistic_of,
 )
-from guerdon.evaluate.tables import Table, tables_of
 from guerdon.types import Comparison, Ranking, Rating
 
 RNG = np.random.default_rng(5)

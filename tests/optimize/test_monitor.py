@@ -15,7 +15,7 @@ from guerdon.optimize.rl.trajectories import Group, sample_trajectories
 from guerdon.optimize.rl.update import reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from guerdon.policy.logps import TokenizedGroup, pad_by_response, response_batches
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 
 GROUPS = [
     TokenizedGroup((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),

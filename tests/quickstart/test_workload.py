@@ -10,7 +10,7 @@ from guerdon.data.starter import starter_rows
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError
 from guerdon.quickstart import workload
-from guerdon.quickstart.config import QuickstartConfig
+from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.workload import (
     TrainTest,
     Workload,

@@ -131,8 +131,8 @@ def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:
 CHILD = """
 import resource, signal, sys
 from guerdon.errors import OutputError
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Comparison
 
 rows = [Comparison(prompt=f"boil {n}", chosen="good " * (1 + n % 3), rejected="rude " * (1 + n % 2)) for n in range(16)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import Scorer
 
 GRADES = ["rude", "sorry", "good", "polite"]

@@ -13,8 +13,8 @@ from guerdon.packing import Tokens, items_of
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.loop import trainable
 from guerdon.train.batches import Batching
-from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, TextTable
+from guerdon.train.train_config import TrainConfig
 from guerdon.train.trainee import RewardTrainee
 from guerdon.types import Prompt
 

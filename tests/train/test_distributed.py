@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from guerdon.data.write import write_rows
 from guerdon.runs import loop
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import AnyRow, Comparison, Reference
 
 EPSILON = 1e-3
@@ -25,8 +25,8 @@ EPSILON = 1e-3
 CHILD = """
 import json, sys
 from guerdon.runs import loop
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 loop.ADAM_EPSILON = VALUE
 data, out, config, resume = sys.argv[1:]
 scorer = train_reward_model(data, out, TrainConfig(**json.loads(config)), resume=resume == "True")

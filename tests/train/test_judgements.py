@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ConfigError, DataError
-from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import (
     Compared,
     HeadOutputs,
@@ -19,6 +18,7 @@ from guerdon.train.judgements import (
     TextTable,
     judge_rows,
 )
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Comparison, Ranking, Rating, Reference
 
 LOG_ODDS = np.log(0.75 / 0.25)

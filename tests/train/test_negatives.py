@@ -11,8 +11,8 @@ import pytest
 
 from guerdon.errors import ConfigError
 from guerdon.train import negatives
-from guerdon.train.config import TrainConfig
 from guerdon.train.negatives import with_policy_negatives
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import Comparison, Reference
 
 CONFIG = TrainConfig(negatives_policy="a policy", policy_negatives=3, seed=5)

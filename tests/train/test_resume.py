@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from guerdon.data.write import write_rows
 from guerdon.errors import OutputError
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Comparison
 
 CHILD = '''
@@ -28,8 +28,8 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 
 data, out, config, moment, number = *sys.argv[1:5], int(sys.argv[5])
 calls = 0

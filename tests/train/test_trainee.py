@@ -8,8 +8,8 @@ import torch
 
 from guerdon import losses
 from guerdon.train.batches import targets_of
-from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated
+from guerdon.train.train_config import TrainConfig
 from guerdon.train.trainee import reward_loss
 
 ONE = HeadOutputs(("score",), 0, ("score",))

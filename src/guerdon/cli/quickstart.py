@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes
 
-from guerdon.quickstart.config import QuickstartConfig
-from guerdon.quickstart.events import QuickstartEvents
+from guerdon.quickstart.quickstart_config import QuickstartConfig
+from guerdon.quickstart.quickstart_events import QuickstartEvents
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def quickstart(
 
     started = time.monotonic()
     with terminal() as console:
-        from guerdon.quickstart.run import run_quickstart
+        from guerdon.quickstart.quickstart_run import run_quickstart
 
         result = run_quickstart(data, out, config, overwrite=overwrite, events=_QuickstartScreen(console))
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.events import RecipeEvents
-from guerdon.train.config import TrainConfig
+from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.recipe_events import RecipeEvents
+from guerdon.train.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from guerdon.recipes.run import RecipeResult
+    from guerdon.recipes.recipe_run import RecipeResult
     from guerdon.types import Candidates
 
 
@@ -46,7 +46,7 @@ def recipe(
     from guerdon.cli.progress import terminal
 
     with terminal() as console, ExitStack() as bars:
-        from guerdon.recipes.run import run_recipe
+        from guerdon.recipes.recipe_run import run_recipe
 
         result = run_recipe(name, data, out, config, training, events=_RecipeScreen(console, bars))
     _show(result, out)

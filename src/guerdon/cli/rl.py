@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
 from guerdon.cli.weighted import next_steps
-from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.rl_config import RLConfig
 
 
 def rl(
@@ -44,7 +44,7 @@ def rl(
     from guerdon.cli.progress import terminal, training_progress
 
     with terminal() as console:
-        from guerdon.optimize.rl.run import train_rl_policy
+        from guerdon.optimize.rl.rl_run import train_rl_policy
 
         reward = replace(scorer.named(model), trust_remote_code=config.trust_remote_code)
         with training_progress(console) as on_step:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 
 _ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv|tsv|parquet))?(\.(gz|zst))?$", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ def train(
     folder = out or default_folder(data)
     with terminal() as console:
         from guerdon.runs.ranks import is_first_process
-        from guerdon.train.run import train_reward_model
+        from guerdon.train.train_run import train_reward_model
 
         with training_progress(console) as on_step:
             train_reward_model(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from guerdon.data.files import iter_records
+from guerdon.data.data_files import iter_records
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
 from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from guerdon.data.files import iter_records
+from guerdon.data.data_files import iter_records
 from guerdon.data.formats import LayoutError, known_layouts, read_record
 from guerdon.data.values import Question
 from guerdon.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ def iter_rows(
     """Streams the rows of a source; a row that cannot be used is a `DataError` in its place.
 
     Args:
-        source: a file, `-`, a hub name (see `guerdon.data.files.iter_records`), or `starter` (its fixed parts:
+        source: a file, `-`, a hub name (see `guerdon.data.data_files.iter_records`), or `starter` (its fixed parts:
             `starter:train`, `starter:test`; answers in one language: `starter:train:en`, `starter:zh` ...).
         group: a column whose value becomes each row's `group`: what a split must not tear apart.
         group_regex: a regular expression; its first capture group in that value (the whole match if it has none) is

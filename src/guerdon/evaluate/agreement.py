@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from guerdon.evaluate.baselines import default_baselines
+from guerdon.evaluate.result_tables import Table, tables_of
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
 from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask
-from guerdon.evaluate.tables import Table, tables_of
 from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts

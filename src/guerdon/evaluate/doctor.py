@@ -251,7 +251,7 @@ def _padding(
     import torch
 
     from guerdon.packing import collate_padded
-    from guerdon.rewards.net import takes_positions
+    from guerdon.rewards.reward_net import takes_positions
 
     contract, net = reward.contract, reward.net
     tokens = reward.encode(prompts, responses).tokens

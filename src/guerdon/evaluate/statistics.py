@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from guerdon.evaluate.tables import Table
+from guerdon.evaluate.result_tables import Table
 from guerdon.metrics import (
     Floats,
     Ints,

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError
-from guerdon.evaluate.tables import Request, Requests, Table
+from guerdon.evaluate.result_tables import Request, Requests, Table
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.scoring import score_texts, scorer_name
 from guerdon.types import Comparer, Scorer

@@ -18,8 +18,8 @@ from guerdon.metrics import Floats
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
 from guerdon.optimize.best_of_n_config import BestOfNConfig
 from guerdon.optimize.best_of_n_figure import best_of_n_figure
-from guerdon.optimize.candidates import ResponseSampler, sample_candidates
 from guerdon.optimize.prompts import check_lengths, fingerprint_of
+from guerdon.optimize.sampled_candidates import ResponseSampler, sample_candidates
 from guerdon.report.drawing import save_figure
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.score_rows import Progress, reward_label, silent

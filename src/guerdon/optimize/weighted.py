@@ -30,7 +30,7 @@ from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
 from guerdon.runs.folder import open_run

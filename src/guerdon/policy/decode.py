@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from guerdon.errors import ConfigError
 from guerdon.packing import pad
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 
 
 @dataclass(frozen=True, slots=True)

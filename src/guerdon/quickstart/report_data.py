@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from guerdon.evaluate.agreement import evaluate_reward
+from guerdon.evaluate.result_tables import tables_of
 from guerdon.evaluate.results import Evaluation
 from guerdon.evaluate.systems import ask_scorer
-from guerdon.evaluate.tables import tables_of
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Floats
 from guerdon.quickstart.report_page import ExplainedExample, TokenCoverage
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Prompt, Scorer, response_texts
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.models import resolve, smollm2_installed
-from guerdon.quickstart.config import QuickstartConfig
+from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
-from guerdon.optimize.candidates import sample_candidates
+from guerdon.optimize.sampled_candidates import sample_candidates
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.recipes.config import RecipeConfig
 from guerdon.recipes.readers import scores_of, training_rows
+from guerdon.recipes.recipe_config import RecipeConfig
 from guerdon.rewards.rules import ChrF, LengthReward, UnitTests
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.types import Candidates, Scorer

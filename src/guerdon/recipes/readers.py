@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from guerdon.data.candidates import all_candidates, read_candidates
-from guerdon.data.files import iter_records
+from guerdon.data.data_files import iter_records
 from guerdon.errors import DataError
 from guerdon.recipes.code_mutations import mutants
 from guerdon.rewards.rules import UnitTests

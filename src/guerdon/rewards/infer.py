@@ -14,7 +14,7 @@ from guerdon.hf import head_names, unwrap
 from guerdon.models import cache_folder, model_folder, weights_digest
 from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, text_sha256
 from guerdon.rewards.encode import Encoder
-from guerdon.rewards.net import head_sha256, is_decoder, window
+from guerdon.rewards.reward_net import head_sha256, is_decoder, window
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from guerdon.rewards.base_model import portable_base
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, write_card
 from guerdon.rewards.infer import last_token
 from guerdon.rewards.model_card import CARD_FILE, model_card
-from guerdon.rewards.net import head_sha256, output_layer
+from guerdon.rewards.reward_net import head_sha256, output_layer
 from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
 from guerdon.types import Prompt
 

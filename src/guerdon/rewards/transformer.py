@@ -24,7 +24,7 @@ from guerdon.rewards.base_model import load_base, read_contract, record_base
 from guerdon.rewards.contract import FILE_NAME, Pooling, ScoreContract
 from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.infer import adopted_contract, check_contract, choose_padding, infer_contract
-from guerdon.rewards.net import RewardNet, shares_prefixes, takes_positions
+from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
 from guerdon.rewards.saving import fold_units, write_reward
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, prompt_text

@@ -15,7 +15,7 @@ import numpy as np
 
 from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.errors import ConfigError, DataError
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
 
 

@@ -11,7 +11,7 @@ from guerdon.data.read import load_rows
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError, TextError
 from guerdon.policy.model import Policy
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Reference
 
 logger = logging.getLogger(__name__)

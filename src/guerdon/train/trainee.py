@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from guerdon import losses
 from guerdon.packing import Batch
-from guerdon.rewards.net import RewardNet
+from guerdon.rewards.reward_net import RewardNet
 from guerdon.train.batches import Targets
-from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import HeadOutputs
+from guerdon.train.train_config import TrainConfig
 
 
 class RewardTrainee(nn.Module):

@@ -12,14 +12,14 @@ import torch
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.optimize.rl.algorithms import ALGORITHMS
-from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.environment import PromptEnvironment, TurnResult
 from guerdon.optimize.rl.objective import compute_advantages
+from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Rollouts, sample_trajectories
 from guerdon.optimize.rl.update import ActorCritic, Updater
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates, Message, Prompt, Rewards
 

@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from guerdon.errors import ModelError
 from guerdon.optimize.rl.algorithms import ALGORITHMS
-from guerdon.optimize.rl.config import RLConfig
+from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group, Trajectory
 from guerdon.optimize.rl.update import ActorCritic, AdaptiveBeta, Updater, reference_of
 from guerdon.policy.decode import Sample, Sampling, decode
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 
 GOOD = 7
 """The token that the toy wants everywhere: the best reward is 1, a uniform policy gets 1/16."""

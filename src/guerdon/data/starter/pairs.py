@@ -76,7 +76,7 @@ Option: TypeAlias = tuple[Pair, ...]
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Chosen:
     """What has been taken so far from one subset and part."""
 
     signs: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ def choose_pairs(items: Iterable[Item]) -> list[Pair]:
     The reference against each hand-written answer (4) and the outputs of two operators and a composition (3); an
     operator's output against its composition with another (1); hand-written answers against each other (3).
     """
-    tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+    tallies: dict[tuple[str, str], _Chosen] = defaultdict(_Chosen)
     used: set[str] = set()
     pairs: list[Pair] = []
     for item in items:

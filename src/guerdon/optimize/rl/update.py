@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from guerdon import losses
 from guerdon.errors import ModelError
 from guerdon.optimize.rl.algorithms import algorithm_named
-from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.objective import (
     Advantages,
     MinibatchSize,
@@ -23,10 +22,11 @@ from guerdon.optimize.rl.objective import (
     policy_loss,
     value_loss,
 )
+from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group
 from guerdon.packing import default_budget
 from guerdon.policy.logps import ResponseBatch, TokenizedGroup, pad_by_response, response_batches, token_logps
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 
 RefLogps = Callable[[ResponseBatch, float], Tensor]
 """A batch and the temperature -> log-probability of each token under the reference policy, shape (tokens,)."""

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from guerdon.optimize.rl.algorithms import algorithm_named
-from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.environment import TextEnvironment
+from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group, Rollouts, sample_trajectories
 from guerdon.optimize.rl.update import ActorCritic, Ranks, RefLogps, Updater, reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from guerdon.policy.net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet
 from guerdon.types import Candidates
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from guerdon.data.jsonarray import array_records
 from guerdon.data.records import LINE_LIMIT, Record, Records, as_record
-from guerdon.data.tables import hub_records, parquet_records
+from guerdon.data.table_files import hub_records, parquet_records
 from guerdon.errors import DataError
 from guerdon.types import Origin
 

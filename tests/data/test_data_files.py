@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from guerdon.data import files
-from guerdon.data.files import iter_records, split_ending
+from guerdon.data import data_files
+from guerdon.data.data_files import iter_records, split_ending
 from guerdon.errors import DataError, MissingExtraError
 
 RECORDS = [{"prompt": '你好, "a"\nb', "score": "1"}, {"prompt": "q", "score": "2"}, {"prompt": "last", "score": "3"}]
@@ -133,7 +133,7 @@ def test_a_bad_line_is_reported_with_its_number_and_the_rest_is_read(tmp_path: P
 
 
 def test_a_huge_line_is_a_fault_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LINE_LIMIT", 2**20)
+    monkeypatch.setattr(data_files, "LINE_LIMIT", 2**20)
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (3 * 2**20) + b'"}\n{"a": 2}\n{"a": "' + b"x" * (3 * 2**20))
     assert records(path)[1] == {"a": 2}

@@ -11,9 +11,9 @@ import pytest
 from guerdon.cli.main import main
 from guerdon.data.read import load_rows
 from guerdon.data.write import write_rows
-from guerdon.quickstart.config import QuickstartConfig
-from guerdon.quickstart.events import QuickstartEvents
-from guerdon.quickstart.run import PRODUCTS, run_quickstart
+from guerdon.quickstart.quickstart_config import QuickstartConfig
+from guerdon.quickstart.quickstart_events import QuickstartEvents
+from guerdon.quickstart.quickstart_run import PRODUCTS, run_quickstart
 from guerdon.types import Comparison, Rating
 
 Polite = Callable[..., list[Comparison]]

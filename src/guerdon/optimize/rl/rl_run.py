@@ -21,8 +21,8 @@ from guerdon.optimize.drift_page import write_page
 from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl, mean_known
 from guerdon.optimize.prompts import check_lengths, fingerprint_of, prompt_stream
 from guerdon.optimize.rl.algorithms import algorithm_named
-from guerdon.optimize.rl.config import RLConfig
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
+from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.shaping import shape_rewards
 from guerdon.optimize.rl.trajectories import Group, Rollouts
 from guerdon.optimize.rl.update import AdaptiveBeta

@@ -22,7 +22,7 @@ from guerdon.rewards.contract import FILE_NAME, ScoreContract
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card
 from guerdon.rewards.load import ScorerConfig
-from guerdon.rewards.net import disable_dropout, is_decoder, takes_positions
+from guerdon.rewards.reward_net import disable_dropout, is_decoder, takes_positions
 from guerdon.rewards.tfidf import BASELINE_FOLDER, TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
@@ -31,10 +31,10 @@ from guerdon.runs.checkpoints import checkpoint_path
 from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
-from guerdon.train.config import TrainConfig
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
+from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Origin, Prompt, Scorer, origin_of
 
 if TYPE_CHECKING:

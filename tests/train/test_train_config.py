@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ConfigError
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 
 
 def test_the_defaults_fit() -> None:

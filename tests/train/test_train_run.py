@@ -19,8 +19,8 @@ from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.lock import locked
-from guerdon.train import run as run_module
-from guerdon.train.run import train_reward_model
+from guerdon.train import train_run as run_module
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import AnyRow, Comparison, Message, Rating, Reference
 
 

@@ -20,9 +20,9 @@ from guerdon.evaluate.results import Evaluation
 from guerdon.files import atomic_write, check_writable
 from guerdon.models import resolve, smollm2_installed
 from guerdon.quickstart import report_data
-from guerdon.quickstart.config import QuickstartConfig
-from guerdon.quickstart.events import QuickstartEvents
 from guerdon.quickstart.policy_gain import PolicyGain, measure_policy_gain, prompts_for_policy
+from guerdon.quickstart.quickstart_config import QuickstartConfig
+from guerdon.quickstart.quickstart_events import QuickstartEvents
 from guerdon.quickstart.report_page import ReportData, render
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.quickstart.workload import (
@@ -38,11 +38,11 @@ from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.curve import read_curve
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Overlong
 
 if TYPE_CHECKING:
-    from guerdon.train.config import TrainConfig
+    from guerdon.train.train_config import TrainConfig
 
 MARKER = "quickstart.json"
 """Names the files of a quickstart's folder, so that a later one replaces these and nothing else."""

@@ -13,12 +13,12 @@ import pytest
 
 from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
-from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.events import RecipeEvents
 from guerdon.recipes.policy_responses import reference_response, yardsticks
-from guerdon.recipes.run import blend, picked_value, run_recipe
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.recipe_events import RecipeEvents
+from guerdon.recipes.recipe_run import blend, picked_value, run_recipe
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import AnyRow, Candidates, prompt_text
 
 WORDS = ["rude", "sorry", "good", "polite"]
@@ -74,7 +74,7 @@ def test_what_is_learnt_and_what_is_measured_share_no_group(
         learnt.extend(prompt_text(row.prompt) for row in rows)
         return train_reward_model(rows, *args, **options)
 
-    monkeypatch.setattr("guerdon.recipes.run.train_reward_model", watched)
+    monkeypatch.setattr("guerdon.recipes.recipe_run.train_reward_model", watched)
     spelt = [
         replace(one, prompt=f" Boil  EGG {place // 2}" if place % 2 else f"boil egg {place // 2}")
         for place, one in enumerate(scored(20))

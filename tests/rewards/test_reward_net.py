@@ -15,9 +15,9 @@ from guerdon.errors import ModelError
 from guerdon.hf import head_names
 from guerdon.losses import bradley_terry
 from guerdon.packing import Tokens, batches, collate_padded, items_of
-from guerdon.rewards import net as net_module
+from guerdon.rewards import reward_net as net_module
 from guerdon.rewards.contract import Pooling
-from guerdon.rewards.net import RewardNet, head_sha256, output_layer, shares_prefixes, takes_positions, window
+from guerdon.rewards.reward_net import RewardNet, head_sha256, output_layer, shares_prefixes, takes_positions, window
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt, prompt_text
 

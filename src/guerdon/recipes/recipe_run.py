@@ -19,15 +19,15 @@ from guerdon.metrics import Floats, Interval, Metric, mean_interval, ndcg, verdi
 from guerdon.models import resolve
 from guerdon.optimize.best_of_n import BestOfN, rewards_of
 from guerdon.recipes.applications import Recipe, recipe_named
-from guerdon.recipes.config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.events import RecipeEvents
 from guerdon.recipes.policy_responses import pick_policy_responses
 from guerdon.recipes.readers import scores_of, training_rows
+from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.recipe_events import RecipeEvents
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.train.config import TrainConfig
-from guerdon.train.run import train_reward_model
+from guerdon.train.train_config import TrainConfig
+from guerdon.train.train_run import train_reward_model
 from guerdon.types import Candidates, Scorer, group_key
 
 MODEL, BM25, BOTH, ORACLE = "reward model", "BM25", "reward model + BM25", "oracle"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
-from guerdon.train.config import TrainConfig
+from guerdon.train.train_config import TrainConfig
 
 DEFAULT_TRAINING = TrainConfig(epochs=2, validation=0.0)
 """How a recipe trains unless told otherwise: nothing is held out to choose a checkpoint by."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from guerdon.data.preferences import overall_ratings
-from guerdon.evaluate import tables
-from guerdon.evaluate.tables import tables_of
+from guerdon.evaluate import result_tables
+from guerdon.evaluate.result_tables import tables_of
 from guerdon.types import Comparison, Message, Ranking, Rating
 
 
@@ -23,7 +23,7 @@ def test_a_single_attribute_names_its_table():
 
 
 def test_comparisons_are_all_counted_where_ratings_would_be_drawn(monkeypatch):
-    monkeypatch.setattr(tables, "_MOST_PAIRS", 10)
+    monkeypatch.setattr(result_tables, "_MOST_PAIRS", 10)
     compared = [Comparison(prompt=f"p{i}", chosen="good", rejected="bad") for i in range(20)]
     rated = [Rating(prompt="p", response=f"r{i}", scores={"score": float(i)}) for i in range(20)]
     first, second = tables_of([*compared, *rated])[0]

@@ -55,7 +55,7 @@ def unit_of(module: str, package: str) -> str | None:
     if parts[0] != package or len(parts) == 1:
         return None
     if parts[1] in guerdon.__all__ and len(parts) == 2:
-        return guerdon._HOMES.get(parts[1], "guerdon.types").split(".")[1]
+        return guerdon._HOMES[parts[1]].split(".")[1]
     return None if parts[1].startswith("__") else parts[1]
 
 

@@ -18,127 +18,91 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from guerdon.data.check import check_data, describe_data
-    from guerdon.data.convert import convert_data, split_data
-    from guerdon.data.read import load_rows
-    from guerdon.errors import GuerdonError
-    from guerdon.evaluate.agreement import evaluate_reward
-    from guerdon.evaluate.doctor import check_reward_model
-    from guerdon.optimize.best_of_n_config import BestOfNConfig
-    from guerdon.optimize.best_of_n_run import run_best_of_n
-    from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment, TurnResult
-    from guerdon.optimize.rl.rl_config import RLConfig
-    from guerdon.optimize.rl.rl_run import train_rl_policy
-    from guerdon.optimize.weighted import train_weighted_policy
-    from guerdon.optimize.weighted_config import WeightedConfig
-    from guerdon.quickstart.quickstart_config import QuickstartConfig
-    from guerdon.quickstart.quickstart_events import QuickstartEvents
-    from guerdon.quickstart.quickstart_run import run_quickstart
-    from guerdon.recipes.recipe_config import RecipeConfig
-    from guerdon.recipes.recipe_events import RecipeEvents
-    from guerdon.recipes.recipe_run import run_recipe
-    from guerdon.rewards.load import ScorerConfig, load_scorer
-    from guerdon.rewards.score_rows import score_rows
-    from guerdon.rewards.scoring import score_texts
-    from guerdon.train.train_config import TrainConfig
-    from guerdon.train.train_run import train_reward_model
-    from guerdon.types import (
-        Candidates,
-        Comparer,
-        Comparison,
-        Message,
-        Ranking,
-        Rating,
-        ReasonedScorer,
-        Reference,
-        Rewards,
-        Scorer,
-        ToolCall,
-    )
+    from guerdon.data.check import check_data as check_data
+    from guerdon.data.check import describe_data as describe_data
+    from guerdon.data.convert import convert_data as convert_data
+    from guerdon.data.convert import split_data as split_data
+    from guerdon.data.read import load_rows as load_rows
+    from guerdon.errors import GuerdonError as GuerdonError
+    from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
+    from guerdon.evaluate.doctor import check_reward_model as check_reward_model
+    from guerdon.optimize.best_of_n_config import BestOfNConfig as BestOfNConfig
+    from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
+    from guerdon.optimize.rl.environment import PromptEnvironment as PromptEnvironment
+    from guerdon.optimize.rl.environment import TextEnvironment as TextEnvironment
+    from guerdon.optimize.rl.environment import TurnResult as TurnResult
+    from guerdon.optimize.rl.rl_config import RLConfig as RLConfig
+    from guerdon.optimize.rl.rl_run import train_rl_policy as train_rl_policy
+    from guerdon.optimize.weighted import train_weighted_policy as train_weighted_policy
+    from guerdon.optimize.weighted_config import WeightedConfig as WeightedConfig
+    from guerdon.quickstart.quickstart_config import QuickstartConfig as QuickstartConfig
+    from guerdon.quickstart.quickstart_events import QuickstartEvents as QuickstartEvents
+    from guerdon.quickstart.quickstart_run import run_quickstart as run_quickstart
+    from guerdon.recipes.recipe_config import RecipeConfig as RecipeConfig
+    from guerdon.recipes.recipe_events import RecipeEvents as RecipeEvents
+    from guerdon.recipes.recipe_run import run_recipe as run_recipe
+    from guerdon.rewards.load import ScorerConfig as ScorerConfig
+    from guerdon.rewards.load import load_scorer as load_scorer
+    from guerdon.rewards.score_rows import score_rows as score_rows
+    from guerdon.rewards.scoring import score_texts as score_texts
+    from guerdon.train.train_config import TrainConfig as TrainConfig
+    from guerdon.train.train_run import train_reward_model as train_reward_model
+    from guerdon.types import Candidates as Candidates
+    from guerdon.types import Comparer as Comparer
+    from guerdon.types import Comparison as Comparison
+    from guerdon.types import Message as Message
+    from guerdon.types import Ranking as Ranking
+    from guerdon.types import Rating as Rating
+    from guerdon.types import ReasonedScorer as ReasonedScorer
+    from guerdon.types import Reference as Reference
+    from guerdon.types import Rewards as Rewards
+    from guerdon.types import Scorer as Scorer
+    from guerdon.types import ToolCall as ToolCall
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BestOfNConfig",
-    "Candidates",
-    "Comparer",
-    "Comparison",
-    "GuerdonError",
-    "Message",
-    "PromptEnvironment",
-    "QuickstartConfig",
-    "QuickstartEvents",
-    "RLConfig",
-    "Ranking",
-    "Rating",
-    "ReasonedScorer",
-    "RecipeConfig",
-    "RecipeEvents",
-    "Reference",
-    "Rewards",
-    "Scorer",
-    "ScorerConfig",
-    "TextEnvironment",
-    "ToolCall",
-    "TrainConfig",
-    "TurnResult",
-    "WeightedConfig",
-    "check_data",
-    "check_reward_model",
-    "convert_data",
-    "describe_data",
-    "evaluate_reward",
-    "load_rows",
-    "load_scorer",
-    "run_best_of_n",
-    "run_quickstart",
-    "run_recipe",
-    "score_rows",
-    "score_texts",
-    "split_data",
-    "train_reward_model",
-    "train_rl_policy",
-    "train_weighted_policy",
-]
-
 _HOMES = {
-    "BestOfNConfig": "guerdon.optimize.best_of_n_config",
-    "GuerdonError": "guerdon.errors",
-    "QuickstartConfig": "guerdon.quickstart.quickstart_config",
-    "QuickstartEvents": "guerdon.quickstart.quickstart_events",
-    "PromptEnvironment": "guerdon.optimize.rl.environment",
-    "RLConfig": "guerdon.optimize.rl.rl_config",
-    "TextEnvironment": "guerdon.optimize.rl.environment",
-    "TurnResult": "guerdon.optimize.rl.environment",
-    "RecipeConfig": "guerdon.recipes.recipe_config",
-    "RecipeEvents": "guerdon.recipes.recipe_events",
-    "ScorerConfig": "guerdon.rewards.load",
-    "TrainConfig": "guerdon.train.train_config",
-    "WeightedConfig": "guerdon.optimize.weighted_config",
-    "check_data": "guerdon.data.check",
-    "check_reward_model": "guerdon.evaluate.doctor",
-    "convert_data": "guerdon.data.convert",
-    "describe_data": "guerdon.data.check",
-    "evaluate_reward": "guerdon.evaluate.agreement",
-    "load_rows": "guerdon.data.read",
-    "load_scorer": "guerdon.rewards.load",
-    "run_best_of_n": "guerdon.optimize.best_of_n_run",
-    "run_quickstart": "guerdon.quickstart.quickstart_run",
-    "run_recipe": "guerdon.recipes.recipe_run",
-    "score_rows": "guerdon.rewards.score_rows",
-    "score_texts": "guerdon.rewards.scoring",
-    "split_data": "guerdon.data.convert",
-    "train_reward_model": "guerdon.train.train_run",
-    "train_rl_policy": "guerdon.optimize.rl.rl_run",
-    "train_weighted_policy": "guerdon.optimize.weighted",
+    name: f"guerdon.{home}"
+    for home, names in {
+        "data.check": "check_data describe_data",
+        "data.convert": "convert_data split_data",
+        "data.read": "load_rows",
+        "errors": "GuerdonError",
+        "evaluate.agreement": "evaluate_reward",
+        "evaluate.doctor": "check_reward_model",
+        "optimize.best_of_n_config": "BestOfNConfig",
+        "optimize.best_of_n_run": "run_best_of_n",
+        "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",
+        "optimize.rl.rl_config": "RLConfig",
+        "optimize.rl.rl_run": "train_rl_policy",
+        "optimize.weighted": "train_weighted_policy",
+        "optimize.weighted_config": "WeightedConfig",
+        "quickstart.quickstart_config": "QuickstartConfig",
+        "quickstart.quickstart_events": "QuickstartEvents",
+        "quickstart.quickstart_run": "run_quickstart",
+        "recipes.recipe_config": "RecipeConfig",
+        "recipes.recipe_events": "RecipeEvents",
+        "recipes.recipe_run": "run_recipe",
+        "rewards.load": "ScorerConfig load_scorer",
+        "rewards.score_rows": "score_rows",
+        "rewards.scoring": "score_texts",
+        "train.train_config": "TrainConfig",
+        "train.train_run": "train_reward_model",
+        "types": (
+            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer ToolCall"
+        ),
+    }.items()
+    for name in names.split()
 }
-"""Public name -> the module that defines it; a name that is not listed is defined in `guerdon.types`."""
+"""Public name -> the module that defines it."""
+
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name from its home when it is first asked for."""
-    if name in __all__:
-        value = getattr(importlib.import_module(_HOMES.get(name, "guerdon.types")), name)
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'guerdon' has no attribute {name!r}")

@@ -9,7 +9,7 @@ import pytest
 from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.baselines import CrossFittedTfidf, default_baselines, row_folds
-from guerdon.evaluate.training_rows import saved_folder
+from guerdon.evaluate.systems import saved_folder
 from guerdon.rewards.cached import CachedScorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward

@@ -1,6 +1,6 @@
 """Agreement of rewards with people, always beside trivial baselines and with intervals.
 
-`tables` turns rows into arrays, `systems` asks scorers and comparers, `statistics` measures and resamples, `agreement`
-joins them; `baselines` are what to beat, `training_rows` what was trained on, `results` what was found, `figure` its
-picture; `doctor` checks a saved model's score contract.
+`result_tables` turns rows into arrays, `systems` asks scorers and comparers, `statistics` measures and resamples,
+`agreement` joins them; `baselines` are what to beat, `results` what was found, `figure` its picture; `doctor` checks a
+saved model's score contract.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,8 +11,7 @@ from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.result_tables import Table, tables_of
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
-from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask
-from guerdon.evaluate.training_rows import saved_folder, seen_note, seen_shares
+from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask, saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
 from guerdon.types import AnyRow
@@ -66,9 +66,7 @@ def evaluate_reward(
         for name, system in {**systems, **beside}.items()
     }
     report_totals(systems.values())
-    sections = tuple(
-        evaluate_table(table, outputs, baselines=beside, resamples=resamples, seed=seed) for table in tables
-    )
+    sections = tuple(_section(table, outputs, baselines=beside, resamples=resamples, seed=seed) for table in tables)
     sources = dict.fromkeys(row.origin.source for row in rows if row.origin is not None)
     folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
     seen = seen_shares(systems, rows)
@@ -76,27 +74,18 @@ def evaluate_reward(
     return Evaluation(sections, resamples, seed, notes, seen, tuple(sources), folders)
 
 
-def evaluate_table(
+def _section(
     table: Table, outputs: Mapping[str, SystemOutput], *, baselines: Collection[str], resamples: int, seed: int
 ) -> Section:
-    """The metrics of one kind of rows, in all and per subset.
-
-    Args:
-        table: judgements of one kind.
-        outputs: system -> what it says; baselines last.
-        baselines: the names of those that are baselines.
-        resamples: bootstrap data sets.
-        seed: random seed of the bootstrap.
-    """
-    primary = primary_metric(table, outputs.values())
+    """The metrics of one kind of rows, in all and per subset."""
 
     def measured(part: Table, subset: str = "") -> PartResult:
-        return measure(part, outputs, subset=subset, baselines=baselines, resamples=resamples, seed=seed)
+        return _measure(part, outputs, subset, baselines, resamples, seed)
 
     overall, names = measured(table), table.subset_names()
     subsets = tuple(measured(table.subset(name), name) for name in names) if len(names) > 1 else ()
     notes = (*_notes(table, overall), *_system_notes(table, outputs))
-    return Section(table.kind, primary, overall, subsets, notes)
+    return Section(table.kind, primary_metric(table, outputs.values()), overall, subsets, notes)
 
 
 def primary_metric(table: Table, outputs: Collection[SystemOutput] = ()) -> str:
@@ -114,12 +103,11 @@ def primary_metric(table: Table, outputs: Collection[SystemOutput] = ()) -> str:
     return "spearman_within" if several and 2 * len(in_company) >= len(table.truth) else "spearman"
 
 
-def measure(
+def _measure(
     table: Table,
     outputs: Mapping[str, SystemOutput],
-    *,
-    subset: str = "",
-    baselines: Collection[str] = (),
+    subset: str,
+    baselines: Collection[str],
     resamples: int,
     seed: int,
 ) -> PartResult:
@@ -179,7 +167,7 @@ def _system_result(
         metrics={metric: metrics[metric] for metric in METRICS if metric in metrics},
         score_ties=int((values.margins == 0).sum()),
         unscored=len(missing),
-        reason=max(dict.fromkeys(missing), key=list(missing).count, default=""),
+        reason="".join(reason for reason, _ in Counter(missing).most_common(1)),
     )
 
 
@@ -204,10 +192,9 @@ def _system_notes(table: Table, outputs: Mapping[str, SystemOutput]) -> Iterator
             yield f"{name} compares two responses and gives no rewards, so it has no {' and no '.join(ranks)}."
         missing = each.missing(table)
         if missing:
-            reason = max(dict.fromkeys(missing), key=missing.count)
+            [(reason, count)] = Counter(missing).most_common(1)
             what = f"no verdict on {len(missing):,} pairs" if comparer else f"no reward to {len(missing):,} responses"
-            most = f"{missing.count(reason):,} of them: {reason}"
-            yield f"{name} gave {what}, and no system is measured on them; {most}."
+            yield f"{name} gave {what}, and no system is measured on them; {count:,} of them: {reason}."
 
 
 def _naming(system: str, progress: Callable[[str, int, int], None] | None) -> Callable[[int, int], None] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from guerdon.data.split import group_folds, normalised
 from guerdon.errors import DataError
-from guerdon.evaluate.training_rows import saved_folder
+from guerdon.evaluate.systems import saved_folder
 from guerdon.metrics import Ints
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import BASELINE_FOLDER, Design, TfidfReward

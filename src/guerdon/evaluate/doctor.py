@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, wr
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.training_data import read_training_prompts
+from guerdon.text.vocabulary import UNREADABLE_SHARE
 from guerdon.types import Prompt, Scorer
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _ROWS_READ = 4096
 """Rows among which the sample is chosen."""
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest difference of two scores that are the same, for scores of about 1; larger scores may differ by more."""
-UNREADABLE = 0.1
-"""Share of unknown tokens above which a model cannot be said to read the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,7 @@ class Diagnosis:
         return {
             "model": self.model,
             "contracts": {name: contract_dict(contract) for name, contract in self.contracts.items()},
-            "checks": [
-                {"name": check.name, "verdict": check.verdict, "message": check.message, "difference": check.difference}
-                for check in self.checks
-            ],
+            "checks": [asdict(check) for check in self.checks],
             "adopted": str(self.adopted) if self.adopted else None,
         }
 
@@ -127,7 +123,7 @@ def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test",
         return diagnosis
     (contract,) = contracts.values()
     write_card(folder, "transformer", {"contract": contract_dict(contract), "training": {}})
-    return Diagnosis(config.name, contracts, tuple(checks), folder / FILE_NAME)
+    return replace(diagnosis, adopted=folder / FILE_NAME)
 
 
 def _sample(data: str) -> Sample:
@@ -159,9 +155,7 @@ def _half(reward: TransformerReward) -> bool:
 
 def _named(name: str, checks: Iterable[DoctorCheck]) -> Iterator[DoctorCheck]:
     for check in checks:
-        yield DoctorCheck(
-            f"{name}: {check.name}" if name else check.name, check.verdict, check.message, check.difference
-        )
+        yield replace(check, name=f"{name}: {check.name}") if name else check
 
 
 def _compared(
@@ -183,14 +177,13 @@ def _compared(
 
 def _stability(scorer: Scorer, sample: Sample, tolerance: float) -> Iterator[DoctorCheck]:
     """Whether a score depends on anything but its text; for any scorer."""
+    prompts, responses, references = sample
 
     def scores(items: Sequence[int]) -> np.ndarray:
-        prompts, responses, references = sample
-        return score_texts(
-            scorer, [prompts[i] for i in items], [responses[i] for i in items], [references[i] for i in items]
-        ).values
+        chosen = ([prompts[i] for i in items], [responses[i] for i in items], [references[i] for i in items])
+        return score_texts(scorer, *chosen).values
 
-    every = range(len(sample[1]))
+    every = range(len(responses))
     first = scores(every)
     if np.isnan(first).all():
         rewards = score_texts(scorer, *sample)
@@ -217,31 +210,28 @@ def _reading(reward: TransformerReward, prompts: Sequence[Prompt], responses: Se
     if contract.head_sha256:
         yield DoctorCheck("head", "ok", "The head's weights are those that were saved (SHA-256).")
     else:
-        yield DoctorCheck(
-            "head", "warning", "The contract has no digest of the head: another head would not be noticed."
-        )
+        message = "The contract has no digest of the head: another head would not be noticed."
+        yield DoctorCheck("head", "warning", message)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    ends = {"BOS": (bos, slice(2)), "EOS": (eos, slice(-2, None))}
     doubled = [
-        *(["BOS"] if bos is not None and any(one[:2] == (bos, bos) for one in ids) else []),
-        *(["EOS"] if eos is not None and any(one[-2:] == (eos, eos) for one in ids) else []),
+        name
+        for name, (token, end) in ends.items()
+        if token is not None and any(one[end] == (token, token) for one in ids)
     ]
     if doubled:
         yield DoctorCheck("special tokens", "fault", f"Texts have {' and '.join(doubled)} twice in a row at their end.")
     else:
         yield DoctorCheck("special tokens", "ok", "No text has BOS or EOS twice.")
     share = encoded.unknown / encoded.total if encoded.total else 0.0
-    yield DoctorCheck(
-        "vocabulary",
-        "warning" if share > UNREADABLE else "ok",
-        f"{share:.1%} of the tokens of the sample are unknown to the model"
-        + (": scores of such texts mean little." if share > UNREADABLE else "."),
-    )
+    message = f"{share:.1%} of the tokens of the sample are unknown to the model"
+    if share > UNREADABLE_SHARE:
+        yield DoctorCheck("vocabulary", "warning", f"{message}: scores of such texts mean little.")
+    else:
+        yield DoctorCheck("vocabulary", "ok", f"{message}.")
     if contract.rendering == "chat" and "strftime_now" in str(tokenizer.chat_template):
-        yield DoctorCheck(
-            "clock",
-            "ok",
-            f"The chat template reads the clock: it always reads {contract.template_date} (template_date).",
-        )
+        message = f"The chat template reads the clock: it always reads {contract.template_date} (template_date)."
+        yield DoctorCheck("clock", "ok", message)
 
 
 def _padding(
@@ -276,21 +266,16 @@ def _padding(
         return
     batch = {name: tensor for name, tensor in logits(left=False).items() if name not in ("row", "column")}
     plain = numbers(lambda: net.classifier(**batch).logits)
+    ends = {sequence.ids[-1] for sequence in tokens}
     check = _compared("plain Transformers", "Read by Transformers alone", right, plain, tolerance, otherwise="warning")
-    if check.verdict == "warning" and contract.pad_token_id in (reward.tokenizer.eos_token_id, *_ends(tokens)):
+    if check.verdict == "warning" and contract.pad_token_id in (reward.tokenizer.eos_token_id, *ends):
         token = reward.tokenizer.convert_ids_to_tokens(contract.pad_token_id)
-        check = DoctorCheck(
-            check.name,
-            "warning",
+        message = (
             f"The padding token {token} also ends texts: of a padded text, Transformers alone reads another token than "
-            f"its last, which Guerdon reads; scores differ by up to {check.difference or 0:.2g}.",
-            check.difference,
+            f"its last, which Guerdon reads; scores differ by up to {check.difference or 0:.2g}."
         )
+        check = replace(check, message=message)
     yield check
-
-
-def _ends(tokens: Sequence[Any]) -> set[int]:
-    return {sequence.ids[-1] for sequence in tokens}
 
 
 def _training(scorer: Scorer) -> Iterator[DoctorCheck]:
@@ -299,8 +284,7 @@ def _training(scorer: Scorer) -> Iterator[DoctorCheck]:
         return
     known = read_training_prompts(folder)
     if known is None:
-        yield DoctorCheck(
-            "training prompts", "warning", "Not recorded: an evaluation cannot say whether the model has seen its rows."
-        )
+        message = "Not recorded: an evaluation cannot say whether the model has seen its rows."
+        yield DoctorCheck("training prompts", "warning", message)
     else:
         yield DoctorCheck("training prompts", "ok", f"{known.count:,} prompts of the training data are known by hash.")

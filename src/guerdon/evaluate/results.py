@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from guerdon.data.values import plain
 from guerdon.files import atomic_write
 from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
 
@@ -108,16 +109,11 @@ class PartResult:
 class Verdict:
     """Whether a system beats its best baseline."""
 
-    system: str
     baseline: str
-    metric: str
+    outcome: Outcome
+    """`better` or `worse` where the whole interval of the difference is on one side of 0, else `unclear`."""
     difference: Interval
-    """The system minus the baseline."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """`better` or `worse` where the whole interval of the difference is on one side of 0, else `unclear`."""
-        return METRICS[self.metric].outcome(self.difference)
+    """The system minus the baseline in the primary metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,8 @@ class Section:
         own = self.overall.system(system).metrics.get(self.primary)
         if best is None or own is None or math.isnan(own.point):
             return None
-        return Verdict(system, best.name, self.primary, self.overall.difference(system, best.name, self.primary))
+        difference = self.overall.difference(system, best.name, self.primary)
+        return Verdict(best.name, METRICS[self.primary].outcome(difference), difference)
 
     def sentence(self, system: str, called: str = "") -> str:
         """The verdict on a system in plain words, in which it is called by its name or otherwise."""
@@ -174,17 +171,20 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
-        return {
-            "systems": list(self.systems),
-            "baselines": [system.name for system in self.sections[0].overall.baselines],
-            "folders": dict(self.folders),
-            "data": list(self.data),
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "notes": list(self.notes),
-            "seen": dict(self.seen),
-            "sections": [_section_dict(section) for section in self.sections],
-        }
+        values: dict[str, Any] = plain(
+            {
+                "systems": self.systems,
+                "baselines": [system.name for system in self.sections[0].overall.baselines],
+                "folders": self.folders,
+                "data": self.data,
+                "resamples": self.resamples,
+                "seed": self.seed,
+                "notes": self.notes,
+                "seen": self.seen,
+                "sections": [_section_dict(section) for section in self.sections],
+            }
+        )
+        return values
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` to a JSON file, whole or not at all. Raises OutputError."""
@@ -198,18 +198,10 @@ def _section_dict(section: Section) -> dict[str, Any]:
     return {
         "kind": section.kind,
         "primary": section.primary,
-        "verdicts": {name: verdict and _verdict_dict(verdict) for name, verdict in verdicts.items()},
-        "notes": list(section.notes),
+        "verdicts": {name: verdict and asdict(verdict) for name, verdict in verdicts.items()},
+        "notes": section.notes,
         "overall": _part_dict(section.overall, section.primary),
         "subsets": [_part_dict(part, section.primary) for part in section.subsets],
-    }
-
-
-def _verdict_dict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "baseline": verdict.baseline,
-        "outcome": verdict.outcome,
-        "difference": _interval_dict(verdict.difference),
     }
 
 
@@ -221,17 +213,13 @@ def _part_dict(part: PartResult, primary: str) -> dict[str, Any]:
 
 def _system_dict(system: SystemResult, part: PartResult, primary: str) -> dict[str, Any]:
     """One system; `minus` is its lead over every other one in the primary metric, on the same resamples."""
-    others = [other for other in part.systems if other is not system and primary in other.metrics]
-    minus = {other.name: part.difference(system.name, other.name, primary) for other in others}
+    ranked = [other for other in part.systems if primary in other.metrics]
+    others = [other.name for other in ranked if other is not system] if system in ranked else []
     return {
         "baseline": system.is_baseline,
-        "metrics": {name: _interval_dict(value) for name, value in system.metrics.items()},
-        "minus": {name: _interval_dict(value) for name, value in minus.items()} if primary in system.metrics else {},
+        "metrics": {name: asdict(value) for name, value in system.metrics.items()},
+        "minus": {other: asdict(part.difference(system.name, other, primary)) for other in others},
         "score_ties": system.score_ties,
         "unscored": system.unscored,
         "reason": system.reason,
     }
-
-
-def _interval_dict(interval: Interval) -> dict[str, float | None]:
-    return {name: None if math.isnan(value := getattr(interval, name)) else value for name in ("point", "low", "high")}

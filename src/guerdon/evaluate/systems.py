@@ -1,9 +1,13 @@
-"""What a system says of the texts of an evaluation: a `Scorer` gives each a reward, a `Comparer` prefers one of two."""
+"""What a system says of the texts of an evaluation, and which of them it was trained on.
+
+A `Scorer` gives each text a reward, a `Comparer` prefers one of two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +16,8 @@ from guerdon.errors import GuerdonError, ModelError
 from guerdon.evaluate.result_tables import Request, Requests, Table
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.scoring import score_texts, scorer_name
-from guerdon.types import Comparer, Scorer
+from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
+from guerdon.types import AnyRow, Comparer, Scorer
 
 System: TypeAlias = Scorer | Comparer
 """What is measured. What can do both is measured by its scores."""
@@ -168,3 +173,38 @@ def _pair_keys(table: Table, requests: int) -> tuple[Ints, np.ndarray]:
     better, worse = table.requests[table.better], table.requests[table.worse]
     low, high = np.minimum(better, worse), np.maximum(better, worse)
     return np.asarray(low * requests + high), better <= worse
+
+
+def saved_folder(system: object) -> Path | None:
+    """The folder that a system, or the scorer that it wraps, was loaded from; None where it knows none."""
+    while system is not None:
+        if isinstance(folder := getattr(system, "folder", None), Path):
+            return folder
+        system = getattr(system, "scorer", None)
+    return None
+
+
+def seen_shares(systems: Mapping[str, object], rows: Sequence[AnyRow]) -> dict[str, float]:
+    """For each system that was trained on some of the prompts, the share of the rows that have such a prompt.
+
+    Raises:
+        ContractError: a model's record of its training prompts cannot be read.
+    """
+    shares = {}
+    for name, system in systems.items():
+        trained = getattr(system, "training_prompts", None)
+        if not isinstance(trained, TrainingPrompts) and (folder := saved_folder(system)):
+            trained = read_training_prompts(folder)
+        if trained is not None:
+            known = [seen for seen in trained.seen(row.prompt for row in rows) if seen is not None]
+            if any(known):
+                shares[name] = float(np.mean(known))
+    return shares
+
+
+def seen_note(name: str, share: float) -> str:
+    """What a reader must know of a system that was trained on some of the prompts."""
+    return (
+        f"{name} was TRAINED on the prompts of {share:.1%} of these rows: its values here do not tell what it does on "
+        "other prompts. Measure it on prompts that it was not trained on (guerdon data split)."
+    )

@@ -16,7 +16,7 @@ test test-all check: export TOKENIZERS_PARALLELISM := false
 
 # What `make setup` cannot install by itself, said each time until it is there.
 define MISSING
-from guerdon.rewards.rules.sandbox import sandbox_fault
+from guerdon.rewards.sandbox import sandbox_fault
 if fault := sandbox_fault():
     print(f"Missing: a sandbox for generated code: {fault}.")
     print("  Without it the tests of code rewards are skipped, and `unit-tests` runs no code (see --unsafe-sandbox).")

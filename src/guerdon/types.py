@@ -53,6 +53,9 @@ class Message:
 Prompt: TypeAlias = str | tuple[Message, ...]
 """A plain text, or the turns of a chat that the response answers."""
 
+References: TypeAlias = Sequence[str | None] | None
+"""One for each response, where it has one: what a scorer may check it against (an answer, unit tests, a reference)."""
+
 Overlong: TypeAlias = Literal["auto", "cut", "error"]
 """What happens to a text of more tokens than the model reads. `cut`: the prompt is cut from its left, then the response
 at its end, both counted. `error`: it is refused. `auto`: as `cut`, but a whole data set is refused when more than 5% of
@@ -210,11 +213,7 @@ class Scorer(Protocol):
     """
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """Scores `responses[i]` as the answer to `prompts[i]`.
 
@@ -243,11 +242,7 @@ class ReasonedScorer(Scorer, Protocol):
     """
 
     def score_with_reasons(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> Rewards:
         """Scores as `Scorer.score`, with a reason for each response that has no reward."""
         ...
@@ -266,12 +261,7 @@ class Comparer(Protocol):
     """
 
     def compare(
-        self,
-        prompts: Sequence[Prompt],
-        a: Sequence[str],
-        b: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """Returns P(a[i] preferred to b[i]), float32 array, shape (n,), NaN where there is no verdict."""
         ...

@@ -13,7 +13,7 @@ from guerdon.evaluate.result_tables import tables_of
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
-from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, References
 
 
 class ByText:
@@ -24,7 +24,7 @@ class ByText:
         self.asked: list[tuple[object, str, str | None]] = []
 
     def score(
-        self, prompts: Sequence[object], responses: Sequence[str], *, references: Sequence[str | None] | None = None
+        self, prompts: Sequence[object], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         self.asked += zip(prompts, responses, references or [None] * len(responses), strict=True)
         return np.array([self.reward(text) for text in responses], dtype=np.float32)

@@ -10,7 +10,7 @@ from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.baselines import CrossFittedTfidf, default_baselines, row_folds
 from guerdon.evaluate.systems import saved_folder
-from guerdon.rewards.cached import CachedScorer
+from guerdon.rewards.compose import CachedScorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.types import Comparison, Rating, Scorer

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from guerdon.explain.occlusion import occlude
 from guerdon.rewards.rules import LengthReward
 from guerdon.text.sentences import split_segments, split_sentences
-from guerdon.types import Prompt
+from guerdon.types import Prompt, References
 
 TEXT = st.text(alphabet="ab A1.!?,;:，；。！？…\n \t\"'”）(3.Dr", max_size=60)
 
@@ -66,11 +66,7 @@ class Picky:
         self.asked: list[str | None] = []
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         self.asked += list(references or [])
         return np.float32([len(text) if len(text) > 9 else np.nan for text in responses])

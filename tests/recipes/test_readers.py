@@ -13,7 +13,7 @@ from guerdon.errors import ConfigError, DataError
 from guerdon.recipes.applications import RECIPES, recipe_named
 from guerdon.recipes.code_mutations import MOST, mutants
 from guerdon.recipes.readers import preferred_candidates, program_candidates, rated_candidates, training_rows
-from guerdon.rewards.rules.sandbox import sandbox_fault
+from guerdon.rewards.sandbox import sandbox_fault
 from guerdon.types import Comparison, Ranking
 
 SOLUTION = '''

@@ -11,7 +11,7 @@ import torch
 
 from guerdon.hf import Lora
 from guerdon.packing import collate_padded
-from guerdon.rewards import first_token
+from guerdon.rewards.reward_net import prepare_first_token
 from guerdon.rewards.transformer import TransformerReward
 
 Texts = tuple[list[Any], list[str]]
@@ -90,4 +90,4 @@ def test_copies_and_adapters_compute_with_their_own_weights(name: str, texts: Te
 
 
 def test_decoders_are_left_alone(tiny_llama: str) -> None:
-    assert not first_token.prepare(TransformerReward.create(tiny_llama).net.classifier)
+    assert not prepare_first_token(TransformerReward.create(tiny_llama).net.classifier)

@@ -11,8 +11,9 @@ import pytest
 
 from guerdon.data.write import write_rows
 from guerdon.errors import ConfigError, DataError, ModelError
+from guerdon.rewards import sandbox
 from guerdon.rewards.load import ScorerConfig, load_scorer
-from guerdon.rewards.rules import LengthReward, UnitTests, sandbox
+from guerdon.rewards.rules import LengthReward, UnitTests
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison
 

@@ -15,7 +15,7 @@ from guerdon.errors import ConfigError, DataError
 from guerdon.rewards import score_rows as module
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.score_rows import reward_label, score_rows
-from guerdon.types import Prompt
+from guerdon.types import Prompt, References
 
 
 def write(path: Path, *records: object) -> str:
@@ -34,11 +34,7 @@ class Fussy:
         self.calls: list[int] = []
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         self.calls.append(len(responses))
         return np.array([float(response) for response in responses], dtype=np.float32)
@@ -136,7 +132,7 @@ def test_references_are_handed_over_and_numbers_are_short(tmp_path: Path) -> Non
     class Echo:
         def score(
             self, prompts: Sequence[Prompt], responses: Sequence[str], *,
-            references: Sequence[str | None] | None = None,
+            references: References = None
         ) -> np.ndarray:  # fmt: skip
             rewards = [0.1] * len(responses) if references is None else [len(text or "") for text in references]
             return np.array(rewards, dtype=np.float32)

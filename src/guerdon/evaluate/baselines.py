@@ -14,7 +14,7 @@ from guerdon.evaluate.systems import saved_folder
 from guerdon.metrics import Ints
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import BASELINE_FOLDER, Design, TfidfReward
-from guerdon.types import AnyRow, Prompt, Scorer, group_key, prompt_text, response_texts
+from guerdon.types import AnyRow, Prompt, References, Scorer, group_key, prompt_text, response_texts
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +91,7 @@ class CrossFittedTfidf:
                 self._rewards.update(zip(keys, rewards.tolist(), strict=True))
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """Scores as `guerdon.types.Scorer.score`; NaN for a response that the rows do not have."""
         pairs = zip(prompts, responses, strict=True)

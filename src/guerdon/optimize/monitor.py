@@ -21,9 +21,8 @@ from torch import Tensor
 from guerdon.files import atomic_write
 from guerdon.optimize.rl.trajectories import Group, Trajectory
 from guerdon.packing import default_budget
-from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
-from guerdon.policy.policy_net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
 from guerdon.rewards.scoring import score_texts
 from guerdon.types import Candidates, Scorer, prompt_text
 

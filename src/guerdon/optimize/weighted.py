@@ -28,9 +28,8 @@ from guerdon.optimize.prompts import fingerprint_of, prompt_stream
 from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
-from guerdon.policy.logps import ResponseBatch, TokenizedGroup, response_batches
 from guerdon.policy.model import Policy
-from guerdon.policy.policy_net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
 from guerdon.runs.folder import open_run

@@ -33,7 +33,7 @@ from guerdon.quickstart.workload import (
     read_train_test,
     training_config,
 )
-from guerdon.rewards.cached import CachedScorer
+from guerdon.rewards.compose import CachedScorer
 from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward

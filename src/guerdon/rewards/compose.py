@@ -1,4 +1,4 @@
-"""Several rewards as one: sums, products and gates of scorers, whose parts can be told apart."""
+"""Scorers around others: sums, products and gates, whose parts can be told apart, and one that asks only once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guerdon.rewards.scoring import BaseScorer, score_texts
-from guerdon.types import Prompt, Rewards, Scorer
+from guerdon.types import Prompt, References, Rewards, Scorer
 
 
 class CompositeScorer(BaseScorer):
@@ -23,11 +23,7 @@ class CompositeScorer(BaseScorer):
         """The reward from those of the parts, shape (n,) each; NaN where a part that counts has none."""
 
     def parts(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> dict[str, Rewards]:
         """The rewards that each part gives to n responses, by name; each part is asked once."""
         return {name: score_texts(part, prompts, responses, references) for name, part in self.scorers.items()}
@@ -42,11 +38,7 @@ class CompositeScorer(BaseScorer):
         return Rewards(values, tuple(reason(i) if missing else "" for i, missing in enumerate(np.isnan(values))))
 
     def score_with_reasons(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> Rewards:
         """Scores n responses; where there is no reward, the reason names the parts that have none."""
         return self.combine(self.parts(prompts, responses, references=references))
@@ -109,3 +101,32 @@ class Gate(CompositeScorer):
         condition = parts["condition"]
         gated = np.where(condition >= self.at_least, parts["reward"], self.otherwise)
         return np.where(np.isnan(condition), np.nan, gated)
+
+
+class CachedScorer(BaseScorer):
+    """Gives the rewards of another scorer, and keeps them: the same text has one reward, and costs once.
+
+    The memory is as large as the texts that were scored: for jobs on one data set, not for servers.
+
+    Example:
+        >>> scorer = CachedScorer(load_scorer("my-reward"))
+        >>> evaluation = evaluate_reward({"mine": scorer}, rows)
+        >>> scorer.score([row.prompt for row in rows], [row.chosen for row in rows])  # nothing is computed anew
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._known: dict[tuple[Prompt, str, str | None], tuple[float, str]] = {}
+
+    def score_with_reasons(
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
+    ) -> Rewards:
+        """Scores as `guerdon.types.ReasonedScorer.score_with_reasons`."""
+        keys = list(zip(prompts, responses, references or [None] * len(responses), strict=True))
+        new = list(dict.fromkeys(key for key in keys if key not in self._known))
+        if new:
+            found = score_texts(self.scorer, *map(list, zip(*new, strict=True)))
+            for key, value, reason in zip(new, found.values.tolist(), found.reasons, strict=True):
+                self._known.setdefault(key, (value, reason))  # another thread may have been faster
+        values, reasons = zip(*(self._known[key] for key in keys), strict=True) if keys else ((), ())
+        return Rewards(np.array(values, dtype=np.float32), tuple(reasons))

@@ -13,7 +13,7 @@ from guerdon.rewards.contract import write_card
 from guerdon.rewards.model_card import CARD_FILE, ensemble_card
 from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.types import Prompt, Rewards
+from guerdon.types import Prompt, References, Rewards
 
 
 class Ensemble(BaseScorer):
@@ -45,11 +45,7 @@ class Ensemble(BaseScorer):
         return scores.mean(axis=0), scores.std(axis=0)
 
     def score_with_reasons(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> Rewards:
         """The mean less k standard deviations over the members, shape (n,). `references` are not read.
 
@@ -71,12 +67,7 @@ class Ensemble(BaseScorer):
         return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
 
     def compare(
-        self,
-        prompts: Sequence[Prompt],
-        a: Sequence[str],
-        b: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """The members' mean P(a preferred to b), float32, shape (n,)."""
         return np.asarray(np.mean([member.compare(prompts, a, b) for member in self.members], axis=0))

@@ -15,7 +15,7 @@ from guerdon.errors import ConfigError, ContractError, GuerdonError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
-from guerdon.rewards.rules.sandbox import check_sandbox
+from guerdon.rewards.sandbox import check_sandbox
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
 if TYPE_CHECKING:

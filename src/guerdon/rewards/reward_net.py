@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
-from guerdon.rewards import first_token
 from guerdon.rewards.contract import Pooling
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class RewardNet(nn.Module):
         super().__init__()
         self.model = model
         self.pooling = pooling
-        self._reads_first = pooling == "native" and first_token.prepare(self.classifier)
+        self._reads_first = pooling == "native" and prepare_first_token(self.classifier)
         self.keep_head_in_float32()
         if pooling != "native":
             for module in between(self.classifier).values():  # our own pooling leaves them out
@@ -81,7 +83,7 @@ class RewardNet(nn.Module):
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.pooling == "native":
-            with first_token.first_token_only() if self._may_skip() else nullcontext():
+            with _only_first_token(self._reads_first and not self.training and not torch.is_grad_enabled()):
                 logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
             return cast("Tensor", logits[row].float())
         from guerdon.modeling_guerdon import apply_head, pooled
@@ -94,10 +96,6 @@ class RewardNet(nn.Module):
         states = hidden[row, column] if last else pooled(hidden, attention_mask, self.pooling)[row]
         with torch.autocast(states.device.type, enabled=False):  # bf16 here would tie close scores
             return apply_head(self.classifier, states.float())
-
-    def _may_skip(self) -> bool:
-        """Whether nothing but the first column of the last layer matters: to a score, not to a gradient's shape."""
-        return self._reads_first and not self.training and not torch.is_grad_enabled()
 
 
 def disable_dropout(module: nn.Module) -> None:
@@ -201,3 +199,56 @@ def window(model: PreTrainedModel, tokenizer_limit: int) -> int:
     if embeddings is not None and embeddings.padding_idx is not None:
         positions -= embeddings.padding_idx + 1  # RoBERTa counts positions from padding_idx + 1
     return int(min(positions, tokenizer_limit))
+
+
+# --- encoders whose score reads the first token alone
+#
+# The last layer need not compute the other tokens, of which only keys and values are read: ten twelfths of one layer.
+# That is 14% of MiniLM and 7% of BERT.
+
+FIRST_TOKEN_FAMILIES = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra")
+"""Classifiers of Transformers that share BERT's layer and read position 0."""
+
+_first_token = threading.local()
+
+
+def prepare_first_token(model: PreTrainedModel) -> bool:
+    """Teaches the last layer to compute the first token alone inside `_only_first_token`; False where it is left."""
+    family = type(model).__name__.removesuffix("ForSequenceClassification")
+    ours = type(model).__module__.startswith("transformers.models.") and family in FIRST_TOKEN_FAMILIES
+    if not ours or model.config.is_decoder or model.config._attn_implementation not in ("sdpa", "eager"):
+        return False
+    layer = cast("Any", _backbone(model)).encoder.layer[-1]
+    layer.forward = MethodType(_layer_forward, layer)  # a method, so that a copy computes with its own weights
+    return True
+
+
+@contextmanager
+def _only_first_token(wanted: bool) -> Iterator[None]:
+    """In this thread, prepared layers return the state of the first token alone: shape (batch, 1, hidden)."""
+    _first_token.alone = wanted
+    try:
+        yield
+    finally:
+        _first_token.alone = False
+
+
+def _layer_forward(layer: nn.Module, hidden: Tensor, attention_mask: Tensor | None, *rest: Any, **extra: Any) -> Tensor:
+    if not getattr(_first_token, "alone", False):
+        return cast("Tensor", type(layer).forward(layer, hidden, attention_mask, *rest, **extra))
+    parts = cast("Any", layer)
+    attention = parts.attention.self
+
+    def heads(states: Tensor) -> Tensor:
+        return states.view(*states.shape[:2], -1, attention.attention_head_size).transpose(1, 2)
+
+    first = hidden[:, :1]
+    read = scaled_dot_product_attention(
+        heads(attention.query(first)),
+        heads(attention.key(hidden)),
+        heads(attention.value(hidden)),
+        attn_mask=None if attention_mask is None else attention_mask[:, :, :1],
+        scale=attention.scaling,
+    )
+    attended = parts.attention.output(read.transpose(1, 2).flatten(2), first)
+    return cast("Tensor", parts.feed_forward_chunk(attended))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError, TextError
-from guerdon.types import Prompt, ReasonedScorer, Rewards, Scorer, prompt_text
+from guerdon.types import Prompt, ReasonedScorer, References, Rewards, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +35,12 @@ class BaseScorer(ABC):
 
     @abstractmethod
     def score_with_reasons(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> Rewards:
         """Scores n responses; see `guerdon.types.ReasonedScorer`."""
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """The rewards alone, float32, shape (n,), NaN where there is none; see `guerdon.types.Scorer`."""
         return self.score_with_reasons(prompts, responses, references=references).values
@@ -58,7 +50,7 @@ def score_texts(
     scorer: Scorer,
     prompts: Sequence[Prompt],
     responses: Sequence[str],
-    references: Sequence[str | None] | None = None,
+    references: References = None,
     *,
     on_progress: Callable[[int], None] = lambda texts: None,
 ) -> Rewards:
@@ -116,7 +108,7 @@ def _texts_per_call() -> int:
     return TEXTS_PER_CALL_ON_GPU if torch is not None and torch.cuda.is_available() else TEXTS_PER_CALL
 
 
-def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], references: Sequence[str | None] | None) -> None:
+def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], references: References) -> None:
     """Raises ValueError unless there are as many prompts, and references where there are some, as responses."""
     if not len(prompts) == len(responses) == len(responses if references is None else references):
         given = "" if references is None else f" and {len(references)} references"
@@ -158,7 +150,7 @@ class _Call:
         scorer: Scorer,
         prompts: Sequence[Prompt],
         responses: Sequence[str],
-        references: Sequence[str | None] | None,
+        references: References,
         *,
         may_give_up: bool,
     ) -> None:

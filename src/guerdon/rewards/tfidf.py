@@ -19,7 +19,7 @@ from guerdon.files import atomic_write
 from guerdon.metrics import Floats, Ints, within_group_pairs
 from guerdon.rewards.scoring import check_lengths
 from guerdon.rewards.training_data import TrainingPrompts
-from guerdon.types import AnyRow, Prompt, Rating, response_texts
+from guerdon.types import AnyRow, Prompt, Rating, References, response_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -120,11 +120,7 @@ class TfidfReward:
         return reward
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """Scores as `guerdon.types.Scorer.score`: log-odds after pairs, the units of the data after ratings."""
         check_lengths(prompts, responses, references)

@@ -27,7 +27,7 @@ from guerdon.rewards.infer import adopted_contract, check_contract, choose_paddi
 from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
 from guerdon.rewards.saving import fold_units, write_reward
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
-from guerdon.types import Dtype, Overlong, Prompt, prompt_text
+from guerdon.types import Dtype, Overlong, Prompt, References, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -250,11 +250,7 @@ class TransformerReward:
         return np.asarray(shift + scale * self.logits(prompts, responses))
 
     def score(
-        self,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """R(prompt, response): the contract's weighted sum of the attributes. float32, shape (n,), unbounded.
 
@@ -264,12 +260,7 @@ class TransformerReward:
         return np.asarray(self.attributes(prompts, responses) @ weights)
 
     def compare(
-        self,
-        prompts: Sequence[Prompt],
-        a: Sequence[str],
-        b: Sequence[str],
-        *,
-        references: Sequence[str | None] | None = None,
+        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
     ) -> np.ndarray:
         """P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature), float32, shape (n,)."""
         if len(a) != len(b):

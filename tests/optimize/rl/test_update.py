@@ -146,8 +146,8 @@ def test_gradients_that_are_not_finite_are_skipped_then_end_the_run() -> None:
 
 
 def test_the_reference_stays_where_it_was(tiny_llama: str) -> None:
-    from guerdon.policy.logps import TokenizedGroup, response_batches
     from guerdon.policy.model import Policy
+    from guerdon.policy.policy_net import TokenizedGroup, response_batches
 
     for lora in (False, True):
         policy = Policy(AutoModelForCausalLM.from_pretrained(tiny_llama), Policy.load(tiny_llama).tokenizer)

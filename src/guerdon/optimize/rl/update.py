@@ -25,8 +25,14 @@ from guerdon.optimize.rl.objective import (
 from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group
 from guerdon.packing import default_budget
-from guerdon.policy.logps import ResponseBatch, TokenizedGroup, pad_by_response, response_batches, token_logps
-from guerdon.policy.policy_net import PolicyNet
+from guerdon.policy.policy_net import (
+    PolicyNet,
+    ResponseBatch,
+    TokenizedGroup,
+    pad_by_response,
+    response_batches,
+    token_logps,
+)
 
 RefLogps = Callable[[ResponseBatch, float], Tensor]
 """A batch and the temperature -> log-probability of each token under the reference policy, shape (tokens,)."""

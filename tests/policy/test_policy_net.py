@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from guerdon.policy.logps import TokenizedGroup, pad_by_response, response_batches
-from guerdon.policy.policy_net import PolicyNet
+from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, pad_by_response, response_batches
 
 GROUPS = [
     TokenizedGroup((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from guerdon.errors import ConfigError
-from guerdon.rewards.rules import sandbox
-from guerdon.rewards.rules.sandbox import Limits, TestResult, run_tests, sandbox_fault
+from guerdon.rewards import sandbox
+from guerdon.rewards.sandbox import Limits, TestResult, run_tests, sandbox_fault
 
 FAULT = sandbox_fault()
 inside = pytest.mark.skipif(bool(FAULT), reason=FAULT or "-")

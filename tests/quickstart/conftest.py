@@ -10,6 +10,19 @@ import pytest
 from guerdon.types import Comparison
 
 
+@pytest.fixture(scope="session")
+def lengths() -> list[Comparison]:
+    """Right by length in three of four; English and Chinese."""
+    rows = []
+    for i in range(40):
+        long, short = f"Answer {i}. " * (3 + i % 5), f"No {i}."
+        if i % 2:
+            long, short = "好的回答。" * (3 + i % 5) + str(i), f"不知道{i}。"
+        chosen, rejected = (short, long) if i % 4 > 2 or i % 8 == 0 else (long, short)
+        rows.append(Comparison(prompt=f"p{i}", chosen=chosen, rejected=rejected, subset="zh" if i % 2 else "en"))
+    return rows
+
+
 @pytest.fixture
 def polite() -> Callable[..., list[Comparison]]:
     """Makes comparisons in which the polite response was preferred, two to a prompt."""

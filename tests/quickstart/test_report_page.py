@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -11,32 +13,21 @@ from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
-from guerdon.quickstart.report_data import paired_rewards
-from guerdon.quickstart.report_page import Axis, ExplainedExample, ReportData, TokenCoverage, render, section_verdict
+from guerdon.quickstart.report_page import Axis, ReportData, evaluate_by_coverage, paired_rewards, render
 from guerdon.quickstart.worked_examples import choose_examples
+from guerdon.rewards.encode import Reading
 from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.curve import LearningCurve
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"
 
 
-def comparisons(count: int = 40) -> list[Comparison]:
-    """Right by length in three of four; English and Chinese."""
-    rows = []
-    for i in range(count):
-        long, short = f"Answer {i}. " * (3 + i % 5), f"No {i}."
-        if i % 2:
-            long, short = "好的回答。" * (3 + i % 5) + str(i), f"不知道{i}。"
-        chosen, rejected = (short, long) if i % 4 > 2 or i % 8 == 0 else (long, short)
-        rows.append(Comparison(prompt=f"p{i}", chosen=chosen, rejected=rejected, subset="zh" if i % 2 else "en"))
-    return rows
-
-
 @pytest.fixture(scope="module")
-def evaluation() -> Evaluation:
+def evaluation(lengths: list[Comparison]) -> Evaluation:
     return evaluate_reward(
-        {"model": LengthReward()}, comparisons(), baselines={"shortest wins": LengthReward(-1)}, resamples=50
+        {"model": LengthReward()}, lengths, baselines={"shortest wins": LengthReward(-1)}, resamples=50
     )
 
 
@@ -48,17 +39,15 @@ def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain
         evaluation=evaluation,
         notes=[text],
         coverage={
-            "": TokenCoverage(80, 0.4, 3, 2),
-            "zh": TokenCoverage(40, 0.8),
-            "en": TokenCoverage(40, 0.01),
-            text: TokenCoverage(1, 0.5),
+            "": Reading(texts=80, unknown=40, total=100, prompts_cut=3, responses_cut=2),
+            "zh": Reading(texts=40, unknown=80, total=100),
+            "en": Reading(texts=40, unknown=1, total=100),
+            text: Reading(texts=1, unknown=1, total=2),
         },
         curve=LearningCurve(((1, 0.7), (2, 0.6)), ((1, 0.5), (2, 0.6)), ((2, 0.65),), ((2, 0.61),)),
         rewards=paired_rewards(scorer, rows),
         examples=examples,
-        explanations=[
-            ExplainedExample(each, ((text, occlude(scorer, each.prompt, each.responses[0].text)),)) for each in examples
-        ],
+        explanations=[(each, {text: occlude(scorer, each.prompt, each.responses[0].text)}) for each in examples],
         facts={text: {text: text}},
         commands=[(text, text)],
     )
@@ -93,8 +82,8 @@ def outline(text: str) -> Outline:
     return found
 
 
-def test_page_is_well_formed_and_stands_alone(evaluation: Evaluation) -> None:
-    text = render(full_page(evaluation, comparisons()))
+def test_page_is_well_formed_and_stands_alone(evaluation: Evaluation, lengths: list[Comparison]) -> None:
+    text = render(full_page(evaluation, lengths))
     seen = outline(text).seen
     tags = {tag for tag, _ in seen}
     assert {"h1", "table", "svg", "article", "pre"} <= tags
@@ -103,10 +92,10 @@ def test_page_is_well_formed_and_stands_alone(evaluation: Evaluation) -> None:
     assert "default-src 'none'" in text
 
 
-def test_text_of_the_data_cannot_become_markup() -> None:
+def test_text_of_the_data_cannot_become_markup(lengths: list[Comparison]) -> None:
     rows = [
         replace(row, prompt=f"{HOSTILE}{i}", chosen=f"{row.chosen} {HOSTILE}", subset=HOSTILE if i % 2 else "en")
-        for i, row in enumerate(comparisons())
+        for i, row in enumerate(lengths)
     ]
     evaluation = evaluate_reward(
         {HOSTILE + "m": LengthReward()}, rows, baselines={HOSTILE: LengthReward(-1)}, resamples=9
@@ -127,8 +116,8 @@ def test_what_is_not_there_is_not_shown(evaluation: Evaluation) -> None:
         assert heading not in text
 
 
-def test_unread_text_is_pointed_out(evaluation: Evaluation) -> None:
-    text = render(full_page(evaluation, comparisons()))
+def test_unread_text_is_pointed_out(evaluation: Evaluation, lengths: list[Comparison]) -> None:
+    text = render(full_page(evaluation, lengths))
     assert "40% of the text is unknown" in text
     assert "3 of 80 texts were too long" in text
     assert "the model cannot read 80% of such texts" in text
@@ -157,9 +146,8 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
 
 
 def test_the_verdict_is_that_of_the_evaluation(evaluation: Evaluation) -> None:
-    section = evaluation.sections[0]
-    assert section_verdict(section) == section.sentence("model", called="The reward model")
-    assert "the best baseline, shortest wins: " in section_verdict(section)
+    sentence = evaluation.sections[0].sentence("model", called="The reward model")
+    assert sentence in unescape(render(ReportData(data="d", evaluation=evaluation)))
 
 
 def test_a_model_that_was_trained_on_the_rows_is_not_said_to_be_new_to_them(evaluation: Evaluation) -> None:
@@ -176,3 +164,11 @@ def test_axis_holds_everything() -> None:
     assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
     assert axis.mark(Interval(math.nan)) is None
     assert Axis.around(0.0, [Interval(-0.25)]).low == -0.3
+
+
+def test_rows_are_measured_by_whether_they_are_read(polite: Callable[..., list[Comparison]], tiny_bert: str) -> None:
+    odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤") for i in range(30)]
+    reward, scorer = TransformerReward.create(tiny_bert), LengthReward()
+    found = evaluate_by_coverage(reward, scorer, [*polite(), *odd], {"shortest": LengthReward(-1)}, seed=0)
+    assert [part.sections[0].overall.rows for part in found.values()] == [40, 30]
+    assert evaluate_by_coverage(reward, scorer, polite(), {}, seed=0) == {}

@@ -5,20 +5,8 @@ from guerdon.rewards.rules import LengthReward
 from guerdon.types import Comparison, Rating
 
 
-def comparisons(count: int = 40) -> list[Comparison]:
-    """Right by length in three of four; English and Chinese."""
-    rows = []
-    for i in range(count):
-        long, short = f"Answer {i}. " * (3 + i % 5), f"No {i}."
-        if i % 2:
-            long, short = "好的回答。" * (3 + i % 5) + str(i), f"不知道{i}。"
-        chosen, rejected = (short, long) if i % 4 > 2 or i % 8 == 0 else (long, short)
-        rows.append(Comparison(prompt=f"p{i}", chosen=chosen, rejected=rejected, subset="zh" if i % 2 else "en"))
-    return rows
-
-
-def test_examples_are_the_median_right_and_wrong_of_each_script() -> None:
-    found = choose_examples(LengthReward(), comparisons())
+def test_examples_are_the_median_right_and_wrong_of_each_script(lengths: list[Comparison]) -> None:
+    found = choose_examples(LengthReward(), lengths)
     assert [(each.chinese, each.right) for each in found] == [
         (False, True),
         (False, False),

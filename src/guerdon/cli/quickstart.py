@@ -98,7 +98,6 @@ class _QuickstartScreen(QuickstartEvents):
 
     def policy_measured(self, gain: PolicyGain) -> None:
         from guerdon.cli.best_of_n import show_curves
-        from guerdon.quickstart.policy_gain import gain_verdict
 
         show_curves(gain.result)
-        print(gain_verdict(gain))
+        print(gain.verdict)

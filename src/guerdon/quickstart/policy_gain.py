@@ -15,7 +15,7 @@ import numpy as np
 
 from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
-from guerdon.metrics import Floats, format_bounds, format_interval, format_value, spearman
+from guerdon.metrics import Floats, format_interval, spearman
 from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.worked_examples import prompts_with_a_best
@@ -63,15 +63,23 @@ class PolicyGain:
     """Spearman correlation of the gold reward with length, of responses to one prompt."""
     shown: tuple[BeforeAfter, ...]
 
+    @property
+    def verdict(self) -> str:
+        """Whether the responses got better, in plain words."""
+        gold = next(curve for curve in self.result.curves if curve.name == GOLD).gains[-1]
+        by = format_interval(gold, signed=True, decimals=None)
+        if gold.low > 0:
+            return f"By the gold reward the picked responses are better: {by}."
+        if gold.high < 0:
+            return f"By the gold reward the picked responses are worse: {by}."
+        prompts = self.result.prompts
+        return f"Whether they are better cannot be told from {prompts} prompts: the gold reward changed by {by}."
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
         shown = [asdict(pick) | {"prompt": prompt_value(pick.prompt)} for pick in self.shown]
-        return {
-            "policy": self.policy,
-            "max_new_tokens": SAMPLING.max_new_tokens,
-            **self.result.to_dict(),
-            "shown": shown,
-        }
+        tokens = SAMPLING.max_new_tokens
+        return {"policy": self.policy, "max_new_tokens": tokens, **self.result.to_dict(), "shown": shown}
 
 
 def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy: Policy) -> list[Candidates]:
@@ -159,60 +167,3 @@ def _typical(pairs: Sequence[BeforeAfter]) -> Sequence[BeforeAfter]:
     changed = sorted((one for one in pairs if one.best != one.first), key=lambda one: one.gold[1] - one.gold[0])
     places = np.linspace(0, len(changed) - 1, 2 * _SHOWN + 1).round().astype(int)[1::2]
     return [changed[place] for place in dict.fromkeys(places.tolist())][::-1] if changed else []
-
-
-def gain_verdict(gain: PolicyGain) -> str:
-    """Whether the responses got better, in plain words."""
-    gold = next(curve for curve in gain.result.curves if curve.name == GOLD).gains[-1]
-    by = format_interval(gold, signed=True, decimals=None)
-    if gold.low > 0:
-        return f"By the gold reward the picked responses are better: {by}."
-    if gold.high < 0:
-        return f"By the gold reward the picked responses are worse: {by}."
-    return (
-        f"Whether they are better cannot be told from {gain.result.prompts} prompts: the gold reward changed by {by}."
-    )
-
-
-def gain_view(gain: PolicyGain) -> dict[str, Any]:
-    """The mean of each reward for one response and for the best of n, with the gain; and responses before and after."""
-    result = gain.result
-    return {
-        "verdict": gain_verdict(gain),
-        "policy": gain.policy,
-        "tokens": SAMPLING.max_new_tokens,
-        "prompts": result.prompts,
-        "ns": result.ns,
-        "gold_length": format_value(gain.gold_length, signed=True, decimals=2),
-        "kl": f"{result.kl_bounds[-1]:.2f}",
-        "rows": [
-            {
-                "name": curve.name,
-                "means": [format_value(mean.point, decimals=None) for mean in curve.means],
-                "gain": format_value(curve.gains[-1].point, signed=True, decimals=None),
-                "interval": format_bounds(curve.gains[-1], decimals=None),
-            }
-            for curve in result.curves
-        ],
-        "shown": [
-            {
-                "prompt": prompt_text(pick.prompt),
-                "responses": [
-                    {
-                        "what": what,
-                        "text": text,
-                        "reward": format_value(reward, decimals=2),
-                        "gold": format_value(gold, decimals=2),
-                    }
-                    for what, text, reward, gold in zip(
-                        ("The first response", f"The best of {result.ns[-1]} by reward"),
-                        (pick.first, pick.best),
-                        pick.rewards,
-                        pick.gold,
-                        strict=True,
-                    )
-                ],
-            }
-            for pick in gain.shown
-        ],
-    }

@@ -19,11 +19,10 @@ from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.results import Evaluation
 from guerdon.files import atomic_write, check_writable
 from guerdon.models import resolve, smollm2_installed
-from guerdon.quickstart import report_data
+from guerdon.quickstart import report_page
 from guerdon.quickstart.policy_gain import PolicyGain, measure_policy_gain, prompts_for_policy
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.quickstart_events import QuickstartEvents
-from guerdon.quickstart.report_page import ReportData, render
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.quickstart.workload import (
     Workload,
@@ -224,7 +223,7 @@ class _QuickstartRun:
             systems = {"model": scorer}
             baselines = default_baselines(rows, systems, seed=seed)
             found = evaluate_reward(systems, rows, baselines=baselines, seed=seed, progress=progress)
-            by_coverage = report_data.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
+            by_coverage = report_page.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
             found.save(self.out / "evaluation.json")
         self.events.evaluated(found, by_coverage)
         return found, by_coverage
@@ -277,22 +276,22 @@ class _QuickstartRun:
         path = self.out / "report.html"
         with self._step("report", str(path)):
             examples = choose_examples(scorer, workload.test, temperature=reward.contract.temperature)
-            page = ReportData(
+            page = report_page.ReportData(
                 data="the starter set" if self.data == "starter" else Path(self.data).name,
                 evaluation=evaluation,
                 by_coverage=by_coverage,
                 notes=self.notes,
-                coverage=report_data.coverage_by_subset(reward, workload.test),
+                coverage=report_page.coverage_by_subset(reward, workload.test),
                 curve=read_curve(self.out / "model" / "run"),
-                rewards=report_data.paired_rewards(scorer, workload.test),
+                rewards=report_page.paired_rewards(scorer, workload.test),
                 examples=examples,
-                explanations=report_data.explain(scorer, examples),
-                policy_gain=gain,
-                facts=report_data.run_facts(reward, config, command=self.command(), seconds=self.seconds),
+                explanations=report_page.explain(scorer, examples),
+                gain=gain,
+                facts=report_page.run_facts(reward, config, command=self.command(), seconds=self.seconds),
                 commands=self._next_commands(),
             )
             with atomic_write(path) as file:
-                file.write(render(page))
+                file.write(report_page.render(page))
 
     def command(self) -> str:
         """The command that does the same again."""

@@ -1,47 +1,44 @@
-"""The report page: plain results in, one HTML text out that needs nothing else, no network and no script."""
+"""The report page: what a quickstart found, as one HTML text that needs nothing else, no network and no script."""
 
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from guerdon.evaluate.results import Evaluation, PartResult, Section
-from guerdon.explain.occlusion import Occlusion
-from guerdon.metrics import METRICS, Floats, Interval, format_bounds, format_value
-from guerdon.quickstart.policy_gain import PolicyGain, gain_view
+import numpy as np
+
+from guerdon.evaluate.agreement import evaluate_reward
+from guerdon.evaluate.result_tables import tables_of
+from guerdon.evaluate.results import Evaluation, Section
+from guerdon.evaluate.systems import ask_scorer
+from guerdon.explain.occlusion import Occlusion, occlude
+from guerdon.metrics import METRICS, Floats, Interval
+from guerdon.quickstart.policy_gain import SAMPLING, PolicyGain
 from guerdon.quickstart.worked_examples import WorkedExample
+from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.templating import environment
+from guerdon.rewards.encode import Reading
 from guerdon.runs.curve import LearningCurve
 from guerdon.text.vocabulary import UNREADABLE_SHARE
-from guerdon.types import prompt_text
+from guerdon.types import AnyRow, Prompt, Scorer, prompt_text, response_texts
+
+if TYPE_CHECKING:
+    from guerdon.rewards.transformer import TransformerReward
+    from guerdon.train.train_config import TrainConfig
 
 TEMPLATE = "report.html.j2"
-UNSEEN = " that the model has not learned from"
 MANY_SUBSETS = 40
 """Largest number of subsets that are listed; all are in evaluation.json."""
+_FEW = 20
+"""Rows that a part needs to be measured by itself."""
 
-
-@dataclass(frozen=True, slots=True)
-class TokenCoverage:
-    """How much of some texts the model reads."""
-
-    texts: int
-    unknown: float
-    """Share of the tokens that are unknown to its vocabulary."""
-    prompts_cut: int = 0
-    responses_cut: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedExample:
-    """Why the reward puts one response of an example above another."""
-
-    example: WorkedExample
-    parts: tuple[tuple[str, Occlusion], ...]
-    """What the response is ("the preferred response"), and its sentences with their effects."""
+Explanation = tuple[WorkedExample, Mapping[str, Occlusion]]
+"""Why a reward puts one response of an example above another: what a response is, and its sentences with effects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,110 +48,159 @@ class ReportData:
     data: str
     """What the data is called."""
     evaluation: Evaluation
-    by_coverage: Mapping[str, Evaluation] | None = None
+    by_coverage: Mapping[str, Evaluation] = field(default_factory=dict)
     """What rows are ("rows that it reads") -> their evaluation, where the model cannot read all."""
     notes: Sequence[str] = ()
     """What a reader must know first."""
-    coverage: Mapping[str, TokenCoverage] | None = None
+    coverage: Mapping[str, Reading] = field(default_factory=dict)
     """Subset -> how much of it the model reads; the whole under the empty name."""
     curve: LearningCurve = LearningCurve()  # noqa: RUF009  # frozen
     rewards: tuple[Floats, Floats] | None = None
     """Rewards of preferred responses and of those they stand above, each shape (m,)."""
     examples: Sequence[WorkedExample] = ()
-    explanations: Sequence[ExplainedExample] = ()
-    policy_gain: PolicyGain | None = None
+    explanations: Sequence[Explanation] = ()
+    gain: PolicyGain | None = None
     """What picking responses of a language model by the reward gained."""
-    facts: Mapping[str, Mapping[str, str]] | None = None
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Heading -> name -> value."""
     commands: Sequence[tuple[str, str]] = ()
     """What a command is for, and the command."""
 
 
+# --- what the report tells besides the evaluation
+
+
+def evaluate_by_coverage(
+    reward: TransformerReward, scorer: Scorer, rows: Sequence[AnyRow], baselines: Mapping[str, Scorer], *, seed: int
+) -> dict[str, Evaluation]:
+    """The rows that the model can read and those that it cannot, each measured by themselves.
+
+    Returns:
+        What the rows are -> evaluation; empty where one of the two parts has fewer than 20 rows.
+    """
+    lost = [share > UNREADABLE_ROW for share in unknown_share(reward.tokenizer, rows)]
+    read, cannot = ([row for row, is_lost in zip(rows, lost, strict=True) if is_lost is part] for part in (False, True))
+    if min(len(read), len(cannot)) < _FEW:
+        return {}
+    parts = {
+        "rows that it reads": read,
+        "rows that it cannot (over a third of the responses unknown to it)": cannot,
+    }
+    systems = {"model": scorer}
+    return {name: evaluate_reward(systems, part, baselines=baselines, seed=seed) for name, part in parts.items()}
+
+
+def coverage_by_subset(reward: TransformerReward, rows: Sequence[AnyRow]) -> dict[str, Reading]:
+    """What the model reads of each subset, and of all rows under the empty name."""
+    by_subset: dict[str, dict[tuple[Prompt, str], None]] = {"": {}}
+    for row in rows:
+        for text in response_texts(row):
+            for name in {"", row.subset}:
+                by_subset.setdefault(name, {})[row.prompt, text] = None
+    pairs = {name: list(zip(*texts, strict=True)) for name, texts in by_subset.items() if texts}
+    return {name: Reading() + reward.encode(prompts, responses) for name, (prompts, responses) in pairs.items()}
+
+
+def paired_rewards(scorer: Scorer, rows: Sequence[AnyRow]) -> tuple[Floats, Floats] | None:
+    """Finite rewards of preferred responses and of those they stand above, each shape (m,); None without an order."""
+    tables, requests = tables_of(rows)
+    table = tables[0]
+    rewards = ask_scorer(scorer, requests).scores(table)
+    better, worse = rewards[table.better], rewards[table.worse]
+    known = np.isfinite(better) & np.isfinite(worse)
+    return (better[known], worse[known]) if known.any() else None
+
+
+def explain(scorer: Scorer, examples: Sequence[WorkedExample]) -> list[Explanation]:
+    """Sentence effects of two responses for one example in Chinese and one in other languages, right ones first."""
+    found: dict[bool, Explanation] = {}
+    for example in sorted(examples, key=lambda example: not example.right):
+        if example.chinese not in found:
+            preferred = next(one for one in example.responses if one.preferred)
+            other = next(one for one in example.responses if not one.preferred)
+            found[example.chinese] = (
+                example,
+                {
+                    "The preferred response": occlude(scorer, example.prompt, preferred.text),
+                    "The best of the others": occlude(scorer, example.prompt, other.text),
+                },
+            )
+    return [found[chinese] for chinese in sorted(found)]
+
+
+def run_facts(
+    reward: TransformerReward, config: TrainConfig, *, command: str, seconds: Mapping[str, float]
+) -> dict[str, dict[str, str]]:
+    """Score contract, data, versions, times and the command, as text."""
+    contract = reward.contract
+    data = contract.data
+    rendering = {"pair": "prompt and response as two segments", "chat": "the tokenizer's chat template"}
+    return {
+        "How a text becomes a score": {
+            "backbone": contract.backbone,
+            "architecture": contract.architecture,
+            "rendering": rendering.get(contract.rendering, "prompt, blank line, response"),
+            "pooling": contract.pooling,
+            "longest text": f"{contract.max_length:,} tokens, cut on the left of the prompt",
+            "outputs": ", ".join(contract.attributes),
+            "P(a preferred)": f"sigmoid((score a − score b) / {contract.temperature:.3g})",
+            "on training data": f"mean {contract.mean:.3g}, deviation {contract.std:.3g}".replace("-", "−"),
+            "arithmetic": f"{contract.dtype} on {reward.device}",
+        },
+        "Training": {
+            "rows": f"{data.get('rows', 0):,}",
+            "sources": ", ".join(data.get("sources", [])) or "starter",
+            "sha256 of the rows": str(data.get("sha256", ""))[:16] + "…",
+            "epochs": f"{config.epochs:g}",
+            "judgements a step": str(config.batch_size),
+            "learning rate": f"{config.learning_rate:g}",
+            "seed": str(config.seed),
+        },
+        "Time": {name: f"{value:.0f} s" for name, value in seconds.items()},
+        "Made with": {
+            "Guerdon": _guerdon_version(),
+            "Python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers", "numpy")},
+            "command": command,
+        },
+    }
+
+
+def _guerdon_version() -> str:
+    from guerdon import __version__
+
+    return __version__
+
+
+# --- the page
+
+
 def render(page: ReportData) -> str:
     """The page as HTML text."""
     templates = environment()
-    templates.filters["percent"] = _percent
-    charts = learning_charts(page.curve)
-    seen = bool(page.evaluation.seen)
+    templates.filters |= {"prompt": prompt_text, "unread": unread_share, "shaded": shaded}
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
         page=page,
-        by_coverage=[
-            {
-                "what": f"{part.sections[0].overall.rows:,} {name}",
-                "value": format_value(part.sections[0].overall.models[0].metrics[part.sections[0].primary].point),
-                "verdict": section_verdict(part.sections[0]),
-            }
-            for name, part in (page.by_coverage or {}).items()
-        ],
-        sections=[section_view(section, page.coverage or {}, seen) for section in page.evaluation.sections],
-        charts=charts,
-        distribution=distribution,
-        examples=[example_view(example, (page.coverage or {}).get(example.subset)) for example in page.examples],
-        explanations=[explanation_view(explanation) for explanation in page.explanations],
-        gain=None if page.policy_gain is None else gain_view(page.policy_gain),
-        coverage=(page.coverage or {}).get(""),
+        axes=[section_axis(section) for section in page.evaluation.sections],
+        metrics=METRICS,
+        many=MANY_SUBSETS,
+        charts=[*learning_charts(page.curve), *([distribution] if distribution else [])],
+        tokens=SAMPLING.max_new_tokens,
         unreadable=UNREADABLE_SHARE,
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
+def unread_share(reading: Reading) -> float:
+    """The share of the tokens that are unknown to the model's vocabulary."""
+    return reading.unknown / max(1, reading.total)
 
 
-# --- the metrics
-
-
-def section_view(section: Section, coverage: Mapping[str, TokenCoverage], seen: bool) -> dict[str, Any]:
-    """What the template shows of one kind of rows; `seen` says whether the model was trained on some prompts."""
-    overall, metric, model = section.overall, section.primary, section.overall.models[0]
-    values = [system.metrics[metric] for part in (overall, *section.subsets) for system in part.systems]
-    axis = Axis.around(METRICS[metric].chance, values)
-    verdict, best = section.verdict(model.name), overall.best_baseline(metric)
-    return {
-        "kind": section.kind,
-        "metric": METRICS[metric].heading,
-        "explanation": METRICS[metric].explanation,
-        "model": format_value(model.metrics[metric].point),
-        "interval": format_bounds(model.metrics[metric]),
-        "baseline": None if best is None else (best.name, format_value(best.metrics[metric].point)),
-        "outcome": verdict.outcome if verdict else "unclear",
-        "verdict": section_verdict(section),
-        "tested": f"{overall.rows:,} {section.kind}{'' if seen else UNSEEN}, {clusters(overall)}",
-        "balanced": length_sentence(overall),
-        "axis": axis.view(),
-        "systems": [
-            {
-                "name": system.name,
-                "is_model": not system.is_baseline,
-                "mark": axis.mark(system.metrics[metric]),
-                "value": format_value(system.metrics[metric].point),
-                "interval": format_bounds(system.metrics[metric]),
-                "balanced": format_value(system.metrics["length_balanced"].point),
-            }
-            for system in overall.systems
-        ],
-        "subsets": [subset_view(part, metric, axis, coverage.get(part.subset)) for part in section.subsets][
-            :MANY_SUBSETS
-        ],
-        "hidden": max(0, len(section.subsets) - MANY_SUBSETS),
-        "notes": section.notes,
-    }
-
-
-def subset_view(part: PartResult, metric: str, axis: Axis, coverage: TokenCoverage | None) -> dict[str, Any]:
-    """One line of the table of subsets: the model with its interval, the baselines as ticks."""
-    model, best = part.models[0], part.best_baseline(metric)
-    return {
-        "name": part.subset,
-        "pairs": f"{part.pairs:,}",
-        "mark": axis.mark(model.metrics[metric]),
-        "value": format_value(model.metrics[metric].point),
-        "interval": format_bounds(model.metrics[metric]),
-        "baselines": [{"name": system.name, "mark": axis.mark(system.metrics[metric])} for system in part.baselines],
-        "best": format_value(best.metrics[metric].point if best else math.nan),
-        "coverage": coverage,
-    }
+def shaded(part: Occlusion, parts: Mapping[str, Occlusion]) -> list[tuple[str, float, float]]:
+    """Segments, their effects, and how strongly to shade them: 1 for the strongest effect of all parts, 0 for none."""
+    strongest = max(float(np.nan_to_num(np.abs(one.effects)).max(initial=0.0)) for one in parts.values()) or 1.0
+    weights = np.nan_to_num(np.abs(part.effects.astype(np.float64)) / strongest).round(3)
+    return list(zip(part.segments, part.effects.tolist(), weights.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,90 +232,9 @@ class Axis:
         start = self.place(low)
         return {"at": self.place(value.point), "from": start, "span": round(self.place(high) - start, 2)}
 
-    def view(self) -> dict[str, Any]:
-        """Ends of the strip and what guessing gets, labelled."""
-        return {
-            "low": format_value(self.low, decimals=1),
-            "high": format_value(self.high, decimals=1),
-            "chance": None if self.chance is None else self.place(self.chance),
-            "chance_label": None if self.chance is None else format_value(self.chance, decimals=1),
-        }
 
-
-def section_verdict(section: Section) -> str:
-    """Whether the model beats its best baseline, in plain words."""
-    return section.sentence(section.overall.models[0].name, called="The reward model")
-
-
-def length_sentence(part: PartResult) -> str:
-    """What the length-balanced accuracy says, in one line; empty where it cannot be had."""
-    metrics = part.models[0].metrics
-    balanced, longer, shorter = (
-        format_value(metrics[name].point) for name in ("length_balanced", "longer_won", "shorter_won")
-    )
-    if math.isnan(metrics["length_balanced"].point):
-        return ""
-    return (
-        f"Length-balanced it is right in {balanced}: the mean of {longer} where people preferred the longer response "
-        f"({part.longer_won:,} pairs) and {shorter} where they preferred the shorter ({part.shorter_won:,}). "
-        "A reward that only reads length gets 0.5."
-    )
-
-
-def clusters(part: PartResult) -> str:
-    """How many independent pieces the metrics are computed from."""
-    return f"from {part.clusters:,} {part.unit}{'s' * (part.clusters != 1)}"
-
-
-# --- the examples
-
-
-def example_view(example: WorkedExample, coverage: TokenCoverage | None = None) -> dict[str, Any]:
-    """Responses with bars: the lowest reward of the example is an empty bar, the highest a full one."""
-    scores = [one.score for one in example.responses]
-    low, spread = min(scores), (max(scores) - min(scores)) or 1.0
-    return {
-        "prompt": prompt_text(example.prompt),
-        "subset": example.subset,
-        "lang": "zh-Hans" if example.chinese else None,
-        "right": example.right,
-        "unknown": coverage.unknown if coverage and coverage.unknown > UNREADABLE_SHARE else None,
-        "responses": [
-            {
-                "text": one.text,
-                "score": format_value(one.score, decimals=2),
-                "bar": round(4 + 96 * (one.score - low) / spread, 1),
-                "preferred": one.preferred,
-                "human_score": None if one.human_score is None else f"{one.human_score:g}",
-                "p_beaten": f"{one.p_beaten:.0%}",
-            }
-            for one in example.responses
-        ],
-    }
-
-
-def explanation_view(explanation: ExplainedExample) -> dict[str, Any]:
-    """Sentences with the strength of their shading; the strongest effect of both responses is shaded fully."""
-    effects = [abs(float(e)) for _, part in explanation.parts for e in part.effects if not math.isnan(e)]
-    strongest = max(effects, default=0.0) or 1.0
-    return {
-        "prompt": prompt_text(explanation.example.prompt),
-        "lang": "zh-Hans" if explanation.example.chinese else None,
-        "parts": [
-            {
-                "label": label,
-                "score": format_value(part.score, decimals=2),
-                "segments": [
-                    {
-                        "text": text.rstrip(),
-                        "space": text[len(text.rstrip()) :],
-                        "effect": float(effect),
-                        "sign": "lowers" if effect < 0 else "raises",
-                        "weight": 0 if math.isnan(effect) else round(abs(float(effect)) / strongest, 3),
-                    }
-                    for text, effect in zip(part.segments, part.effects, strict=True)
-                ],
-            }
-            for label, part in explanation.parts
-        ],
-    }
+def section_axis(section: Section) -> Axis:
+    """The axis that holds all systems in all parts of a section."""
+    parts = (section.overall, *section.subsets)
+    values = [system.metrics[section.primary] for part in parts for system in part.systems]
+    return Axis.around(METRICS[section.primary].chance, values)

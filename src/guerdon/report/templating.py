@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def environment() -> Environment:
-    """The templates of `report/templates`; the filters `value`, `bounds` and `interval` print numbers."""
+    """The templates of `report/templates`; `value`, `bounds`, `interval`, `count` and `percent` print numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
@@ -22,4 +22,5 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"value": format_value, "bounds": format_bounds, "interval": format_interval}
+    found.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
     return found

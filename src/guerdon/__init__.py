@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guerdon.data.check import describe_data as describe_data
     from guerdon.data.convert import convert_data as convert_data
     from guerdon.data.convert import split_data as split_data
+    from guerdon.data.data_options import SplitConfig as SplitConfig
     from guerdon.data.read import load_rows as load_rows
     from guerdon.errors import GuerdonError as GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
@@ -66,6 +67,7 @@ _HOMES = {
     for home, names in {
         "data.check": "check_data describe_data",
         "data.convert": "convert_data split_data",
+        "data.data_options": "SplitConfig",
         "data.read": "load_rows",
         "errors": "GuerdonError",
         "evaluate.agreement": "evaluate_reward",

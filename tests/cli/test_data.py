@@ -79,35 +79,35 @@ def test_split_by_dialogue_and_by_column(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
     later = {"prompt": [*turns, {"role": "user", "content": "And?"}], "chosen": "a", "rejected": "b"}
     source = write(tmp_path / "a.jsonl", later, {"prompt": "Hi", "chosen": "a", "rejected": "b"}, *pairs(4))
-    assert main(["data", "split", source, str(tmp_path / "dialogue"), "--by", "dialogue"]) == 0
+    assert main(["data", "split", source, str(tmp_path / "dialogue"), "--group", "dialogue"]) == 0
     found = [path.stem for path in (tmp_path / "dialogue").iterdir() if "And?" in path.read_text()]
     assert [path.stem for path in (tmp_path / "dialogue").iterdir() if '"Hi"' in path.read_text()] == found
     source = write(
         tmp_path / "b.jsonl", *pairs(4, topic="x_1"), *[row | {"prompt": "R"} for row in pairs(4, topic="y_1")]
     )
-    assert main(["data", "split", source, str(tmp_path / "topic"), "--by", "topic", "--regex", "(.)_"]) == 0
+    assert main(["data", "split", source, str(tmp_path / "topic"), "--group", "topic", "--group-regex", "(.)_"]) == 0
     assert {row.group for row in load_rows(str(tmp_path / "topic" / "test.jsonl"))} in ({"x"}, {"y"})
 
 
 def test_split_refuses_leaks_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"prompt": "Q?", "chosen": f"good {at}", "rejected": "bad", "topic": at} for at in range(9)]
     source, out = write(tmp_path / "a.jsonl", *rows), tmp_path / "parts"
-    assert main(["data", "split", source, str(out), "--by", "topic"]) == 2
+    assert main(["data", "split", source, str(out), "--group", "topic"]) == 2
     assert "the prompt 'Q?'" in capsys.readouterr().err
     assert not out.exists()
-    assert main(["data", "split", source, str(out), "--by", "topic", "--allow-leaks"]) == 0
+    assert main(["data", "split", source, str(out), "--group", "topic", "--allow-leaks"]) == 0
     assert "warning: prompts stand in two parts" in capsys.readouterr().err
-    assert main(["data", "split", source, str(out), "--by", "topic", "--allow-leaks"]) == 2
+    assert main(["data", "split", source, str(out), "--group", "topic", "--allow-leaks"]) == 2
     assert "it is not empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--by", "prompt", "--regex", "x"], "--regex applies to a column"),
+        (["--group-regex", "x"], "needs the group column"),
         (["--test", "1.5"], "shares of the rows"),
         (["--ending", ".xlsx"], "unknown ending"),
-        (["--by", "nothing"], "the group column 'nothing' has no single value here"),
+        (["--group", "nothing"], "the group column 'nothing' has no single value here"),
     ],
 )
 def test_split_mistakes(
@@ -175,13 +175,17 @@ def test_functions_and_commands_write_the_same_files(tmp_path: Path, capsys: pyt
         folder.mkdir()
     assert main(["data", "info", str(data), "--group", "topic", "--json", str(command / "info.json")]) == 0
     assert main(["data", "check", str(data), "--json", str(command / "check.json")]) == 0
-    assert main(["data", "split", str(data), str(command / "parts"), "--by", "topic", "--test", "0.4"]) == 0
+    assert main(["data", "split", str(data), str(command / "parts"), "--group", "topic", "--test", "0.4"]) == 0
     assert main(["data", "convert", str(data), str(command / "rows.jsonl"), "--group", "topic"]) == 0
     told = capsys.readouterr()
-    described = guerdon.describe_data(str(data), group="topic", json=function / "info.json")
+    described = guerdon.describe_data(str(data), group="topic")
+    described.save(function / "info.json")
     assert (described.rows, described.groups) == (10, 3)
-    assert guerdon.check_data(str(data), json=function / "check.json").repeats == 1
-    assert guerdon.split_data(str(data), function / "parts", by="topic", test=0.4).validation == []
+    checked = guerdon.check_data(str(data))
+    checked.save(function / "check.json")
+    assert checked.repeats == 1
+    parts = guerdon.split_data(str(data), function / "parts", guerdon.SplitConfig(test=0.4), group="topic")
+    assert list(parts) == ["train.jsonl", "test.jsonl"]
     assert guerdon.convert_data(str(data), function / "rows.jsonl", group="topic").rows == 10
     assert capsys.readouterr() == ("", "")
     assert "10 rows written" in told.err

@@ -43,7 +43,7 @@ def test_check_counts_kinds_faults_repeats_and_contradictions(tmp_path: Path) ->
     assert (report.repeats, report.repeat_lines) == (2, [(4, 1), (8, 7)])
     assert report.contradictions == 1
     assert set(report.contradiction_lines[0]) in ({1, 5}, {4, 5})
-    assert json.loads(json.dumps(report.to_dict()))["faults"] == 1
+    assert json.loads(report.to_json())["faults"] == 1
 
 
 def test_check_keeps_only_the_first_faults(tmp_path: Path) -> None:

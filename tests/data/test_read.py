@@ -71,6 +71,14 @@ def test_groups_from_a_column(tmp_path: Path) -> None:
     assert [row.group for row in load_rows(source, group="prompt")] == ["Q?", "Q?"]
 
 
+def test_dialogues_are_known_by_their_first_user_turn(tmp_path: Path) -> None:
+    start = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    later = [*start, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "And?"}]
+    prompts = ("Hi", start, later, [{"role": "tool", "content": "x"}])
+    source = write(tmp_path / "a.jsonl", *(PAIR | {"prompt": prompt} for prompt in prompts), PAIR | {"dialogue": 7})
+    assert [row.group for row in load_rows(source, group="dialogue")] == ["Hi", "Hi", "Hi", "tool: x", "7"]
+
+
 def test_group_faults(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", PAIR)
     with pytest.raises(

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guerdon.data.split import first_user_turn, group_by_dialogue, group_folds, leaks, split_rows
+from guerdon.data.split import group_folds, leaks, split_rows
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import Comparison, Message, Ranking, Rating, Reference, group_key
+from guerdon.types import Comparison, Ranking, Rating, Reference
 
 
 def pair(prompt: str, group: str = "", chosen: str = "good", rejected: str = "bad") -> Comparison:
@@ -84,16 +82,6 @@ def test_leaks_name_the_prompt_and_count_the_responses() -> None:
     ]
     assert leaks(train, [pair("Q?", chosen="x", rejected="y")]) == ["the prompt 'Q?' is in training too"]
     assert leaks(train, [pair("new " * 100)]) == []
-
-
-def test_dialogues_are_known_by_their_first_user_turn() -> None:
-    start = (Message("system", "Be brief."), Message("user", "Hi"))
-    later = (*start, Message("assistant", "Yes?"), Message("user", "And?"))
-    assert first_user_turn(start) == first_user_turn(later) == "Hi"
-    assert first_user_turn("Hi") == "Hi"
-    assert first_user_turn((Message("tool", "x"),)) == "tool: x"
-    rows = group_by_dialogue([pair("Hi"), replace(pair(""), prompt=later), pair("Other")])
-    assert group_key(rows[0]) == group_key(rows[1]) != group_key(rows[2])
 
 
 # --- folds

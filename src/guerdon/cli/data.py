@@ -6,81 +6,65 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
+from guerdon.data.data_options import SplitConfig
 from guerdon.errors import DataError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from guerdon.data.check import CheckReport, InfoReport, Spread
+    from guerdon.data.check import CheckReport, InfoReport, SourceReport, Spread
     from guerdon.types import AnyRow
 
-Source = Annotated[str, arg(metavar="DATA")]
 _SUBSETS_SHOWN = 20
 
 
-def info(
-    data: Positional[Source],
-    /,
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
-    json: Path | None = None,
-) -> None:
+def info(data: Data, /, json: Path | None = None, reading: ReadingOptions = AS_IT_IS) -> None:
     """Tell what a data file holds: kinds, subsets, lengths, ties, scores.
 
     Args:
-        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        group: Column that says what belongs together.
-        group_regex: Regular expression whose first capture group in that column is the group.
-        question: Question of an annotation export that says what is preferred, where there are several.
+        data: The rows.
         json: Also write the report to this file (- for standard output, instead of the table).
+        reading: How DATA is read.
     """
     from guerdon.cli.progress import terminal
     from guerdon.data.check import describe_data
 
-    printed = str(json) == "-"
     with terminal():
-        report = describe_data(
-            data, group=group, group_regex=group_regex, question=question, json=None if printed else json
-        )
-    if printed:
-        sys.stdout.write(report.to_json())
-    else:
+        report = describe_data(data, **reading)
+    if not _printed(report, json):
         _show(*_info_tables(report))
     if report.faults:
         _note(f"{report.faults} rows cannot be used and are left out; see: guerdon data check {data}")
 
 
-def check(data: Positional[Source], /, question: str | None = None, json: Path | None = None) -> None:
+def check(data: Data, /, json: Path | None = None, reading: ReadingOptions = AS_IT_IS) -> None:
     """Report every row that cannot be used, with file and line; repeated rows and contradictions too.
 
     Ends with status 2 if there is a faulty row.
 
     Args:
-        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
-        question: Question of an annotation export that says what is preferred, where there are several.
+        data: The rows.
         json: Also write the report to this file (- for standard output, instead of the text).
+        reading: How DATA is read.
     """
     from guerdon.cli.progress import terminal
     from guerdon.data.check import check_data
     from guerdon.data.formats import LayoutError, known_layouts
 
-    printed = str(json) == "-"
     unknown = False
 
     def show(fault: DataError) -> None:
         nonlocal unknown
         unknown = unknown or isinstance(fault, LayoutError)
-        if not printed:
+        if str(json) != "-":
             print(fault)
 
     with terminal():
-        report = check_data(data, question=question, json=None if printed else json, on_fault=show)
-    if printed:
-        sys.stdout.write(report.to_json())
-    else:
+        report = check_data(data, on_fault=show, **reading)
+    if not _printed(report, json):
         if unknown:
             print(f"Known layouts, by the columns they need (a|b: either):\n{known_layouts()}")
         _show(_check_table(report))
@@ -91,71 +75,54 @@ def check(data: Positional[Source], /, question: str | None = None, json: Path |
         )
 
 
+def _printed(report: SourceReport, json: Path | None) -> bool:
+    """Writes a report where it is wanted as JSON; whether that is standard output."""
+    if json is None:
+        return False
+    if str(json) == "-":
+        sys.stdout.write(report.to_json())
+        return True
+    report.save(json)
+    return False
+
+
 def split(
-    data: Positional[Source],
+    data: Data,
     out: Annotated[Positional[Path], arg(metavar="FOLDER")],
     /,
-    test: float = 0.2,
-    validation: float = 0.0,
-    by: str = "prompt",
-    regex: str | None = None,
-    question: str | None = None,
-    seed: int = 0,
-    ending: str = ".jsonl",
-    allow_leaks: bool = False,
+    config: OmitArgPrefixes[SplitConfig] = SplitConfig(),  # noqa: B008  # frozen
+    reading: ReadingOptions = AS_IT_IS,
 ) -> None:
-    """Divide a data file into train and test by group, never by row.
+    """Divide a data file into train and test by group (by default the prompt), never by row.
 
     Args:
-        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        data: The rows.
         out: A new folder; train, test and, if asked for, validation are written there.
-        test: Share of the rows for the test part.
-        validation: Share of the rows for the validation part; 0 for none.
-        by: What stays on one side: prompt (or the column group of rows that have one), dialogue (the first user turn),
-            or any column.
-        regex: With a column: regular expression whose first capture group in it is the group.
-        question: Question of an annotation export that says what is preferred, where there are several.
-        seed: Random seed: another seed, another division.
-        ending: Format of the parts, for example .jsonl.gz or .parquet.
-        allow_leaks: Write the parts although a prompt is in two of them.
+        config: How to divide.
+        reading: How DATA is read.
     """
     from guerdon.cli.progress import terminal
     from guerdon.data.convert import split_data
 
     with terminal():
-        parts = split_data(
-            data,
-            out,
-            test=test,
-            validation=validation,
-            by=by,
-            regex=regex,
-            question=question,
-            seed=seed,
-            ending=ending,
-            allow_leaks=allow_leaks,
-        )
-    _show(_split_table(out, {f"{name}{ending}": part for name, part in parts.named().items()}))
+        files = split_data(data, out, config, **reading)
+    _show(_split_table(out, files))
 
 
 def convert(
-    data: Positional[Source],
+    data: Data,
     out: Annotated[Positional[str], arg(metavar="FILE")],
     /,
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
     skip_faulty: bool = False,
+    reading: ReadingOptions = AS_IT_IS,
 ) -> None:
     """Bring any known layout into Guerdon's own; the ending of FILE chooses the format.
 
     Args:
-        data: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or starter.
+        data: The rows.
         out: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), or - for JSON Lines on standard output.
-        group: Column whose value becomes the group of each row.
-        group_regex: Regular expression whose first capture group in that column is the group.
-        question: Question of an annotation export that says what is preferred, where there are several.
         skip_faulty: Leave out rows that cannot be used, and say which; without it one of them is an error.
+        reading: How DATA is read.
     """
     from guerdon.cli.progress import terminal
     from guerdon.data.convert import convert_data
@@ -163,12 +130,10 @@ def convert(
     with terminal():
         done = convert_data(
             data,
-            out,
-            group=group,
-            group_regex=group_regex,
-            question=question,
+            sys.stdout.buffer if out == "-" else out,
             skip_faulty=skip_faulty,
             on_fault=lambda fault: _note(f"left out: {fault}"),
+            **reading,
         )
     if out != "-":
         _note(f"{done.rows} rows written to {out}" + (f", {done.left_out} left out" if done.left_out else ""))

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.metrics import METRICS, Interval, format_bounds, format_interval, format_value
 
 if TYPE_CHECKING:
@@ -27,16 +28,14 @@ _WIDTH_OF_A_FILE = 160
 
 def evaluate(
     model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = (),
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
     json: Path | None = None,
     figure: Path | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    reading: ReadingOptions = AS_IT_IS,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Measure how far reward models agree with people, beside trivial baselines, with 95% intervals.
@@ -46,16 +45,13 @@ def evaluate(
 
     Args:
         model: The scorer, or a comparer as module:object.
-        data: Judgements: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]),
-            - (standard input) or starter.
+        data: Judgements.
         also: Another model to measure on the same rows. The option may be given several times.
-        group: Column that says which rows are not independent; intervals then draw groups instead of prompts.
-        group_regex: Regular expression whose first capture group in that column is the group.
-        question: Question of an annotation export that says what is preferred, where there are several.
         json: File for all values (- is standard output, instead of the tables).
         figure: File for a picture of the models beside the baselines (.png, .svg or .pdf).
         resamples: Bootstrap data sets behind the intervals.
         seed: Seed of the bootstrap.
+        reading: How DATA is read; intervals draw groups instead of prompts where it names them.
         scorer: How the models are loaded, and how they read.
     """
     from guerdon.evaluate.agreement import evaluate_reward
@@ -63,7 +59,7 @@ def evaluate(
     _check_options(json, figure, resamples)
     from guerdon.data.read import load_rows
 
-    rows = load_rows(data, group=group, group_regex=group_regex, question=question)
+    rows = load_rows(data, **reading)
     systems = {name: scorer.named(path).load_system() for name, path in system_names((model, *also)).items()}
     with _progress() as progress:
         found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress)

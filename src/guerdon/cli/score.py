@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.sources import Data
 
 
 def score(
     model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     out: str = "-",
     column: Annotated[str | None, arg(name="as", metavar="NAME")] = None,
@@ -29,8 +30,7 @@ def score(
 
     Args:
         model: The scorer.
-        data: Rows: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), starter,
-            or - for JSON Lines on standard input.
+        data: The rows.
         out: A file for the JSON Lines, or - for standard output.
         column: Name of the new column; default: reward_ and the name of the model.
         overwrite: Replace columns of these names where the data has them; without it, that is an error.

@@ -5,24 +5,22 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes
 
+from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.train.train_config import TrainConfig
 
 _ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv|tsv|parquet))?(\.(gz|zst))?$", re.IGNORECASE)
 
 
 def train(
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     out: Path | None = None,
     validation_data: str | None = None,
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
     resume: bool = False,
+    reading: ReadingOptions = AS_IT_IS,
     config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Train a reward model from comparisons, ratings, rankings or references.
@@ -31,14 +29,11 @@ def train(
     metrics.jsonl and TensorBoard files. `accelerate launch -m guerdon train ...` trains on several devices.
 
     Args:
-        data: Comparisons, ratings, rankings or references to learn from: a file (.jsonl .json .csv .tsv .parquet, also
-            .gz .zst), a hub name (owner/name[:split]), - or starter.
+        data: Comparisons, ratings, rankings or references to learn from.
         out: Folder of the model; the default is runs/ and the name of the data.
         validation_data: Rows to choose the checkpoint by, instead of a share of DATA (see --validation).
-        group: Column whose value keeps rows on one side of the hold-out.
-        group_regex: Regular expression whose first capture group in that column is the group.
-        question: Question of an annotation export that says what is preferred, where there are several.
         resume: Go on from the last checkpoint in the folder, with the same data and options.
+        reading: How DATA is read.
         config: How to train.
     """
     from guerdon.cli.progress import terminal, training_progress
@@ -54,11 +49,9 @@ def train(
                 folder,
                 config,
                 validation=validation_data,
-                group=group,
-                group_regex=group_regex,
-                question=question,
                 resume=resume,
                 on_step=on_step,
+                **reading,
             )
         if is_first_process():
             print(summary(folder, data, config.ensemble_size))

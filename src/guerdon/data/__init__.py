@@ -1,10 +1,11 @@
 """Rows in and out: files, layouts, checks, splits, the starter set.
 
 records.py                                     what a reader gives: a record, and where it stands
-files.py, jsonarray.py, tables.py              a source as raw records, streamed
+data_files.py, jsonarray.py, table_files.py    a source as raw records, streamed
 values.py                                      one column as a checked value
 layouts.py, exports.py                         one record of a known layout as rows
 formats.py                                     which layout a record has
+data_options.py                                how a source is read and divided
 read.py, write.py                              rows from a source; rows to a file, in Guerdon's own layout
 candidates.py                                  prompts with their responses, from rows with or without judgements
 preferences.py                                 what rows prefer

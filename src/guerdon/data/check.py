@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json as jsonlib
+import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
-from guerdon.data.read import SHOWN_FAULTS, Faults, iter_rows
+from guerdon.data.data_options import ReadOptions
+from guerdon.data.read import Faults, iter_rows
 from guerdon.errors import DataError
 from guerdon.files import atomic_write
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, group_key, prompt_text
@@ -23,16 +24,35 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What `guerdon data check` found."""
+class SourceReport:
+    """What is told of a source in any case."""
 
     source: str
     rows: int
     """Rows that can be used."""
-    kinds: dict[str, int]
-    """Kind (`Comparison`, `Rating`, `Ranking`, `Reference`) -> rows."""
     faults: int
     """Rows that cannot be used."""
+    kinds: dict[str, int]
+    """Kind (`Comparison`, `Rating`, `Ranking`, `Reference`) -> rows."""
+
+    def to_json(self) -> str:
+        """The report as the text of a JSON file."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Writes the report as JSON.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with atomic_write(path) as file:
+            file.write(self.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport(SourceReport):
+    """What `guerdon data check` found."""
+
     first_faults: list[str]
     """The first faults, each beginning with `file:line`."""
     repeats: int
@@ -43,16 +63,6 @@ class CheckReport:
     """Pairs of responses of which both were preferred to the other somewhere."""
     contradiction_lines: list[tuple[int, int]]
     """Two lines for each of the first of them."""
-    faults_text: str = field(repr=False, default="")
-    """All that a user needs to put the faults right, in one text."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready values."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "faults_text"}
-
-    def to_json(self) -> str:
-        """The report as the text of a JSON file."""
-        return _json_text(self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +80,9 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class InfoReport:
+class InfoReport(SourceReport):
     """What `guerdon data info` tells."""
 
-    source: str
-    rows: int
-    faults: int
-    kinds: dict[str, int]
     subsets: dict[str, int]
     """Subset -> rows, the largest first; rows without one are under the empty text."""
     prompts: int
@@ -99,25 +105,9 @@ class InfoReport:
     scores: dict[str, Spread]
     """Attribute -> values in the units of the data, of ratings and rankings."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready values."""
-        return dataclasses.asdict(self)
-
-    def to_json(self) -> str:
-        """The report as the text of a JSON file."""
-        return _json_text(self.to_dict())
-
-
-def _json_text(values: dict[str, Any]) -> str:
-    return jsonlib.dumps(values, ensure_ascii=False, indent=2) + "\n"
-
 
 def check_data(
-    data: str,
-    *,
-    question: str | None = None,
-    json: str | Path | None = None,
-    on_fault: Callable[[DataError], None] = lambda fault: None,
+    data: str, *, on_fault: Callable[[DataError], None] = lambda fault: None, **reading: Unpack[ReadOptions]
 ) -> CheckReport:
     """Reads a source once and reports every row that cannot be used, repeated rows, and contradictions.
 
@@ -127,16 +117,14 @@ def check_data(
 
     Args:
         data: as for `guerdon.data.read.iter_rows`.
-        question: as for `guerdon.data.read.iter_rows`.
-        json: a file for the report.
         on_fault: called with every fault as it is found; the report keeps only the first.
+        reading: as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: the source as a whole cannot be read, or there is no row in it.
-        OutputError: the file cannot be written.
     """
     faults, kinds, seen = Faults(), Counter[str](), _Seen()
-    for row in iter_rows(data, question=question):
+    for row in iter_rows(data, **reading):
         if isinstance(row, DataError):
             faults.add(row)
             on_fault(row)
@@ -147,30 +135,20 @@ def check_data(
     if not rows and not faults.count:
         faults.raise_if_any(data, rows)
     repeats, contradictions = seen.repeats(), seen.contradictions()
-    report = CheckReport(
+    return CheckReport(
         source=data,
         rows=rows,
         kinds=dict(kinds),
         faults=faults.count,
-        first_faults=[str(fault) for fault in faults.first[:SHOWN_FAULTS]],
+        first_faults=[str(fault) for fault in faults.first],
         repeats=len(repeats),
         repeat_lines=repeats[:_EXAMPLES],
         contradictions=len(contradictions),
         contradiction_lines=contradictions[:_EXAMPLES],
-        faults_text=faults.message(data, rows) if faults.count else "",
     )
-    _write_report(report, json)
-    return report
 
 
-def describe_data(
-    data: str,
-    *,
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
-    json: str | Path | None = None,
-) -> InfoReport:
+def describe_data(data: str, **reading: Unpack[ReadOptions]) -> InfoReport:
     """Reads a source once and tells what it holds. Rows that cannot be used are counted and left out.
 
     Example:
@@ -179,32 +157,20 @@ def describe_data(
 
     Args:
         data: as for `guerdon.data.read.iter_rows`.
-        group: as for `guerdon.data.read.iter_rows`.
-        group_regex: as for `guerdon.data.read.iter_rows`.
-        question: as for `guerdon.data.read.iter_rows`.
-        json: a file for the report.
+        reading: as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: the source as a whole cannot be read, or there is no usable row in it.
-        OutputError: the file cannot be written.
     """
     faults, tally = Faults(), _Tally()
-    for row in iter_rows(data, group=group, group_regex=group_regex, question=question):
+    for row in iter_rows(data, **reading):
         if isinstance(row, DataError):
             faults.add(row)
         else:
             tally.add(row)
     if not tally.kinds:
         faults.raise_if_any(data, 0)
-    report = tally.report(data, faults.count)
-    _write_report(report, json)
-    return report
-
-
-def _write_report(report: CheckReport | InfoReport, path: str | Path | None) -> None:
-    if path is not None:
-        with atomic_write(path) as file:
-            file.write(report.to_json())
+    return tally.report(data, faults.count)
 
 
 def hash64(*parts: str) -> int:

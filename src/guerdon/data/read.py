@@ -6,13 +6,14 @@ import dataclasses
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from guerdon.data.data_files import iter_records
+from guerdon.data.data_options import ReadOptions
 from guerdon.data.formats import LayoutError, known_layouts, read_record
 from guerdon.data.values import Question
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import AnyRow, Row, prompt_text
+from guerdon.types import AnyRow, Prompt, Row, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +33,13 @@ STARTER_PARTS: dict[str, dict[str, Any]] = _PARTS | {
 SHOWN_FAULTS = 20
 
 
-def iter_rows(
-    source: str, *, group: str | None = None, group_regex: str | None = None, question: str | None = None
-) -> Iterator[AnyRow | DataError]:
+def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | DataError]:
     """Streams the rows of a source; a row that cannot be used is a `DataError` in its place.
 
     Args:
         source: a file, `-`, a hub name (see `guerdon.data.data_files.iter_records`), or `starter` (its fixed parts:
             `starter:train`, `starter:test`; answers in one language: `starter:train:en`, `starter:zh` ...).
-        group: a column whose value becomes each row's `group`: what a split must not tear apart.
-        group_regex: a regular expression; its first capture group in that value (the whole match if it has none) is
-            the group. Example: group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
-        question: of an annotation export with several questions, the one that says what is preferred.
+        reading: how (see `ReadOptions`); group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
 
     Yields:
         Rows in the order of the source, faults whose message begins with `file:line`.
@@ -52,7 +48,8 @@ def iter_rows(
         DataError: the source as a whole cannot be read.
         ConfigError: the regular expression is broken or comes without `group`.
     """
-    grouping, asked = Grouping(group, group_regex), Question(question)
+    grouping = Grouping(reading.get("group"), reading.get("group_regex"))
+    asked = Question(reading.get("question"))
     unread = UnreadColumns(source)
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
@@ -74,9 +71,7 @@ def iter_rows(
     unread.warn()
 
 
-def load_rows(
-    source: str, *, group: str | None = None, group_regex: str | None = None, question: str | None = None
-) -> list[AnyRow]:
+def load_rows(source: str, **reading: Unpack[ReadOptions]) -> list[AnyRow]:
     """All rows of a source.
 
     Example:
@@ -85,9 +80,7 @@ def load_rows(
 
     Args:
         source: as for `iter_rows`.
-        group: as for `iter_rows`.
-        group_regex: as for `iter_rows`.
-        question: as for `iter_rows`.
+        reading: as for `iter_rows`.
 
     Returns:
         At least one row, in the order of the source.
@@ -98,7 +91,7 @@ def load_rows(
     """
     rows: list[AnyRow] = []
     faults = Faults()
-    for row in iter_rows(source, group=group, group_regex=group_regex, question=question):
+    for row in iter_rows(source, **reading):
         if isinstance(row, DataError):
             faults.add(row)
         else:
@@ -210,6 +203,8 @@ class Grouping:
     def _value(self, row: AnyRow, record: Mapping[str, Any]) -> str:
         if self._column == "prompt":
             return prompt_text(row.prompt)
+        if self._column == "dialogue" and "dialogue" not in record:
+            return first_user_turn(row.prompt)
         value = record.get(str(self._column), getattr(row, str(self._column), None))
         if isinstance(value, dict | list | tuple) or value is None or value == "":
             found = ", ".join(map(str, record)) or "none"
@@ -224,3 +219,10 @@ class Grouping:
         if not group:
             raise DataError(f"the group regex {self._regex.pattern!r} finds nothing in {value[:80]!r}")
         return str(group)
+
+
+def first_user_turn(prompt: Prompt) -> str:
+    """What a dialogue began with: the text by which several prompts of one dialogue are known to belong together."""
+    if isinstance(prompt, str):
+        return prompt
+    return next((message.content for message in prompt if message.role == "user"), prompt_text(prompt))

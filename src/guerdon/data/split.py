@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from guerdon.errors import ConfigError, DataError
 from guerdon.metrics import Ints
-from guerdon.types import AnyRow, Prompt, group_key, prompt_text, response_texts
+from guerdon.types import AnyRow, group_key, prompt_text, response_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float =
     if len(groups) < parts:
         raise DataError(
             f"{len(rows)} rows in {len(groups)} group{'s' * (len(groups) != 1)} cannot be split into "
-            f"{parts} parts without tearing a group apart; group by another column (--by COLUMN)"
+            f"{parts} parts without tearing a group apart; group by another column (--group COLUMN)"
         )
     order = _drawn(groups, seed)
     sizes = [len(groups[group]) for group in order]
@@ -153,15 +153,3 @@ def _fingerprint(text: str) -> str:
 def normalised(text: str) -> str:
     """The text without differences of case and white space."""
     return " ".join(text.casefold().split())
-
-
-def first_user_turn(prompt: Prompt) -> str:
-    """What a dialogue began with: the text by which several prompts of one dialogue are known to belong together."""
-    if isinstance(prompt, str):
-        return prompt
-    return next((message.content for message in prompt if message.role == "user"), prompt_text(prompt))
-
-
-def group_by_dialogue(rows: Iterable[AnyRow]) -> list[AnyRow]:
-    """The rows with the beginning of their dialogue as their group (a hash of it, which is short and stable)."""
-    return [replace(row, group=f"dialogue-{_fingerprint(first_user_turn(row.prompt))[:16]}") for row in rows]

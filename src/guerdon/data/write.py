@@ -92,11 +92,6 @@ def prompt_value(prompt: Prompt) -> Any:
     return prompt if isinstance(prompt, str) else messages_to_dicts(prompt)
 
 
-def json_line(row: AnyRow) -> str:
-    """The row as one line of JSON Lines, without the newline."""
-    return _json(row_record(row))
-
-
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isascii() or not _SURROGATE.search(text) else json.dumps(value)
@@ -112,7 +107,7 @@ def check_ending(path: str | Path) -> None:
         raise OutputError(f"cannot write {path}: unknown ending; known: {', '.join(ENDINGS)}, each also .gz or .zst")
 
 
-def write_rows(rows: Iterable[AnyRow], path: str | Path) -> int:
+def write_rows(rows: Iterable[AnyRow], out: str | Path | BinaryIO) -> int:
     """Writes rows in Guerdon's own layout; the file is whole or not there. Rows may be a stream of any length.
 
     Reading the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
@@ -121,7 +116,8 @@ def write_rows(rows: Iterable[AnyRow], path: str | Path) -> int:
 
     Args:
         rows: what to write.
-        path: the file; its ending is one of `.jsonl .ndjson .json .csv .tsv .parquet`, each also `.gz` or `.zst`.
+        out: the file; its ending is one of `.jsonl .ndjson .json .csv .tsv .parquet`, each also `.gz` or `.zst`. Or a
+            stream, which gets JSON Lines.
 
     Returns:
         The number of rows written.
@@ -129,9 +125,11 @@ def write_rows(rows: Iterable[AnyRow], path: str | Path) -> int:
     Raises:
         OutputError: the ending is unknown, or the file cannot be written.
     """
-    check_ending(path)
-    ending, packing = split_ending(path)
-    with atomic_write(path, "wb") as file, _packed(file, packing) as stream:
+    if not isinstance(out, str | Path):
+        return _write_lines(rows, out)
+    check_ending(out)
+    ending, packing = split_ending(out)
+    with atomic_write(out, "wb") as file, _packed(file, packing) as stream:
         if ending in (".jsonl", ".ndjson"):
             return _write_lines(rows, stream)
         if ending == ".json":
@@ -162,7 +160,7 @@ def _packed(file: IO[Any], packing: str) -> Iterator[BinaryIO]:
 def _write_lines(rows: Iterable[AnyRow], stream: BinaryIO) -> int:
     count = 0
     for row in rows:
-        stream.write(f"{json_line(row)}\n".encode())
+        stream.write(f"{_json(row_record(row))}\n".encode())
         count += 1
     return count
 
@@ -170,7 +168,7 @@ def _write_lines(rows: Iterable[AnyRow], stream: BinaryIO) -> int:
 def _write_array(rows: Iterable[AnyRow], stream: BinaryIO) -> int:
     count = 0
     for row in rows:
-        stream.write(f"{',' if count else '['}\n{json_line(row)}".encode())
+        stream.write(f"{',' if count else '['}\n{_json(row_record(row))}".encode())
         count += 1
     stream.write(b"\n]\n" if count else b"[]\n")
     return count

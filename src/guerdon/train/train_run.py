@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 
+from guerdon.data.data_options import ReadOptions
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.errors import DataError, TextError
@@ -52,11 +53,9 @@ def train_reward_model(
     config: TrainConfig | None = None,
     *,
     validation: str | Path | Sequence[AnyRow] | None = None,
-    group: str | None = None,
-    group_regex: str | None = None,
-    question: str | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> Scorer:
     """Trains a reward model, or an ensemble, and saves it.
 
@@ -66,11 +65,9 @@ def train_reward_model(
             TF-IDF reward of the same rows, which the model must beat.
         config: how to train.
         validation: rows to choose the checkpoint by; None holds out a share of `data` by prompt or group.
-        group: column whose value keeps rows on one side of the hold-out.
-        group_regex: its first capture group is used instead of the whole value.
-        question: of an annotation export with several questions, the one that says what is preferred.
         resume: go on from the last checkpoint in `out`, with the same data and configuration.
         on_step: called after every step with the metrics so far.
+        reading: how rows are read, as for `guerdon.data.read.iter_rows`; a group is on one side of the hold-out.
 
     Returns:
         The trained model, as `load_scorer(out)` gives it.
@@ -89,8 +86,8 @@ def train_reward_model(
     """
     config, out = config or TrainConfig(), Path(out)
     check_writable(out / FILE_NAME)
-    rows = _rows(data, group, group_regex, question)
-    held_out = None if validation is None else _rows(validation, group, group_regex, question)
+    rows = _rows(data, reading)
+    held_out = None if validation is None else _rows(validation, reading)
     fingerprint = fingerprint_of([*rows, *(held_out or ())])
     with open_run(out, config, fingerprint, resume=resume) as run:
         if not run.finished:
@@ -105,11 +102,9 @@ def train_reward_model(
     ).load()
 
 
-def _rows(
-    data: str | Path | Sequence[AnyRow], group: str | None, group_regex: str | None, question: str | None
-) -> Sequence[AnyRow]:
+def _rows(data: str | Path | Sequence[AnyRow], reading: ReadOptions) -> Sequence[AnyRow]:
     if isinstance(data, str | Path):
-        return load_rows(str(data), group=group, group_regex=group_regex, question=question)
+        return load_rows(str(data), **reading)
     return data
 
 

@@ -1,0 +1,21 @@
+"""How a verb takes data: `DATA`, and the options that say how it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.data.data_options import ReadOptions
+
+Data = Annotated[
+    Positional[str],
+    arg(
+        metavar="DATA",
+        help="A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - (JSON Lines "
+        "on standard input), or starter.",
+    ),
+]
+ReadingOptions = OmitArgPrefixes[ReadOptions]
+AS_IT_IS: ReadOptions = {}
+"""Default of `ReadingOptions`."""

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from guerdon.optimize.weighted import train_weighted_policy as train_weighted_policy
     from guerdon.optimize.weighted_config import WeightedConfig as WeightedConfig
     from guerdon.quickstart.quickstart_config import QuickstartConfig as QuickstartConfig
-    from guerdon.quickstart.quickstart_events import QuickstartEvents as QuickstartEvents
     from guerdon.quickstart.quickstart_run import run_quickstart as run_quickstart
+    from guerdon.recipes.job_events import JobEvents as JobEvents
     from guerdon.recipes.recipe_config import RecipeConfig as RecipeConfig
-    from guerdon.recipes.recipe_events import RecipeEvents as RecipeEvents
     from guerdon.recipes.recipe_run import run_recipe as run_recipe
     from guerdon.rewards.load import ScorerConfig as ScorerConfig
     from guerdon.rewards.load import load_scorer as load_scorer
@@ -80,10 +79,9 @@ _HOMES = {
         "optimize.weighted": "train_weighted_policy",
         "optimize.weighted_config": "WeightedConfig",
         "quickstart.quickstart_config": "QuickstartConfig",
-        "quickstart.quickstart_events": "QuickstartEvents",
         "quickstart.quickstart_run": "run_quickstart",
+        "recipes.job_events": "JobEvents",
         "recipes.recipe_config": "RecipeConfig",
-        "recipes.recipe_events": "RecipeEvents",
         "recipes.recipe_run": "run_recipe",
         "rewards.load": "ScorerConfig load_scorer",
         "rewards.score_rows": "score_rows",

@@ -12,8 +12,8 @@ from guerdon.cli.main import main
 from guerdon.data.read import load_rows
 from guerdon.data.write import write_rows
 from guerdon.quickstart.quickstart_config import QuickstartConfig
-from guerdon.quickstart.quickstart_events import QuickstartEvents
 from guerdon.quickstart.quickstart_run import PRODUCTS, run_quickstart
+from guerdon.recipes.job_events import JobEvents
 from guerdon.types import Comparison, Rating
 
 Polite = Callable[..., list[Comparison]]
@@ -98,7 +98,7 @@ def test_function_and_command_write_the_same_files(
 ) -> None:
     heard: list[str] = []
 
-    class Events(QuickstartEvents):
+    class Events(JobEvents):
         def step_started(self, number: int, count: int, name: str, what: str) -> None:
             heard.append(f"{number}/{count} {name}")
 
@@ -168,7 +168,8 @@ def test_long_responses_are_refused_unless_they_may_be_cut(
     common = ["--data", str(tmp_path / "long.jsonl")]
     assert run(tiny_bert, tmp_path / "out", *common) == 2
     assert "--overlong cut" in capsys.readouterr().err
-    assert run(tiny_bert, tmp_path / "out", *common, "--overwrite", "--overlong", "cut") == 0
+    assert not (tmp_path / "out").exists()
+    assert run(tiny_bert, tmp_path / "out", *common, "--overlong", "cut") == 0
     assert "responses were too long even alone" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
+from guerdon.recipes.job_events import JobEvents
 from guerdon.recipes.policy_responses import reference_response, yardsticks
 from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.recipe_events import RecipeEvents
 from guerdon.recipes.recipe_run import blend, picked_value, run_recipe
 from guerdon.train.train_config import TrainConfig
 from guerdon.train.train_run import train_reward_model
@@ -86,11 +86,11 @@ def test_what_is_learnt_and_what_is_measured_share_no_group(
     assert len(prompts) == 8, "eight of ten prompts; the two measured are not among them in another spelling"
 
 
-class Folds(RecipeEvents):
+class Folds(JobEvents):
     def __init__(self) -> None:
         self.seen: list[tuple[int, int]] = []
 
-    def fold_started(self, number: int, count: int) -> None:
+    def step_started(self, number: int, count: int, name: str, what: str) -> None:
         self.seen.append((number, count))
 
 

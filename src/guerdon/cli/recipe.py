@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.recipe_events import RecipeEvents
 from guerdon.train.train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from guerdon.recipes.recipe_run import RecipeResult
-    from guerdon.types import Candidates
 
 
 def recipe(
@@ -43,53 +37,19 @@ def recipe(
         config: How the data is divided, and which language model responds to the held-out prompts.
         training: How to train.
     """
+    from guerdon.cli.job_screen import job_screen
     from guerdon.cli.progress import terminal
 
-    with terminal() as console, ExitStack() as bars:
+    with terminal() as console:
         from guerdon.recipes.recipe_run import run_recipe
 
-        result = run_recipe(name, data, out, config, training, events=_RecipeScreen(console, bars))
+        result = run_recipe(name, data, out, config, training, events=job_screen(console))
     _show(result, out)
     if result.policy:
         from guerdon.cli.best_of_n import show_curves
 
         print(f"\nThe reward model picks among responses of {config.policy} to {result.policy.prompts:,} of these:")
         show_curves(result.policy)
-
-
-class _RecipeScreen(RecipeEvents):
-    """Shows a recipe on screen."""
-
-    def __init__(self, console: Console, bars: ExitStack) -> None:
-        self.console, self.bars = console, bars
-        self.training: Callable[[Mapping[str, float]], None] | None = None
-        self.texts: Callable[[int], None] | None = None
-        self.done = 0
-
-    def read(self, candidates: Sequence[Candidates]) -> None:
-        count = sum(len(one.responses) for one in candidates)
-        self.console.print(f"{len(candidates):,} prompts with {count:,} candidates")
-
-    def fold_started(self, number: int, count: int) -> None:
-        self.bars.close()
-        self.training = None
-        self.console.print(f"training {number} of {count}")
-
-    def trained(self, metrics: Mapping[str, float]) -> None:
-        from guerdon.cli.progress import training_progress
-
-        if self.training is None:
-            self.training = self.bars.enter_context(training_progress(self.console))
-        self.training(metrics)
-
-    def responded(self, done: int, total: int) -> None:
-        from guerdon.cli.progress import text_progress
-
-        if self.texts is None:
-            self.bars.close()
-            self.texts = self.bars.enter_context(text_progress(self.console, "responding", total))
-        self.texts(done - self.done)
-        self.done = done
 
 
 def _show(result: RecipeResult, out: Path) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,6 @@ from guerdon.models import resolve, smollm2_installed
 from guerdon.quickstart import report_page
 from guerdon.quickstart.policy_gain import PolicyGain, measure_policy_gain, prompts_for_policy
 from guerdon.quickstart.quickstart_config import QuickstartConfig
-from guerdon.quickstart.quickstart_events import QuickstartEvents
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.quickstart.workload import (
     Workload,
@@ -32,13 +29,14 @@ from guerdon.quickstart.workload import (
     read_train_test,
     training_config,
 )
+from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.rewards.compose import CachedScorer
 from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.rewards.truncation import refuse_truncation, row_texts
 from guerdon.runs.curve import read_curve
 from guerdon.train.train_run import train_reward_model
-from guerdon.types import Overlong
 
 if TYPE_CHECKING:
     from guerdon.train.train_config import TrainConfig
@@ -70,7 +68,7 @@ def run_quickstart(
     config: QuickstartConfig | None = None,
     *,
     overwrite: bool = False,
-    events: QuickstartEvents | None = None,
+    events: JobEvents | None = None,
 ) -> QuickstartResult:
     """Trains a reward model, measures it on unseen prompts, scores, explains, and lets it pick better responses.
 
@@ -95,7 +93,7 @@ def run_quickstart(
         ModelError: the backbone or the policy cannot be found.
         OutputError: the folder cannot be written, or holds something else.
     """
-    run = _QuickstartRun(data, Path(out), config or QuickstartConfig(), events or QuickstartEvents())
+    run = _QuickstartRun(data, Path(out), config or QuickstartConfig(), events or JobEvents())
     check_folder(run.out, overwrite=overwrite)
     if run.policy:
         resolve(run.policy)  # a name that means nothing is told before the training, not behind it
@@ -134,147 +132,42 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
         json.dump(content, file, ensure_ascii=False, indent=2, allow_nan=False)
 
 
-@dataclass(slots=True)
 class _QuickstartRun:
     """One quickstart while it works."""
 
-    data: str
-    out: Path
-    config: QuickstartConfig
-    events: QuickstartEvents
-    notes: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def policy(self) -> str:
+    def __init__(self, data: str, out: Path, config: QuickstartConfig, events: JobEvents) -> None:
+        self.data, self.out, self.config, self.events = data, out, config, events
+        self.policy = "" if config.policy == "none" else config.policy
         """The language model whose responses the reward picks from; empty for none."""
-        if self.config.policy == "auto":
-            return "smollm2" if self.data == "starter" and smollm2_installed() else ""
-        return "" if self.config.policy == "none" else self.config.policy
+        if self.policy == "auto":
+            self.policy = "smollm2" if data == "starter" and smollm2_installed() else ""
+        self.steps = JobSteps(events, 6 if self.policy else 5)
+        self.notes: list[str] = []
 
     def result(self) -> QuickstartResult:
         """Carries it out."""
-        workload, backbone = self._choose()
+        with self.steps.step("data", self.data):
+            workload, config = self._choose()
         claim_folder(self.out, {"command": self.command()})
-        config = training_config(backbone, workload, self.config)
-        reward = self._train(workload, config)
-        scorer = CachedScorer(reward)
-        evaluation, by_coverage = self._evaluate(workload, reward, scorer)
-        self._score(scorer)
-        gain = self._measure_policy(workload, reward) if self.policy else None
-        self._report(workload, config, reward, scorer, evaluation, by_coverage, gain)
-        notes, commands = tuple(self.notes), tuple(self._next_commands())
-        return QuickstartResult(self.out, reward, evaluation, gain, notes, self.seconds, commands)
-
-    @contextmanager
-    def _step(self, name: str, what: str) -> Iterator[None]:
-        self.events.step_started(len(self.seconds) + 1, 6 if self.policy else 5, name, what)
-        start = time.monotonic()
-        yield
-        self.seconds[name] = time.monotonic() - start
-        self.events.step_finished(name, self.seconds[name])
-
-    def _note(self, text: str) -> None:
-        self.notes.append(text)
-        self.events.noted(text)
-
-    def _choose(self) -> tuple[Workload, str]:
-        import torch
-
-        config, starter = self.config, self.data == "starter"
-        with self._step("data", self.data):
-            parts = read_train_test(self.data, group=config.group, group_regex=config.group_regex, seed=config.seed)
-            self.events.noted(
-                f"{count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on"
-            )
-            backbone = choose_backbone(config.backbone, parts, starter=starter)
-            workload = choose_workload(
-                parts,
-                backbone,
-                pairs=config.max_train_pairs,
-                epochs=config.epochs,
-                seed=config.seed,
-                gpu=torch.cuda.is_available(),
-            )
-            for note in (*parts.notes, *backbone.notes, *workload.notes):
-                self._note(note)
-        return workload, backbone.name
-
-    def _train(self, workload: Workload, config: TrainConfig) -> TransformerReward:
         write_rows(workload.test, self.out / "test.jsonl")
         times = "once" if workload.epochs == 1 else f"{workload.epochs:g} times"
-        with self._step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
-            train_reward_model(workload.train, self.out / "model", config, on_step=self.events.trained)
-            # Loaded as any user will load it: what is measured is what was saved.
-            # Training has refused too many long responses; a few more in the test part do not stop the run.
-            overlong: Overlong = "cut" if config.overlong == "auto" else config.overlong
-            return TransformerReward.load(self.out / "model", overlong=overlong)
-
-    def _evaluate(
-        self, workload: Workload, reward: TransformerReward, scorer: CachedScorer
-    ) -> tuple[Evaluation, dict[str, Evaluation]]:
-        rows, seed = workload.test, self.config.seed
-
-        def progress(system: str, done: int, total: int) -> None:
-            if system == "model":
-                self.events.progressed("scoring", done, total)
-
-        with self._step("evaluate", f"on {len(rows):,} rows, beside baselines"):
-            systems = {"model": scorer}
-            baselines = default_baselines(rows, systems, seed=seed)
-            found = evaluate_reward(systems, rows, baselines=baselines, seed=seed, progress=progress)
-            by_coverage = report_page.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
-            found.save(self.out / "evaluation.json")
-        self.events.evaluated(found, by_coverage)
-        return found, by_coverage
-
-    def _score(self, scorer: CachedScorer) -> None:
-        path = self.out / "scores.jsonl"
-        with self._step("score", f"the responses to the unseen prompts, into {path}"):
-            score_rows(scorer, str(self.out / "test.jsonl"), path, column="reward")
-
-    def _measure_policy(self, workload: Workload, reward: TransformerReward) -> PolicyGain | None:
-        from guerdon.policy.model import Policy
-
-        name = self.policy
-        with self._step("respond", f"{name} responds to unseen prompts, the reward picks"):
-            try:
-                policy = Policy.load(name)
-                prompts = prompts_for_policy(workload.test, reward.tokenizer, policy)
-                if not prompts:
-                    self._note(
-                        f"No unseen prompt that both {name} and the reward read has a best response, so {name} was "
-                        "not asked."
-                    )
-                    return None
-                gain = measure_policy_gain(
-                    policy,
-                    name,
-                    reward,
-                    TfidfReward.fit(workload.test),
-                    prompts,
-                    seed=self.config.seed,
-                    on_prompts=lambda done: self.events.progressed("responding", done, len(prompts)),
-                )
-            except (DataError, ModelError) as error:  # what was trained and measured is worth a report all the same
-                self._note(f"Picking among responses of {name} was left out: {error}")
-                return None
-            _write_json(self.out / "answers.json", gain.to_dict())
-        self.events.policy_measured(gain)
-        return gain
-
-    def _report(
-        self,
-        workload: Workload,
-        config: TrainConfig,
-        reward: TransformerReward,
-        scorer: CachedScorer,
-        evaluation: Evaluation,
-        by_coverage: Mapping[str, Evaluation],
-        gain: PolicyGain | None,
-    ) -> None:
-        path = self.out / "report.html"
-        with self._step("report", str(path)):
+        with self.steps.step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
+            reward = self._train(workload, config)
+        scorer = CachedScorer(reward)
+        with self.steps.step("evaluate", f"on {len(workload.test):,} rows, beside baselines"):
+            evaluation, by_coverage = self._evaluate(workload, reward, scorer)
+        self.events.evaluated(evaluation, by_coverage)
+        scores = self.out / "scores.jsonl"
+        with self.steps.step("score", f"the responses to the unseen prompts, into {scores}"):
+            score_rows(scorer, str(self.out / "test.jsonl"), scores, column="reward")
+        gain = None
+        if self.policy:
+            with self.steps.step("respond", f"{self.policy} responds to unseen prompts, the reward picks"):
+                gain = self._measure_policy(workload, reward)
+        if gain:
+            self.events.policy_measured(gain.result, gain.verdict)
+        commands = self._next_commands()
+        with self.steps.step("report", str(self.out / "report.html")):
             examples = choose_examples(scorer, workload.test, temperature=reward.contract.temperature)
             page = report_page.ReportData(
                 data="the starter set" if self.data == "starter" else Path(self.data).name,
@@ -287,46 +180,120 @@ class _QuickstartRun:
                 examples=examples,
                 explanations=report_page.explain(scorer, examples),
                 gain=gain,
-                facts=report_page.run_facts(reward, config, command=self.command(), seconds=self.seconds),
-                commands=self._next_commands(),
+                facts=report_page.run_facts(reward, config, command=self.command(), seconds=self.steps.seconds),
+                commands=commands,
             )
-            with atomic_write(path) as file:
+            with atomic_write(self.out / "report.html") as file:
                 file.write(report_page.render(page))
+        seconds = self.steps.seconds
+        return QuickstartResult(self.out, reward, evaluation, gain, tuple(self.notes), seconds, tuple(commands))
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.events.noted(text)
+
+    def _choose(self) -> tuple[Workload, TrainConfig]:
+        """The rows, the backbone, and how it is trained; what the training would refuse is refused here."""
+        import torch
+
+        config = self.config
+        parts = read_train_test(self.data, group=config.group, group_regex=config.group_regex, seed=config.seed)
+        self.events.noted(
+            f"{count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on"
+        )
+        backbone = choose_backbone(config.backbone, parts, starter=self.data == "starter")
+        workload = choose_workload(
+            parts,
+            backbone,
+            pairs=config.max_train_pairs,
+            epochs=config.epochs,
+            seed=config.seed,
+            gpu=torch.cuda.is_available(),
+        )
+        for note in (*parts.notes, *backbone.notes, *workload.notes):
+            self._note(note)
+        training = training_config(backbone.name, workload, config)
+        if config.overlong != "cut":
+            untrained = TransformerReward.create(
+                training.backbone, max_length=training.max_length or None, overlong=config.overlong
+            )
+            refuse_truncation([untrained], row_texts(workload.train))
+        return workload, training
+
+    def _train(self, workload: Workload, config: TrainConfig) -> TransformerReward:
+        """The reward that everything after is about, loaded as any user will load it."""
+        train_reward_model(workload.train, self.out / "model", config, on_step=self.events.trained)
+        # Too many long responses were refused before the training; a few more in the test part do not stop the run.
+        return TransformerReward.load(
+            self.out / "model", overlong="cut" if config.overlong == "auto" else config.overlong
+        )
+
+    def _evaluate(
+        self, workload: Workload, reward: TransformerReward, scorer: CachedScorer
+    ) -> tuple[Evaluation, dict[str, Evaluation]]:
+        rows, seed = workload.test, self.config.seed
+
+        def progress(system: str, done: int, total: int) -> None:
+            if system == "model":
+                self.events.progressed("scoring", done, total)
+
+        systems = {"model": scorer}
+        baselines = default_baselines(rows, systems, seed=seed)
+        found = evaluate_reward(systems, rows, baselines=baselines, seed=seed, progress=progress)
+        found.save(self.out / "evaluation.json")
+        return found, report_page.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
+
+    def _measure_policy(self, workload: Workload, reward: TransformerReward) -> PolicyGain | None:
+        from guerdon.policy.model import Policy
+
+        name = self.policy
+        try:
+            policy = Policy.load(name)
+            prompts = prompts_for_policy(workload.test, reward.tokenizer, policy)
+            if not prompts:
+                self._note(
+                    f"No unseen prompt that both {name} and the reward read has a best response, so {name} was not "
+                    "asked."
+                )
+                return None
+            gain = measure_policy_gain(
+                policy,
+                name,
+                reward,
+                TfidfReward.fit(workload.test),
+                prompts,
+                seed=self.config.seed,
+                on_prompts=lambda done: self.events.progressed("responding", done, len(prompts)),
+            )
+        except (DataError, ModelError) as error:  # what was trained and measured is worth a report all the same
+            self._note(f"Picking among responses of {name} was left out: {error}")
+            return None
+        _write_json(self.out / "answers.json", gain.to_dict())
+        return gain
 
     def command(self) -> str:
         """The command that does the same again."""
-        config = self.config
-        options = {
-            "--data": None if self.data == "starter" else self.data,
-            "--out": None if self.out == Path("quickstart") else self.out,
-            "--backbone": None if config.backbone == "auto" else config.backbone,
-            "--group": config.group,
-            "--group-regex": config.group_regex,
-            "--epochs": None if config.epochs is None else f"{config.epochs:g}",
-            "--max-train-pairs": config.max_train_pairs,
-            "--overlong": None if config.overlong == "auto" else config.overlong,
-            "--policy": None if config.policy == "auto" else config.policy,
-            "--seed": config.seed or None,
-        }
-        given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-        return shlex.join(["guerdon", "quickstart", *given])
+        given = {"data": self.data, "out": str(self.out), **asdict(self.config)}
+        defaults = {"data": "starter", "out": "quickstart", **asdict(QuickstartConfig())}
+        words = ["guerdon", "quickstart"]
+        for name, value in given.items():
+            if value != defaults[name]:
+                words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+        return shlex.join(words)
 
     def _next_commands(self) -> list[tuple[str, str]]:
         """What comes next, and the command for it."""
-        model, test = self.out / "model", self.out / "test.jsonl"
-        commands: list[tuple[str, list[object]]] = [
-            (
-                "all metrics again, and a picture",
-                ["guerdon", "evaluate", model, test, "--figure", self.out / "accuracy.png"],
-            ),
-            ("rewards of other responses", ["guerdon", "score", model, "RESPONSES.jsonl", "--out", "scores.jsonl"]),
-        ]
+        model, config = str(self.out / "model"), self.config
+        picture = ["--figure", str(self.out / "accuracy.png")]
+        commands = {
+            "all metrics again, and a picture": ["evaluate", model, str(self.out / "test.jsonl"), *picture],
+            "rewards of other responses": ["score", model, "RESPONSES.jsonl", "--out", "scores.jsonl"],
+        }
         if self.data == "starter":
-            own = ["guerdon", "quickstart", "--data", "MINE.jsonl", "--out", "mine"]
-            commands.append(("the same on your own data", [*own]))
+            commands["the same on your own data"] = ["quickstart", "--data", "MINE.jsonl", "--out", "mine"]
         else:
-            grouping = (("--group", self.config.group), ("--group-regex", self.config.group_regex))
-            words = [word for name, value in grouping if value for word in (name, value)]
-            longer = ["guerdon", "train", self.data, *words, "--epochs", "2", "--out", "runs/longer"]
-            commands.append(("more training, on all rows", [*longer]))
-        return [(what, shlex.join(map(str, words))) for what, words in commands]
+            groups = {"--group": config.group, "--group-regex": config.group_regex}
+            words = [word for name, value in groups.items() if value for word in (name, value)]
+            longer = ["train", self.data, *words, "--epochs", "2", "--out", "runs/longer"]
+            commands["more training, on all rows"] = longer
+        return [(what, shlex.join(["guerdon", *words])) for what, words in commands.items()]

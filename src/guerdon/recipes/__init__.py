@@ -3,7 +3,8 @@
 applications.py       the table: how its data is read, and what a pick is worth
 readers.py            data as candidates whose scores no model had a hand in
 code_mutations.py     candidates for code: documented mutations of a solution that is right
-config.py, events.py  its options, and what it tells while it works
-run.py                split, train, pick, and measure beside baselines
+recipe_config.py      its options
+job_events.py         what it tells while it works, as the quickstart does
+recipe_run.py         split, train, pick, and measure beside baselines
 policy_responses.py   responses of a language model to held-out prompts, and what picking among them gains
 """

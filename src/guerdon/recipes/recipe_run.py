@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from guerdon.metrics import Floats, Interval, Metric, mean_interval, ndcg, verdi
 from guerdon.models import resolve
 from guerdon.optimize.best_of_n import BestOfN, rewards_of
 from guerdon.recipes.applications import Recipe, recipe_named
+from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.recipes.policy_responses import pick_policy_responses
 from guerdon.recipes.readers import scores_of, training_rows
 from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.recipes.recipe_events import RecipeEvents
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
@@ -81,7 +82,7 @@ def run_recipe(
     config: RecipeConfig | None = None,
     training: TrainConfig = DEFAULT_TRAINING,
     *,
-    events: RecipeEvents | None = None,
+    events: JobEvents | None = None,
 ) -> RecipeResult:
     """Trains reward models on the judgements of some prompts and lets them pick among the candidates of others.
 
@@ -107,14 +108,15 @@ def run_recipe(
         ModelError: the backbone or the policy cannot be loaded.
         OutputError: `out` cannot be written.
     """
-    recipe, config, events = recipe_named(name), config or RecipeConfig(), events or RecipeEvents()
+    recipe, config, events = recipe_named(name), config or RecipeConfig(), events or JobEvents()
     if config.policy and recipe.cross_validated:
         raise ConfigError(f"--policy does not go with {name}, which orders the candidates of the data")
     if config.policy:
         resolve(config.policy)  # a name that means nothing is told before the training, not behind it
     check_writable(Path(out) / RESULT_FILE)
     candidates = recipe.read(data) if isinstance(data, str) else data
-    events.read(candidates)
+    count = sum(len(one.responses) for one in candidates)
+    events.noted(f"{len(candidates):,} prompts with {count:,} candidates")
     result = _RecipeRun(recipe, candidates, Path(out), config, training, events).result()
     with atomic_write(Path(out) / RESULT_FILE) as file:
         json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
@@ -130,7 +132,7 @@ class _RecipeRun:
     out: Path
     config: RecipeConfig
     training: TrainConfig
-    events: RecipeEvents
+    events: JobEvents
     tested: list[Candidates] = field(default_factory=list)
     tested_in: list[int] = field(default_factory=list)
     """The fold of each."""
@@ -143,14 +145,14 @@ class _RecipeRun:
     def result(self) -> RecipeResult:
         fold_of = group_folds([group_key(one) for one in self.candidates], self.config.folds, self.training.seed)
         held_out = range(self.config.folds) if self.recipe.cross_validated else range(1)
-        policy = None
+        steps, policy = JobSteps(self.events, len(held_out)), None
         for fold in held_out:
-            self.events.fold_started(fold + 1, len(held_out))
             learnt = [one for one, own in zip(self.candidates, fold_of, strict=True) if own != fold]
             test = [one for one, own in zip(self.candidates, fold_of, strict=True) if own == fold]
-            model = self._train(learnt, test, fold)
-            if self.config.policy:
-                policy = self._pick_from_policy(model, test)
+            with steps.step(f"fold {fold + 1}", f"train on {len(learnt):,} prompts, measure on {len(test):,} others"):
+                model = self._train(learnt, test, fold)
+                if self.config.policy:
+                    policy = self._pick_from_policy(model, test)
         if self.recipe.cross_validated and BM25 in self.scores:
             both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, self.recipe.metric.name)
             self.scores = {MODEL: self.scores[MODEL], BM25: self.scores[BM25], BOTH: both} | self.scores
@@ -200,7 +202,7 @@ class _RecipeRun:
             self.out / "answers.jsonl",
             self.config,
             seed=self.training.seed,
-            on_prompts=self.events.responded,
+            on_prompts=partial(self.events.progressed, "responding"),
         )
 
     def _measure(self) -> RecipeResult:

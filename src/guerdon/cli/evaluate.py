@@ -6,13 +6,13 @@ import itertools
 import json as jsonlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
+from guerdon.cli.progress import RunProgress, terminal
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.metrics import METRICS, Interval, format_bounds, format_interval, format_value
@@ -61,8 +61,8 @@ def evaluate(
 
     rows = load_rows(data, **reading)
     systems = {name: scorer.named(path).load_system() for name, path in system_names((model, *also)).items()}
-    with _progress() as progress:
-        found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress)
+    with terminal() as console, RunProgress(console) as progress:
+        found = evaluate_reward(systems, rows, seed=seed, resamples=resamples, progress=progress.progressed)
     _write(found, json, figure)
     if str(json) != "-":
         show(found)
@@ -101,26 +101,6 @@ def _write(evaluation: Evaluation, json: Path | None, figure: Path | None) -> No
         from guerdon.report.drawing import save_figure
 
         save_figure(accuracy_figure(evaluation), figure)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error, one line for each system; gone when the work is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("texts"))
-    console = Console(stderr=True)
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        tasks: dict[str, int] = {}
-
-        def report(system: str, done: int, total: int) -> None:
-            if system not in tasks:
-                tasks[system] = bar.add_task(system, total=total)
-            bar.update(tasks[system], completed=done)  # type: ignore[arg-type]  # rich's TaskID is an int
-
-        yield report
 
 
 def show(evaluation: Evaluation) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -140,6 +140,36 @@ class _TextLines:
             self._last = now
             rate = self._done / (now - self._start)
             self._console.print(f"{self._what}: {self._done:,}{self._of} texts, {rate:.1f} texts/s")
+
+
+class RunProgress(ExitStack):
+    """The bars of a run of several parts, one after the other: training steps, or texts."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self.end_part()
+
+    def end_part(self) -> None:
+        """Takes the bar of the part that is done away."""
+        self.close()
+        self._training: Callable[[Mapping[str, float]], None] | None = None
+        self._texts: Callable[[int], None] | None = None
+        self._what, self._done = "", 0
+
+    def trained(self, metrics: Mapping[str, float]) -> None:
+        """A training step is done."""
+        if self._training is None:
+            self._training = self.enter_context(training_progress(self.console))
+        self._training(metrics)
+
+    def progressed(self, what: str, done: int, total: int) -> None:
+        """So many texts are done."""
+        if self._texts is None or what != self._what:
+            self.end_part()
+            self._texts, self._what = self.enter_context(text_progress(self.console, what, total)), what
+        self._texts(done - self._done)
+        self._done = done
 
 
 def clock(seconds: float) -> str:

@@ -31,13 +31,12 @@ def quickstart(
         config: How it is carried out.
     """
     from guerdon.cli.job_screen import job_screen
-    from guerdon.cli.progress import terminal
 
     started = time.monotonic()
-    with terminal() as console:
+    with job_screen() as screen:
         from guerdon.quickstart.quickstart_run import run_quickstart
 
-        result = run_quickstart(data, out, config, overwrite=overwrite, events=job_screen(console))
+        result = run_quickstart(data, out, config, overwrite=overwrite, events=screen)
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in result.next_commands:
         print(f"  {command}\n      {what}")

@@ -38,12 +38,11 @@ def recipe(
         training: How to train.
     """
     from guerdon.cli.job_screen import job_screen
-    from guerdon.cli.progress import terminal
 
-    with terminal() as console:
+    with job_screen() as screen:
         from guerdon.recipes.recipe_run import run_recipe
 
-        result = run_recipe(name, data, out, config, training, events=job_screen(console))
+        result = run_recipe(name, data, out, config, training, events=screen)
     _show(result, out)
     if result.policy:
         from guerdon.cli.best_of_n import show_curves

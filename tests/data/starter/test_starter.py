@@ -221,5 +221,5 @@ def test_readme_has_the_true_figures() -> None:
     for subset in [*sorted({row.subset for row in rows["all"]}), "overall"]:
         shares = [longest_wins(row for row in rows[part] if subset in (row.subset, "overall")) for part in PARTS]
         assert f"| {subset} | " + " | ".join(f"{share:.3f}" for share in shares) + " |" in readme
-    for operator in OPERATORS.values():
-        assert re.search(rf"\| `{operator.name}` \|.*\| {operator.grade} \|", readme), operator.name
+    for name, operator in OPERATORS.items():
+        assert re.search(rf"\| `{name}` \|.*\| {operator.grade} \|", readme), name

@@ -83,6 +83,25 @@ def load_items() -> tuple[Item, ...]:
     return tuple(_item(record, parts[record["id"]], usual, references) for record in records)
 
 
+def phrases_for(part: Part, language: str, bank: str) -> list[str]:
+    """The sentences of a bank of `phrases.json` that a part may use, for operators to weave in.
+
+    The first two thirds serve the training part and the rest the test part, so that a model cannot recognise the
+    padding, the rudeness or the hedging of the test part by phrases that it learned by heart.
+    """
+    phrases = _phrase_banks()[bank][language]
+    cut = -(-2 * len(phrases) // 3)
+    return phrases[:cut] if part == "train" else phrases[cut:]
+
+
+@functools.cache
+def _phrase_banks() -> dict[str, dict[str, list[str]]]:
+    banks: dict[str, dict[str, list[str]]] = json.loads(
+        resources.files(__package__).joinpath("phrases.json").read_text(encoding="utf-8")
+    )
+    return banks
+
+
 def deal_parts(ids: Iterable[str]) -> dict[str, Part]:
     """Puts a fifth of each subset into the test part: the items whose ids have the lowest SHA-256 there.
 

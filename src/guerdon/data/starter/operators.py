@@ -11,11 +11,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from guerdon.data.starter import phrases
-from guerdon.data.starter.items import Item
+from guerdon.data.starter.items import Item, phrases_for
 from guerdon.data.starter.segments import (
     function_bodies,
     indent_of,
@@ -30,6 +28,14 @@ Apply: TypeAlias = Callable[[str, Item, random.Random], str | None]
 
 _NEVER_INSULTED = frozenset({"dialogue-en-010", "dialogue-zh-010"})
 """Users who may be about to end their lives: nobody should read an insult to them, not even as a bad example."""
+_HEDGES = {
+    "dialogue": "opinions",
+    "question-answering": "opinions",
+    "summarisation": "summaries",
+    "translation": "translations",
+    "code": "programs",
+}
+"""Task -> the bank of sentences that commit themselves to nothing."""
 
 
 def wrong_fact(text: str, item: Item, rng: random.Random) -> str | None:
@@ -63,7 +69,7 @@ def padded(text: str, item: Item, rng: random.Random) -> str | None:
     """
     if item.task == "code":
         return _with_comments(text, item, rng)
-    fillers = rng.sample(phrases.phrases_for(item.part, phrases.FILLERS[item.language]), rng.choice((2, 3)))
+    fillers = rng.sample(phrases_for(item.part, item.language, "fillers"), rng.choice((2, 3)))
     parts = sentences(text)
     # Behind the greeting of a letter, which ends in a comma or colon, no sentence fits.
     places = [-1, *(i for i, part in enumerate(parts) if part.strip() and part.strip()[-1] not in ",:，：")]
@@ -83,8 +89,8 @@ def rude(text: str, item: Item, rng: random.Random) -> str | None:
     """
     if item.id in _NEVER_INSULTED:
         return None
-    opening = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_OPENINGS[item.language]))
-    closing = rng.choice(phrases.phrases_for(item.part, phrases.RUDE_CLOSINGS[item.language]))
+    opening = rng.choice(phrases_for(item.part, item.language, "rude-openings"))
+    closing = rng.choice(phrases_for(item.part, item.language, "rude-closings"))
     where = rng.choice(("before", "after", "both"))
     mark = "# " if "def " in text else ""
     apart = "\n" in text
@@ -175,7 +181,7 @@ def hedged(text: str, item: Item, rng: random.Random) -> str | None:
 
     Worse: it answers nothing. Length: any.
     """
-    bank = phrases.phrases_for(item.part, phrases.HEDGES[item.task][item.language])
+    bank = phrases_for(item.part, item.language, _HEDGES[item.task])
     return (" " if item.language == "en" else "").join(rng.sample(bank, rng.choice((2, 2, 3, 4))))
 
 
@@ -202,39 +208,34 @@ def empty_body(text: str, item: Item, rng: random.Random) -> str | None:
     bodies = function_bodies(text) if item.task == "code" else []
     for body in reversed(bodies):
         indent = indent_of(lines[body.start])
-        comment = rng.choice(phrases.phrases_for(item.part, phrases.STUB_COMMENTS[item.language]))
+        comment = rng.choice(phrases_for(item.part, item.language, "stub-comments"))
         stub = rng.choice(("pass", "...", "return None", "raise NotImplementedError"))
         lines[body.start : body.stop] = rng.choice(([indent + stub], [f"{indent}# {comment}", indent + stub]))
     return "\n".join(lines) if bodies else None
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """An operator and what it leaves of a perfect answer."""
 
-    name: str
     grade: int
     """Grade of the result when the reference was put in (grade 4), on the scale of the hand-written answers."""
     apply: Apply
 
 
 OPERATORS: Mapping[str, Operator] = {
-    operator.name: operator
-    for operator in (
-        Operator("wrong-fact", 2, wrong_fact),
-        Operator("buggy-code", 1, buggy_code),
-        Operator("off-topic", 0, off_topic),
-        Operator("padded", 3, padded),
-        Operator("rude", 2, rude),
-        Operator("untranslated", 1, untranslated),
-        Operator("wrong-language", 0, wrong_language),
-        Operator("truncated", 2, truncated),
-        Operator("repeated", 3, repeated),
-        Operator("shuffled", 1, shuffled),
-        Operator("hedged", 1, hedged),
-        Operator("commented-out", 0, commented_out),
-        Operator("empty-body", 0, empty_body),
-    )
+    "wrong-fact": Operator(2, wrong_fact),
+    "buggy-code": Operator(1, buggy_code),
+    "off-topic": Operator(0, off_topic),
+    "padded": Operator(3, padded),
+    "rude": Operator(2, rude),
+    "untranslated": Operator(1, untranslated),
+    "wrong-language": Operator(0, wrong_language),
+    "truncated": Operator(2, truncated),
+    "repeated": Operator(3, repeated),
+    "shuffled": Operator(1, shuffled),
+    "hedged": Operator(1, hedged),
+    "commented-out": Operator(0, commented_out),
+    "empty-body": Operator(0, empty_body),
 }
 
 COMPOSES: Mapping[str, tuple[str, ...]] = {
@@ -289,7 +290,7 @@ def _with_comments(text: str, item: Item, rng: random.Random) -> str | None:
         return None
     lines = text.split("\n")
     places = sorted(rng.sample(places, min(len(places), rng.choice((2, 3, 4)))), reverse=True)
-    bank = phrases.phrases_for(item.part, phrases.CODE_FILLERS[item.language])
+    bank = phrases_for(item.part, item.language, "code-fillers")
     for place, comment in zip(places, rng.sample(bank, len(places)), strict=True):
         lines.insert(place, f"{indent_of(lines[place])}# {comment}")
     return "\n".join(lines)

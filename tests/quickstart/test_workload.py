@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from guerdon.errors import ConfigError
 from guerdon.quickstart import workload
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.workload import (
-    TrainTest,
+    Note,
     Workload,
     choose_backbone,
     choose_workload,
@@ -21,35 +21,38 @@ from guerdon.quickstart.workload import (
     read_train_test,
     readable,
     sample_coverage,
-    training_config,
 )
 from guerdon.types import AnyRow, Comparison, Rating, group_key
 
 Polite = Callable[..., list[Comparison]]
 
 
+def read(source: object, notes: list[str]) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
+    return read_train_test(str(source), QuickstartConfig(), notes.append)
+
+
 def test_starter_set_comes_divided() -> None:
-    parts = read_train_test("starter", group=None, group_regex=None, seed=0)
-    assert parts.train == starter_rows("train")
-    assert not {group_key(row) for row in parts.train} & {group_key(row) for row in parts.test}
+    train, test = read("starter", [])
+    assert train == starter_rows("train")
+    assert not {group_key(row) for row in train} & {group_key(row) for row in test}
 
 
 def test_constant_prompt_divides_ratings_by_answer_and_refuses_comparisons(polite: Polite, tmp_path: Path) -> None:
-    path = tmp_path / "ratings.jsonl"
+    path, notes = tmp_path / "ratings.jsonl", []
     write_rows([Rating(prompt="p", response=f"r{i % 20}", scores={"score": i}) for i in range(40)], path)
-    parts = read_train_test(str(path), group=None, group_regex=None, seed=0)
-    assert "All rows share one prompt" in parts.notes[0]
-    assert not {row.response for row in parts.train} & {row.response for row in parts.test}
+    train, test = read(path, notes)
+    assert "All rows share one prompt" in notes[0]
+    assert not {row.response for row in train} & {row.response for row in test}
     write_rows([replace(row, prompt="p") for row in polite()], path)
     with pytest.raises(ConfigError, match="--group COLUMN"):
-        read_train_test(str(path), group=None, group_regex=None, seed=0)
+        read(path, notes)
 
 
 def test_prompts_in_both_parts_are_told(polite: Polite, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
+    path, notes = tmp_path / "rows.jsonl", []
     write_rows([replace(row, prompt="same", group=str(i)) for i, row in enumerate(polite())], path)
-    parts = read_train_test(str(path), group=None, group_regex=None, seed=0)
-    assert "1 prompts of the test part are in the training part too" in parts.notes[0]
+    read(path, notes)
+    assert "1 prompts of the test part are in the training part too" in notes[0]
 
 
 def test_limit_takes_whole_groups_by_seed_and_keeps_the_order() -> None:
@@ -83,29 +86,30 @@ def test_backbone_that_cannot_read_the_answers_is_changed(
     monkeypatch.setattr(workload, "resolve", lambda name: folders.get(name, name))
     monkeypatch.setattr(workload, "smollm2_installed", lambda: True)
     odd = [Comparison(prompt="p", chosen="龘靐齉", rejected="爩麤灪")]
-    chosen = choose_backbone("auto", TrainTest(odd, odd), starter=False)
-    assert chosen.name == "smollm2"
-    assert "MiniLM does not know 100% of the text" in chosen.notes[0]
-    assert choose_backbone("auto", TrainTest(odd, odd), starter=True).name == "minilm"
-    assert choose_backbone("auto", TrainTest(polite(), polite()), starter=False).name == "minilm"
+    notes: list[str] = []
+    assert choose_backbone("auto", odd, notes.append, starter=False) == "smollm2"
+    assert "MiniLM does not know 100% of the text" in notes[0]
+    assert choose_backbone("auto", odd, notes.append, starter=True) == "minilm"
+    assert choose_backbone("auto", polite(), notes.append, starter=False) == "minilm"
     monkeypatch.setattr(workload, "smollm2_installed", lambda: False)
-    stays = choose_backbone("auto", TrainTest(odd, odd), starter=False)
-    assert stays.name == "minilm"
-    assert "pip install" in stays.notes[0]
+    assert choose_backbone("auto", odd, notes.append, starter=False) == "minilm"
+    assert "pip install" in notes[1]
 
 
-def planned(tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None) -> Workload:
-    backbone = choose_backbone(tiny_bert, TrainTest(rows, rows), starter=False)
-    return choose_workload(TrainTest(rows, rows), backbone, pairs=pairs, epochs=None, seed=0, gpu=gpu)
+def planned(
+    tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None, note: Note = print
+) -> Workload:
+    return choose_workload(rows, rows, tiny_bert, QuickstartConfig(max_train_pairs=pairs), note, gpu=gpu)
 
 
 def test_long_texts_mean_fewer_pairs_and_passes(polite: Polite, tiny_bert: str) -> None:
     rows = polite(1000)
     long = [replace(row, chosen=row.chosen * 9, rejected=row.rejected * 9) for row in rows]
     assert len(planned(tiny_bert, long).train) < len(planned(tiny_bert, rows).train) <= 1000
-    assert planned(tiny_bert, long).epochs == 1.0
-    assert 1.0 < planned(tiny_bert, polite(300)).epochs <= 2.0
-    assert any("guerdon evaluate takes all" in note for note in planned(tiny_bert, long).notes)
+    notes: list[str] = []
+    assert planned(tiny_bert, long, note=notes.append).training.epochs == 1.0
+    assert any("guerdon evaluate takes all" in note for note in notes)
+    assert 1.0 < planned(tiny_bert, polite(300)).training.epochs <= 2.0
 
 
 def test_gpu_or_zero_take_all_rows(polite: Polite, tiny_bert: str) -> None:
@@ -113,15 +117,16 @@ def test_gpu_or_zero_take_all_rows(polite: Polite, tiny_bert: str) -> None:
     assert planned(tiny_bert, rows, gpu=True).train == rows
     assert planned(tiny_bert, rows, gpu=True).test == rows
     assert planned(tiny_bert, rows, pairs=0).train == rows
-    assert planned(tiny_bert, rows, pairs=0).epochs == 1.0
+    assert planned(tiny_bert, rows, pairs=0).training.epochs == 1.0
 
 
 def test_rows_with_unread_answers_are_left_out_of_training_and_measured(polite: Polite, tiny_bert: str) -> None:
     odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤灪") for i in range(50)]
-    found = planned(tiny_bert, [*polite(400), *odd])
+    notes: list[str] = []
+    found = planned(tiny_bert, [*polite(400), *odd], note=notes.append)
     assert not {row.chosen for row in found.train} & {"龘靐齉"}
     assert {row.chosen for row in found.test} >= {"龘靐齉"}
-    assert found.notes[0].startswith("50 of 450 comparisons are left out of the training")
+    assert notes[0].startswith("50 of 450 comparisons are left out of the training")
     few = [*polite(100), *odd]
     assert readable(load_tokenizer(tiny_bert), few) is few
 
@@ -132,9 +137,16 @@ def test_byte_level_vocabulary_knows_every_text(tiny_bert: str, tiny_llama: str)
     assert 0 < sample_coverage(load_tokenizer(tiny_bert), rows)[0] < 1
 
 
-def test_large_backbones_learn_adapters_that_are_folded_in() -> None:
-    chosen = Workload([], [], epochs=1.5, notes=(), max_length=512)
-    assert training_config("minilm", chosen, QuickstartConfig(seed=3)).lora_r == 0
-    large = training_config("smollm2", chosen, QuickstartConfig(seed=3, overlong="error"))
+def test_large_backbones_learn_adapters_that_are_folded_in(
+    polite: Polite, tiny_bert: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
+    monkeypatch.setattr(workload, "resolve", lambda name: folders.get(name, name))
+    monkeypatch.setattr(workload, "_SLOW", replace(workload._SLOW, longest=32))
+    config = QuickstartConfig(seed=3, overlong="error", epochs=1.5)
+    small, large = (
+        choose_workload(polite(), polite(), name, config, print, gpu=False).training for name in ("minilm", "smollm2")
+    )
+    assert (small.lora_r, small.merge_lora) == (0, False)
     assert (large.lora_r, large.merge_lora) == (16, True)
-    assert (large.epochs, large.max_length, large.seed, large.overlong) == (1.5, 512, 3, "error")
+    assert (large.epochs, large.max_length, large.seed, large.overlong) == (1.5, 32, 3, "error")

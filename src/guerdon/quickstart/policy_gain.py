@@ -20,6 +20,7 @@ from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.worked_examples import prompts_with_a_best
 from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
+from guerdon.recipes.policy_responses import evenly
 from guerdon.rewards.rules import ChrF, LengthReward
 from guerdon.types import AnyRow, Candidates, Prompt, Reference, prompt_text
 
@@ -98,9 +99,7 @@ def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBas
     best |= {prompt_text(one.prompt): (one.prompt, one.responses[0]) for one in prompts_with_a_best(kept)}
     known = [Candidates(prompt=prompt, reference=reference) for text, (prompt, reference) in best.items()]
     short = [one for one in known if len(prompt_text(one.prompt)) <= _LONGEST_PROMPT]
-    fits = [one for one in short if _fits(policy, one.prompt)]
-    places = np.linspace(0, len(fits) - 1, min(len(fits), MOST_PROMPTS)).round().astype(int)
-    return [fits[place] for place in places]
+    return evenly([one for one in short if _fits(policy, one.prompt)], MOST_PROMPTS)
 
 
 def _fits(policy: Policy, prompt: Prompt) -> bool:
@@ -135,12 +134,11 @@ def measure_policy_gain(
     Raises:
         DataError: too few responses have a reward.
     """
-    sampled: dict[int, tuple[str, ...]] = {}
-    texts = [one.prompt for one in prompts]
-    for index, responses in policy.sample_texts(texts, num_generations=NUM_GENERATIONS, sampling=SAMPLING, seed=seed):
-        sampled[index] = tuple(responses)
-        on_prompts(len(sampled))
-    candidates = [replace(one, responses=sampled[index]) for index, one in enumerate(prompts)]
+    candidates, texts = list(prompts), [one.prompt for one in prompts]
+    sampled = policy.sample_texts(texts, num_generations=NUM_GENERATIONS, sampling=SAMPLING, seed=seed)
+    for done, (index, responses) in enumerate(sampled, start=1):
+        candidates[index] = replace(prompts[index], responses=tuple(responses))
+        on_prompts(done)
     scorers = {PICKS: reward, GOLD: gold, NEAR: ChrF(), LENGTH: LengthReward()}
     result, rewards = pick_by_rewards(candidates, scorers, n=NUM_GENERATIONS, seed=seed)
     pairs = [_before_after(*one) for one in zip(candidates, rewards[PICKS], rewards[GOLD], strict=True)]
@@ -152,14 +150,9 @@ def _before_after(one: Candidates, rewards: Floats, gold: Floats) -> BeforeAfter
     """The first response and the best; None where the first has no reward."""
     if np.isnan(rewards[0]):
         return None
-    best = int(np.nanargmax(rewards))
-    return BeforeAfter(
-        one.prompt,
-        one.responses[0],
-        one.responses[best],
-        (float(rewards[0]), float(rewards[best])),
-        (float(gold[0]), float(gold[best])),
-    )
+    both = [0, int(np.nanargmax(rewards))]
+    first, best = (one.responses[place] for place in both)
+    return BeforeAfter(one.prompt, first, best, tuple(rewards[both].tolist()), tuple(gold[both].tolist()))
 
 
 def _typical(pairs: Sequence[BeforeAfter]) -> Sequence[BeforeAfter]:

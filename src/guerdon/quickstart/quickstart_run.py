@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from guerdon.data.write import write_rows
 from guerdon.errors import DataError, ModelError, OutputError
@@ -27,7 +27,6 @@ from guerdon.quickstart.workload import (
     choose_workload,
     count_rows,
     read_train_test,
-    training_config,
 )
 from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.rewards.compose import CachedScorer
@@ -37,9 +36,6 @@ from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import refuse_truncation, row_texts
 from guerdon.runs.curve import read_curve
 from guerdon.train.train_run import train_reward_model
-
-if TYPE_CHECKING:
-    from guerdon.train.train_config import TrainConfig
 
 MARKER = "quickstart.json"
 """Names the files of a quickstart's folder, so that a later one replaces these and nothing else."""
@@ -147,12 +143,13 @@ class _QuickstartRun:
     def result(self) -> QuickstartResult:
         """Carries it out."""
         with self.steps.step("data", self.data):
-            workload, config = self._choose()
+            workload = self._choose()
+        config = workload.training
         claim_folder(self.out, {"command": self.command()})
         write_rows(workload.test, self.out / "test.jsonl")
-        times = "once" if workload.epochs == 1 else f"{workload.epochs:g} times"
+        times = "once" if config.epochs == 1 else f"{config.epochs:g} times"
         with self.steps.step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
-            reward = self._train(workload, config)
+            reward = self._train(workload)
         scorer = CachedScorer(reward)
         with self.steps.step("evaluate", f"on {len(workload.test):,} rows, beside baselines"):
             evaluation, by_coverage = self._evaluate(workload, reward, scorer)
@@ -192,40 +189,28 @@ class _QuickstartRun:
         self.notes.append(text)
         self.events.noted(text)
 
-    def _choose(self) -> tuple[Workload, TrainConfig]:
+    def _choose(self) -> Workload:
         """The rows, the backbone, and how it is trained; what the training would refuse is refused here."""
         import torch
 
-        config = self.config
-        parts = read_train_test(self.data, group=config.group, group_regex=config.group_regex, seed=config.seed)
-        self.events.noted(
-            f"{count_rows(parts.train)} to train on, {count_rows(parts.test)} of other prompts to measure on"
-        )
-        backbone = choose_backbone(config.backbone, parts, starter=self.data == "starter")
-        workload = choose_workload(
-            parts,
-            backbone,
-            pairs=config.max_train_pairs,
-            epochs=config.epochs,
-            seed=config.seed,
-            gpu=torch.cuda.is_available(),
-        )
-        for note in (*parts.notes, *backbone.notes, *workload.notes):
-            self._note(note)
-        training = training_config(backbone.name, workload, config)
+        config, starter = self.config, self.data == "starter"
+        train, test = read_train_test(self.data, config, self._note)
+        self.events.noted(f"{count_rows(train)} to train on, {count_rows(test)} of other prompts to measure on")
+        backbone = choose_backbone(config.backbone, test, self._note, starter=starter)
+        workload = choose_workload(train, test, backbone, config, self._note, gpu=torch.cuda.is_available())
         if config.overlong != "cut":
             untrained = TransformerReward.create(
-                training.backbone, max_length=training.max_length or None, overlong=config.overlong
+                backbone, max_length=workload.training.max_length or None, overlong=config.overlong
             )
             refuse_truncation([untrained], row_texts(workload.train))
-        return workload, training
+        return workload
 
-    def _train(self, workload: Workload, config: TrainConfig) -> TransformerReward:
+    def _train(self, workload: Workload) -> TransformerReward:
         """The reward that everything after is about, loaded as any user will load it."""
-        train_reward_model(workload.train, self.out / "model", config, on_step=self.events.trained)
+        train_reward_model(workload.train, self.out / "model", workload.training, on_step=self.events.trained)
         # Too many long responses were refused before the training; a few more in the test part do not stop the run.
         return TransformerReward.load(
-            self.out / "model", overlong="cut" if config.overlong == "auto" else config.overlong
+            self.out / "model", overlong="cut" if self.config.overlong == "auto" else self.config.overlong
         )
 
     def _evaluate(

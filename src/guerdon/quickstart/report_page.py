@@ -116,15 +116,12 @@ def explain(scorer: Scorer, examples: Sequence[WorkedExample]) -> list[Explanati
     found: dict[bool, Explanation] = {}
     for example in sorted(examples, key=lambda example: not example.right):
         if example.chinese not in found:
-            preferred = next(one for one in example.responses if one.preferred)
-            other = next(one for one in example.responses if not one.preferred)
-            found[example.chinese] = (
-                example,
-                {
-                    "The preferred response": occlude(scorer, example.prompt, preferred.text),
-                    "The best of the others": occlude(scorer, example.prompt, other.text),
-                },
-            )
+            shown = {
+                "The preferred response": example.best(preferred=True),
+                "The best of the others": example.best(preferred=False),
+            }
+            parts = {what: occlude(scorer, example.prompt, one.text) for what, one in shown.items()}
+            found[example.chinese] = example, parts
     return [found[chinese] for chinese in sorted(found)]
 
 

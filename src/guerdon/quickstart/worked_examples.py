@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.metrics import sigmoid
+from guerdon.recipes.policy_responses import evenly
 from guerdon.rewards.scoring import score_texts
 from guerdon.types import AnyRow, Candidates, Comparison, Prompt, Reference, Scorer, prompt_text
 
@@ -43,17 +44,19 @@ class WorkedExample:
     """Whether the responses are written in Chinese characters."""
     responses: tuple[ExampleResponse, ...]
 
-    @property
-    def right(self) -> bool:
-        """Whether the highest reward goes to the preferred response, alone."""
-        first, second = self.responses[:2]
-        return first.preferred and first.score > second.score
+    def best(self, *, preferred: bool) -> ExampleResponse:
+        """The preferred response, or the one with the highest reward of the others."""
+        return next(one for one in self.responses if one.preferred is preferred)
 
     @property
     def lead(self) -> float:
-        """Reward of the preferred response less the highest of the others; negative where the model is wrong."""
-        best = max(one.score for one in self.responses if not one.preferred)
-        return next(one.score for one in self.responses if one.preferred) - best
+        """Reward of the preferred response less the highest of the others."""
+        return self.best(preferred=True).score - self.best(preferred=False).score
+
+    @property
+    def right(self) -> bool:
+        """Whether the highest reward goes to the preferred response, alone."""
+        return self.lead > 0
 
 
 def choose_examples(scorer: Scorer, rows: Sequence[AnyRow], *, temperature: float = 1.0) -> list[WorkedExample]:
@@ -75,11 +78,8 @@ def choose_examples(scorer: Scorer, rows: Sequence[AnyRow], *, temperature: floa
     sorts: dict[tuple[bool, bool], list[WorkedExample]] = defaultdict(list)
     for example in _scored(scorer, shown, temperature):
         sorts[example.chinese, not example.right].append(example)
-    return [_median(sorts[sort]) for sort in sorted(sorts)]
-
-
-def _median(examples: list[WorkedExample]) -> WorkedExample:
-    return sorted(examples, key=lambda example: example.lead)[len(examples) // 2]
+    by_lead = [sorted(sorts[sort], key=lambda example: example.lead) for sort in sorted(sorts)]
+    return [examples[len(examples) // 2] for examples in by_lead]
 
 
 def _characters(one: Candidates) -> int:
@@ -140,9 +140,7 @@ def _best_graded(group: GradedGroup) -> Iterator[Candidates]:
     """The response with the one highest grade, and others spread over the rest."""
     grades = dict(zip(group.responses, group.grades, strict=True))
     best, *rest = sorted(grades, key=lambda text: -grades[text])
-    if not rest or grades[best] == grades[rest[0]]:
-        return
-    count = min(len(rest), MAX_RESPONSES - 1)
-    shown = (best, *(rest[round(i * (len(rest) - 1) / max(1, count - 1))] for i in range(count)))
-    scores = tuple(grades[text] for text in shown)
-    yield Candidates(prompt=group.prompt, subset=group.rows[0].subset, responses=shown, scores=scores)
+    if rest and grades[best] > grades[rest[0]]:
+        shown = (best, *evenly(rest, MAX_RESPONSES - 1))
+        scores = tuple(grades[text] for text in shown)
+        yield Candidates(prompt=group.prompt, subset=group.rows[0].subset, responses=shown, scores=scores)

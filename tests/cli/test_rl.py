@@ -65,7 +65,7 @@ def test_rl(
     assert PROMPTS[0] in page
     assert "step 2/2" in printed.err
     assert main(command) == 2
-    assert "holds a training run already" in capsys.readouterr().err
+    assert "holds a run already" in capsys.readouterr().err
     again = ["optimize", "best-of-n", "longest", prompts, "--policy", str(out), "--out", str(tmp_path / "n"), *SAMPLED]
     assert main(again) == 0
     assert main([*command[:-2], "--algorithm", "a2c", "--prompts-per-step", "0"]) == 2

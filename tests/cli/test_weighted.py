@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from guerdon.cli.main import main
+from guerdon.optimize.optimize_config import WeightedConfig
 from guerdon.optimize.weighted import train_weighted_policy
-from guerdon.optimize.weighted_config import WeightedConfig
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -27,7 +27,7 @@ def test_weighted_training(tiny_llama: str, tmp_path: Path, capsys: pytest.Captu
     assert main([*command, "--epochs", "2"]) == 0
     assert f"policy: {out}" in capsys.readouterr().out
     assert main([*command]) == 2
-    assert "holds a training run already" in capsys.readouterr().err
+    assert "holds a run already" in capsys.readouterr().err
     sampled = ["--n", "4", "--max-new-tokens", "6", "--out", str(tmp_path / "n")]
     assert main(["optimize", "best-of-n", "longest", str(prompts), "--policy", str(out), *sampled]) == 0
     config = WeightedConfig(policy=tiny_llama, num_generations=2, max_new_tokens=4, prompts_per_step=3, epochs=2.0)

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from guerdon import losses
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
+from guerdon.optimize.optimize_config import WeightedConfig
 from guerdon.optimize.weighted import train_weighted_policy
-from guerdon.optimize.weighted_config import WeightedConfig
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates, Origin, Prompt, Rewards
@@ -140,7 +140,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(tiny_llama: str, tmp_path: P
     train_weighted_policy(Share(), requests(), tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
         train_weighted_policy(Stops(), requests(), tmp_path / "cut", settings)
-    with pytest.raises(OutputError, match="holds a training run already"):
+    with pytest.raises(OutputError, match="holds a run already"):
         train_weighted_policy(Share(), requests(), tmp_path / "cut", settings)
     with pytest.raises(ConfigError, match="lam was 1"):
         train_weighted_policy(
@@ -219,6 +219,6 @@ def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Pa
 
 def test_all_faults_of_a_configuration_are_told_at_once() -> None:
     with pytest.raises(
-        ConfigError, match=r"--lam must be 0 or more.*--beta.*--prompts-per-step.*--num-generations must be"
+        ConfigError, match=r"--prompts-per-step.*--lam must be 0 or more.*--beta.*--num-generations must be"
     ):
         WeightedConfig(prompts_per_step=0, beta=0.0, lam=-1.0, num_generations=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,17 @@ from guerdon.errors import ConfigError, OutputError
 from guerdon.runs.checkpoints import checkpoint_path
 from guerdon.runs.folder import RUN_FILE, open_run
 
-
-@dataclass(frozen=True)
-class Options:
-    seed: int = 0
-    learning_rate: float = 1e-3
-    tokens_per_batch: int = 0
-
-
+OPTIONS: dict[str, Any] = {"seed": 0, "learning_rate": 1e-3, "tokens_per_batch": 0}
 DATA: dict[str, Any] = {"rows": 3, "sha256": "abc"}
 
 
-def begin(out: Path, options: Options = Options(), data: dict[str, Any] = DATA) -> None:  # frozen
-    with open_run(out, options, data, resume=False) as run:
+def begin(out: Path, options: dict[str, Any] = OPTIONS) -> None:
+    with open_run(out, options, DATA, resume=False) as run:
         run.begin()
 
 
 def test_a_folder_is_untouched_until_the_run_begins(tmp_path: Path) -> None:
-    with open_run(tmp_path / "out", Options(), DATA, resume=True) as run:
+    with open_run(tmp_path / "out", OPTIONS, DATA, resume=True) as run:
         assert not run.begun
         assert run.last_checkpoint is None
     assert not (tmp_path / "out").exists()
@@ -39,18 +31,18 @@ def test_a_folder_is_untouched_until_the_run_begins(tmp_path: Path) -> None:
 def test_a_run_is_gone_on_with_only_when_asked(tmp_path: Path) -> None:
     begin(tmp_path)
     with (
-        pytest.raises(OutputError, match="holds a training run already.*--resume"),
-        open_run(tmp_path, Options(), DATA, resume=False),
+        pytest.raises(OutputError, match="holds a run already.*--resume"),
+        open_run(tmp_path, OPTIONS, DATA, resume=False),
     ):
         pass
-    with open_run(tmp_path, Options(), DATA, resume=True) as run:
+    with open_run(tmp_path, OPTIONS, DATA, resume=True) as run:
         assert run.begun
         assert not run.finished
 
 
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     begin(tmp_path)
-    changed = Options(seed=3, learning_rate=1e-4)
+    changed = OPTIONS | {"seed": 3, "learning_rate": 1e-4}
     with (
         pytest.raises(ConfigError, match=r"learning_rate was 0.001, now 0.0001; seed was 0, now 3; the data differs"),
         open_run(tmp_path, changed, {"rows": 2, "sha256": "x"}, resume=True),
@@ -60,26 +52,40 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_options_that_change_nothing_may_change(tmp_path: Path) -> None:
     begin(tmp_path)
-    with open_run(tmp_path, replace(Options(), tokens_per_batch=512), DATA, resume=True) as run:
+    with open_run(tmp_path, OPTIONS | {"tokens_per_batch": 512}, DATA, resume=True) as run:
         run.begin()
     assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["config"]["tokens_per_batch"] == 512
 
 
+def test_a_place_is_the_same_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    begin(tmp_path / "out", OPTIONS | {"policy": "base"})
+    monkeypatch.chdir(tmp_path / "base")
+    with open_run(tmp_path / "out", OPTIONS | {"policy": str(tmp_path / "base")}, DATA, resume=True) as run:
+        assert run.begun
+    with (
+        pytest.raises(ConfigError, match="policy was"),
+        open_run(tmp_path / "out", OPTIONS | {"policy": "other"}, DATA, resume=True),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_in_use_is_refused_and_nothing_is_written(resume: bool, tmp_path: Path) -> None:
-    with open_run(tmp_path, Options(), DATA, resume=False) as run:
+    with open_run(tmp_path, OPTIONS, DATA, resume=False) as run:
         run.begin()
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         with (
             pytest.raises(OutputError, match=r"is in use: process \d+ on"),
-            open_run(tmp_path, Options(), DATA, resume=resume),
+            open_run(tmp_path, OPTIONS, DATA, resume=resume),
         ):
             pass
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_finished_run_has_no_checkpoints_and_knows_it(tmp_path: Path) -> None:
-    with open_run(tmp_path, Options(), DATA, resume=False) as run:
+    with open_run(tmp_path, OPTIONS, DATA, resume=False) as run:
         run.begin()
         for step in (3, 20):
             checkpoint_path(run.path, step).mkdir()
@@ -87,7 +93,7 @@ def test_a_finished_run_has_no_checkpoints_and_knows_it(tmp_path: Path) -> None:
         run.finish()
         assert run.finished
         assert run.last_checkpoint is None
-    with open_run(tmp_path, Options(), DATA, resume=True) as run:
+    with open_run(tmp_path, OPTIONS, DATA, resume=True) as run:
         assert run.finished
 
 

@@ -201,7 +201,7 @@ def test_a_second_run_in_the_same_place_is_refused(tiny_bert: str, toy: Any, qui
     config = quick(tiny_bert, epochs=1)
     train_reward_model(rows, tmp_path, config)
     before = weights(tmp_path)
-    with pytest.raises(OutputError, match="holds a training run already.*--resume"):
+    with pytest.raises(OutputError, match="holds a run already.*--resume"):
         train_reward_model(rows, tmp_path, config)
     changed = dataclasses.replace(config, learning_rate=1e-4, seed=3)
     with pytest.raises(ConfigError, match="learning_rate was 0.005, now 0.0001; seed was 0, now 3"):

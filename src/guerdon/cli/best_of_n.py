@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
-from guerdon.optimize.best_of_n_config import BestOfNConfig
+from guerdon.optimize.optimize_config import BestOfNConfig
 
 if TYPE_CHECKING:
     from guerdon.optimize.best_of_n import BestOfN

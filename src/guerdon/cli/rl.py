@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
 from guerdon.cli.weighted import next_steps
-from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.optimize_config import RLConfig
 
 
 def rl(

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
-from guerdon.optimize.weighted_config import WeightedConfig
+from guerdon.optimize.optimize_config import WeightedConfig
 
 
 def weighted(

@@ -7,27 +7,29 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from guerdon.data.candidates import read_candidates, read_prompts
-from guerdon.errors import ConfigError, DataError, OutputError
+from guerdon.errors import DataError, OutputError
 from guerdon.files import atomic_write, check_writable
 from guerdon.metrics import Floats
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
-from guerdon.optimize.best_of_n_config import BestOfNConfig
-from guerdon.optimize.best_of_n_figure import best_of_n_figure
-from guerdon.optimize.prompts import check_lengths, fingerprint_of
-from guerdon.optimize.sampled_candidates import ResponseSampler, sample_candidates
-from guerdon.report.drawing import save_figure
+from guerdon.optimize.optimize_config import BestOfNConfig
+from guerdon.optimize.prompts import ResponseSampler, check_lengths, sample_candidates
+from guerdon.report.drawing import SERIES, new_figure, plain_axis, save_figure
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.score_rows import Progress, reward_label, silent
 from guerdon.rewards.scoring import joined, no_reward_summary, scorer_name
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
+from guerdon.runs.folder import RunFolder, fingerprint_of
+from guerdon.runs.lock import locked
 from guerdon.types import Candidates, Rewards, Scorer
 
-SETTINGS = "settings.json"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 GIVEN = "score in the data"
 """What the scores of the data itself are called beside those of the scorers."""
 _POLICY_N = 16
@@ -81,92 +83,62 @@ def run_best_of_n(
         OutputError: the folder holds something else, or cannot be written.
     """
     out, config = Path(out), config or BestOfNConfig()
-    named = _names((scorer, *gold))
-    settings = {"model": next(iter(named)), "data": data, **asdict(config)}
-    scorers = {name: one if isinstance(one, Scorer) else load_scorer(one) for name, one in named.items()}
-    _check_folder(out, settings, resume)
-    candidates = _candidates(config, data, out, settings, scorer, progress)
-    if not config.policy:
-        refuse_truncation(scorers.values(), candidate_texts(candidates))
-    rewards: dict[str, list[Rewards]] = {}
-    for name, one in scorers.items():
-        with progress(f"scoring by {name}", sum(len(each.responses) for each in candidates)) as advance:
-            rewards[name] = rewards_of(one, candidates, on_progress=advance)
-    report_totals(scorers.values())
-    values: dict[str, Sequence[Floats]] = {name: [one.values for one in found] for name, found in rewards.items()}
-    values |= _given(candidates)
-    why = [[reason for one in each for reason in one.reasons] for each in zip(*rewards.values(), strict=True)]
-    curves = best_of_n(
-        candidates,
-        values,
-        n=config.n or (_POLICY_N if config.policy else None),
-        reasons=why,
-        seed=config.seed,
-    )
-    _write(out, candidates, values, rewards, curves)
+    names = [_full_name(one) for one in (scorer, *gold)]
+    candidates = read_prompts(data) if config.policy else read_candidates(data)
+    run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
+    check_writable(out / "curve.json")
+    if not run.begun and out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
+    with locked(run.path):
+        run.check(resume=resume)
+        loaded = [one if isinstance(one, Scorer) else load_scorer(one) for one in (scorer, *gold)]
+        scorers = dict(zip(_labels(names), loaded, strict=True))
+        if config.policy:
+            sampler = _sampler(config, config.policy, candidates, scorer if isinstance(scorer, ScorerConfig) else None)
+            run.begin()
+            with progress("sampling responses", len(candidates)) as advance:
+                candidates = sample_candidates(candidates, sampler, out / "answers.jsonl", advance)
+        else:
+            _check_responses(candidates, data)
+            run.begin()
+            refuse_truncation(scorers.values(), candidate_texts(candidates))
+        rewards: dict[str, list[Rewards]] = {}
+        for name, one in scorers.items():
+            with progress(f"scoring by {name}", sum(len(each.responses) for each in candidates)) as advance:
+                rewards[name] = rewards_of(one, candidates, on_progress=advance)
+        report_totals(scorers.values())
+        values: dict[str, Sequence[Floats]] = {name: [one.values for one in found] for name, found in rewards.items()}
+        values |= _given(candidates)
+        why = [[reason for one in each for reason in one.reasons] for each in zip(*rewards.values(), strict=True)]
+        n = config.n or (_POLICY_N if config.policy else None)
+        curves = best_of_n(candidates, values, n=n, reasons=why, seed=config.seed)
+        _write(out, candidates, values, rewards, curves)
+        run.finish()
     summaries = {name: no_reward_summary(joined(found)) for name, found in rewards.items()}
     return BestOfNRun(out, curves, {name: summary for name, summary in summaries.items() if summary})
 
 
-def _names(scorers: Sequence[Scorer | ScorerConfig | str]) -> dict[str, Scorer | ScorerConfig | str]:
-    """A short name for each scorer, all different."""
-    names: dict[str, Scorer | ScorerConfig | str] = {}
-    for one in scorers:
-        full = one if isinstance(one, str) else one.name if isinstance(one, ScorerConfig) else scorer_name(one)
-        short = reward_label(full)
-        names[short if short not in names else f"{short} ({len(names)})"] = one
-    return names
-
-
-def _check_folder(out: Path, settings: Mapping[str, Any], resume: bool) -> None:
-    """Finds out whether the folder is free, or holds the run that is to go on; changes nothing."""
-    marker = out / SETTINGS
-    check_writable(marker)
-    if marker.exists():
-        if not resume:
-            raise OutputError(f"{out} holds a run already. Fix: --resume goes on with it, or choose another --out")
-        theirs = json.loads(marker.read_text(encoding="utf-8"))
-        if differing := [f"{name} was {theirs.get(name)!r}" for name in settings if theirs.get(name) != settings[name]]:
-            raise ConfigError(
-                f"{out} holds another run: {', '.join(differing)}. Fix: the same options, or another --out"
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
-
-
-def _claim(out: Path, settings: Mapping[str, Any], prompts: Sequence[Candidates]) -> None:
-    """Makes the folder ours, once it is sure that there is something to run, and that it is of these prompts."""
-    marker, mine = out / SETTINGS, {**settings, "prompts": fingerprint_of(prompts)}
-    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")).get("prompts") != mine["prompts"]:
-        raise ConfigError(
-            f"{out} holds responses to other prompts: {settings['data']} has changed. Fix: choose another --out"
+def _check_responses(candidates: Sequence[Candidates], data: str) -> None:
+    if all(len(one.responses) < 2 for one in candidates):
+        raise DataError(
+            f"{data}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several rows to a "
+            "prompt; or name a --policy that responds to the prompts"
         )
-    with atomic_write(marker) as file:
-        json.dump(mine, file, indent=2, ensure_ascii=False)
 
 
-def _candidates(
-    config: BestOfNConfig,
-    data: str,
-    out: Path,
-    settings: Mapping[str, Any],
-    scorer: Scorer | ScorerConfig | str,
-    progress: Progress,
-) -> list[Candidates]:
-    if config.policy is None:
-        candidates = read_candidates(data)
-        if all(len(one.responses) < 2 for one in candidates):
-            raise DataError(
-                f"{data}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several "
-                "rows to a prompt; or name a --policy that responds to the prompts"
-            )
-        _claim(out, settings, ())
-        return candidates
-    prompts = read_prompts(data)
-    sampler = _sampler(config, config.policy, prompts, scorer if isinstance(scorer, ScorerConfig) else None)
-    _claim(out, settings, prompts)
-    with progress("sampling responses", len(prompts)) as advance:
-        return sample_candidates(prompts, sampler, out / "answers.jsonl", advance)
+def _full_name(scorer: Scorer | ScorerConfig | str) -> str:
+    if isinstance(scorer, str):
+        return scorer
+    return scorer.name if isinstance(scorer, ScorerConfig) else scorer_name(scorer)
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """A short name for each scorer, all different."""
+    labels: list[str] = []
+    for name in names:
+        label = reward_label(name)
+        labels.append(label if label not in labels else f"{label} ({len(labels)})")
+    return labels
 
 
 def _sampler(
@@ -222,3 +194,32 @@ def _free(name: str, candidates: Sequence[Candidates]) -> str:
     while any(taken in one.extra for one in candidates for taken in (name, f"{name}_reason")):
         name = f"reward_{name}"
     return name
+
+
+def best_of_n_figure(result: BestOfN) -> Figure:
+    """One panel for each value, over n on a logarithmic axis, with 95% intervals; above, the bound on the KL."""
+    count = len(result.curves)
+    figure = new_figure(4.6 * count + 0.4, 3.7)
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for place, (axis, curve) in enumerate(zip(axes, result.curves, strict=True)):
+        points = [mean.point for mean in curve.means]
+        colour = SERIES[place % len(SERIES)]
+        axis.plot(result.ns, points, marker="o", color=colour)
+        axis.fill_between(
+            result.ns,
+            [mean.low for mean in curve.means],
+            [mean.high for mean in curve.means],
+            color=colour,
+            alpha=0.15,
+            lw=0,
+        )
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(result.ns, [str(n) for n in result.ns])
+        axis.set_xlabel("n, responses to pick from")
+        axis.set_title(f"{curve.name}{' (picks)' if place == 0 else ' (only watches)'}", fontsize=10, loc="left")
+        plain_axis(axis)
+        above = axis.secondary_xaxis("top")
+        above.set_xticks(result.ns, [f"{kl:.2f}" for kl in result.kl_bounds], fontsize=8)
+        above.set_xlabel("KL from the policy, at most (nats)", fontsize=8)
+        above.minorticks_off()
+    return figure

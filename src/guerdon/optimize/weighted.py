@@ -11,7 +11,6 @@ first also weighs the demonstrations of the data, by one over their number in th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,15 +23,15 @@ from guerdon import losses
 from guerdon.data.candidates import read_prompts
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
-from guerdon.optimize.prompts import fingerprint_of, prompt_stream
-from guerdon.optimize.weighted_config import WeightedConfig
+from guerdon.optimize.optimize_config import WeightedConfig
+from guerdon.optimize.prompts import prompt_stream
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
-from guerdon.runs.folder import open_run
+from guerdon.runs.folder import fingerprint_of, open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step
@@ -76,7 +75,7 @@ def train_weighted_policy(
         named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
         reward = replace(named, device=named.device or device_name()).load()
     prompts = read_prompts(str(data)) if isinstance(data, str | Path) else data
-    with open_run(out, config, fingerprint_of(prompts), resume=resume) as run:
+    with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as run:
         if run.finished:
             return Policy.load(str(out))
         policy = Policy.load(
@@ -85,13 +84,13 @@ def train_weighted_policy(
         if config.lora_r:
             policy.add_lora(config.lora_r, config.lora_alpha)
         model = WeightedPolicy(PolicyNet(policy.model), config.temperature)
-        steps = max(1, math.ceil(len(prompts) * config.epochs / config.prompts_per_step))
+        steps = config.steps_for(len(prompts))
         loop_config = LoopConfig(
             steps=steps,
             learning_rate=config.learning_rate or (1e-4 if config.lora_r else 1e-5),
             warmup_ratio=config.warmup_ratio,
             weight_decay=config.weight_decay,
-            save_steps=config.save_steps or max(1, steps // 10),
+            save_steps=config.every(config.save_steps, steps),
             examples_per_step=config.prompts_per_step,
             seed=config.seed,
         )

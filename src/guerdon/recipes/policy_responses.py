@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
-from guerdon.optimize.sampled_candidates import sample_candidates
+from guerdon.optimize.prompts import sample_candidates
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.recipes.readers import scores_of, training_rows

@@ -5,28 +5,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from guerdon.data.write import row_record
+from guerdon.data.write import prompt_value, row_record
 from guerdon.errors import ConfigError, OutputError
 from guerdon.files import atomic_write
 from guerdon.runs.checkpoints import checkpoint_path, checkpoint_steps
 from guerdon.runs.lock import locked
 from guerdon.runs.ranks import main_process_first
-from guerdon.types import AnyRow
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from guerdon.types import AnyRow, Candidates
 
 RUN_FOLDER = "run"
 RUN_FILE = "run.json"
 
 MAY_CHANGE = {"tokens_per_batch", "gradient_checkpointing", "trust_remote_code"}
 """Options that do not change what comes out, so that a run may go on with other values."""
+PLACES = {"backbone", "policy", "negatives_policy", "model", "data"}
+"""Options that may name a place on disk: it is the same place however it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class RunFolder:
     """`out/run` of one run. `run.json` there says whose it is, once the run has begun."""
 
     out: Path
-    config: DataclassInstance
+    config: dict[str, Any]
+    """The options of the run."""
     data: dict[str, Any]
     """What tells the data from other data (`rows` and `sha256`)."""
 
@@ -81,10 +82,8 @@ class RunFolder:
         if not self.begun:
             return
         if not resume:
-            raise OutputError(
-                f"{self.out} holds a training run already. Fix: --resume goes on with it; or choose another --out"
-            )
-        theirs, mine = self._record(), asdict(self.config)
+            raise OutputError(f"{self.out} holds a run already. Fix: --resume goes on with it; or choose another --out")
+        theirs, mine = self._record(), _resolved(self.config)
         differing = sorted(
             f"{name} was {theirs['config'].get(name)!r}, now {value!r}"
             for name, value in mine.items()
@@ -101,11 +100,18 @@ class RunFolder:
 
     def _write(self, *, finished: bool) -> None:
         with atomic_write(self.path / RUN_FILE) as file:
-            json.dump({"config": asdict(self.config), "data": self.data, "finished": finished}, file, indent=2)
+            record = {"config": _resolved(self.config), "data": self.data, "finished": finished}
+            json.dump(record, file, indent=2, ensure_ascii=False)
+
+
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """The options, with places on disk in full."""
+    named = {name: config[name] for name in PLACES & config.keys() if config[name] and os.path.exists(config[name])}
+    return config | {name: str(Path(place).resolve()) for name, place in named.items()}
 
 
 @contextlib.contextmanager
-def open_run(out: Path, config: DataclassInstance, data: dict[str, Any], *, resume: bool) -> Iterator[RunFolder]:
+def open_run(out: Path, config: dict[str, Any], data: dict[str, Any], *, resume: bool) -> Iterator[RunFolder]:
     """Takes a folder for one run: locks it against other processes and checks that it is free, or to be resumed.
 
     Nothing is written before both have succeeded. Of the processes of one launch the first holds the lock.
@@ -129,10 +135,15 @@ def open_run(out: Path, config: DataclassInstance, data: dict[str, Any], *, resu
         yield folder
 
 
-def fingerprint_of(rows: Sequence[AnyRow]) -> dict[str, Any]:
-    """What tells one data set from another."""
+def fingerprint_of(rows: Sequence[AnyRow | Candidates]) -> dict[str, Any]:
+    """What tells one data set, or one set of prompts, from another."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps(row_record(row), sort_keys=True, ensure_ascii=False, default=str).encode())
+        record: object
+        if isinstance(row, Candidates):
+            record = [prompt_value(row.prompt), row.reference, row.demonstration, row.responses]
+        else:
+            record = row_record(row)
+        digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
     sources = sorted({row.origin.source for row in rows if row.origin})
     return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}

@@ -89,7 +89,7 @@ def train_reward_model(
     rows = _rows(data, reading)
     held_out = None if validation is None else _rows(validation, reading)
     fingerprint = fingerprint_of([*rows, *(held_out or ())])
-    with open_run(out, config, fingerprint, resume=resume) as run:
+    with open_run(out, asdict(config), fingerprint, resume=resume) as run:
         if not run.finished:
             rows, held_out = _hold_out(rows, held_out, config, run)
             prepared, reward = prepare(rows, held_out, config)
@@ -232,7 +232,11 @@ def _train_members(
         _train_one(prepared, 0, first, run, resume, on_step)
         return
     members = [
-        RunFolder(run.out / f"member-{number}", replace(config, ensemble_size=1, seed=config.seed + number), run.data)
+        RunFolder(
+            run.out / f"member-{number}",
+            run.config | {"ensemble_size": 1, "seed": config.seed + number},
+            run.data,
+        )
         for number in range(config.ensemble_size)
     ]
     for number, member in enumerate(members):
@@ -265,7 +269,7 @@ def _train_one(
     if loop.sharded or kept != loop.step:
         load_trainable(trainee, checkpoint_path(run.path, kept))
     trainee.eval()
-    trained, options, prompts = _with_contract(prepared, reward, run.data), asdict(run.config), prepared.prompts
+    trained, options, prompts = _with_contract(prepared, reward, run.data), run.config, prepared.prompts
     merge = prepared.config.merge_lora
     metrics = {"validation loss": loop.best_loss} if validation else {}
     on_first_process(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from guerdon import losses
 from guerdon.errors import ConfigError
-from guerdon.optimize.rl.algorithms import ALGORITHMS, algorithm_named
+from guerdon.optimize.optimize_config import RLConfig
+from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.objective import MinibatchSize, SampledBatch, compute_advantages, policy_loss, value_loss
 
 GROUP, LENGTH = 4, 6
@@ -193,7 +194,7 @@ def test_dapo_drops_groups_that_teach_nothing() -> None:
 
 def test_an_unknown_algorithm_and_a_missing_reference_are_errors() -> None:
     with pytest.raises(ConfigError, match=r"no algorithm 'a2c'; known are ppo, rloo"):
-        algorithm_named("a2c")
+        RLConfig(algorithm="a2c")
     sampled = replace(step(), ref_logps=None)
     for name in ("ppo", "rloo"):
         with pytest.raises(ValueError, match="reference"):

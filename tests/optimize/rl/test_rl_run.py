@@ -21,9 +21,9 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from guerdon.errors import ConfigError, DataError, ModelError, OutputError
 from guerdon.optimize.monitor import best_evaluation, read_evaluations
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.environment import PromptEnvironment, TurnResult
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.rl_run import train_rl_policy
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy

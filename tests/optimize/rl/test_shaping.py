@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.shaping import shape_rewards
 from guerdon.optimize.rl.trajectories import Trajectory
 from guerdon.policy.decode import Sample

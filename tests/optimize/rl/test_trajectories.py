@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from guerdon.errors import ConfigError, ModelError
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.algorithms import ALGORITHMS
 from guerdon.optimize.rl.environment import PromptEnvironment, TurnResult
 from guerdon.optimize.rl.objective import compute_advantages
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Rollouts, sample_trajectories
 from guerdon.optimize.rl.update import ActorCritic, Updater
 from guerdon.policy.decode import Sampling

@@ -13,8 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from guerdon.errors import ModelError
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.algorithms import ALGORITHMS
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group, Trajectory
 from guerdon.optimize.rl.update import ActorCritic, AdaptiveBeta, Updater, reference_of
 from guerdon.policy.decode import Sample, Sampling, decode

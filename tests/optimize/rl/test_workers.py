@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.environment import PromptEnvironment
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group
 from guerdon.optimize.rl.workers import Learner, RLSetup, load_policy, load_weights, policy_weights, runner_placement
 from guerdon.rewards.rules import LengthReward

@@ -24,7 +24,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from guerdon.errors import ConfigError, DataError, GuerdonError, ModelError, OutputError
-from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.trajectories import Rollouts
 from guerdon.optimize.rl.update import Ranks
 from guerdon.optimize.rl.workers import Learner, RLSetup, Weights, load_policy, load_weights, runner_placement

@@ -19,10 +19,9 @@ from guerdon.errors import ConfigError, MissingExtraError, ModelError
 from guerdon.files import check_writable
 from guerdon.optimize.drift_page import write_page
 from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl, mean_known
-from guerdon.optimize.prompts import check_lengths, fingerprint_of, prompt_stream
-from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.optimize_config import RLConfig
+from guerdon.optimize.prompts import check_lengths, prompt_stream
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.shaping import shape_rewards
 from guerdon.optimize.rl.trajectories import Group, Rollouts
 from guerdon.optimize.rl.update import AdaptiveBeta
@@ -31,7 +30,7 @@ from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import scorer_name
 from guerdon.runs.checkpoints import new_checkpoint
-from guerdon.runs.folder import RunFolder, open_run
+from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep, Progress, RunLog
 from guerdon.types import Candidates, Scorer
@@ -89,14 +88,13 @@ def train_rl_policy(
     """
     config = config or RLConfig()
     environment = _environment(reward, config)
-    algorithm_named(config.algorithm)
     prompts, held_out = _prompts(data), _prompts(validation)
     if gold is not None and not held_out:
         raise ConfigError("a gold reward needs held-out prompts to be measured on. Fix: name some with --validation")
     gold_scorer = gold if gold is None or isinstance(gold, Scorer) else load_scorer(gold)
     out = Path(out)
     check_writable(out / "policy.json")
-    with open_run(out, config, fingerprint_of(prompts), resume=resume) as folder:
+    with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as folder:
         if folder.finished:
             return Policy.load(str(out))
         setup = RLSetup(config, environment)
@@ -160,10 +158,10 @@ class _Run:
     def __init__(self, workers: Workers, prompts: Sequence[Candidates], folder: RunFolder, *, resume: bool) -> None:
         self.workers, self.prompts, self.folder = workers, prompts, folder
         self.config = workers.setup.config
-        self.algorithm = algorithm_named(self.config.algorithm)
+        self.algorithm = self.config.row
         beta = self.algorithm.beta if self.config.beta is None else self.config.beta
         self.beta = AdaptiveBeta(beta, self.config.kl_target or None)
-        self.steps = max(1, math.ceil(len(prompts) * self.config.epochs / self.config.prompts_per_step))
+        self.steps = self.config.steps_for(len(prompts))
         self.step = 0
         """Steps that are done."""
         self.drawn = 0
@@ -180,7 +178,7 @@ class _Run:
         """Samples and learns until the prompts are used up, or evaluations say stop."""
         log = RunLog(self.folder.path, self.step)
         progress = Progress(on_step, self.step, self.steps, self.config.prompts_per_step) if on_step else None
-        save_steps = self.config.save_steps or max(1, self.steps // 10)
+        save_steps = self.config.every(self.config.save_steps, self.steps)
         if evaluator:
             evaluator.begin(self.step, self.steps)
         try:
@@ -336,7 +334,7 @@ class _Evaluator:
 
     def begin(self, step: int, steps: int) -> None:
         """Forgets evaluations behind the step that the run goes on from; evaluates the policy at the start."""
-        self.eval_steps = self.eval_steps or max(1, steps // 10)
+        self.eval_steps = self.config.every(self.config.eval_steps, steps)
         self.monitor.evaluations = [one for one in self.monitor.evaluations if one.step <= step]
         if not self.monitor.evaluations:
             self.evaluate(step)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from guerdon.optimize.rl.rl_config import RLConfig
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.trajectories import Trajectory
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from guerdon import losses
 from guerdon.errors import ModelError
-from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.objective import (
     Advantages,
     MinibatchSize,
@@ -22,7 +22,6 @@ from guerdon.optimize.rl.objective import (
     policy_loss,
     value_loss,
 )
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group
 from guerdon.packing import default_budget
 from guerdon.policy.policy_net import (
@@ -131,7 +130,7 @@ class Updater:
                 are computed anew, so that rounding is not taken for a change of the policy.
         """
         self.actor, self.optimizer, self.config = actor, optimizer, config
-        self.algorithm = algorithm_named(config.algorithm)
+        self.algorithm = config.row
         self.reference, self.pad_id, self.ranks, self.exact_logps = reference, pad_id, ranks, exact_logps
         self.skipped = 0
         """Optimiser steps in a row that were skipped."""

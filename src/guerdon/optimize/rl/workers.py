@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from guerdon.optimize.rl.algorithms import algorithm_named
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.environment import TextEnvironment
-from guerdon.optimize.rl.rl_config import RLConfig
 from guerdon.optimize.rl.trajectories import Group, Rollouts, sample_trajectories
 from guerdon.optimize.rl.update import ActorCritic, Ranks, RefLogps, Updater, reference_of
 from guerdon.policy.decode import Sampling
@@ -97,20 +96,19 @@ class Learner:
             ranks: which of several learners that share the update this is.
             keep_reference: keep the reference policy even where the algorithm has no KL.
         """
-        algorithm = algorithm_named(config.algorithm)
         cuda = torch.cuda.is_available()
         self.config = config
         self.policy = load_policy(config, "cuda" if cuda else "cpu", "float32")
-        actor = ActorCritic(PolicyNet(self.policy.model), critic=algorithm.critic)
+        actor = ActorCritic(PolicyNet(self.policy.model), critic=config.row.critic)
         self.reference: RefLogps | None = None
-        if algorithm.kl != "none" or keep_reference:
+        if config.row.kl != "none" or keep_reference:
             self.reference = reference_of(actor.net)
         trained = [parameter for parameter in actor.parameters() if parameter.requires_grad]
         self.updater = Updater(
             actor,
             torch.optim.AdamW(trained, lr=config.peak_learning_rate, weight_decay=config.weight_decay),
             config,
-            reference=self.reference if algorithm.kl != "none" else None,
+            reference=self.reference if config.row.kl != "none" else None,
             pad_id=self.policy.tokenizer.pad_token_id,
             ranks=ranks or Ranks(),
             exact_logps=runner_placement(config, cuda=cuda)[1] == "float32",

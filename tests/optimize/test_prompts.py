@@ -12,7 +12,7 @@ import pytest
 
 from guerdon.errors import DataError, OutputError, TextError
 from guerdon.optimize.best_of_n import training_records
-from guerdon.optimize.sampled_candidates import NO_RESPONSE, sample_candidates
+from guerdon.optimize.prompts import NO_RESPONSE, sample_candidates
 from guerdon.policy.endpoint import NoResponse
 from guerdon.types import Candidates, Origin, Prompt
 

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.optimize.monitor import Monitor, distinct, fit_gao, mean_kl, read_evaluations, repetition
+from guerdon.optimize.monitor import Monitor, distinct, fit_gao, read_evaluations, repetition
+from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.environment import PromptEnvironment
-from guerdon.optimize.rl.trajectories import Group, sample_trajectories
-from guerdon.optimize.rl.update import reference_of
-from guerdon.policy.decode import Sampling
-from guerdon.policy.model import Policy
-from guerdon.policy.policy_net import PolicyNet
+from guerdon.optimize.rl.workers import Learner, RLSetup, Workers
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates
 
@@ -46,6 +43,11 @@ def test_the_fit_finds_its_own_curve(kind: str) -> None:
     assert fit_gao(kls[:3], [gain(kl) for kl in kls[:3]], kind) is None
 
 
+def workers(policy: str, environment: PromptEnvironment, **options: Any) -> Workers:
+    config = RLConfig(policy=policy, max_new_tokens=4, early_stopping_patience=2, prompts_per_step=2, **options)
+    return Workers(RLSetup(config, environment), Learner(config, keep_reference=True))
+
+
 def test_evaluations(tiny_llama: str, tmp_path: Path) -> None:
     class Falling:
         """Falls from evaluation to evaluation."""
@@ -54,25 +56,13 @@ def test_evaluations(tiny_llama: str, tmp_path: Path) -> None:
 
         def score(self, prompts: Any, responses: Any, *, references: Any = None) -> np.ndarray:
             self.calls += 1
-            scores = np.full(len(responses), -float(self.calls))
+            scores = np.full(len(responses), -float((self.calls + 1) // 2))  # two prompts at once, then the third
             scores[0] = math.nan
             return scores
 
-    policy = Policy.load(tiny_llama, device="cpu")
     prompts = [Candidates(prompt=prompt) for prompt in ("boil", "cool", "add")]
-    environment, reference = PromptEnvironment(Falling()), reference_of(PolicyNet(policy.model))
-
-    def sample() -> list[Group]:
-        sampling = Sampling(max_new_tokens=4)
-        return sample_trajectories(policy, environment, prompts, num_generations=2, sampling=sampling).groups
-
-    def monitor(gold: Any = None) -> Monitor:
-        return Monitor(
-            prompts, tmp_path / "monitor.jsonl", sample=sample, gold=gold, patience=2,
-            mean_kl=lambda groups: mean_kl(policy, reference, groups),
-        )  # fmt: skip
-
-    first = monitor()
+    own = workers(tiny_llama, PromptEnvironment(Falling()))
+    first = Monitor(own, prompts, tmp_path)
     for step in (0, 2, 4):
         assert not first.should_stop
         found = first.evaluate(step)
@@ -81,12 +71,13 @@ def test_evaluations(tiny_llama: str, tmp_path: Path) -> None:
         assert math.isnan(found.gold)
         assert len(found.samples) == 3
     assert first.should_stop
-    assert first.best.step == 0
-    again = monitor(gold=LengthReward())
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-0.safetensors"]
+    assert first.best_weights().keys() == own.weights().keys()
     recorded = read_evaluations(tmp_path / "monitor.jsonl")
-    assert repr(again.evaluations) == repr(first.evaluations) == repr(recorded)  # NaN is not NaN
+    assert repr(first.evaluations) == repr(recorded)  # NaN is not NaN
+    again = Monitor(own, prompts, tmp_path, gold=LengthReward(), step=1)
     found = again.evaluate(2)
-    assert [one.step for one in again.evaluations] == [0, 2], "an evaluation replaces those from its step on"
+    assert [one.step for one in again.evaluations] == [0, 2], "what came after the step it goes on from is forgotten"
     assert found.gold == pytest.approx(np.mean(found.gold_by_prompt))
 
 
@@ -98,17 +89,13 @@ def test_kl_and_gold_of_conversations_look_at_the_policys_turns(tiny_llama: str,
             self.seen = list(zip(prompts, responses, strict=True))
             return np.ones(len(responses))
 
-    policy = Policy.load(tiny_llama, device="cpu")
-    reference, gold = reference_of(PolicyNet(policy.model)), LastResponse()
+    gold = LastResponse()
     environment = PromptEnvironment(LengthReward(), reply=lambda all: ["and then?" for _ in all], max_turns=2)
-    groups = sample_trajectories(
-        policy, environment, [Candidates(prompt="boil")], num_generations=2, sampling=Sampling(4), max_turns=2
-    ).groups
-    assert mean_kl(policy, reference, groups) == pytest.approx(0, abs=1e-4), "what the user wrote does not count"
-    monitor = Monitor(
-        [Candidates(prompt="boil")], tmp_path / "m", sample=lambda: groups, mean_kl=lambda _: 0.0, gold=gold
-    )
-    assert monitor.evaluate(0).gold == 1
-    for (prompt, response), one in zip(gold.seen, groups[0].trajectories, strict=True):
+    monitor = Monitor(workers(tiny_llama, environment, max_turns=2), [Candidates(prompt="boil")], tmp_path, gold=gold)
+    found = monitor.evaluate(0)
+    assert found.gold == 1
+    assert found.kl == pytest.approx(0, abs=1e-4), "what the user wrote does not count"
+    for prompt, _ in gold.seen:
         assert [message.role for message in prompt] == ["user", "assistant", "user"]
-        assert response == one.conversation[-1].content
+    first, last = gold.seen[0][0][1].content, gold.seen[0][1]
+    assert found.samples == (("boil", f"{first}\n{last}"),), "the last response is what gold scores"

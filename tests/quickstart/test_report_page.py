@@ -18,7 +18,7 @@ from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.rewards.encode import Reading
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.curve import LearningCurve
+from guerdon.runs.log import LearningCurve
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"

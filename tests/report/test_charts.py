@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from guerdon.report.charts import distribution_chart, learning_charts
-from guerdon.runs.curve import LearningCurve
+from guerdon.runs.log import LearningCurve
 
 
 def test_charts_of_little_are_left_out() -> None:

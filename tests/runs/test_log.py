@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from guerdon.runs.log import METRICS_FILE, Progress, RunLog, read_log
+from guerdon.runs.log import METRICS_FILE, LearningCurve, RunLog, read_curve, read_log
 
 
 def test_a_resumed_log_goes_on_at_the_checkpoint(tmp_path: Path) -> None:
@@ -53,14 +54,26 @@ def test_lines_that_are_not_of_a_run_are_passed_over(tmp_path: Path) -> None:
     assert list(read_log(tmp_path)) == [{"step": 1}]
 
 
-def test_progress_counts_from_where_the_run_goes_on() -> None:
+def test_progress_counts_from_where_the_run_goes_on(tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    progress = Progress(seen.append, 4, 10, 8)
-    progress.report(4, {})
-    progress.report(5, {"loss": 0.5, "why": "none"})
-    progress.report(6, {})
+    with closing(RunLog(tmp_path, 4, steps=10, examples_per_step=8, on_step=seen.append)) as log:
+        log.write(5, {"loss": 0.5, "why": "none"})
+        log.write(6, {})
+    assert [line["step"] for line in read_log(tmp_path)] == [5]
     assert seen[0] == {"step": 4, "steps": 10}
     assert seen[2].keys() == {"step", "steps", "loss", "examples_per_second", "seconds_left"}
     assert seen[2]["loss"] == 0.5
     per_second = seen[2]["examples_per_second"]
     assert seen[2]["seconds_left"] * per_second == pytest.approx(4 * 8)
+
+
+def test_curve_is_read_and_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 0.7, "accuracy": 0.5}\n{"step": 2, "eval_loss": 0.6, "eval_accuracy": 0.8}\n'
+        '{"step": 4, "eval_loss": 0.65, "eval_accuracy": 0.9}\n{"step": 5, "lo'
+    )
+    curve = read_curve(tmp_path)
+    assert curve.loss == ((1.0, 0.7),)
+    assert curve.kept == (2.0, 0.8)
+    assert read_curve(tmp_path / "none") == LearningCurve()
+    assert LearningCurve().kept is None

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from guerdon.errors import ModelError
-from guerdon.runs.checkpoints import checkpoint_steps
+from guerdon.runs.folder import checkpoint_steps
 from guerdon.runs.log import read_log
 from guerdon.runs.loop import WEIGHTS_FILE, Collated, Loop, LoopConfig, Step, adamw, load_trainable, trainable
 
@@ -119,7 +119,7 @@ def test_micro_batches_are_collated_when_they_are_asked_for() -> None:
     batches = Collated(collate, [1, 2, 3])
     assert (len(batches), made) == (3, [])
     assert batches[1] == (2, -2)
-    assert list(batches[1:]) == [(2, -2), (3, -3)]
+    assert list(batches) == [(1, -1), (2, -2), (3, -3)]
 
 
 def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:

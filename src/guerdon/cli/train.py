@@ -66,7 +66,7 @@ def default_folder(data: str) -> Path:
 def summary(folder: Path, data: str, members: int) -> str:
     """Where the model is, how well it does on what was held out, and what to do with it."""
     from guerdon.metrics import format_value
-    from guerdon.runs.curve import read_curve
+    from guerdon.runs.log import read_curve
 
     lines = [f"reward model: {folder}"]
     runs = [folder] if members == 1 else [folder / f"member-{i}" for i in range(members)]

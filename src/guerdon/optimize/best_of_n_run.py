@@ -23,7 +23,7 @@ from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.score_rows import Progress, reward_label, silent
 from guerdon.rewards.scoring import joined, no_reward_summary, scorer_name
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
-from guerdon.runs.folder import RunFolder, fingerprint_of
+from guerdon.runs.folder import RUN_FILE, RUN_FOLDER, RunFolder, fingerprint_of
 from guerdon.runs.lock import locked
 from guerdon.types import Candidates, Rewards, Scorer
 
@@ -83,12 +83,12 @@ def run_best_of_n(
         OutputError: the folder holds something else, or cannot be written.
     """
     out, config = Path(out), config or BestOfNConfig()
+    check_writable(out / "curve.json")
+    if out.is_dir() and any(out.iterdir()) and not (out / RUN_FOLDER / RUN_FILE).exists():
+        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
     names = [_full_name(one) for one in (scorer, *gold)]
     candidates = read_prompts(data) if config.policy else read_candidates(data)
     run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
-    check_writable(out / "curve.json")
-    if not run.begun and out.is_dir() and any(out.iterdir()):
-        raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
     with locked(run.path):
         run.check(resume=resume)
         loaded = [one if isinstance(one, Scorer) else load_scorer(one) for one in (scorer, *gold)]

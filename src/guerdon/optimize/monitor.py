@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from guerdon.files import atomic_write
-from guerdon.optimize.rl.trajectories import Group, Trajectory
+from guerdon.optimize.rl.trajectories import Group, Rollouts, Trajectory
+from guerdon.optimize.rl.workers import Weights, Workers
 from guerdon.packing import default_budget
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
@@ -27,6 +30,7 @@ from guerdon.rewards.scoring import score_texts
 from guerdon.types import Candidates, Scorer, prompt_text
 
 EVALUATIONS_FILE = "monitor.jsonl"
+BEST_FILES = "best-*.safetensors"
 NUM_SHOWN = 4
 """Prompts whose responses are kept at every evaluation."""
 
@@ -56,48 +60,48 @@ class PolicyEvaluation:
     samples: tuple[tuple[str, str], ...]
     """Some prompts, and a response to each."""
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the log gets of it."""
+        found = {"reward": self.proxy, "gold_reward": self.gold, "kl": self.kl}
+        found |= {"response_tokens": self.response_tokens, "repetition": self.repetition}
+        return {f"eval_{name}": value for name, value in found.items()}
+
 
 class Monitor:
-    """Evaluates whenever it is asked, keeps a record, and says when to stop."""
+    """Evaluates the policy of a run, keeps a record and the weights at the best evaluation, and says when to stop."""
 
     def __init__(
-        self,
-        prompts: Sequence[Candidates],
-        record: Path,
-        *,
-        sample: Callable[[], Sequence[Group]],
-        mean_kl: Callable[[Sequence[Group]], float],
-        gold: Scorer | None = None,
-        patience: int = 0,
+        self, workers: Workers, prompts: Sequence[Candidates], run: Path, *, gold: Scorer | None = None, step: int = 0
     ) -> None:
         """Prepares to evaluate.
 
         Args:
+            workers: who samples, and whose policy it is.
             prompts: held-out prompts.
-            record: JSON Lines; evaluations that it holds already are part of the record.
-            sample: gives trajectories of the policy as it is now for each prompt, with the rewards that train.
-            mean_kl: their KL from the policy at the start, in nats per response.
+            run: the run folder; evaluations up to `step` that it holds are part of the record.
             gold: a reward that does not train.
-            patience: stop after so many evaluations below the best; 0 never stops.
+            step: the step that the run goes on from.
         """
-        self.prompts, self.record = prompts, record
-        self.sample, self.mean_kl, self.gold, self.patience = sample, mean_kl, gold, patience
-        self.evaluations: list[PolicyEvaluation] = read_evaluations(record)
+        self.workers, self.prompts, self.run, self.gold = workers, prompts, run, gold
+        self.config = workers.setup.config
+        self.evaluations = [one for one in read_evaluations(run / EVALUATIONS_FILE) if one.step <= step]
 
     def evaluate(self, step: int) -> PolicyEvaluation:
-        """Samples, scores, and writes down; evaluations of this step and later ones are replaced."""
-        groups = self.sample()
+        """Samples, scores, and writes down; keeps the weights where the policy is the best so far."""
+        groups = self._sample()
         trajectories = [one for group in groups for one in group.trajectories]
         texts = [response_text(one) for one in trajectories]
         proxy = tuple(mean_known([one.reward for one in group.trajectories]) for group in groups)
         gold = self._gold(groups)
+        policy, reference = self.workers.policy(), self.workers.reference()
         found = PolicyEvaluation(
             step=step,
             proxy=mean_known(proxy),
             gold=mean_known(gold),
             proxy_by_prompt=proxy,
             gold_by_prompt=gold,
-            kl=self.mean_kl(groups),
+            kl=mean_kl(policy, reference, groups, temperature=self.config.temperature),
             response_tokens=float(np.mean([one.num_tokens for one in trajectories])),
             truncated=float(np.mean([not one.response.finished for one in trajectories])),
             repetition=float(np.mean([repetition(text) for text in texts])),
@@ -107,20 +111,41 @@ class Monitor:
                 for row, group in zip(self.prompts[:NUM_SHOWN], groups, strict=False)
             ),
         )
-        self.evaluations = [*(one for one in self.evaluations if one.step < step), found]
-        with atomic_write(self.record) as file:
+        self.evaluations.append(found)
+        with atomic_write(self.run / EVALUATIONS_FILE) as file:
             file.writelines(json.dumps(asdict(one)) + "\n" for one in self.evaluations)
+        if best_evaluation(self.evaluations) is found:
+            save_file(dict(self.workers.weights()), self._weights_file)
         return found
 
     @property
-    def best(self) -> PolicyEvaluation:
-        """The evaluation with the highest gold reward, or proxy where there is no gold one."""
-        return best_evaluation(self.evaluations)
+    def should_stop(self) -> bool:
+        """Whether the best evaluation lies `early_stopping_patience` evaluations back."""
+        patience = self.config.early_stopping_patience
+        return bool(patience and self.evaluations) and evaluations_since_best(self.evaluations) >= patience
+
+    def best_weights(self) -> Weights:
+        """The weights at the best evaluation."""
+        weights: Weights = load_file(self._weights_file)
+        return weights
+
+    def prune(self) -> None:
+        """Lets weights go that are no longer the best; called when a checkpoint knows of the better ones."""
+        for file in self.run.glob(BEST_FILES):
+            if file != self._weights_file:
+                file.unlink()
 
     @property
-    def should_stop(self) -> bool:
-        """Whether the best lies `patience` evaluations back."""
-        return bool(self.patience and self.evaluations) and evaluations_since_best(self.evaluations) >= self.patience
+    def _weights_file(self) -> Path:
+        return self.run / f"best-{best_evaluation(self.evaluations).step}.safetensors"
+
+    def _sample(self) -> list[Group]:
+        """Trajectories of the policy as it is now, by the same random numbers at every evaluation."""
+        policy, wide, found = self.workers.policy(), self.config.prompts_per_step, Rollouts()
+        for start in range(0, len(self.prompts), wide):
+            seed, count = seed_of(self.config.seed, start), self.config.eval_num_generations
+            found.add(self.workers.setup.sample(policy, self.prompts[start : start + wide], seed, count))
+        return found.groups
 
     def _gold(self, groups: Sequence[Group]) -> tuple[float, ...]:
         """Means by prompt of R(everything before the last response, last response), NaN where there is no reward."""
@@ -133,10 +158,13 @@ class Monitor:
         ]
         responses = [one.conversation[one.response_turns[-1]].content for _, one in asked]
         rewards = score_texts(self.gold, prompts, responses, [row.reference for row, _ in asked])
-        values, found = iter(rewards.values.tolist()), []
-        for group in groups:
-            found.append(mean_known([next(values) for _ in group.trajectories]))
-        return tuple(found)
+        values = iter(rewards.values.tolist())
+        return tuple(mean_known([next(values) for _ in group.trajectories]) for group in groups)
+
+
+def seed_of(*parts: int) -> int:
+    """A seed from several numbers."""
+    return random.Random(str(parts)).getrandbits(62)
 
 
 def response_text(trajectory: Trajectory) -> str:

@@ -34,7 +34,7 @@ from guerdon.rewards.score_rows import score_rows
 from guerdon.rewards.tfidf import TfidfReward
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import refuse_truncation, row_texts
-from guerdon.runs.curve import read_curve
+from guerdon.runs.log import read_curve
 from guerdon.train.train_run import train_reward_model
 
 MARKER = "quickstart.json"

@@ -23,7 +23,7 @@ from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
 from guerdon.report.charts import distribution_chart, learning_charts
 from guerdon.report.templating import environment
 from guerdon.rewards.encode import Reading
-from guerdon.runs.curve import LearningCurve
+from guerdon.runs.log import LearningCurve
 from guerdon.text.vocabulary import UNREADABLE_SHARE
 from guerdon.types import AnyRow, Prompt, Scorer, prompt_text, response_texts
 

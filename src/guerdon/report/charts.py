@@ -10,7 +10,7 @@ import numpy as np
 
 from guerdon.metrics import Floats
 from guerdon.report.drawing import AGAINST, MODEL, QUIET, new_figure, page_svg, plain_axis
-from guerdon.runs.curve import LearningCurve, Points
+from guerdon.runs.log import LearningCurve, Points
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -1,4 +1,4 @@
-"""The run folder: whose run it is, and how far it has come."""
+"""The run folder: whose run it is, how far it has come, and its checkpoints, which are whole or absent."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guerdon.data.write import prompt_value, row_record
 from guerdon.errors import ConfigError, OutputError
-from guerdon.files import atomic_write
-from guerdon.runs.checkpoints import checkpoint_path, checkpoint_steps
+from guerdon.files import atomic_write, disk_errors, output_error
 from guerdon.runs.lock import locked
 from guerdon.runs.ranks import main_process_first
 from guerdon.types import AnyRow, Candidates
 
 RUN_FOLDER = "run"
 RUN_FILE = "run.json"
+_PREFIX = "checkpoint-"
+_STAGE = "saving"
 
 MAY_CHANGE = {"tokens_per_batch", "gradient_checkpointing", "trust_remote_code"}
 """Options that do not change what comes out, so that a run may go on with other values."""
@@ -147,3 +148,50 @@ def fingerprint_of(rows: Sequence[AnyRow | Candidates]) -> dict[str, Any]:
         digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
     sources = sorted({row.origin.source for row in rows if row.origin})
     return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return run / f"{_PREFIX}{step}"
+
+
+def checkpoint_steps(run: Path) -> list[int]:
+    """Steps of the complete checkpoints of a run folder, ascending."""
+    names = [entry.name.removeprefix(_PREFIX) for entry in run.glob(f"{_PREFIX}*")]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+@contextlib.contextmanager
+def new_checkpoint(
+    run: Path, step: int, *, best: int = 0, main: bool = True, barrier: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
+    """Gives a folder that becomes the checkpoint of a step when the block ends well; the older ones then go.
+
+    Args:
+        run: the run folder.
+        step: the step after which the state is saved.
+        best: the step of an older checkpoint that stays as well; 0 for none.
+        main: whether this is the first of the processes that write together.
+        barrier: waits for all of them.
+
+    Raises:
+        OutputError: it cannot be written; the last checkpoint stays.
+    """
+    stage, place = run / _STAGE, checkpoint_path(run, step)
+    try:
+        if main:
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+        barrier()
+        with disk_errors():
+            yield stage
+        barrier()
+        if main:
+            shutil.rmtree(place, ignore_errors=True)
+            stage.replace(place)
+            for older in checkpoint_steps(run):
+                if older not in (step, best):
+                    shutil.rmtree(checkpoint_path(run, older), ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise output_error(place, error) from error

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from guerdon.errors import ModelError
-from guerdon.runs.checkpoints import new_checkpoint
-from guerdon.runs.log import OnStep, Progress, RunLog
+from guerdon.runs.folder import new_checkpoint
+from guerdon.runs.log import OnStep, RunLog
 from guerdon.runs.ranks import launch_state
 
 WEIGHTS_FILE = "trainable.safetensors"
@@ -28,40 +28,34 @@ ADAM_EPSILON = 1e-8
 MicroBatch = tuple[Any, Any]
 """The arguments of the model: what it reads, and what is known of it. Tensors in dictionaries."""
 
-Item = TypeVar("Item")
 
-
-class Collated(Sequence[MicroBatch], Generic[Item]):
+class Collated:
     """Micro-batches that are made when they are asked for: masks of shared rows would fill the memory."""
 
-    def __init__(self, collate: Callable[[Item], MicroBatch], items: Sequence[Item]) -> None:
+    def __init__(self, collate: Callable[[Any], MicroBatch], items: Sequence[Any]) -> None:
         self._collate, self._items = collate, items
 
-    @overload
-    def __getitem__(self, index: int) -> MicroBatch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[MicroBatch]: ...
-    def __getitem__(self, index: int | slice) -> MicroBatch | Sequence[MicroBatch]:
-        """Makes one micro-batch, or names several."""
-        if isinstance(index, slice):
-            return Collated(self._collate, self._items[index])
+    def __getitem__(self, index: int) -> MicroBatch:
         return self._collate(self._items[index])
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        return map(self._collate, self._items)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One device's share of an optimiser step."""
 
-    micro_batches: Sequence[MicroBatch]
+    micro_batches: Sequence[MicroBatch] | Collated
     """One or more."""
     examples: int
     """How many examples these hold; the summed loss is divided by the examples of the step over all devices."""
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Name -> (total, count): logged as the mean over steps and devices. Every device and step has the same names."""
-    notes: Mapping[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     """Texts for the log."""
 
 
@@ -159,22 +153,22 @@ class Loop:
         config, main = self.config, self.accelerator.is_main_process
         log_steps = max(1, min(10, config.steps // 10))
         with contextlib.ExitStack() as opened:
-            log = opened.enter_context(contextlib.closing(RunLog(self._run, self.step))) if main else None
-            progress = None
-            if self._on_step and main:
-                progress = Progress(self._on_step, self.step, config.steps, config.examples_per_step)
-                progress.report(self.step, {})
+            log = None
+            if main:
+                examples, on_step = config.examples_per_step, self._on_step
+                log = RunLog(self._run, self.step, steps=config.steps, examples_per_step=examples, on_step=on_step)
+                opened.callback(log.close)
             while self.step < config.steps and not self._should_stop:
                 step = steps(self.step)
                 self.update(step)
                 saves = self.step % config.save_steps == 0 or self.step == config.steps
-                metrics = self._means() if saves or self.step % log_steps == 0 else {}
+                metrics: dict[str, float | str] = {}
+                if saves or self.step % log_steps == 0:
+                    metrics |= self._means() | step.notes
                 if saves and validation:
                     metrics |= self._evaluate(validation)
-                if log and metrics:
-                    log.write(self.step, {**metrics, **step.notes})
-                if progress:
-                    progress.report(self.step, metrics)
+                if log:
+                    log.write(self.step, metrics)
                 if saves:
                     self._save()
         self.accelerator.wait_for_everyone()
@@ -232,7 +226,7 @@ class Loop:
         pair = torch.stack([torch.as_tensor(part, dtype=torch.float32, device=self.device) for part in (value, over)])
         self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
-    def _means(self) -> dict[str, float]:
+    def _means(self) -> dict[str, float | str]:
         """What was added since the last call, as means over steps and devices."""
         names = list(self._sums)
         sums = self.accelerator.reduce(torch.stack([self._sums[name] for name in names]), reduction="sum").tolist()

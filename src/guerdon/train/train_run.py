@@ -28,8 +28,7 @@ from guerdon.rewards.tfidf import BASELINE_FOLDER, TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
-from guerdon.runs.checkpoints import checkpoint_path
-from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
+from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows

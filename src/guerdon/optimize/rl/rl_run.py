@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from guerdon.data.candidates import read_prompts
 from guerdon.errors import ConfigError, MissingExtraError, ModelError
 from guerdon.files import check_writable
 from guerdon.optimize.drift_page import write_page
-from guerdon.optimize.monitor import EVALUATIONS_FILE, Monitor, mean_kl, mean_known
+from guerdon.optimize.monitor import BEST_FILES, Monitor, mean_known, seed_of
 from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.prompts import check_lengths, prompt_stream
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
-from guerdon.optimize.rl.shaping import shape_rewards
-from guerdon.optimize.rl.trajectories import Group, Rollouts
+from guerdon.optimize.rl.trajectories import Group, Rollouts, shape_rewards
 from guerdon.optimize.rl.update import AdaptiveBeta
-from guerdon.optimize.rl.workers import RLSetup, Weights, Workers, load_policy, load_weights, start_workers
+from guerdon.optimize.rl.workers import RLSetup, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import scorer_name
-from guerdon.runs.checkpoints import new_checkpoint
-from guerdon.runs.folder import RunFolder, fingerprint_of, open_run
+from guerdon.runs.folder import RunFolder, fingerprint_of, new_checkpoint, open_run
 from guerdon.runs.guard import MissingRewardGuard
-from guerdon.runs.log import OnStep, Progress, RunLog
+from guerdon.runs.log import OnStep, RunLog
 from guerdon.types import Candidates, Scorer
 
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
-BEST_FILES = "best-*.safetensors"
 MAX_RESAMPLINGS = 3
 """DAPO samples other prompts at most so often in a step, in place of those whose rewards are all equal."""
 
@@ -102,10 +98,9 @@ def train_rl_policy(
             _check_lengths(workers, [*prompts, *held_out])
             folder.begin()
             run = _Run(workers, prompts, folder, resume=resume)
-            title = f"{out.name}, by {_name(reward)}"
-            evaluator = _Evaluator(workers, held_out, gold_scorer, folder, title) if held_out else None
-            run.train(evaluator, on_step)
-            weights = evaluator.best_weights() if evaluator else workers.weights()
+            monitor = Monitor(workers, held_out, folder.path, gold=gold_scorer, step=run.step) if held_out else None
+            run.train(monitor, f"{out.name}, by {_name(reward)}", on_step)
+            weights = monitor.best_weights() if monitor else workers.weights()
             local = None if config.num_learners else workers.policy()
         policy = local or load_policy(config, "cpu", "float32")
         load_weights(policy, weights)
@@ -174,29 +169,34 @@ class _Run:
             workers.on_learners(lambda learner: learner.load_state(state["learner"]))
             self.step, self.drawn, self.lost, self.beta.beta = (state[n] for n in ("step", "drawn", "lost", "beta"))
 
-    def train(self, evaluator: _Evaluator | None, on_step: OnStep | None) -> None:
+    def train(self, monitor: Monitor | None, title: str, on_step: OnStep | None) -> None:
         """Samples and learns until the prompts are used up, or evaluations say stop."""
-        log = RunLog(self.folder.path, self.step)
-        progress = Progress(on_step, self.step, self.steps, self.config.prompts_per_step) if on_step else None
-        save_steps = self.config.every(self.config.save_steps, self.steps)
-        if evaluator:
-            evaluator.begin(self.step, self.steps)
-        try:
-            while self.step < self.steps and not (evaluator and evaluator.monitor.should_stop):
+        config, steps = self.config, self.steps
+        save_steps, eval_steps = config.every(config.save_steps, steps), config.every(config.eval_steps, steps)
+
+        def evaluate() -> dict[str, float]:
+            if not monitor:
+                return {}
+            found = monitor.evaluate(self.step)
+            write_page(self.folder.out, monitor.evaluations, title)
+            return found.metrics
+
+        if monitor and not monitor.evaluations:
+            evaluate()
+        examples = config.prompts_per_step
+        log = RunLog(self.folder.path, self.step, steps=steps, examples_per_step=examples, on_step=on_step)
+        with closing(log):
+            while self.step < steps and not (monitor and monitor.should_stop):
                 start = time.perf_counter()
                 metrics = self.train_step()
                 metrics["seconds"] = time.perf_counter() - start
-                if evaluator and evaluator.due(self.step, self.steps):
-                    metrics |= evaluator.evaluate(self.step)
+                if self.step % eval_steps == 0 or self.step == steps:
+                    metrics |= evaluate()
                 log.write(self.step, metrics)
-                if progress:
-                    progress.report(self.step, metrics)
-                if self.step % save_steps == 0 or self.step == self.steps:
+                if self.step % save_steps == 0 or self.step == steps:
                     self._save()
-                    if evaluator:
-                        evaluator.prune()
-        finally:
-            log.close()
+                    if monitor:
+                        monitor.prune()
 
     def train_step(self) -> dict[str, float | str]:
         """One sampling step and its update: y ~ pi(. | x), R(x, y), advantages, gradient."""
@@ -237,7 +237,7 @@ class _Run:
             chosen = self._draw(wanted - len(found.groups))
             asked += len(chosen)
             seeds = [
-                _seed(self.config.seed, self.step, attempt, runner)
+                seed_of(self.config.seed, self.step, attempt, runner)
                 for runner in range(max(1, self.config.num_env_runners))
             ]
             rollouts, lost = self.workers.sample([self.prompts[index] for index in chosen], seeds)
@@ -273,11 +273,6 @@ def _rewards_differ(group: Group) -> bool:
     return bool(known) and min(known) < max(known)
 
 
-def _seed(*parts: int) -> int:
-    """A seed from several numbers."""
-    return random.Random(str(parts)).getrandbits(62)
-
-
 def _reward_metrics(rollouts: Rollouts, shaped: Sequence[float]) -> dict[str, float | str]:
     """What was sampled: rewards as the environment gave them and as they were learnt from, lengths, what is missing."""
     trajectories = [one for group in rollouts.groups for one in group.trajectories]
@@ -296,73 +291,3 @@ def _reward_metrics(rollouts: Rollouts, shaped: Sequence[float]) -> dict[str, fl
     if reasons:
         found["reward_missing_reason"] = reasons.most_common(1)[0][0]
     return found | {f"reward/{name}": mean_known(values) for name, values in rollouts.info.items()}
-
-
-class _Evaluator:
-    """Evaluations of a run, and the weights at the best one."""
-
-    def __init__(
-        self,
-        workers: Workers,
-        prompts: Sequence[Candidates],
-        gold: Scorer | None,
-        folder: RunFolder,
-        title: str,
-    ) -> None:
-        self.workers, self.prompts, self.folder, self.title = workers, prompts, folder, title
-        self.config = workers.setup.config
-        self.eval_steps = self.config.eval_steps
-        self.monitor = Monitor(
-            prompts,
-            folder.path / EVALUATIONS_FILE,
-            sample=self._sample,
-            mean_kl=lambda groups: mean_kl(
-                self.workers.policy(), self.workers.reference(), groups, temperature=self.config.temperature
-            ),
-            gold=gold,
-            patience=self.config.early_stopping_patience,
-        )
-
-    def _sample(self) -> list[Group]:
-        """Trajectories of the policy as it is now, by the same random numbers at every evaluation."""
-        policy, setup, wide = self.workers.policy(), self.workers.setup, self.config.prompts_per_step
-        found = Rollouts()
-        for start in range(0, len(self.prompts), wide):
-            seed = _seed(self.config.seed, start)
-            found.add(setup.sample(policy, self.prompts[start : start + wide], seed, self.config.eval_num_generations))
-        return found.groups
-
-    def begin(self, step: int, steps: int) -> None:
-        """Forgets evaluations behind the step that the run goes on from; evaluates the policy at the start."""
-        self.eval_steps = self.config.every(self.config.eval_steps, steps)
-        self.monitor.evaluations = [one for one in self.monitor.evaluations if one.step <= step]
-        if not self.monitor.evaluations:
-            self.evaluate(step)
-
-    def due(self, step: int, steps: int) -> bool:
-        """Whether the policy is to be evaluated after a step."""
-        return step % self.eval_steps == 0 or step == steps
-
-    def evaluate(self, step: int) -> dict[str, float]:
-        """Evaluates the policy; keeps its weights where it is the best so far. Returns metrics."""
-        found = self.monitor.evaluate(step)
-        if self.monitor.best is found:
-            save_file(dict(self.workers.weights()), self._file(step))
-        write_page(self.folder.out, self.monitor.evaluations, self.title)
-        names = {"reward": found.proxy, "gold_reward": found.gold, "kl": found.kl}
-        names |= {"response_tokens": found.response_tokens, "repetition": found.repetition}
-        return {f"eval_{name}": value for name, value in names.items()}
-
-    def prune(self) -> None:
-        """Lets weights go that are no longer the best; called when a checkpoint knows of the better ones."""
-        for file in self.folder.path.glob(BEST_FILES):
-            if file != self._file(self.monitor.best.step):
-                file.unlink()
-
-    def best_weights(self) -> Weights:
-        """The weights at the best evaluation."""
-        weights: Weights = load_file(self._file(self.monitor.best.step))
-        return weights
-
-    def _file(self, step: int) -> Path:
-        return self.folder.path / f"best-{step}.safetensors"

@@ -52,7 +52,7 @@ def test_comparisons_become_pairs() -> None:
         Comparison(prompt="p", chosen="b", rejected="c", preference=0.5, margin=3.0),
     ]
     found, table, heads = judge(rows, margin_scale=0.5)
-    assert heads == HeadOutputs(("score",), 0, ())
+    assert heads == HeadOutputs(("score",), ())
     assert [said(table, pair) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [(p.preference, p.margin, p.weight) for p in found if isinstance(p, Compared)] == [
         (1.0, 0.0, 1.0),  # no margin recorded
@@ -103,7 +103,7 @@ RATINGS: list[AnyRow] = [
 
 def test_ratings_are_standardised_attribute_by_attribute() -> None:
     found, _, heads = judge(RATINGS)
-    assert heads == HeadOutputs(("brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("brief", "helpful"), ("brief", "helpful"))
     targets = [r.targets for r in found if isinstance(r, Rated)]
     step = math.sqrt(2 / 3)
     assert targets[0] == pytest.approx((-1.0, 1 / step))
@@ -114,7 +114,7 @@ def test_ratings_are_standardised_attribute_by_attribute() -> None:
 
 def test_both_adds_a_preference_head_and_the_pairs_of_a_prompt() -> None:
     found, table, heads = judge(RATINGS, objective="both")
-    assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("preference", "brief", "helpful"), ("brief", "helpful"))
     pairs = [judgement for judgement in found if isinstance(judgement, Compared)]
     assert [said(table, pair) for pair in pairs] == [("a", "b")], "overall 2.5 against 2.0; c stands alone"
     assert len(found) == 4
@@ -123,7 +123,7 @@ def test_both_adds_a_preference_head_and_the_pairs_of_a_prompt() -> None:
 def test_one_attribute_needs_one_head_only() -> None:
     rows = [Rating(prompt="p", response=str(i), scores={"score": float(i)}) for i in range(2)]
     _, _, heads = judge(rows, objective="both")
-    assert heads == HeadOutputs(("score",), 0, ("score",))
+    assert heads == HeadOutputs(("score",), ("score",))
 
 
 def test_the_same_value_everywhere_teaches_nothing() -> None:
@@ -204,7 +204,7 @@ def test_mixed_rows_feed_their_own_objectives() -> None:
         Reference(prompt="p", reference="right", generated=("wrong",)),
     ]
     found, _, heads = judge(rows)
-    assert heads == HeadOutputs(("preference", "brief", "helpful"), 0, ("brief", "helpful"))
+    assert heads == HeadOutputs(("preference", "brief", "helpful"), ("brief", "helpful"))
     assert sorted(type(judgement).__name__ for judgement in found) == ["Compared"] + ["Listed"] * 2 + ["Rated"] * 3
 
 

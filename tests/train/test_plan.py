@@ -82,10 +82,10 @@ def test_in_batch_negatives_are_references_of_other_prompts_of_the_step() -> Non
     assert other == listed[3:], "alone in its step it has nothing to borrow"
     for number, judgement in enumerate(step):
         assert isinstance(judgement, Listed)
-        texts = [table.responses[text] for text in judgement.members]
+        texts = [table.responses[text] for text in judgement.texts]
         borrowed = [f"reference {(number + n) % 3}" for n in (1, 2)]  # those that follow, round the step
         assert texts == [f"reference {number}", f"generated {number}.0", *borrowed]
-        assert {table.prompt_keys[text] for text in judgement.members} == {f"p{number}"}
+        assert {table.prompt_keys[text] for text in judgement.texts} == {f"p{number}"}
         assert judgement.grades == (1.0, 0.0, 0.0, 0.0)
 
 

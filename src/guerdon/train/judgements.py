@@ -7,8 +7,8 @@ several judgements speak of is tokenized once, and computed once wherever they m
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,15 +53,10 @@ class Rated:
 class Listed:
     """Texts for one prompt with a grade each; higher is better."""
 
-    members: tuple[int, ...]
+    texts: tuple[int, ...]
     grades: tuple[float, ...]
     contrastive: bool = False
     """Fit by the contrastive loss, the first text being the reference; otherwise by Plackett-Luce."""
-
-    @property
-    def texts(self) -> tuple[int, ...]:
-        """The texts this judgement speaks of."""
-        return self.members
 
 
 Judgement = Compared | Rated | Listed
@@ -103,8 +98,7 @@ class HeadOutputs:
     """The outputs that the model's head needs."""
 
     names: tuple[str, ...]
-    preference: int
-    """The output that pairs and lists are judged by."""
+    """The first is the one that pairs and lists are judged by."""
     rated: tuple[str, ...]
     """Those fitted to ratings."""
 
@@ -176,16 +170,12 @@ def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: Train
 
 def head_outputs(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -> HeadOutputs:
     """The outputs for these rows: one shared `score` where ratings have a single attribute, else one each."""
-    rated: set[str] = set()
-    for row in rows:
-        if "ratings" in objectives[type(row)]:
-            rated.update(row.scores if isinstance(row, Rating) else ("score",))
+    fitted = [row for row in rows if "ratings" in objectives[type(row)]]
+    rated = tuple(sorted({name for row in fitted for _, values in _rated_texts(row) for name in values}))
     compared = any(set(wanted) & {"pairs", "lists", "contrast"} for wanted in objectives.values())
     if len(rated) <= 1:
-        name = next(iter(rated), "score")
-        return HeadOutputs((name,), 0, tuple(rated))
-    names = tuple(sorted(rated))
-    return HeadOutputs((PREFERENCE, *names), 0, names) if compared else HeadOutputs(names, 0, names)
+        return HeadOutputs(rated or ("score",), rated)
+    return HeadOutputs((PREFERENCE, *rated) if compared else rated, rated)
 
 
 def rating_scales(rows: Iterable[AnyRow], outputs: HeadOutputs) -> dict[str, Scale]:
@@ -196,20 +186,22 @@ def rating_scales(rows: Iterable[AnyRow], outputs: HeadOutputs) -> dict[str, Sca
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        for name, value in _ratings(row, outputs):
-            values[name].append(value)
+        for _, rated in _rated_texts(row):
+            for name in rated.keys() & set(outputs.rated):
+                values[name].append(rated[name])
     scales = {name: Scale(float(np.mean(seen)), float(np.std(seen))) for name, seen in values.items()}
     if flat := sorted(name for name, scale in scales.items() if scale.std == 0):
         raise DataError(f"every row has the same value of {', '.join(flat)}: there is nothing to learn from it")
     return scales
 
 
-def _ratings(row: AnyRow, outputs: HeadOutputs) -> Iterator[tuple[str, float]]:
-    """Attribute and value of everything rated in a row."""
+def _rated_texts(row: AnyRow) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Every response that a row rates, with its values by attribute."""
     if isinstance(row, Rating):
-        yield from ((name, value) for name, value in row.scores.items() if name in outputs.rated)
-    elif isinstance(row, Ranking) and "score" in outputs.rated:
-        yield from (("score", value) for value in row.scores)
+        yield row.response, row.scores
+    elif isinstance(row, Ranking):
+        for response, value in zip(row.responses, row.scores, strict=True):
+            yield response, {"score": value}
 
 
 def judgements(
@@ -267,13 +259,7 @@ def _contrast(indices: tuple[int, ...], group: GradedGroup, config: TrainConfig)
 
 def _rated(row: AnyRow, table: TextTable, outputs: HeadOutputs, scales: dict[str, Scale]) -> Iterator[Rated]:
     """What a row rates, standardised. Held-out rows may have attributes that training has no scale for."""
-    if isinstance(row, Rating):
-        rated: Iterable[tuple[str, dict[str, float]]] = [(row.response, dict(row.scores))]
-    elif isinstance(row, Ranking):
-        rated = [(response, {"score": value}) for response, value in zip(row.responses, row.scores, strict=True)]
-    else:
-        rated = ()
-    for response, values in rated:
+    for response, values in _rated_texts(row):
         scaled = {name: (values[name] - scale.mean) / scale.std for name, scale in scales.items() if name in values}
         if scaled:
             targets = tuple(scaled.get(name, math.nan) for name in outputs.rated)
@@ -282,20 +268,20 @@ def _rated(row: AnyRow, table: TextTable, outputs: HeadOutputs, scales: dict[str
 
 def _balance_length(found: list[Judgement], table: TextTable) -> list[Judgement]:
     """Weights pairs so that the longer response wins in half of the weight; the mean weight stays 1."""
-    longer, shorter = (
-        [j for j in found if isinstance(j, Compared) and side * _length_difference(j, table) > 0] for side in (1, -1)
-    )
-    if not longer or not shorter:
+
+    def won_by(judgement: Judgement) -> str:
+        if not isinstance(judgement, Compared):
+            return ""
+        chosen, rejected = (len(table.responses[text]) for text in judgement.texts)
+        return "longer" if chosen > rejected else "shorter" if chosen < rejected else ""
+
+    wins = Counter(map(won_by, found))
+    if not wins["longer"] or not wins["shorter"]:
         raise DataError("--balance-length needs pairs won by the longer and pairs won by the shorter response")
-    total = len(longer) + len(shorter)
-
-    def weighted(judgement: Judgement) -> Judgement:
-        if not isinstance(judgement, Compared) or not (difference := _length_difference(judgement, table)):
-            return judgement
-        return replace(judgement, weight=total / (2 * len(longer if difference > 0 else shorter)))
-
-    return [weighted(judgement) for judgement in found]
-
-
-def _length_difference(pair: Compared, table: TextTable) -> int:
-    return len(table.responses[pair.chosen]) - len(table.responses[pair.rejected])
+    half = (wins["longer"] + wins["shorter"]) / 2
+    return [
+        replace(judgement, weight=half / wins[winner])
+        if isinstance(judgement, Compared) and (winner := won_by(judgement))
+        else judgement
+        for judgement in found
+    ]

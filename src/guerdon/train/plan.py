@@ -73,13 +73,13 @@ def _contrasted(judgement: Judgement, rest: list[Judgement], table: TextTable, c
     """`rest` begins behind the judgement, so that no text of a step is borrowed more often than another."""
     if not isinstance(judgement, Listed) or not judgement.contrastive:
         return judgement
-    own = table.prompt_keys[judgement.members[0]]
+    own = table.prompt_keys[judgement.texts[0]]
     others = {
-        table.responses[other.members[0]]: None
+        table.responses[other.texts[0]]: None
         for other in rest
-        if isinstance(other, Listed) and table.prompt_keys[other.members[0]] != own
+        if isinstance(other, Listed) and table.prompt_keys[other.texts[0]] != own
     }
-    known = {table.responses[text] for text in judgement.members}
+    known = {table.responses[text] for text in judgement.texts}
     borrowed = [response for response in others if response not in known][:count]
-    texts = tuple(table.add(table.prompts[judgement.members[0]], response) for response in borrowed)
-    return replace(judgement, members=(*judgement.members, *texts), grades=(*judgement.grades, *[0.0] * len(texts)))
+    texts = tuple(table.add(table.prompts[judgement.texts[0]], response) for response in borrowed)
+    return replace(judgement, texts=(*judgement.texts, *texts), grades=(*judgement.grades, *[0.0] * len(texts)))

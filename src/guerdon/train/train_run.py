@@ -150,13 +150,8 @@ class Prepared:
     judged: JudgedData
     plans: list[list[list[Judgement]]]
     """The steps of each member."""
-    validation: list[Judgement]
     tokens: list[Tokens]
     """The tokens of every text of the table."""
-
-    def new_reward(self, number: int) -> TransformerReward:
-        """An untrained model for one member. Everything random comes from its seed."""
-        return _new_reward(self.config, self.judged, self.config.seed + number)
 
 
 def prepare(
@@ -170,7 +165,7 @@ def prepare(
         ModelError: the backbone cannot be loaded.
     """
     judged = judge_rows(rows, held_out, config)
-    table, validation = judged.table, judged.validation
+    table = judged.table
     plans = [
         plan_steps(
             judged.training,
@@ -183,10 +178,11 @@ def prepare(
     ]
     if config.in_batch_negatives:
         plans = [with_in_batch_negatives(plan, table, config.in_batch_negatives) for plan in plans]
-        [validation] = with_in_batch_negatives([validation], table, config.in_batch_negatives)
-    reward = _new_reward(config, judged, config.seed)
+        [validation] = with_in_batch_negatives([judged.validation], table, config.in_batch_negatives)
+        judged = replace(judged, validation=validation)
+    reward = _new_reward(config, judged)
     tokens = _encode(reward.encoder, table, [*rows, *held_out])
-    return Prepared(config, [row.prompt for row in rows], judged, plans, validation, tokens), reward
+    return Prepared(config, [row.prompt for row in rows], judged, plans, tokens), reward
 
 
 def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[Tokens]:
@@ -205,7 +201,8 @@ def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[
     return encoded.tokens
 
 
-def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> TransformerReward:
+def _new_reward(config: TrainConfig, judged: JudgedData, number: int = 0) -> TransformerReward:
+    """An untrained model for one member. Everything random comes from its seed."""
     reward = TransformerReward.create(
         config.backbone,
         attributes=judged.outputs.names,
@@ -214,7 +211,7 @@ def _new_reward(config: TrainConfig, judged: JudgedData, seed: int) -> Transform
         lora=Lora(config.lora_r, config.lora_alpha) if config.lora_r else None,
         keep_reasoning=config.keep_reasoning,
         overlong=config.overlong,
-        seed=seed,
+        seed=config.seed + number,
         trust_remote_code=config.trust_remote_code,
     )
     if config.disable_dropout:
@@ -241,7 +238,7 @@ def _train_members(
     for number, member in enumerate(members):
         if not member.finished:
             on_first_process(member.begin)
-            reward = prepared.new_reward(number) if number else first
+            reward = _new_reward(config, prepared.judged, number) if number else first
             _train_one(prepared, number, reward, member, resume, on_step)
             on_first_process(member.finish)
     on_first_process(lambda: save_ensemble_card(run.out, [member.out.name for member in members], config.ensemble_k))
@@ -257,13 +254,13 @@ def _train_one(
 ) -> None:
     """Trains one model and saves it in the folder of its run."""
     from guerdon.runs.loop import load_trainable
-    from guerdon.train.trainee import RewardTrainee
+    from guerdon.train.batches import RewardTrainee
 
     loop, steps, validation = training_loop(prepared, number, reward, run.path, on_step)
     kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
     trainee = loop.bare
     if loop.sharded:  # each device has a part: put the whole together in a model of its own
-        reward = prepared.new_reward(number)
+        reward = _new_reward(prepared.config, prepared.judged, number)
         trainee = RewardTrainee(reward.net, prepared.config, prepared.judged.outputs)
     if loop.sharded or kept != loop.step:
         load_trainable(trainee, checkpoint_path(run.path, kept))
@@ -281,8 +278,7 @@ def training_loop(
 ) -> tuple[Loop, Callable[[int], Step], Step | None]:
     """The loop that trains a model, its steps, and what is held out."""
     from guerdon.runs.loop import Loop, LoopConfig
-    from guerdon.train.batches import Batching
-    from guerdon.train.trainee import RewardTrainee
+    from guerdon.train.batches import Batching, RewardTrainee
 
     config, plan = prepared.config, prepared.plans[number]
     if config.gradient_checkpointing:
@@ -306,7 +302,7 @@ def training_loop(
         shared=reward.shares,
         positions=takes_positions(reward.net.classifier),
     )
-    validation = batching.step(prepared.validation) if prepared.validation else None
+    validation = batching.step(prepared.judged.validation) if prepared.judged.validation else None
     return loop, lambda step: batching.step(plan[step], loop.rank, loop.ranks), validation
 
 

@@ -5,120 +5,83 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import IO, Any
 
 from guerdon.errors import OutputError
 from guerdon.files import output_error
 
-LOCK_FILE = "lock.json"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
-_START_TOLERANCE = 60.0
-"""Seconds by which the start time of one process may seem to move when the system's clock is set."""
+LOCK_FILE = "lock.json"
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder/lock.json` while the block runs.
+    """Holds `folder/lock.json`, which names process, host and start time, while the block runs.
 
-    The file names process, host and start time. It appears whole or not at all. That of a process of this host that
-    has ended is taken over.
+    The system's lock on the file goes with the process that held it, however that ended; a file that another host left
+    cannot be judged from here and stays.
 
     Raises:
         OutputError: another process holds it, or the folder cannot be written.
     """
     path = folder / LOCK_FILE
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "started": psutil.Process().create_time()}
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _take(path, mine)
+        file = _take(path)
     except OSError as error:
         raise output_error(path, error) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
-            for place in made:
-                place.rmdir()  # succeeds only where nothing was written
+    with file:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                path.unlink()
+                for place in made:
+                    place.rmdir()  # succeeds only where nothing was written
 
 
-def _take(path: Path, mine: dict[str, Any]) -> None:
-    own = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    own.write_text(json.dumps(mine), encoding="utf-8")
-    try:
-        while True:
-            try:
-                _link(own, path)
-            except FileExistsError:
-                if not _removed_stale(path, own):
-                    raise OutputError(_held_message(path)) from None
-            else:
-                return
-    finally:
-        own.unlink()
-
-
-def _link(own: Path, path: Path) -> None:
-    """Makes a file that is whole from the start, and only where there is none."""
-    try:
-        os.link(own, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with path.open("x", encoding="utf-8") as file:
-            file.write(own.read_text(encoding="utf-8"))
-
-
-def _removed_stale(path: Path, own: Path) -> bool:
-    """Moves a lock away whose holder has ended, or which has just gone; says whether the way is free."""
-    holder = _read(path)
-    if holder is None:
-        return True
-    if _alive(holder):
-        return False
-    aside = own.with_suffix(".stale")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return True
-    if _read(aside) != holder:  # somebody else took over between our reading and our renaming: give it back
-        with contextlib.suppress(FileExistsError):
-            _link(aside, path)
-        aside.unlink()
-        return False
-    aside.unlink()
-    return True
+def _take(path: Path) -> IO[str]:
+    """Opens the file, locked, with this process as its holder; to be closed by the caller."""
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(path.open("a+", encoding="utf-8"))
+        judged_here = fcntl is not None
+        try:
+            if judged_here:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(_held_message(path)) from None
+        except OSError:  # a file system without locks: the file itself must do
+            judged_here = False
+        if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return _take(path)  # its holder has just put it away
+        holder = _read(path)
+        if holder is not None and not (judged_here and holder.get("host") == socket.gethostname()):
+            raise OutputError(_held_message(path))
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}, file)
+        file.flush()
+        opened.pop_all()
+        return file
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock; None where nobody is named."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        found = json.loads(text) if text else None
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _alive(holder: dict[str, Any]) -> bool:
-    """Whether the holder may still run; what cannot be told counts as alive."""
-    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
-        return True
-    try:
-        started: float = psutil.Process(holder["pid"]).create_time()
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True
-    return abs(started - float(holder.get("started", started))) < _START_TOLERANCE
+    return found if isinstance(found, dict | None) else {}
 
 
 def _held_message(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 
 from guerdon.errors import ContractError, ModelError
+from guerdon.types import Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,6 +48,14 @@ def quiet() -> Iterator[None]:
         hf_logging.set_verbosity(level)
         if bar:
             hf_logging.enable_progress_bar()
+
+
+def device_and_dtype(device: str | None, dtype: Dtype) -> tuple[torch.device, torch.dtype]:
+    """Where to compute (None: a GPU where there is one), and in what type: `auto` is bfloat16 there, else float32."""
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if dtype == "auto":
+        dtype = "bfloat16" if name.startswith("cuda") else "float32"
+    return torch.device(name), getattr(torch, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +120,15 @@ def load_classifier(
                 model = wrapped.reward
     except Exception as error:
         raise ModelError(f"cannot load {path!r} as a sequence classifier: {_first_line(error)}") from error
-    missing = unread_weights(info)
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+    missing = sorted({*info["missing_keys"], *mismatched})
     expected = (*(f"{name}." for name in HEAD_NAMES), "pre_classifier.", "head.", "pooler.")
     if not new_head and missing:
         raise ContractError(
             f"{path} is not a whole reward model: {len(missing)} weight(s) are missing or of the wrong shape "
             f"({', '.join(missing[:4])}); scores would come from random numbers. Fix: train it first (guerdon train)"
         )
-    if new_head and (lost := [name for name in missing if not any(part in f"{name}" for part in expected)]):
+    if new_head and (lost := [name for name in missing if not any(part in name for part in expected)]):
         raise ModelError(f"{path} lacks {len(lost)} weight(s) of the backbone itself ({', '.join(lost[:4])})")
     config = model.config.get_text_config()
     if config.pad_token_id is None:
@@ -154,7 +164,7 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
 
 
 def load_language_model(
-    path: str, dtype: Literal["float32", "bfloat16"], trust_remote_code: bool
+    path: str, dtype: torch.dtype, trust_remote_code: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a causal or sequence-to-sequence language model and its tokenizer. Raises ModelError."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -165,7 +175,7 @@ def load_language_model(
             config = AutoConfig.from_pretrained(path, **trust)
             kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             tokenizer = AutoTokenizer.from_pretrained(path, **trust)
-            model = kind.from_pretrained(path, use_safetensors=True, dtype=getattr(torch, dtype), **trust)
+            model = kind.from_pretrained(path, use_safetensors=True, dtype=dtype, **trust)
     except Exception as error:
         raise ModelError(f"cannot load the policy {path!r}: {_first_line(error)}") from error
     return model, cast("PreTrainedTokenizerBase", tokenizer)
@@ -272,9 +282,3 @@ def between(model: PreTrainedModel) -> dict[str, torch.nn.Module]:
     if pooler is not None:
         children["pooler"] = pooler
     return {name: part for name, part in children.items() if any(True for _ in part.parameters())}
-
-
-def unread_weights(info: dict[str, Any]) -> list[str]:
-    """Parameters that a checkpoint did not fill, from Transformers' `output_loading_info`."""
-    mismatched = [key[0] if isinstance(key, tuple) else key for key in info.get("mismatched_keys", ())]
-    return sorted({*info.get("missing_keys", ()), *mismatched})

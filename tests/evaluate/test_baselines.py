@@ -86,7 +86,7 @@ def test_the_folder_of_a_wrapped_scorer_is_found(tmp_path):
 
 def test_a_broken_baseline_of_the_model_is_an_error(tmp_path):
     (tmp_path / "baseline").mkdir()
-    with pytest.raises(ModelError, match="no readable TF-IDF"):
+    with pytest.raises(ModelError, match="baseline has no guerdon.json"):
         default_baselines(kind_words(3), {"mine": Saved(tmp_path)})
 
 

@@ -19,9 +19,10 @@ from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
 from guerdon.evaluate.doctor import Diagnosis, check_reward_model
 from guerdon.hf import Lora
-from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
+from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.saved import FILE_NAME, read_card
 from guerdon.rewards.transformer import TransformerReward
 
 

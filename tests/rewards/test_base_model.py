@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from guerdon.errors import ContractError, ModelError
 from guerdon.hf import Lora
 from guerdon.models import weights_digest
-from guerdon.rewards.base_model import portable_base
-from guerdon.rewards.contract import FILE_NAME
 from guerdon.rewards.load import load_scorer
+from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.saving import portable_base
 from guerdon.rewards.transformer import TransformerReward
 
 PROMPTS, RESPONSES = ["How do I boil an egg?"] * 2, ["Put it into boiling water.", "I do not know."]

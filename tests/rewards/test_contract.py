@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ContractError
-from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, read_card, text_sha256, write_card
+from guerdon.rewards.contract import ScoreContract, text_sha256
+from guerdon.rewards.saved import FILE_NAME, read_card, write_card
 
 CONTRACT = ScoreContract(
     architecture="BertForSequenceClassification",
@@ -30,7 +31,7 @@ CONTRACT = ScoreContract(
 
 
 def test_a_contract_comes_back_from_its_file(tmp_path: Path) -> None:
-    write_card(tmp_path, "transformer", {"contract": contract_dict(CONTRACT), "training": {}})
+    write_card(tmp_path, "transformer", {"contract": dataclasses.asdict(CONTRACT), "training": {}})
     assert ScoreContract.from_dict(read_card(tmp_path)["contract"]) == CONTRACT
     assert "有用" in (tmp_path / FILE_NAME).read_text(encoding="utf-8"), "the file is for people to read"
 
@@ -47,7 +48,7 @@ def test_all_faults_of_a_contract_are_named_at_once() -> None:
 )
 def test_a_word_that_the_format_does_not_have_is_refused(name: str, value: str) -> None:
     with pytest.raises(ContractError, match=f"{name} must be one of .*, got '{value}'"):
-        ScoreContract.from_dict(contract_dict(CONTRACT) | {name: value})
+        ScoreContract.from_dict(dataclasses.asdict(CONTRACT) | {name: value})
 
 
 def test_the_page_of_the_format_has_every_field_and_its_default() -> None:
@@ -79,8 +80,8 @@ def test_attributes_are_distinct_names(attributes: tuple[str, ...]) -> None:
 
 def test_unknown_and_missing_fields_are_refused() -> None:
     with pytest.raises(ContractError, match="unknown field.*gravity.*newer version"):
-        ScoreContract.from_dict(contract_dict(CONTRACT) | {"gravity": 9.81})
-    values = contract_dict(CONTRACT)
+        ScoreContract.from_dict(dataclasses.asdict(CONTRACT) | {"gravity": 9.81})
+    values = dataclasses.asdict(CONTRACT)
     del values["pooling"]
     with pytest.raises(ContractError, match="pooling"):
         ScoreContract.from_dict(values)

@@ -12,9 +12,9 @@ import torch
 
 from guerdon.errors import ConfigError, ContractError
 from guerdon.hf import Lora
-from guerdon.rewards.contract import FILE_NAME
 from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import load_scorer
+from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer
 

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from guerdon.errors import DataError, ModelError
+from guerdon.errors import ContractError, DataError
 from guerdon.metrics import spearman
+from guerdon.rewards.load import load_scorer
 from guerdon.rewards.tfidf import (
     MAX_CHARACTERS,
     Design,
@@ -90,10 +91,10 @@ def test_a_fit_is_repeatable():
 
 def test_saved_without_pickle_and_loaded_exactly(tmp_path):
     rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(CHINESE, 60, 0), strict=True)]
-    reward = TfidfReward.fit(rows)
+    reward = TfidfReward.fit([*rows, Comparison(prompt="p", chosen="half \ud83d a pair", rejected="no")])
     reward.save(tmp_path / "baseline")
-    assert sorted(file.name for file in (tmp_path / "baseline").iterdir()) == ["tfidf.json", "tfidf.safetensors"]
-    loaded = TfidfReward.load(tmp_path / "baseline")
+    assert sorted(file.name for file in (tmp_path / "baseline").iterdir()) == ["guerdon.json", "tfidf.safetensors"]
+    loaded = load_scorer(tmp_path / "baseline")
     fresh = [*texts(CHINESE, 20, 1)[0], "something else \ud83d entirely", "", " "]
     np.testing.assert_array_equal(loaded.score(fresh, fresh), reward.score(fresh, fresh))
     assert isinstance(loaded, Scorer)
@@ -103,20 +104,20 @@ def test_saved_without_pickle_and_loaded_exactly(tmp_path):
 def test_a_broken_folder_is_one_clear_error(tmp_path, fault):
     rows = [Comparison(prompt="p", chosen="a kind word", rejected="an ugly noise")] * 3
     TfidfReward.fit(rows).save(tmp_path)
-    card = tmp_path / "tfidf.json"
+    card = tmp_path / "guerdon.json"
     if fault == "missing":
         card.unlink()
     elif fault == "not json":
         card.write_text("{", encoding="utf-8")
     elif fault == "other format":
-        card.write_text(json.dumps({"format": "guerdon-tfidf/99"}), encoding="utf-8")
+        card.write_text(json.dumps({"format": 99, "kind": "tfidf"}), encoding="utf-8")
     elif fault == "no weights":
         (tmp_path / "tfidf.safetensors").write_bytes(b"\x00" * 40)
     else:
         record = json.loads(card.read_text(encoding="utf-8"))
         record["terms"][0].pop()
         card.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ModelError, match="tfidf"):
+    with pytest.raises(ContractError, match="guerdon.json"):
         TfidfReward.load(tmp_path)
 
 

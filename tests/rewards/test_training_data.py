@@ -19,8 +19,6 @@ def test_the_share_of_seen_prompts(tmp_path: Path) -> None:
     assert found.count == 2
     asked = [(Message("user", "how do I  boil an EGG?"),), "Which star?", "Which star?", "Which planet?"]
     assert found.seen(asked) == [True, False, False, True]
-    assert found.share_seen(asked) == pytest.approx(2 / 3), "every prompt counts once"
-    assert found.share_seen([]) == 0.0
     assert "boil" not in (tmp_path / PROMPTS_FILE).read_text(encoding="utf-8")
 
 
@@ -36,7 +34,8 @@ def test_a_large_set_is_known_by_a_sample(tmp_path: Path, monkeypatch: pytest.Mo
     verdicts = found.seen(half_seen)
     assert verdicts.count(None) == pytest.approx(0.9 * 2000, rel=0.05)
     assert not [p for p, v in zip(half_seen, verdicts, strict=True) if v and int(p.split()[1]) >= 2000]
-    assert found.share_seen(half_seen) == pytest.approx(0.5, abs=0.1)
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    assert sum(judged) / len(judged) == pytest.approx(0.5, abs=0.1)
 
 
 def test_an_ensemble_was_trained_on_what_its_members_were(tmp_path: Path) -> None:

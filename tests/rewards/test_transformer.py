@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.hf import Lora
-from guerdon.rewards.contract import FILE_NAME
+from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.training_data import read_training_prompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer

@@ -14,8 +14,9 @@ import numpy as np
 from guerdon.data.candidates import all_candidates
 from guerdon.errors import ConfigError, ContractError, DataError
 from guerdon.models import resolve
-from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, write_card
+from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.saved import FILE_NAME, write_card
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.training_data import read_training_prompts
 from guerdon.text.vocabulary import UNREADABLE_SHARE
@@ -70,7 +71,7 @@ class Diagnosis:
         """As values that JSON has."""
         return {
             "model": self.model,
-            "contracts": {name: contract_dict(contract) for name, contract in self.contracts.items()},
+            "contracts": {name: asdict(contract) for name, contract in self.contracts.items()},
             "checks": [asdict(check) for check in self.checks],
             "adopted": str(self.adopted) if self.adopted else None,
         }
@@ -122,7 +123,7 @@ def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test",
     if folder is None or diagnosis.faults:
         return diagnosis
     (contract,) = contracts.values()
-    write_card(folder, "transformer", {"contract": contract_dict(contract), "training": {}})
+    write_card(folder, "transformer", {"contract": asdict(contract), "training": {}})
     return replace(diagnosis, adopted=folder / FILE_NAME)
 
 

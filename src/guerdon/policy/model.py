@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,7 +19,7 @@ from guerdon.files import staged
 from guerdon.models import resolve
 from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
 from guerdon.text.chat import ChatRenderer
-from guerdon.types import Message, Prompt, prompt_text
+from guerdon.types import Dtype, Message, Prompt, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,7 +51,7 @@ class Policy:
         name: str,
         *,
         device: str | None = None,
-        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+        dtype: Dtype = "auto",
         trust_remote_code: bool = False,
     ) -> Policy:
         """Loads a policy.
@@ -66,11 +66,9 @@ class Policy:
             ModelError: it cannot be loaded.
         """
         path = resolve(name)
-        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if dtype == "auto":
-            dtype = "bfloat16" if where.startswith("cuda") else "float32"
-        model, tokenizer = hf.load_language_model(path, dtype, trust_remote_code)
-        return cls(model.to(torch.device(where)).eval(), tokenizer)  # type: ignore[arg-type]  # a stub of Transformers
+        where, precision = hf.device_and_dtype(device, dtype)
+        model, tokenizer = hf.load_language_model(path, precision, trust_remote_code)
+        return cls(model.to(where).eval(), tokenizer)  # type: ignore[arg-type]  # a stub of Transformers
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:

@@ -131,7 +131,9 @@ def _score(
         scorer,
         [texts[place][0] for place in places],
         [texts[place][1] for place in places],
-        None if references is None else [_reference(references[place]) for place in places],
+        None
+        if references is None
+        else [None if references[place] is None else str(references[place]) for place in places],
     )
     values[places] = found.values
     for place, reason in zip(places, found.reasons, strict=True):
@@ -155,15 +157,8 @@ def _texts(prompt: Any, completion: Any) -> tuple[Prompt, str]:
     if not turns or turns[-1].role != "assistant":
         ends = f"ends with the turn of {turns[-1].role!r}" if turns else "is empty"
         raise DataError(f"the completion {ends}: there is no response to score")
-    response = response_text(turns[-1:])
-    if not response and _content(completion[-1]) is None:
+    response, last = response_text(turns[-1:]), completion[-1]
+    content = last.get("content") if isinstance(last, Mapping) else getattr(last, "content", None)
+    if not response and content is None:
         raise DataError("the last turn of the completion has neither content nor tool calls")
     return (*prompt_turns(given), *turns[:-1]) if len(turns) > 1 else given, response
-
-
-def _content(turn: Any) -> Any:
-    return turn.get("content") if isinstance(turn, Mapping) else getattr(turn, "content", None)
-
-
-def _reference(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from guerdon.errors import ContractError
-from guerdon.files import atomic_write
 from guerdon.text.chat import TEMPLATE_DATE
-
-FILE_NAME = "guerdon.json"
-FORMAT = 1
-"""Rises when a reader of the older format would give other scores."""
 
 Rendering = Literal["pair", "chat", "plain"]
 Pooling = Literal["native", "mean", "last"]
@@ -140,44 +133,3 @@ def _is_date(text: object) -> bool:
 def text_sha256(text: str | None) -> str:
     """Hex digest of a text; empty for none."""
     return hashlib.sha256(text.encode()).hexdigest() if text else ""
-
-
-def write_card(folder: Path, kind: str, content: dict[str, Any]) -> None:
-    """Writes `guerdon.json`. It goes last: a folder that has one is complete."""
-    card = {"format": FORMAT, "kind": kind, **content}
-    with atomic_write(folder / FILE_NAME) as file:
-        json.dump(card, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-
-
-_CARD_FIELDS = {"transformer": {"contract", "training"}, "ensemble": {"members", "k"}}
-"""What `guerdon.json` says beside `format` and `kind`."""
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Reads `guerdon.json`.
-
-    Raises:
-        ContractError: it is missing, is not JSON, lacks a field, or is of a format this version cannot read.
-    """
-    path = folder / FILE_NAME
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ContractError(f"{folder} has no {FILE_NAME}: not a reward model that guerdon saved") from None
-    except (ValueError, OSError) as error:
-        raise ContractError(f"{path} cannot be read: {error}. Restore it from a backup or train again") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        got = card.get("format") if isinstance(card, dict) else type(card).__name__
-        raise ContractError(f"{path} has format {got!r}, this version reads format {FORMAT}: upgrade guerdon")
-    kind = card.get("kind")
-    if kind not in _CARD_FIELDS:
-        raise ContractError(f"{path} is of kind {kind!r}; known are {', '.join(_CARD_FIELDS)}: upgrade guerdon")
-    if missing := sorted(_CARD_FIELDS[kind] - set(card)):
-        raise ContractError(f"{path} lacks {', '.join(missing)}. Restore it from a backup or train again")
-    return card
-
-
-def contract_dict(contract: ScoreContract) -> dict[str, Any]:
-    """The contract as JSON-ready values."""
-    return asdict(contract)

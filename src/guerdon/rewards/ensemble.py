@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from guerdon.errors import ConfigError
-from guerdon.files import staged
-from guerdon.rewards.contract import write_card
-from guerdon.rewards.model_card import CARD_FILE, ensemble_card
+from guerdon.errors import ConfigError, ContractError
+from guerdon.rewards.model_card import ensemble_card
+from guerdon.rewards.saved import read_card, saving
 from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompt, References, Rewards
@@ -74,15 +74,35 @@ class Ensemble(BaseScorer):
 
     def save(self, folder: str | Path) -> None:
         """Writes the members to `member-0`, `member-1` ... and `guerdon.json`."""
-        folder = Path(folder)
         names = [f"member-{index}" for index in range(len(self.members))]
         for name, member in zip(names, self.members, strict=True):
-            member.save(folder / name)
-        save_ensemble_card(folder, names, self.k)
+            member.save(Path(folder) / name)
+        save_ensemble_card(Path(folder), names, self.k)
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """Reads what `save` wrote; LoRA members of one base share its weights in memory.
+
+        Args:
+            folder: where it was saved.
+            **options: as `TransformerReward.load` takes them.
+
+        Raises:
+            ContractError: a member is missing, or does not keep its contract.
+        """
+        card = read_card(Path(folder), "ensemble")
+        places = [Path(folder) / name for name in card["members"]]
+        if not places:
+            raise ContractError(f"{folder} is an ensemble without members")
+        for place in places:
+            read_card(place, "transformer")  # one that is missing is told before any is loaded
+        members: list[TransformerReward] = []
+        for place in places:
+            members.append(TransformerReward.load(place, beside=members, **options))
+        return cls(members, k=float(card["k"]), folder=Path(folder))
 
 
 def save_ensemble_card(folder: Path, members: Sequence[str], k: float) -> None:
     """Says that a folder's subfolders are the members of an ensemble."""
-    with staged(folder) as stage:
-        (stage / CARD_FILE).write_text(ensemble_card(members, k), encoding="utf-8")
-        write_card(stage, "ensemble", {"members": list(members), "k": k})
+    with saving(folder, "ensemble", {"members": list(members), "k": k}, ensemble_card(members, k)):
+        pass  # the members are there

@@ -12,7 +12,7 @@ from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.files import atomic_write
 from guerdon.hf import head_names, unwrap
 from guerdon.models import cache_folder, model_folder, weights_digest
-from guerdon.rewards.contract import Pooling, ScoreContract, contract_dict, text_sha256
+from guerdon.rewards.contract import Pooling, ScoreContract, text_sha256
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.reward_net import head_sha256, is_decoder, window
 
@@ -173,7 +173,7 @@ def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         return kept
     try:
         with atomic_write(place) as file:
-            json.dump(contract_dict(contract), file, indent=2, ensure_ascii=False)
+            json.dump(dataclasses.asdict(contract), file, indent=2, ensure_ascii=False)
     except OutputError as error:  # a read-only cache is no reason not to score
         logger.info("could not keep the inferred contract of %s: %s", name, error)
     logger.warning(

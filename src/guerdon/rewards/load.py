@@ -9,17 +9,14 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-from guerdon.errors import ConfigError, ContractError, GuerdonError, ModelError
+from guerdon.errors import ConfigError, GuerdonError, ModelError
 from guerdon.models import resolve
-from guerdon.rewards.contract import FILE_NAME, ScoreContract, read_card
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.sandbox import check_sandbox
+from guerdon.rewards.saved import FILE_NAME, load_saved
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
-
-if TYPE_CHECKING:
-    from guerdon.rewards.transformer import TransformerReward
 
 RULES: dict[str, Scorer] = {
     "longest": LengthReward(+1),
@@ -43,9 +40,9 @@ class ScorerConfig:
     """
 
     name: str
-    """A folder with a reward model or an ensemble; the hub name of a single-label sequence classifier; a rule (longest,
-    shortest, exact, numeric, unit-tests, chrf); `tfidf:DATA`, a bag of words that is fitted on judgements when it is
-    loaded; or `module:object`, a `Scorer` or a callable without arguments that makes one."""
+    """A folder with a saved reward model, ensemble or bag of words; the hub name of a single-label sequence classifier;
+    a rule (longest, shortest, exact, numeric, unit-tests, chrf); `tfidf:DATA`, a bag of words that is fitted on
+    judgements when it is loaded; or `module:object`, a `Scorer` or a callable without arguments that makes one."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     dtype: Dtype = "auto"
@@ -100,24 +97,13 @@ class ScorerConfig:
             return TfidfReward.fit(load_rows(self.name.removeprefix(TFIDF)))
         if ":" in self.name and not Path(self.name).expanduser().exists():
             return _imported(self.name)
-        return self._transformer()
-
-    def _transformer(self) -> Scorer:
-        """The reward model, or the ensemble of them, that a folder or a hub name means."""
-        from guerdon.rewards.ensemble import Ensemble
-        from guerdon.rewards.transformer import TransformerReward
-
+        options = {name: getattr(self, name) for name in ("device", "dtype", "overlong", "trust_remote_code")}
         folder = Path(resolve(self.name))
         if (folder / FILE_NAME).exists():
-            card = read_card(folder)
-            if card["kind"] == "ensemble":
-                return Ensemble(_members(folder, card, self), k=float(card["k"]), folder=folder)
-        return TransformerReward.load(self.name, **self._options())
+            return load_saved(folder, **options)
+        from guerdon.rewards.transformer import TransformerReward
 
-    def _options(self) -> dict[str, Any]:
-        """The options that `TransformerReward.load` takes beside the name."""
-        names = ("device", "dtype", "overlong", "trust_remote_code")
-        return {name: getattr(self, name) for name in names}
+        return TransformerReward.load(self.name, **options)
 
 
 def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:
@@ -155,42 +141,3 @@ def _imported(spec: str) -> object:
         raise
     except Exception as error:  # it is the user's code
         raise ModelError(f"cannot import {spec!r} as a scorer: {type(error).__name__}: {error}") from error
-
-
-def _members(folder: Path, card: dict[str, Any], config: ScorerConfig) -> list[TransformerReward]:
-    """Members of an ensemble. LoRA members of one base share its weights in memory."""
-    from guerdon.rewards.base_model import read_contract
-    from guerdon.rewards.transformer import TransformerReward
-
-    members: list[TransformerReward] = []
-    shared: dict[str, TransformerReward] = {}
-    for name in card["members"]:
-        path = folder / name
-        contract = read_contract(path)
-        base = f"{contract.base} {contract.base_sha256}"
-        if base not in shared:
-            member = TransformerReward.load(path, **config._options())
-            if contract.base:
-                shared[base] = member
-        else:
-            member = _beside(shared[base], path, contract, config)
-        members.append(member)
-    if not members:
-        raise ContractError(f"{folder} is an ensemble without members")
-    return members
-
-
-def _beside(first: TransformerReward, path: Path, contract: ScoreContract, config: ScorerConfig) -> TransformerReward:
-    """A further adapter on the backbone that `first` has loaded already."""
-    from guerdon import hf
-    from guerdon.rewards.infer import check_contract
-    from guerdon.rewards.transformer import TransformerReward
-
-    model = hf.load_adapter(first.net.model, path, name=path.name)
-    model.set_adapter(path.name)  # type: ignore[operator]
-    tokenizer = hf.load_tokenizer(str(path), config.trust_remote_code)
-    check_contract(contract, model, tokenizer, str(path))
-    member = TransformerReward(model, tokenizer, contract, overlong=config.overlong, adapter=path.name)
-    member.to(config.device, config.dtype)
-    first.adapter = first.adapter or "default"
-    return member

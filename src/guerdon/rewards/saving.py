@@ -1,10 +1,15 @@
-"""A reward model into a folder that plain Transformers reads with the same scores, or refuses to read."""
+"""A transformer's folder: plain Transformers reads it with the same scores, or refuses to.
+
+A LoRA adapter finds the model that it sits on from any working directory, and takes no other for it.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import importlib.metadata
+import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from guerdon import hf
-from guerdon.files import staged
-from guerdon.rewards.base_model import portable_base
-from guerdon.rewards.contract import FILE_NAME, ScoreContract, contract_dict, write_card
-from guerdon.rewards.infer import last_token
-from guerdon.rewards.model_card import CARD_FILE, model_card
+from guerdon.errors import ContractError, ModelError
+from guerdon.models import OFFLINE_MODELS, model_folder, resolve, weights_digest
+from guerdon.rewards.contract import ScoreContract
+from guerdon.rewards.infer import check_contract, last_token
+from guerdon.rewards.model_card import model_card
 from guerdon.rewards.reward_net import head_sha256, output_layer
+from guerdon.rewards.saved import FILE_NAME, read_card, saving
 from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
 from guerdon.types import Prompt
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CODE_FILE = "modeling_guerdon.py"
 
@@ -76,20 +82,7 @@ def write_reward(
     training_prompts: Iterable[Prompt],
     metrics: Mapping[str, float],
 ) -> None:
-    """Writes weights, tokenizer, contract and model card; each file whole or not at all.
-
-    Args:
-        folder: created if need be.
-        model: a sequence classifier, or a PEFT model around one; its units are folded.
-        tokenizer: the tokenizer of the model.
-        contract: the score contract of the model.
-        training: the training configuration.
-        training_prompts: the prompts that it was trained on.
-        metrics: what was measured on held-out rows, by name.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
+    """Writes a model whose units are folded; for the rest see `guerdon.rewards.transformer.TransformerReward.save`."""
     code = needs_code(tokenizer, contract)
     classifier = hf.unwrap(model)
     contract = dataclasses.replace(
@@ -101,7 +94,8 @@ def write_reward(
     for config in (classifier.config, classifier.config.get_text_config()):
         config.pad_token_id = contract.pad_token_id
         config.problem_type = "regression"  # the pipeline of Transformers would squash scores otherwise
-    with staged(folder) as stage:
+    content = {"contract": dataclasses.asdict(contract), "training": dict(training)}
+    with saving(folder, "transformer", content, model_card(contract, code=code, metrics=metrics)) as stage:
         if code:
             _save_with_code(model, contract, stage)
         else:
@@ -109,9 +103,6 @@ def write_reward(
         tokenizer.save_pretrained(stage)
         if prompts := TrainingPrompts.of(training_prompts):
             write_training_prompts(stage, prompts)
-        card = model_card(contract, code=code, metrics=metrics)
-        (stage / CARD_FILE).write_text(card, encoding="utf-8")
-        write_card(stage, "transformer", {"contract": contract_dict(contract), "training": dict(training)})
         # Transformers would read an adapter that an earlier model left here on top of our weights.
         stale = [name for name in (*hf.WEIGHT_FILES, PROMPTS_FILE, CODE_FILE) if not (stage / name).exists()]
         for name in (FILE_NAME, *stale):
@@ -144,3 +135,110 @@ def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Pat
     wrapper.architectures = ["GuerdonReward"]
     wrapper.auto_map = {"AutoModelForSequenceClassification": f"{Path(CODE_FILE).stem}.GuerdonReward"}
     wrapper.save_pretrained(folder)
+
+
+def load_parts(
+    folder: Path, contract: ScoreContract, backbone: torch.nn.Module | None, trust_remote_code: bool
+) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    """The model and the tokenizer that `write_reward` wrote.
+
+    Args:
+        folder: where they were saved.
+        contract: as `read_contract` gives it.
+        backbone: of an adapter, the base with other adapters on it; None loads the base.
+        trust_remote_code: run code that comes with the model.
+
+    Raises:
+        ModelError: they cannot be loaded.
+        ContractError: they do not belong together.
+    """
+    tokenizer = hf.load_tokenizer(str(folder), trust_remote_code)
+    if backbone is not None:
+        model = hf.load_adapter(backbone, folder, name=folder.name)
+        model.set_adapter(folder.name)  # type: ignore[operator]
+    elif contract.base:
+        model = hf.load_adapter(_load_base(contract, str(folder), trust_remote_code), folder)
+    else:
+        model = hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False)
+    check_contract(contract, model, tokenizer, str(folder))
+    return model, tokenizer
+
+
+# --- the base of an adapter
+
+
+def record_base(contract: ScoreContract, name: str) -> ScoreContract:
+    """Says in the contract which model an adapter sits on: an offline one, a folder, or a loaded one of the hub."""
+    path = resolve(name)
+    folder, local = model_folder(path), os.path.isdir(path)
+    return dataclasses.replace(
+        contract,
+        base=name if name in OFFLINE_MODELS or not local else path,
+        base_revision="" if local else folder.name,  # the hub's cache has a folder a commit
+        base_sha256=weights_digest(folder),
+    )
+
+
+def portable_base(base: str, folder: str | Path) -> str:
+    """A base as `guerdon.json` in this folder has it: a local path relative to the folder, with a dot in front."""
+    if not os.path.isabs(base):
+        return base
+    relative = Path(os.path.relpath(os.path.realpath(base), os.path.realpath(folder))).as_posix()
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def read_contract(folder: Path) -> ScoreContract:
+    """The contract of a saved transformer, with the absolute path of its base where that is a local folder.
+
+    Raises:
+        ContractError: the contract is broken, or the base is nowhere.
+    """
+    contract = ScoreContract.from_dict(read_card(folder, "transformer")["contract"])
+    if not contract.base.startswith("."):
+        return contract
+    places = [os.path.normpath(os.path.join(os.path.realpath(folder), contract.base)), *_place_of_training(folder)]
+    there = [place for place in places if os.path.isdir(place)]
+    if not there:
+        raise ContractError(
+            f"{folder} is a LoRA adapter, and the base model that it sits on was not found; looked for at "
+            f'{" and ".join(dict.fromkeys(places))}. Fix: put the base there, or write its place into "base" in '
+            f"{folder / 'guerdon.json'}, as a path relative to that folder that begins with ./ or ../"
+        )
+    right = [place for place in there if _matches(place, contract)]
+    return dataclasses.replace(contract, base=(right or there)[0])
+
+
+def _load_base(contract: ScoreContract, where: str, trust_remote_code: bool) -> PreTrainedModel:
+    """Loads the base of the adapter in the folder `where`, and refuses another one."""
+    path, revision = resolve(contract.base), contract.base_revision or None
+    try:
+        model = hf.load_classifier(
+            path, contract.attributes, "float32", trust_remote_code, new_head=True, revision=revision
+        )
+    except ModelError as error:
+        raise ModelError(f"{where} is a LoRA adapter on {contract.base}, which cannot be loaded: {error}") from error
+    found = weights_digest(model_folder(path, revision))
+    if contract.base_sha256 and found != contract.base_sha256:
+        raise ContractError(
+            f"{where} is a LoRA adapter on the model {contract.base} with the digest {contract.base_sha256[:16]}; "
+            f"{path} holds another model, with the digest {found[:16]}, on which the scores would be others. "
+            "Fix: put the model that it was trained on there"
+        )
+    return model
+
+
+def _matches(place: str, contract: ScoreContract) -> bool:
+    try:
+        return weights_digest(Path(place)) == contract.base_sha256
+    except ModelError:
+        return False
+
+
+def _place_of_training(folder: Path) -> list[str]:
+    """Where the base lay when the adapter was saved: where it still lies if the adapter alone was moved."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    place = str(config.get("base_model_name_or_path", ""))
+    return [place] if os.path.isabs(place) else []

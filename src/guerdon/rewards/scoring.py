@@ -85,22 +85,11 @@ def score_texts(
     if count > size:  # one prompt's responses stay together and lengths are alike: scorers batch that well
         texts = [prompt_text(prompt) for prompt in prompts]
         order.sort(key=lambda i: (len(texts[i]), texts[i], len(responses[i])))
-    values, reasons = np.full(count, np.nan, dtype=np.float32), [""] * count
+    asking = _Asking(scorer, prompts, responses, references)
     for start in range(0, count, size):
-        places = order[start : start + size]
-        call = _Call(
-            scorer,
-            [prompts[place] for place in places],
-            [responses[place] for place in places],
-            None if references is None else [references[place] for place in places],
-            may_give_up=bool(np.isnan(values).all()),
-        )
-        call.run()
-        values[places] = call.values
-        for place, reason in zip(places, call.reasons, strict=True):
-            reasons[place] = reason
-        on_progress(len(places))
-    return Rewards(values, tuple(reasons))
+        asking.score(order[start : start + size])
+        on_progress(len(order[start : start + size]))
+    return Rewards(asking.values, tuple(asking.reasons))
 
 
 def _texts_per_call() -> int:
@@ -142,28 +131,19 @@ def joined(parts: Iterable[Rewards]) -> Rewards:
     return Rewards(values, tuple(reason for part in several for reason in part.reasons))
 
 
-class _Call:
-    """One call of a scorer, cut in halves around the texts on which the scorer raises."""
+class _Asking:
+    """Calls of a scorer, cut in halves around the texts on which it raises, and what they gave."""
 
     def __init__(
-        self,
-        scorer: Scorer,
-        prompts: Sequence[Prompt],
-        responses: Sequence[str],
-        references: References,
-        *,
-        may_give_up: bool,
+        self, scorer: Scorer, prompts: Sequence[Prompt], responses: Sequence[str], references: References
     ) -> None:
         self.scorer, self.prompts, self.responses, self.references = scorer, prompts, responses, references
-        self.may_give_up = may_give_up
         self.values = np.full(len(responses), np.nan, dtype=np.float32)
         self.reasons = [""] * len(responses)
         self.failures = 0
 
-    def run(self) -> None:
-        self._score(range(len(self.responses)))
-
-    def _score(self, places: Sequence[int]) -> None:
+    def score(self, places: Sequence[int]) -> None:
+        """Asks about the texts at these places."""
         while places:
             try:
                 found = self._ask(places)
@@ -186,13 +166,13 @@ class _Call:
         """Halves a batch that failed, so that a bad text costs few further calls."""
         if len(places) > 1:
             half = len(places) // 2
-            self._score(places[:half])
-            self._score(places[half:])
+            self.score(places[:half])
+            self.score(places[half:])
             return
         self.reasons[places[0]] = f"{type(error).__name__}: {error}"
         self.failures += 1
         everyone = len(self.responses) == self.failures > 1
-        if self.may_give_up and (self.failures >= GIVE_UP_AFTER or everyone) and np.isnan(self.values).all():
+        if (self.failures >= GIVE_UP_AFTER or everyone) and np.isnan(self.values).all():
             raise ScorerFailedError(
                 f"{scorer_name(self.scorer)} raises on every response: {type(error).__name__}: {error}"
             ) from error
@@ -202,6 +182,7 @@ class _Call:
         prompts = [self.prompts[place] for place in places]
         responses = [self.responses[place] for place in places]
         references = None if self.references is None else [self.references[place] for place in places]
+        name = scorer_name(self.scorer)
         values: Any
         if isinstance(self.scorer, ReasonedScorer):
             found = self.scorer.score_with_reasons(prompts, responses, references=references)
@@ -211,17 +192,13 @@ class _Call:
         try:
             array = np.asarray(values, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise ModelError(
-                f"{scorer_name(self.scorer)}.score must give numbers, shape ({len(places)},): {error}"
-            ) from error
+            raise ModelError(f"{name}.score must give numbers, shape ({len(places)},): {error}") from error
         if array.shape != (len(places),):
             raise ModelError(
-                f"{scorer_name(self.scorer)}.score must give one reward per response, shape ({len(places)},); it gave "
-                f"shape {array.shape}"
+                f"{name}.score must give one reward per response, shape ({len(places)},); it gave shape {array.shape}"
             )
         if len(reasons) != len(places):
             raise ModelError(
-                f"{scorer_name(self.scorer)}.score_with_reasons must give one reason per response, {len(places)}; it "
-                f"gave {len(reasons)}"
+                f"{name}.score_with_reasons must give one reason per response, {len(places)}; it gave {len(reasons)}"
             )
         return Rewards(array, reasons)

@@ -5,8 +5,7 @@ What it gets right is in the words alone; it reads neither the prompt nor the or
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,80 +13,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guerdon.data.preferences import TIE, overall_ratings, row_preferences
-from guerdon.errors import DataError, ModelError
-from guerdon.files import atomic_write
+from guerdon.errors import ContractError, DataError
 from guerdon.metrics import Floats, Ints, within_group_pairs
+from guerdon.rewards.saved import FILE_NAME, read_card, saving
 from guerdon.rewards.scoring import check_lengths
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.types import AnyRow, Prompt, Rating, References, response_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
 
-FORMAT = "guerdon-tfidf/1"
 BASELINE_FOLDER = "baseline"
 """Folder in a saved reward model: the TF-IDF reward that was fitted on the same rows."""
 MAX_CHARACTERS = 2000
 """Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
 
-_VECTORIZERS: tuple[dict[str, Any], ...] = (
+_VECTORIZERS: dict[str, dict[str, Any]] = {
     # Words, single punctuation marks, and single characters of Chinese and Japanese, which put no space between words.
-    {"analyzer": "word", "token_pattern": r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]", "ngram_range": (1, 2)},
+    "words": {"token_pattern": r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]", "ngram_range": (1, 2)},
     # Pieces of words: endings, misspellings, and Chinese words of two to four characters.
-    {"analyzer": "char_wb", "ngram_range": (2, 4)},
-)
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
+}
 _MAX_TERMS = 50_000
 """Most terms that each vectorizer keeps."""
 
 
-class TextFeatures:
-    """Texts -> sparse TF-IDF rows: word 1-2-grams beside character 2-4-grams, each part of length 1.
-
-    (1 + log tf) * idf, idf = log((1 + N) / (1 + df)) + 1 (Salton & Buckley 1988; as scikit-learn has it).
-    """
-
-    def __init__(self, vectorizers: Sequence[TfidfVectorizer]) -> None:
-        """Takes fitted vectorizers; use `fit` or `from_terms`."""
-        self.vectorizers = tuple(vectorizers)
-
-    @classmethod
-    def fit(cls, texts: Iterable[str]) -> tuple[TextFeatures, csr_matrix]:
-        """Learns the terms (the 50,000 most frequent of each kind) and their document frequencies.
-
-        Returns:
-            The features, and those of these texts, float32, shape (n, terms): counting once gives both.
-        """
-        from scipy import sparse
-
-        cut = [text[:MAX_CHARACTERS] for text in texts]
-        vectorizers = [_vectorizer(settings, max_features=_MAX_TERMS) for settings in _VECTORIZERS]
-        return cls(vectorizers), sparse.hstack([each.fit_transform(cut) for each in vectorizers], format="csr")
-
-    @classmethod
-    def from_terms(cls, terms: Sequence[Sequence[str]], idf: Sequence[Floats]) -> TextFeatures:
-        """The features that have these terms, in the order of their columns, with these weights."""
-        vectorizers = []
-        for settings, names, weights in zip(_VECTORIZERS, terms, idf, strict=True):
-            vectorizer = _vectorizer(settings, vocabulary=list(names))
-            vectorizer.idf_ = weights
-            vectorizers.append(vectorizer)
-        return cls(vectorizers)
-
-    def transform(self, texts: Sequence[str]) -> csr_matrix:
-        """Float32 sparse matrix, shape (n, terms)."""
-        from scipy import sparse
-
-        cut = [text[:MAX_CHARACTERS] for text in texts]
-        return sparse.hstack([vectorizer.transform(cut) for vectorizer in self.vectorizers], format="csr")
-
-    def terms(self) -> list[list[str]]:
-        """The terms of each vectorizer in the order of their columns."""
-        return [vectorizer.get_feature_names_out().tolist() for vectorizer in self.vectorizers]
-
-
 class TfidfReward:
-    """A linear reward on `TextFeatures` of the response; the prompt is not read.
+    """A linear reward on the TF-IDF features of the response; the prompt is not read.
+
+    They are word 1-2-grams beside character 2-4-grams (the 50,000 most frequent of each), each part of length 1:
+    (1 + log tf) * idf, idf = log((1 + N) / (1 + df)) + 1 (Salton & Buckley 1988; as scikit-learn has it).
 
     Comparisons, rankings and references give pairs: logistic regression on the difference of the features, which is
     Bradley-Terry with a linear reward, so the score is a log-odds. Ratings alone give ridge regression, so the score
@@ -98,7 +54,7 @@ class TfidfReward:
         >>> reward.score([prompt, prompt], ["a good answer", "a bad one"])
     """
 
-    def __init__(self, features: TextFeatures, weights: Floats, intercept: float = 0.0) -> None:
+    def __init__(self, features: FeatureUnion, weights: Floats, intercept: float = 0.0) -> None:
         """Takes weights of shape (terms,); use `fit` or `load`."""
         self.features = features
         self.weights = weights
@@ -130,40 +86,35 @@ class TfidfReward:
         return np.asarray(values, dtype=np.float32)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `tfidf.safetensors` (weights) and then `tfidf.json` (terms), each atomically."""
-        from safetensors.numpy import save
+        """Writes `tfidf.safetensors` (weights) and `guerdon.json` (terms)."""
+        from safetensors.numpy import save_file
 
-        folder = Path(folder)
-        arrays = {f"idf.{i}": vectorizer.idf_ for i, vectorizer in enumerate(self.features.vectorizers)}
-        with atomic_write(folder / "tfidf.safetensors", "wb") as file:
-            file.write(save({"weights": self.weights, **arrays}))
-        record = {"format": FORMAT, "intercept": self.intercept, "terms": self.features.terms()}
-        with atomic_write(folder / "tfidf.json") as file:
-            json.dump(record, file, indent=1)
+        vectorizers = [vectorizer for _, vectorizer in self.features.transformer_list]
+        arrays = {f"idf.{i}": vectorizer.idf_ for i, vectorizer in enumerate(vectorizers)}
+        terms = [vectorizer.get_feature_names_out().tolist() for vectorizer in vectorizers]
+        with saving(folder, "tfidf", {"intercept": self.intercept, "terms": terms}) as stage:
+            save_file({"weights": self.weights, **arrays}, stage / "tfidf.safetensors")
 
     @classmethod
-    def load(cls, folder: str | Path) -> TfidfReward:
-        """Reads what `save` wrote; the scores are the same to the last bit.
+    def load(cls, folder: str | Path, **_: object) -> TfidfReward:
+        """Reads what `save` wrote; the scores are the same to the last bit. Options of other kinds are not read.
 
         Raises:
-            ModelError: a file is missing, broken, or of another format.
+            ContractError: a file is missing, broken, or of another format.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
+        card = read_card(Path(folder), "tfidf")
         try:
-            record = json.loads((folder / "tfidf.json").read_text(encoding="utf-8"))
-            arrays = load_file(folder / "tfidf.safetensors")
-            if record["format"] != FORMAT:
-                raise ModelError(f'{folder}/tfidf.json has format "{record["format"]}", this version reads "{FORMAT}"')
-            idf = [arrays[f"idf.{i}"] for i in range(len(record["terms"]))]
-            if sum(map(len, record["terms"])) != len(arrays["weights"]):
+            arrays = load_file(Path(folder) / "tfidf.safetensors")
+            idf = [arrays[f"idf.{i}"] for i in range(len(card["terms"]))]
+            if sum(map(len, card["terms"])) != len(arrays["weights"]):
                 raise ValueError("terms and weights differ in number")
-            return cls(TextFeatures.from_terms(record["terms"], idf), arrays["weights"], float(record["intercept"]))
+            return cls(_features(card["terms"], idf), arrays["weights"], float(card["intercept"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ModelError(
-                f"{folder} holds no readable TF-IDF reward (tfidf.json and tfidf.safetensors): {error!r}. "
+            raise ContractError(
+                f"{folder} holds no readable TF-IDF reward ({FILE_NAME} and tfidf.safetensors): {error!r}. "
                 "Fix: fit it again, or copy both files"
             ) from error
 
@@ -172,7 +123,7 @@ class TfidfReward:
 class Design:
     """The features of every response of a data set, computed once and shared by the fits on parts of it."""
 
-    features: TextFeatures
+    features: FeatureUnion
     matrix: csr_matrix
     """Shape (texts, terms)."""
     index: Mapping[str, int]
@@ -188,8 +139,8 @@ class Design:
         texts = list(dict.fromkeys(text for row in rows for text in response_texts(row)))
         if not texts:
             raise DataError("TF-IDF needs rows to learn from, got none")
-        features, matrix = TextFeatures.fit(texts)
-        return cls(features, matrix, {text: i for i, text in enumerate(texts)})
+        features = _features()
+        return cls(features, features.fit_transform(texts), {text: i for i, text in enumerate(texts)})
 
     def fit(self, rows: Sequence[AnyRow]) -> tuple[Floats, float]:
         """Weights, shape (terms,), and intercept, from these rows.
@@ -254,7 +205,20 @@ def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[
     return texts[better], texts[worse], preference[codes[better]]
 
 
-def _vectorizer(settings: Mapping[str, Any], **more: Any) -> TfidfVectorizer:
+def _features(terms: Sequence[Sequence[str]] = (), idf: Sequence[Floats] = ()) -> FeatureUnion:
+    """Texts -> float32 sparse matrix, shape (n, terms): to be fitted, or with terms and weights that are known."""
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
 
-    return TfidfVectorizer(**settings, lowercase=True, sublinear_tf=True, dtype=np.float32, **more)
+    parts = []
+    for number, (name, settings) in enumerate(_VECTORIZERS.items()):
+        known = {"vocabulary": terms[number]} if terms else {"max_features": _MAX_TERMS}
+        vectorizer = TfidfVectorizer(**settings, **known, preprocessor=_beginning, sublinear_tf=True, dtype=np.float32)
+        if idf:
+            vectorizer.idf_ = idf[number]
+        parts.append((name, vectorizer))
+    return FeatureUnion(parts)
+
+
+def _beginning(text: str) -> str:
+    return text[:MAX_CHARACTERS].lower()

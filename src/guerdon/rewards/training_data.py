@@ -8,8 +8,10 @@ above the largest that is kept is not judged, and the share among the judged one
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,21 +60,12 @@ class TrainingPrompts:
         hashes = [_hash(prompt) for prompt in prompts]
         return [hash_ in self.hashes if self._judges(hash_) else None for hash_ in hashes]
 
-    def share_seen(self, prompts: Iterable[Prompt]) -> float:
-        """The share of the distinct prompts that the model was trained on, between 0 and 1; 0 for no prompts."""
-        known = [hash_ for hash_ in {_hash(prompt) for prompt in prompts} if self._judges(hash_)]
-        return sum(hash_ in self.hashes for hash_ in known) / len(known) if known else 0.0
-
     def _judges(self, hash_: str) -> bool:
         return self.complete or hash_ <= max(self.hashes)
 
 
 def write_training_prompts(folder: Path, prompts: TrainingPrompts) -> None:
-    """Writes the hashes into a folder.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Writes the hashes into a folder. Raises OutputError."""
     content = {
         "hash": "BLAKE2b, 64 bits, of the prompt with case folded and white space collapsed",
         "count": prompts.count,
@@ -90,19 +83,14 @@ def read_training_prompts(folder: str | Path) -> TrainingPrompts | None:
         None where the folder does not say, as for a model of other origin.
 
     Raises:
-        ContractError: the file cannot be read.
+        ContractError: a file cannot be read.
     """
-    folder = Path(folder)
-    if not (folder / PROMPTS_FILE).is_file():
-        members = [read_training_prompts(file.parent) for file in sorted(folder.glob(f"*/{PROMPTS_FILE}"))]
-        found = [member for member in members if member is not None]
-        if not found:
-            return None
-        union = found[0]
-        for member in found[1:]:
-            union |= member
-        return union
-    path = folder / PROMPTS_FILE
+    own = Path(folder) / PROMPTS_FILE
+    files = [own] if own.is_file() else sorted(Path(folder).glob(f"*/{PROMPTS_FILE}"))
+    return functools.reduce(operator.or_, map(_read, files)) if files else None
+
+
+def _read(path: Path) -> TrainingPrompts:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return TrainingPrompts(frozenset(content["hashes"]), int(content["count"]))

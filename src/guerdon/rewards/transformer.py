@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,19 +19,17 @@ from guerdon.hf import Lora
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
 from guerdon.packing import Batch, Tokens
-from guerdon.rewards.base_model import load_base, read_contract, record_base
-from guerdon.rewards.contract import FILE_NAME, Pooling, ScoreContract
+from guerdon.rewards.contract import Pooling, ScoreContract
 from guerdon.rewards.encode import Encoded, Encoder
-from guerdon.rewards.infer import adopted_contract, check_contract, choose_padding, infer_contract
+from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
 from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
-from guerdon.rewards.saving import fold_units, write_reward
+from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.saving import fold_units, load_parts, read_contract, record_base, write_reward
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, References, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-logger = logging.getLogger(__name__)
 
 _backbone_locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
 """Which adapter computes is a state of the backbone that adapters share: one at a time."""
@@ -144,6 +141,7 @@ class TransformerReward:
         dtype: Dtype = "auto",
         overlong: Overlong = "auto",
         trust_remote_code: bool = False,
+        beside: Sequence[TransformerReward] = (),
     ) -> Self:
         """Loads a saved reward model, or a single-label sequence classifier of other origin.
 
@@ -153,30 +151,37 @@ class TransformerReward:
             dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
             overlong: what to do with texts over the contract's `max_length`.
             trust_remote_code: run code that comes with the model; only for models you trust.
+            beside: loaded models; an adapter on the base of one of them shares its weights.
 
         Raises:
             ModelError: not found, or not a sequence classifier.
             ContractError: the contract is broken, or does not fit the weights (head missing or re-initialised).
         """
         path = resolve(str(name))
-        folder = Path(path)
+        folder, first = Path(path), None
         if (folder / FILE_NAME).exists():
-            model, tokenizer, contract = _load_parts(folder, trust_remote_code)
+            contract = read_contract(folder)
+            base = contract.base, contract.base_sha256
+            sharing = (one for one in beside if (one.contract.base, one.contract.base_sha256) == base)
+            first = next(sharing, None) if contract.base else None
+            model, tokenizer = load_parts(
+                folder, contract, None if first is None else first.net.model, trust_remote_code
+            )
         else:
             model = hf.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
             tokenizer = hf.load_tokenizer(path, trust_remote_code)
             contract = adopted_contract(model, tokenizer, path, str(name))
-        reward = cls(model, tokenizer, contract, overlong=overlong)
+        reward = cls(model, tokenizer, contract, overlong=overlong, adapter=folder.name if first else None)
+        if first:
+            first.adapter = first.adapter or "default"
         reward.folder = folder
         reward.to(device, dtype)
         return reward
 
     def to(self, device: str | None, dtype: Dtype = "auto") -> None:
         """Moves the weights; the head stays in float32. See `load` for what None and `auto` take."""
-        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if dtype == "auto":
-            dtype = "bfloat16" if target.startswith("cuda") else "float32"
-        self.net.to(device=torch.device(target), dtype=getattr(torch, dtype))
+        where, precision = hf.device_and_dtype(device, dtype)
+        self.net.to(device=where, dtype=precision)
         self.net.keep_head_in_float32()
         self.net.eval()
 
@@ -310,16 +315,3 @@ class TransformerReward:
             training_prompts=training_prompts,
             metrics=metrics or {},
         )
-
-
-def _load_parts(
-    folder: Path, trust_remote_code: bool
-) -> tuple[torch.nn.Module, PreTrainedTokenizerBase, ScoreContract]:
-    contract = read_contract(folder)
-    tokenizer = hf.load_tokenizer(str(folder), trust_remote_code)
-    if contract.base:
-        model: torch.nn.Module = hf.load_adapter(load_base(contract, str(folder), trust_remote_code), folder)
-    else:
-        model = hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False)
-    check_contract(contract, model, tokenizer, str(folder))
-    return model, tokenizer, contract

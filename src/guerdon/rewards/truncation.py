@@ -47,16 +47,17 @@ def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text], *, limit
     Raises:
         DataError: with the place of the first response that is too long.
     """
-    counts = [_CutResponses(encoder) for scorer in scorers for encoder in encoders_of(scorer)]
+    encoders = [encoder for scorer in scorers for encoder in encoders_of(scorer)]
+    cut, first = [0] * len(encoders), dict[int, Text]()
     total, stream = 0, iter(texts)
     while chunk := list(itertools.islice(stream, _CHUNK)):
         total += len(chunk)
-        for count in counts:
-            count.add(chunk)
-    for count in counts:
-        if count.first is not None:
-            _, response, origin = count.first
-            check_truncation(count.encoder, count.found, total, response, origin, limit=limit)
+        for number, encoder in enumerate(encoders):
+            if found := _cut_texts(encoder, chunk):
+                cut[number] += len(found)
+                first.setdefault(number, found[0])
+    for number, (_, response, origin) in first.items():
+        check_truncation(encoders[number], cut[number], total, response, origin, limit=limit)
     return total
 
 
@@ -70,15 +71,9 @@ def report_totals(scorers: Iterable[object]) -> None:
 def check_truncation(
     encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None, *, limit: float = CUT_LIMIT
 ) -> None:
-    """Raises the DataError of `refuse_truncation` where `cut` of `total` responses are too many.
+    """Raises the DataError of `refuse_truncation` where `cut` of `total` responses are too many for `auto`.
 
-    Args:
-        encoder: what cuts them; it decides under `auto` alone.
-        cut: responses that are cut.
-        total: responses in all.
-        response: the first that is cut.
-        origin: where that was read.
-        limit: the largest share of responses that may be cut.
+    The message names the first that is cut, and where that was read.
     """
     if encoder.overlong == "auto" and cut > limit * total:
         raise DataError(
@@ -101,30 +96,21 @@ def encoders_of(scorer: object) -> list[Encoder]:
     return [encoder for part in parts if isinstance(part, Scorer) for encoder in encoders_of(part)]
 
 
-class _CutResponses:
-    """Counts the responses that one encoder would cut."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self.found = 0
-        self.first: Text | None = None
-
-    def add(self, texts: Sequence[Text]) -> None:
-        if self.encoder.overlong == "auto":
-            longest = self.encoder.contract.max_length - _SPECIAL_TOKENS  # a token has at least one byte
-            texts = [text for text in texts if len(text[1].encode(errors="replace")) > longest]
-        if self.encoder.overlong != "cut" and texts:
-            self._encode(list(texts))
-
-    def _encode(self, texts: list[Text]) -> None:
+def _cut_texts(encoder: Encoder, texts: Sequence[Text]) -> list[Text]:
+    """Those whose response the encoder would cut; a text that cannot be read at all gets no reward and is none."""
+    if encoder.overlong == "cut":
+        return []
+    if encoder.overlong == "auto":
+        longest = encoder.contract.max_length - _SPECIAL_TOKENS  # a token has at least one byte
+        texts = [text for text in texts if len(text[1].encode(errors="replace")) > longest]
+    left = list(texts)
+    while left:
         try:
-            cut = self.encoder.encode([prompt for prompt, _, _ in texts], [text for _, text, _ in texts]).cut_responses
+            found = encoder.encode([prompt for prompt, _, _ in left], [text for _, text, _ in left])
         except TextError as error:
-            if self.encoder.overlong == "error":
-                raise error.at(texts[error.index][2]) from None
-            del texts[error.index]  # it cannot be read at all, and gets no reward
-            self._encode(texts)
-            return
-        self.found += len(cut)
-        if cut and self.first is None:
-            self.first = texts[cut[0]]
+            if encoder.overlong == "error":
+                raise error.at(left[error.index][2]) from None
+            del left[error.index]
+        else:
+            return [left[place] for place in found.cut_responses]
+    return []

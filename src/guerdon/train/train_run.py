@@ -19,11 +19,12 @@ from guerdon.errors import DataError, TextError
 from guerdon.files import check_writable
 from guerdon.hf import Lora
 from guerdon.packing import Tokens
-from guerdon.rewards.contract import FILE_NAME, ScoreContract
+from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.reward_net import disable_dropout, is_decoder, takes_positions
+from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.tfidf import BASELINE_FOLDER, TfidfReward
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward

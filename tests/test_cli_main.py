@@ -56,7 +56,9 @@ def test_verb_help_names_the_verb(verb: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as caught:
         main([*verb.split(), "--help"])
     assert caught.value.code == 0
-    assert f"guerdon {verb}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"guerdon {verb}" in printed
+    assert "--question" in printed, "every verb that reads data can be told what an annotation export says"
 
 
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])

@@ -57,25 +57,34 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     target = _target(path)
     special = _is_special(target)
     place = target if special else _temporary(target)
-    try:
-        if not special:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        with place.open(mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as file:
-            yield file
-            file.flush()
+    with _told(path, place):
+        try:
             if not special:
-                os.fsync(file.fileno())
-        if not special:
-            _keep_mode(target, place)
-            place.replace(target)
-            _sync_folder(target.parent)
+                target.parent.mkdir(parents=True, exist_ok=True)
+            text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+            with place.open(mode, **text) as file:
+                yield file
+                file.flush()
+                if not special:
+                    os.fsync(file.fileno())
+            if not special:
+                _keep_mode(target, place)
+                place.replace(target)
+                _sync_folder(target.parent)
+        finally:
+            if not special:
+                with contextlib.suppress(OSError):
+                    place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(path: str | os.PathLike[str], place: Path) -> Iterator[None]:
+    """Turns an `OSError` about our output, which is written at `place`, into the `OutputError` of `path`."""
+    try:
+        yield
     except OSError as error:
-        _discard(place, special)
         if _is_output_failure(error, place):
             raise output_error(path, error) from error
-        raise
-    except BaseException:
-        _discard(place, special)
         raise
 
 
@@ -97,21 +106,16 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
     target = _target(path)
     _check_folder_free(target, replace)
     place = _temporary(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        place.mkdir()
-        yield place
-        _sync_tree(place)
-        _check_folder_free(target, replace)
-        _swap_in(place, target)
-    except OSError as error:
-        shutil.rmtree(place, ignore_errors=True)
-        if _is_output_failure(error, place):
-            raise output_error(path, error) from error
-        raise
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
+    with _told(path, place):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place.mkdir()
+            yield place
+            _sync_tree(place)
+            _check_folder_free(target, replace)
+            _swap_in(place, target)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -169,12 +173,6 @@ def _is_output_failure(error: OSError, place: Path) -> bool:
 def _keep_mode(target: Path, place: Path) -> None:
     if target.exists():
         place.chmod(stat.S_IMODE(target.stat().st_mode))
-
-
-def _discard(place: Path, special: bool) -> None:
-    if not special:
-        with contextlib.suppress(OSError):
-            place.unlink(missing_ok=True)
 
 
 def _check_folder_free(target: Path, replace: bool) -> None:
@@ -251,20 +249,17 @@ def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(folder)
     card = "guerdon.json"
     stage = target / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        stage.mkdir(parents=True)
-        with disk_errors():
-            yield stage
-        _sync_tree(stage)
-        (target / card).unlink(missing_ok=True)
-        for place in sorted(stage.iterdir(), key=lambda entry: entry.name == card):
-            if place.is_dir():
-                shutil.rmtree(target / place.name, ignore_errors=True)
-            place.replace(target / place.name)
-        _sync_folder(target)
-    except OSError as error:
-        if _is_output_failure(error, stage):
-            raise output_error(folder, error) from error
-        raise
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with _told(folder, stage):
+        try:
+            stage.mkdir(parents=True)
+            with disk_errors():
+                yield stage
+            _sync_tree(stage)
+            (target / card).unlink(missing_ok=True)
+            for place in sorted(stage.iterdir(), key=lambda entry: entry.name == card):
+                if place.is_dir():
+                    shutil.rmtree(target / place.name, ignore_errors=True)
+                place.replace(target / place.name)
+            _sync_folder(target)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)

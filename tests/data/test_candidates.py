@@ -197,3 +197,14 @@ def test_the_name_of_a_system_stays_one_and_a_system_message_is_read() -> None:
     assert (named.candidates.prompt, named.candidates.systems) == ("q", ("BART",))
     stated = single({"prompt": "q", "response": "a", "system": "Answer in one word."})
     assert stated.candidates.prompt == (Message("system", "Answer in one word."), Message("user", "q"))
+
+
+def test_a_question_of_an_export_says_what_is_preferred(tmp_path: Path) -> None:
+    judged = {name: [{"value": value, "status": "submitted"}] for name, value in (("long", "text2"), ("best", "text1"))}
+    fields = {"prompt": "q", "text1": "a", "text2": "b"}
+    source = lines(tmp_path / "in.jsonl", {"fields": fields, "responses": judged})
+    for read in (read_candidates, read_prompts):
+        with pytest.raises(DataError, match="--question NAME"):
+            read(source)
+    assert [read_candidates(source, name)[0].responses for name in ("best", "long")] == [("a", "b"), ("b", "a")]
+    assert [read_prompts(source, name)[0].demonstration for name in ("best", "long")] == ["a", "b"]

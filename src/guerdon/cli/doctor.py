@@ -15,6 +15,7 @@ def doctor(
     model: Model,
     /,
     data: str = "starter:test",
+    question: str | None = None,
     adopt: bool = False,
     json: bool = False,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
@@ -27,6 +28,7 @@ def doctor(
     Args:
         model: the scorer.
         data: Where the sample of texts is read.
+        question: Question of an annotation export that says what is preferred, where there are several.
         adopt: Write the contract that was inferred for a model of other origin beside its weights.
         json: Print everything as JSON.
         scorer: How MODEL is loaded, and how it reads.
@@ -35,7 +37,7 @@ def doctor(
     from guerdon.evaluate.doctor import check_reward_model
 
     with terminal():
-        found = check_reward_model(scorer.named(model), data=data, adopt=adopt)
+        found = check_reward_model(scorer.named(model), data=data, question=question, adopt=adopt)
     if json:
         sys.stdout.write(json_module.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
     else:

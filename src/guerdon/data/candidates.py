@@ -47,8 +47,8 @@ class CandidateRecord(NamedTuple):
     """The column that holds each response: `response`, `responses`, `chosen`, `rejected`, `reference`, `generated`."""
 
 
-def iter_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord | DataError]:
-    """Streams the candidates of every record of a source; a record without any is a `DataError` in its place.
+def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
+    """Streams the candidates of every record of a source; after a faulty record none follow.
 
     A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed.
 
@@ -57,50 +57,35 @@ def iter_candidates(source: str, question: str | None = None) -> Iterator[Candid
         question: as for `guerdon.data.read.iter_rows`.
 
     Raises:
-        DataError: the source as a whole cannot be read.
+        DataError: records have no candidates (all faults as one, at the end), or there is no record.
     """
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
         yield from map(_of_row, starter_rows(**STARTER_PARTS[source]))
         return
+    faults, good = Faults(), 0
     unread, asked = UnreadColumns(source), Question(question)
     for origin, record in iter_records(source):
-        if isinstance(record, DataError):
-            yield record
-            continue
         try:
+            if isinstance(record, DataError):
+                raise record
             found = record_candidates(record, origin, asked)
         except DataError as error:
-            yield DataError(f"{origin}: {error}")
+            faults.add(error if error is record else DataError(f"{origin}: {error}"))
             continue
-        for one in found:
+        good += len(found)
+        for one in found if not faults.count else ():
             unread.see(one.candidates)
             yield one
     unread.warn()
-
-
-def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
-    """As `iter_candidates`; after a faulty record none follow, and all faults are raised as one at the end.
-
-    Raises:
-        DataError: a record has no candidates, or there is no record.
-    """
-    faults, good = Faults(), 0
-    for found in iter_candidates(source, question):
-        if isinstance(found, DataError):
-            faults.add(found)
-            continue
-        good += 1
-        if not faults.count:
-            yield found
     if faults.count:
         lines = [f"{source}: {faults.count} of {good + faults.count} rows cannot be scored; the first:"]
         raise DataError("\n  ".join([*lines, *map(str, faults.first)]))
     faults.raise_if_any(source, good)
 
 
-def read_candidates(source: str) -> list[Candidates]:
+def read_candidates(source: str, question: str | None = None) -> list[Candidates]:
     """The candidates of a source by prompt (and reference, where there is one), in the order of the prompts.
 
     Rows of one prompt are joined. Equal responses are separate samples, except that a response which several
@@ -110,18 +95,23 @@ def read_candidates(source: str) -> list[Candidates]:
     Args:
         source: rows with `responses`, or one or several rows to a prompt; judged or not. `score` or `scores` is what
             the data thinks of the responses, `system` who wrote them, `bm25` how a search engine scored them.
+        question: as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: a row cannot be used, or there is none.
     """
     found: dict[tuple[str, str | None], list[CandidateRecord]] = {}
-    for one in all_candidates(source):
+    for one in all_candidates(source, question):
         found.setdefault((prompt_text(one.candidates.prompt), one.candidates.reference), []).append(one)
     return [_joined(parts) for parts in found.values()]
 
 
-def read_prompts(source: str) -> list[Candidates]:
+def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
     """The distinct prompts of a source, without responses; judgements are not needed, and not read.
+
+    Args:
+        source: as for `guerdon.data.read.iter_rows`.
+        question: as for `guerdon.data.read.iter_rows`; what it prefers is the demonstration.
 
     Raises:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
@@ -133,12 +123,12 @@ def read_prompts(source: str) -> list[Candidates]:
             Candidates(prompt=item.prompt, reference=item.tests, group=item.id, demonstration=item.reference)
             for item in starter_items(**STARTER_PARTS[source])
         ]
-    faults, found = Faults(), dict[str, Candidates]()
+    faults, found, asked = Faults(), dict[str, Candidates](), Question(question)
     for origin, record in iter_records(source):
         try:
             if isinstance(record, DataError):
                 raise record
-            prompt = _prompt_of(record, origin)
+            prompt = _prompt_of(record, origin, asked)
         except DataError as error:
             faults.add(error if error is record else DataError(f"{origin}: {error}"))
         else:
@@ -227,10 +217,10 @@ def _names(values: Sequence[Any]) -> tuple[str, ...] | None:
     return tuple(values) if all(isinstance(value, str) for value in values) else None
 
 
-def _prompt_of(record: Record, origin: Origin) -> Candidates:
+def _prompt_of(record: Record, origin: Origin, question: Question) -> Candidates:
     columns = {name for name, value in record.items() if value is not None}
     if columns.isdisjoint((*PROMPTS, "messages")):
-        row = read_record(record, origin)[0]
+        row = read_record(record, origin, question)[0]
         demonstration = row.chosen if isinstance(row, Comparison) else row.reference
         return Candidates(prompt=row.prompt, reference=row.reference, demonstration=demonstration, **_about(row))
     fields = Fields(record, origin)

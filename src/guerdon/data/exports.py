@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSE_PAIRS, pair, ranked, take_prompt, verdict_share
+from guerdon.data.layouts import CONTEXT, PROMPTS, pair, ranked, response_pair, take_prompt, verdict_share
 from guerdon.data.values import Fields, items, mapping, number, response
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Prompt, Rating
@@ -45,8 +45,9 @@ def label_studio(fields: Fields) -> list[AnyRow]:
     _keep(fields, shown)
     task = Fields(shown)
     asked = take_prompt(task)
-    names = next((list(names) for names in RESPONSE_PAIRS if names[0] in task and names[1] in task), None)
-    responses = {name: response(shown[name], f"data.{name}") for name in names or _response_names(shown)[:1]}
+    responses = {
+        name: response(shown[name], f"data.{name}") for name in response_pair(task) or _response_names(shown)[:1]
+    }
     return [_judged(fields, asked, responses, questions)]
 
 

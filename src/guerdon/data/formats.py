@@ -50,6 +50,7 @@ class Layout:
 
 _PROMPT = layouts.PROMPTS
 _RESPONSE = layouts.RESPONSES
+_VERDICT = layouts.STRENGTHS + layouts.VERDICTS
 _JUDGED = frozenset(("chosen", "rejected"))
 _SCORED = frozenset((*_JUDGED, "response", "responses", "score", "scores"))
 
@@ -65,24 +66,12 @@ LAYOUTS: tuple[Layout, ...] = (
         for responses in ((_PROMPT, _RESPONSE), (("messages",),))
     ),
     *(
-        Layout(
-            "two responses and a verdict",
-            (_PROMPT, (a,), (b,), layouts.STRENGTHS + layouts.VERDICTS),
-            layouts.two_responses,
-            _JUDGED,
-        )
+        Layout("two responses and a verdict", (_PROMPT, (a,), (b,), _VERDICT), layouts.two_responses, _JUDGED)
         for a, b in layouts.RESPONSE_PAIRS
-        if not a.startswith("conversation")
     ),
     *(
-        Layout(
-            "two conversations and a verdict",
-            ((a,), (b,), layouts.STRENGTHS + layouts.VERDICTS),
-            layouts.two_responses,
-            _JUDGED,
-        )
-        for a, b in layouts.RESPONSE_PAIRS
-        if a.startswith("conversation")
+        Layout("two conversations and a verdict", ((a,), (b,), _VERDICT), layouts.two_responses, _JUDGED)
+        for a, b in layouts.CONVERSATION_PAIRS
     ),
     Layout("ranking", (_PROMPT, ("responses",), ("scores",)), layouts.ranking, _JUDGED),
     Layout(

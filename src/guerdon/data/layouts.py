@@ -40,12 +40,13 @@ SCORE_PAIRS = (
     ("chosen_rating", "rejected_rating"),
     ("chosen-rating", "rejected-rating"),
 )
+_PAIRS = tuple((joint + first, joint + second) for joint in ("_", "", "-") for first, second in ("12", "ab"))
 RESPONSE_PAIRS = tuple(
-    (f"{word}{joint}{first}", f"{word}{joint}{second}")
-    for word in ("response", "answer", "output", "completion", "text", "conversation")
-    for joint in ("_", "", "-")
-    for first, second in (("1", "2"), ("a", "b"))
+    (word + first, word + second)
+    for word in ("response", "answer", "output", "completion", "text")
+    for first, second in _PAIRS
 )
+CONVERSATION_PAIRS = tuple(("conversation" + first, "conversation" + second) for first, second in _PAIRS)
 STRENGTHS = ("preference_strength", "overall_preference")
 VERDICTS = ("preference", "winner", "comparison", "pairwise", "choice", "selected", "preferred")
 _SIDE = re.compile(
@@ -300,7 +301,8 @@ def _reference(fields: Fields, asked: Prompt, generated: tuple[str, ...]) -> Ref
 
 def two_responses(fields: Fields) -> list[AnyRow]:
     """Two responses and a verdict: arenas, AlpacaEval, HelpSteer 2 and 3 (-3 first much better ... 3 second)."""
-    names = next(names for names in RESPONSE_PAIRS if names[0] in fields and names[1] in fields)
+    names = response_pair(fields)
+    assert names is not None, "the layout needs them"
     asked, first, second = _two_responses(fields, *names)
     strength = next((name for name in STRENGTHS if name in fields), None)
     if strength is None:
@@ -309,6 +311,11 @@ def two_responses(fields: Fields) -> list[AnyRow]:
     value = fields.number(strength)
     preference = 0.5 if value == 0 else float(value < 0)
     return [pair(fields, asked, first, second, preference=preference, margin=abs(value))]
+
+
+def response_pair(fields: Fields) -> tuple[str, str] | None:
+    """The columns of two responses or conversations, None where there are none."""
+    return next((two for two in RESPONSE_PAIRS + CONVERSATION_PAIRS if two[0] in fields and two[1] in fields), None)
 
 
 def verdict_share(value: object, name: str, sides: tuple[str, str]) -> float:

@@ -77,7 +77,9 @@ class Diagnosis:
         }
 
 
-def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test", adopt: bool = False) -> Diagnosis:
+def check_reward_model(
+    model: str | ScorerConfig, *, data: str = "starter:test", question: str | None = None, adopt: bool = False
+) -> Diagnosis:
     """Checks that a reward gives a text the same score however it is asked, and that it keeps its contract.
 
     Example:
@@ -87,6 +89,7 @@ def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test",
     Args:
         model: any scorer; a trained model is looked at more closely.
         data: where the sample of texts is read: any source that `guerdon score` takes.
+        question: as for `guerdon.data.read.iter_rows`.
         adopt: write the contract that was inferred for a model of other origin beside its weights.
 
     Returns:
@@ -109,7 +112,7 @@ def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test",
         scorer = config.load()
     except ContractError as error:
         return Diagnosis(config.name, {}, (DoctorCheck("contract", "fault", str(error)),))
-    sample = _sample(data)
+    sample = _sample(data, question)
     prompts, responses, _ = sample
     parts = _transformers(scorer)
     tolerance = TOLERANCE["bfloat16" if any(_half(part) for part in parts.values()) else "float32"]
@@ -127,9 +130,9 @@ def check_reward_model(model: str | ScorerConfig, *, data: str = "starter:test",
     return replace(diagnosis, adopted=folder / FILE_NAME)
 
 
-def _sample(data: str) -> Sample:
+def _sample(data: str, question: str | None) -> Sample:
     """Texts spread over the rows of the data, so that several subsets and lengths are among them."""
-    records = itertools.islice(all_candidates(data), _ROWS_READ)
+    records = itertools.islice(all_candidates(data, question), _ROWS_READ)
     found = (one.candidates for one in records)
     texts = list(dict.fromkeys((row.prompt, text, row.reference) for row in found for text in row.responses))
     if not texts:

@@ -33,6 +33,8 @@ class BestOfNConfig:
     """Sampling temperature."""
     top_p: float = 1.0
     """Share of the probability that sampling keeps: only the most probable tokens that hold it are drawn."""
+    question: str | None = None
+    """Question of an annotation export that says what is preferred, where there are several."""
     seed: int = 0
     """Random seed of the sampling and of the intervals."""
 
@@ -70,6 +72,8 @@ class PolicyTrainingConfig:
     """Number of steps between checkpoints; 0 saves ten times in a run."""
     tokens_per_batch: int = 0
     """Padded tokens of a micro-batch: lower it when memory runs out; 0 takes 16384 on a GPU and 1024 on a CPU."""
+    question: str | None = None
+    """Question of an annotation export that says what is preferred, where there are several."""
     seed: int = 0
     """Random seed of the order of the prompts, of new adapters and of the sampling."""
     trust_remote_code: bool = False

@@ -74,7 +74,7 @@ def train_weighted_policy(
     if not isinstance(reward, Scorer):
         named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
         reward = replace(named, device=named.device or device_name()).load()
-    prompts = read_prompts(str(data)) if isinstance(data, str | Path) else data
+    prompts = read_prompts(str(data), config.question) if isinstance(data, str | Path) else data
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as run:
         if run.finished:
             return Policy.load(str(out))

@@ -24,6 +24,8 @@ class QuickstartConfig:
     """Column that says which rows belong together, so that none of a group is in both training and test."""
     group_regex: str | None = None
     """Regular expression whose first capture group in that column is the group."""
+    question: str | None = None
+    """Question of an annotation export that says what is preferred, where there are several."""
     epochs: float | None = None
     """Number of passes over the training rows; by default as many (1 to 2) as there is time for."""
     max_train_pairs: int | None = None

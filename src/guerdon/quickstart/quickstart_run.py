@@ -277,8 +277,8 @@ class _QuickstartRun:
         if self.data == "starter":
             commands["the same on your own data"] = ["quickstart", "--data", "MINE.jsonl", "--out", "mine"]
         else:
-            groups = {"--group": config.group, "--group-regex": config.group_regex}
-            words = [word for name, value in groups.items() if value for word in (name, value)]
+            reading = {"--group": config.group, "--group-regex": config.group_regex, "--question": config.question}
+            words = [word for name, value in reading.items() if value for word in (name, value)]
             longer = ["train", self.data, *words, "--epochs", "2", "--out", "runs/longer"]
             commands["more training, on all rows"] = longer
         return [(what, shlex.join(["guerdon", *words])) for what, words in commands.items()]

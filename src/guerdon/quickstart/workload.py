@@ -52,7 +52,7 @@ def read_train_test(source: str, config: QuickstartConfig, note: Note) -> tuple[
         from guerdon.data.starter import starter_rows
 
         return starter_rows("train"), starter_rows("test")
-    rows = load_rows(source, group=config.group, group_regex=config.group_regex)
+    rows = load_rows(source, group=config.group, group_regex=config.group_regex, question=config.question)
     if len(rows) < 2:
         raise DataError(f"{source} has {len(rows)} row; a quickstart trains on some rows and measures on others")
     if len({group_key(row) for row in rows}) == 1:

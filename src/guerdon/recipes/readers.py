@@ -20,7 +20,7 @@ from guerdon.types import AnyRow, Candidates, Comparison, Origin, Ranking, group
 logger = logging.getLogger(__name__)
 
 
-def rated_candidates(source: str) -> list[Candidates]:
+def rated_candidates(source: str, question: str | None = None) -> list[Candidates]:
     """Candidates that people have scored: ratings of several responses to a prompt, or rankings.
 
     A column `system` says which system wrote a response, a column `bm25` how a search engine scored it.
@@ -29,7 +29,7 @@ def rated_candidates(source: str) -> list[Candidates]:
         DataError: rows that cannot be used, or no prompt with two candidates.
     """
     found = []
-    for one in read_candidates(source):
+    for one in read_candidates(source, question):
         if one.scores is None or any(map(math.isnan, one.scores)):
             raise DataError(f"{one.origin}: a candidate needs the score that people gave it (column score, scores)")
         found.append(_distinct(one))
@@ -54,17 +54,17 @@ def _distinct(one: Candidates) -> Candidates:
     )
 
 
-def preferred_candidates(source: str) -> list[Candidates]:
+def preferred_candidates(source: str, question: str | None = None) -> list[Candidates]:
     """Two responses, one of which people preferred.
 
     Raises:
         DataError: rows that cannot be used.
     """
-    pairs = [found.candidates for found in all_candidates(source) if found.columns == ("chosen", "rejected")]
+    pairs = [found.candidates for found in all_candidates(source, question) if found.columns == ("chosen", "rejected")]
     return _with_a_choice([replace(one, scores=(1.0, 0.0), reference=None) for one in pairs], source)
 
 
-def program_candidates(source: str) -> list[Candidates]:
+def program_candidates(source: str, question: str | None = None) -> list[Candidates]:
     """A right solution and mutations of it, worth 1 where the unit tests pass and 0 where they fail.
 
     Reads problems in the layouts of MBPP (`prompt`, `code`, `test_list`) and HumanEval (`prompt`,
@@ -75,6 +75,8 @@ def program_candidates(source: str) -> list[Candidates]:
         DataError: a problem cannot be read.
         ConfigError: there is no sandbox to run the tests in.
     """
+    if question is not None:
+        raise DataError(f"there is no question {question!r} here: the tests of a problem say what is right")
     problems = []
     for origin, record in iter_records(source):
         if isinstance(record, DataError):

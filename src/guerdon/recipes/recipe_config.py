@@ -22,6 +22,8 @@ class RecipeConfig:
 
     folds: int = 5
     """The prompts are dealt out to this many parts, one of which is measured on (retrieval: each in turn)."""
+    question: str | None = None
+    """Question of an annotation export that says what is preferred, where there are several."""
     limit: int = 0
     """Train on about this many prompts; 0 takes all."""
     policy: str = ""

@@ -84,7 +84,7 @@ def train_rl_policy(
     """
     config = config or RLConfig()
     environment = _environment(reward, config)
-    prompts, held_out = _prompts(data), _prompts(validation)
+    prompts, held_out = (_prompts(source, config.question) for source in (data, validation))
     if gold is not None and not held_out:
         raise ConfigError("a gold reward needs held-out prompts to be measured on. Fix: name some with --validation")
     gold_scorer = gold if gold is None or isinstance(gold, Scorer) else load_scorer(gold)
@@ -111,8 +111,8 @@ def train_rl_policy(
     return policy
 
 
-def _prompts(data: Prompts) -> Sequence[Candidates]:
-    return read_prompts(str(data)) if isinstance(data, str | Path) else data
+def _prompts(data: Prompts, question: str | None) -> Sequence[Candidates]:
+    return read_prompts(str(data), question) if isinstance(data, str | Path) else data
 
 
 def _name(reward: TextEnvironment | Reward) -> str:

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from guerdon.data import data_files
 from guerdon.data.data_files import iter_records, split_ending
 from guerdon.errors import DataError, MissingExtraError
 
@@ -84,7 +83,7 @@ def test_json_lines_under_the_ending_json_and_objects_one_after_the_other(tmp_pa
 
 
 def test_a_json_array_much_longer_than_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guerdon.data.jsonarray._CHUNK", 7)
+    monkeypatch.setattr("guerdon.data.json_files._CHUNK", 7)
     path = tmp_path / "a.json"
     rows = [{"a": "x" * n, "b": [n, -1.5e3, None, {"c": '\\"\n\u00e9' * n}]} for n in range(40)]
     path.write_text(json.dumps(rows))
@@ -133,7 +132,7 @@ def test_a_bad_line_is_reported_with_its_number_and_the_rest_is_read(tmp_path: P
 
 
 def test_a_huge_line_is_a_fault_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_files, "LINE_LIMIT", 2**20)
+    monkeypatch.setattr("guerdon.data.json_files.LINE_LIMIT", 2**20)
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (3 * 2**20) + b'"}\n{"a": 2}\n{"a": "' + b"x" * (3 * 2**20))
     assert records(path)[1] == {"a": 2}

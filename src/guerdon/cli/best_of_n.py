@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,20 +62,12 @@ def best_of_n(
 
 def show_curves(result: BestOfN) -> None:
     """Prints what picking by the first reward gets of every value, for each n."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from guerdon.cli.tables import new_table, output
     from guerdon.metrics import format_interval, format_value
 
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False)
-    most = result.ns[-1]
-    table = Table(
-        title=f"Best of n, {result.prompts:,} prompt{'s' * (result.prompts != 1)}", title_justify="left", box=None
-    )
-    table.add_column("")
-    for n in result.ns:
-        table.add_column(f"n = {n}", justify="right")
-    table.add_column(f"gain of n = {most}", justify="right")
+    console = output()
+    headings = ("", *(f"n = {n}" for n in result.ns), f"gain of n = {result.ns[-1]}")
+    table = new_table(f"Best of n, {result.prompts:,} prompt{'s' * (result.prompts != 1)}", *headings, box=None)
     for place, curve in enumerate(result.curves):
         means = [format_value(mean.point, decimals=None) for mean in curve.means]
         gain = format_interval(curve.gains[-1], signed=True, decimals=None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
+from guerdon.cli.tables import new_table, output
 from guerdon.data.data_options import SplitConfig
 from guerdon.errors import DataError
 
@@ -144,27 +145,15 @@ def _note(text: str) -> None:
 
 
 def _show(*tables: Table) -> None:
-    from rich.console import Console
-
-    # File names and subsets are shown as they are: no [markup], no :emoji:, no colours for numbers in them.
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = output()
     for table in tables:
         console.print(str(table.title), style="bold", soft_wrap=True)
         table.title = None
         console.print(table)
 
 
-def _table(title: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title)
-    for at, column in enumerate(columns):
-        table.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
-    return table
-
-
 def _check_table(report: CheckReport) -> Table:
-    table = _table(f"{report.source}", "check", "rows")
+    table = new_table(f"{report.source}", "check", "rows")
     for kind, count in report.kinds.items():
         table.add_row(f"usable: {kind}", str(count))
     table.add_row("cannot be used", str(report.faults), style="red" if report.faults else "green")
@@ -183,7 +172,7 @@ def _line_pairs(pairs: list[tuple[int, int]], total: int) -> str:
 
 
 def _info_tables(report: InfoReport) -> list[Table]:
-    rows = _table(report.source, "what", "count")
+    rows = new_table(report.source, "what", "count")
     for kind, count in report.kinds.items():
         rows.add_row(kind, str(count))
     facts = {"distinct prompts": report.prompts, "groups": report.groups, "chat prompts": report.chats}
@@ -202,7 +191,7 @@ def _info_tables(report: InfoReport) -> list[Table]:
 
 
 def _spreads(title: str, spreads: dict[str, Spread]) -> Table:
-    table = _table(title, "of", "n", "mean", "least", "median", "95 %", "most")
+    table = new_table(title, "of", "n", "mean", "least", "median", "95 %", "most")
     for name, spread in spreads.items():
         values = (spread.mean, spread.low, spread.median, spread.p95, spread.high)
         table.add_row(
@@ -212,7 +201,7 @@ def _spreads(title: str, spreads: dict[str, Spread]) -> Table:
 
 
 def _subset_table(subsets: dict[str, int]) -> Table:
-    table = _table("subsets", "subset", "rows")
+    table = new_table("subsets", "subset", "rows")
     for name, count in list(subsets.items())[:_SUBSETS_SHOWN]:
         table.add_row(name or "(none)", str(count))
     if len(subsets) > _SUBSETS_SHOWN:
@@ -223,7 +212,7 @@ def _subset_table(subsets: dict[str, int]) -> Table:
 def _split_table(folder: Path, parts: dict[str, list[AnyRow]]) -> Table:
     from guerdon.types import group_key
 
-    table = _table(str(folder), "file", "rows", "groups")
+    table = new_table(str(folder), "file", "rows", "groups")
     for name, rows in parts.items():
         table.add_row(name, str(len(rows)), str(len({group_key(row) for row in rows})))
     return table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json as jsonlib
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,15 +14,13 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from guerdon.cli.progress import RunProgress, terminal
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
+from guerdon.cli.tables import new_table, output
 from guerdon.metrics import METRICS, Interval, format_bounds, format_interval, format_value
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from guerdon.evaluate.results import Evaluation, Section, SystemResult
-
-_WIDTH_OF_A_FILE = 160
-"""Columns where there is no terminal to ask: wide enough that no value is cut."""
 
 
 def evaluate(
@@ -105,11 +102,7 @@ def _write(evaluation: Evaluation, json: Path | None, figure: Path | None) -> No
 
 def show(evaluation: Evaluation) -> None:
     """Prints the tables and, under each, what they mean; last what a reader must know first."""
-    from rich.console import Console
-
-    # Names are shown as they are: no [markup], no :emoji:, no colours for numbers in them.
-    width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
-    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    console = output()
     for section in evaluation.sections:
         console.print(_systems_table(section))
         if section.subsets:
@@ -135,13 +128,11 @@ def section_lines(section: Section) -> list[str]:
 
 
 def _systems_table(section: Section) -> Table:
-    from rich.table import Table
-
     part = section.overall
     drawn = f"95% intervals over {part.clusters:,} {part.unit}s"
     title = f"{section.kind}: {part.rows:,} rows, {part.pairs:,} pairs, {drawn}"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("system", overflow="fold", min_width=14)
+    table = new_table(title, "system", title_style="bold")
+    table.columns[0].min_width = 14
     counts = {"longer_won": f"\n{part.longer_won:,}", "shorter_won": f"\n{part.shorter_won:,}"}
     names = [name for name in METRICS if name != "kendall" and any(name in one.metrics for one in part.systems)]
     for name in names:
@@ -167,13 +158,9 @@ def _lead(section: Section, model: SystemResult, system: SystemResult) -> str:
 
 
 def _subsets_table(section: Section) -> Table:
-    from rich.table import Table
-
     title = f"{METRICS[section.primary].heading} by subset"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("subset", overflow="fold", min_width=20)
-    for heading in ("rows", "pairs", f"{section.overall.unit}s"):
-        table.add_column(heading, justify="right")
+    table = new_table(title, "subset", "rows", "pairs", f"{section.overall.unit}s", title_style="bold")
+    table.columns[0].min_width = 20
     for system in section.overall.systems:
         table.add_column(system.name, justify="right", no_wrap=not system.is_baseline)
     alone = section.overall.models if len(section.overall.models) == 1 else ()

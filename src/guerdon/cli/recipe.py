@@ -52,17 +52,11 @@ def recipe(
 
 
 def _show(result: RecipeResult, out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from guerdon.cli.tables import new_table, output
     from guerdon.metrics import format_interval
 
-    console = Console(highlight=False)
-    table = Table(title=f"{result.title}: {result.metric.heading}", title_justify="left")
-    decimals = result.metric.decimals
-    table.add_column("picks by")
-    table.add_column("value", justify="right")
-    table.add_column("reward model minus it", justify="right")
+    console, decimals = output(), result.metric.decimals
+    table = new_table(f"{result.title}: {result.metric.heading}", "picks by", "value", "reward model minus it")
     for system in result.systems:
         difference = format_interval(system.difference, signed=True, decimals=decimals) if system.difference else ""
         table.add_row(system.name, format_interval(system.value, decimals=decimals), difference)

@@ -1,7 +1,6 @@
 """Rows in and out: files, layouts, checks, splits, the starter set.
 
-records.py                                     what a reader gives: a record, and where it stands
-data_files.py, jsonarray.py, table_files.py    a source as raw records, streamed
+data_files.py, json_files.py                   a source as raw records, streamed, each with its place
 values.py                                      one column as a checked value
 layouts.py, exports.py                         one record of a known layout as rows
 formats.py                                     which layout a record has

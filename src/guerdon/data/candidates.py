@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from guerdon.data.data_files import iter_records
 from guerdon.data.formats import LayoutError, read_record
+from guerdon.data.json_files import Record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
 from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns
-from guerdon.data.records import Record
 from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
 from guerdon.data.write import row_record
 from guerdon.errors import DataError

@@ -7,18 +7,24 @@ import contextlib
 import csv
 import gzip
 import io
-import json
 import re
+import shutil
 import sys
-import zlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from guerdon.data.jsonarray import array_records
-from guerdon.data.records import LINE_LIMIT, Record, Records, as_record
-from guerdon.data.table_files import hub_records, parquet_records
-from guerdon.errors import DataError
+from guerdon.data.json_files import (
+    LINE_LIMIT,
+    READ_ERRORS,
+    Record,
+    Records,
+    array_records,
+    json_line_records,
+    not_utf8,
+)
+from guerdon.errors import DataError, MissingExtraError
 from guerdon.types import Origin
 
 if TYPE_CHECKING:
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<split>[\w.-]+))?")
-_READ_ERRORS = (OSError, EOFError, zlib.error)
+_BATCH_BYTES = 16 * 2**20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -72,18 +78,11 @@ def _file_records(path: Path) -> Records:
     try:
         with open_bytes(path) as stream:
             if ending == ".parquet":
-                yield from parquet_records(stream, name)
+                yield from _parquet_records(stream, name)
             else:
                 yield from _text_records(stream, name, ending)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
-
-
-def _hub_records(source: str) -> Records:
-    match = _HUB_NAME.fullmatch(source)
-    if match is None or split_ending(match["name"])[0] in ENDINGS:
-        raise DataError(f"{source}: no such file (a hub set is given as owner/name or owner/name:split)")
-    yield from hub_records(match["name"], match["split"])
 
 
 def _example_in(folder: Path) -> str:
@@ -146,53 +145,6 @@ def _starts_like_json_lines(head: bytes) -> bool:
     return first.endswith(b"}") or b"\n" not in head
 
 
-def json_line_records(stream: BinaryIO, name: str) -> Records:
-    """One JSON object a line; blank lines are skipped."""
-    number = 0
-    while True:
-        number += 1
-        origin = Origin(name, number)
-        try:
-            line = stream.readline(LINE_LIMIT + 1)
-            too_long = len(line) > LINE_LIMIT
-            while too_long and line and not line.endswith(b"\n"):
-                line = stream.readline(LINE_LIMIT)
-        except _READ_ERRORS as error:
-            yield origin, DataError(f"{origin}: the file cannot be read beyond here, it is cut off or damaged: {error}")
-            return
-        if too_long:
-            yield (
-                origin,
-                DataError(f"{origin}: the line is longer than {LINE_LIMIT // 2**20} MiB; is it one row a line?"),
-            )
-        elif not line:
-            return
-        elif line.strip():
-            yield origin, _parse_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, origin)
-
-
-def _parse_line(line: bytes, origin: Origin) -> Record | DataError:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return not_utf8(origin, f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}")
-    if "\x00" in text:
-        return DataError(f"{origin}: the line holds a NUL byte; is the file damaged?")
-    try:
-        return as_record(json.loads(text), origin)
-    except RecursionError:
-        return DataError(f"{origin}: broken JSON: nested too deeply")
-    except json.JSONDecodeError as error:
-        return DataError(f"{origin}: broken JSON: {error.msg} at column {error.colno}")
-    except ValueError as error:
-        return DataError(f"{origin}: broken JSON: {error}")
-
-
-def not_utf8(origin: Origin, detail: str) -> DataError:
-    """The fault of a record that is in another encoding."""
-    return DataError(f"{origin}: not UTF-8 ({detail}); save the file as UTF-8")
-
-
 def csv_records(stream: BinaryIO, name: str, delimiter: str) -> Records:
     """A table with a header line; an empty cell counts as not there. The line given is the row's first."""
     # Surrogate escapes let one row in a wrong encoding be reported while the rest is read.
@@ -216,7 +168,7 @@ def _csv_rows(reader: CsvReader, name: str, delimiter: str) -> Records:
                 DataError(f"{origin}: broken {'CSV' if delimiter == ',' else 'TSV'}: {error}; is a quote missing?"),
             )
             return
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             yield origin, DataError(f"{origin}: the file cannot be read beyond here, it is cut off or damaged: {error}")
             return
         if cells is None:
@@ -245,3 +197,61 @@ def _csv_record(header: list[str], cells: list[str], origin: Origin) -> Record |
         if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
             return not_utf8(origin, f"column {column!r}")
     return {column: cell or None for column, cell in zip(header, cells, strict=True)}
+
+
+def _parquet_records(stream: BinaryIO, name: str) -> Records:
+    """The rows of a Parquet file; `Origin.line` is the 1-based row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryFile() as unpacked:
+        file: BinaryIO = stream
+        if not _is_plain(stream):  # Parquet is read from its end, so a packed one is unpacked to disk first
+            shutil.copyfileobj(stream, unpacked, 2**20)
+            unpacked.seek(0)
+            file = unpacked
+        try:
+            table = pq.ParquetFile(file)
+            mean_bytes = sum(table.metadata.row_group(i).total_byte_size for i in range(table.num_row_groups)) // max(
+                1, table.metadata.num_rows
+            )
+            number = 0
+            for batch in table.iter_batches(batch_size=max(1, min(4096, _BATCH_BYTES // max(1, mean_bytes)))):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield Origin(name, number), record
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise DataError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+
+
+def _is_plain(stream: BinaryIO) -> bool:
+    return isinstance(getattr(stream, "raw", None), io.FileIO) and stream.seekable()
+
+
+def _hub_records(source: str) -> Records:
+    """The rows of a data set on the hub, streamed; by default of its split `train`, or of the only one."""
+    match = _HUB_NAME.fullmatch(source)
+    if match is None or split_ending(match["name"])[0] in ENDINGS:
+        raise DataError(f"{source}: no such file (a hub set is given as owner/name or owner/name:split)")
+    name, split = match["name"], match["split"]
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Reading {name} from the hub (no file of that name exists)", "datasets", "hub"
+        ) from error
+    try:
+        splits = [split] if split else datasets.get_dataset_split_names(name)
+        if len(splits) > 1 and "train" not in splits:
+            names = ", ".join(f"{name}:{one}" for one in splits)
+            raise DataError(f"{name} has several splits; choose one: {names}")
+        wanted = "train" if "train" in splits else splits[0]
+        for number, record in enumerate(datasets.load_dataset(name, split=wanted, streaming=True), start=1):
+            yield Origin(source, number), dict(record)
+    except DataError:
+        raise
+    except Exception as error:  # the library raises dozens of kinds: no such set, no network, gated, a broken script
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{source}: no file of that name exists, and it cannot be read from the hub: {reason}"
+        ) from error

@@ -1,22 +1,84 @@
-"""Objects out of one large JSON array (or pretty-printed objects one after the other), without loading it whole."""
+"""Raw records, and how they come out of JSON: one object a line, or elements of an array that is never loaded whole."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
+import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
-from guerdon.data.records import LINE_LIMIT, Records, as_record
 from guerdon.errors import DataError
 from guerdon.types import Origin
 
+Record: TypeAlias = dict[str, Any]
+Records: TypeAlias = Iterator[tuple[Origin, Record | DataError]]
+
+LINE_LIMIT = 64 * 2**20
+"""Bytes of one line, array element or CSV cell; a longer one is a fault, so that a broken file cannot fill memory."""
+READ_ERRORS = (OSError, EOFError, zlib.error)
 _CHUNK = 2**20
 _SPACE = re.compile(r"[ \t\n\r]*")
 _EDGE = 16
 """A parse error this near to the end of what has been read may only mean that the rest is still to come."""
 _DECODER = json.JSONDecoder()
+
+
+def _as_record(value: object, origin: Origin) -> Record | DataError:
+    """The value if it is a JSON object, else the fault."""
+    if isinstance(value, dict):
+        return value
+    hint = "; a JSON array belongs in a .json file" if isinstance(value, list) else ""
+    kind = {list: "an array", str: "a string", type(None): "null"}.get(type(value), "a number or truth value")
+    return DataError(f"{origin}: a row must be a JSON object {{...}}, got {kind}{hint}")
+
+
+def json_line_records(stream: BinaryIO, name: str) -> Records:
+    """One JSON object a line; blank lines are skipped."""
+    number = 0
+    while True:
+        number += 1
+        origin = Origin(name, number)
+        try:
+            line = stream.readline(LINE_LIMIT + 1)
+            too_long = len(line) > LINE_LIMIT
+            while too_long and line and not line.endswith(b"\n"):
+                line = stream.readline(LINE_LIMIT)
+        except READ_ERRORS as error:
+            yield origin, DataError(f"{origin}: the file cannot be read beyond here, it is cut off or damaged: {error}")
+            return
+        if too_long:
+            yield (
+                origin,
+                DataError(f"{origin}: the line is longer than {LINE_LIMIT // 2**20} MiB; is it one row a line?"),
+            )
+        elif not line:
+            return
+        elif line.strip():
+            yield origin, _parse_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, origin)
+
+
+def _parse_line(line: bytes, origin: Origin) -> Record | DataError:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return not_utf8(origin, f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}")
+    if "\x00" in text:
+        return DataError(f"{origin}: the line holds a NUL byte; is the file damaged?")
+    try:
+        return _as_record(json.loads(text), origin)
+    except RecursionError:
+        return DataError(f"{origin}: broken JSON: nested too deeply")
+    except json.JSONDecodeError as error:
+        return DataError(f"{origin}: broken JSON: {error.msg} at column {error.colno}")
+    except ValueError as error:
+        return DataError(f"{origin}: broken JSON: {error}")
+
+
+def not_utf8(origin: Origin, detail: str) -> DataError:
+    """The fault of a record that is in another encoding."""
+    return DataError(f"{origin}: not UTF-8 ({detail}); save the file as UTF-8")
 
 
 def array_records(stream: BinaryIO, name: str) -> Records:
@@ -43,7 +105,7 @@ def array_records(stream: BinaryIO, name: str) -> Records:
             return
         if value is _END:
             return
-        yield origin, as_record(value, origin)
+        yield origin, _as_record(value, origin)
         number += 1
 
 

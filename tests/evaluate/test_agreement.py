@@ -42,9 +42,12 @@ def comparisons(prompts: int, per_prompt: int = 2, **more: object) -> list[Compa
     ]
 
 
-def overall(rows: Sequence[AnyRow], scorer: object, **options: object):
-    options.setdefault("baselines", {})
-    return evaluate_reward({"model": scorer}, rows, resamples=200, **options).sections[0].overall
+def section_of(rows: Sequence[AnyRow], scorer: object, **options: object):
+    return evaluate_reward({"model": scorer}, rows, **{"baselines": {}, "resamples": 200} | options).sections[0]
+
+
+def overall(rows: Sequence[AnyRow], scorer: object):
+    return section_of(rows, scorer).overall
 
 
 def test_a_perfect_a_reversed_and_an_indifferent_scorer():
@@ -61,10 +64,8 @@ def test_length_balance_shows_what_accuracy_hides():
     rows = [Comparison(prompt=f"p{i}", chosen="long" * (2 if i % 5 else 1), rejected="longer") for i in range(50)]
     part = overall(rows, LengthReward())
     assert (part.longer_won, part.shorter_won) == (40, 10)
-    assert part.models[0].metrics["accuracy"].point == 0.8
-    assert part.models[0].metrics["longer_won"].point == 1
-    assert part.models[0].metrics["shorter_won"].point == 0
-    assert part.models[0].metrics["length_balanced"].point == 0.5
+    points = {name: value.point for name, value in part.models[0].metrics.items()}
+    assert points == {"accuracy": 0.8, "length_balanced": 0.5, "longer_won": 1, "shorter_won": 0}
 
 
 def test_human_ties_take_no_part_and_vote_shares_weigh_nothing():
@@ -79,9 +80,16 @@ def test_human_ties_take_no_part_and_vote_shares_weigh_nothing():
     assert "good" not in {text for _, text, _ in scorer.asked}
 
 
-def test_only_ties_leave_nothing_to_say():
-    rows = [Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)] * 3
-    evaluation = evaluate_reward({"model": LengthReward()}, rows, baselines={"longest": LengthReward()})
+@pytest.mark.parametrize(
+    ("rows", "reward"),
+    [
+        ([Comparison(prompt="p", chosen="a", rejected="b", preference=0.5)] * 3, good_first),
+        (comparisons(5), lambda text: np.nan),
+    ],
+    ids=["only ties", "no rewards"],
+)
+def test_where_there_is_nothing_to_say_nothing_is_said(rows, reward):
+    evaluation = evaluate_reward({"model": ByText(reward)}, rows, baselines={"longest": LengthReward()})
     assert np.isnan(evaluation.sections[0].overall.models[0].metrics["accuracy"].point)
     assert evaluation.sections[0].verdict("model") is None
     assert json.dumps(evaluation.to_dict(), allow_nan=False)
@@ -108,30 +116,17 @@ def test_a_judged_reference_is_not_shown_to_the_scorer():
     assert {reference for _, _, reference in scorer.asked} == {None}
 
 
-def test_missing_rewards_are_masked_for_all_and_counted():
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_missing_rewards_are_masked_for_all_and_counted(missing):
     rows = comparisons(10, per_prompt=1)
-    scorer = ByText(lambda text: np.nan if text.startswith("good 3") else good_first(text))
-    evaluation = evaluate_reward({"model": scorer}, rows, baselines={"longest": LengthReward()}, resamples=50)
-    part = evaluation.sections[0].overall
-    assert part.models[0].unscored == 1
-    assert part.pairs == 9
-    assert part.models[0].metrics["accuracy"].point == 1
-    assert part.models[0].reason == "the scorer gave nan"
-    note = "model gave no reward to 1 responses, and no system is measured on them; 1 of them: the scorer gave nan."
-    assert evaluation.sections[0].notes[-1] == note
-
-
-def test_infinite_rewards_are_no_rewards():
-    part = overall(comparisons(5), ByText(lambda text: np.inf if text.startswith("good 1 ") else good_first(text)))
-    assert part.models[0].unscored == 2
-
-
-def test_a_scorer_without_any_reward_is_reported_not_crashed_on():
-    evaluation = evaluate_reward(
-        {"model": ByText(lambda text: np.nan)}, comparisons(5), baselines={"longest": LengthReward()}
-    )
-    assert np.isnan(evaluation.sections[0].overall.models[0].metrics["accuracy"].point)
-    assert evaluation.sections[0].verdict("model") is None
+    scorer = ByText(lambda text: missing if text.startswith("good 3") else good_first(text))
+    section = section_of(rows, scorer, baselines={"longest": LengthReward()})
+    assert section.overall.pairs == 9
+    (model,) = section.overall.models
+    assert (model.unscored, model.metrics["accuracy"].point) == (1, 1)
+    assert model.reason == f"the scorer gave {missing}"
+    note = f"model gave no reward to 1 responses, and no system is measured on them; 1 of them: {model.reason}."
+    assert section.notes[-1] == note
 
 
 def test_ratings_correlate_inside_prompts_and_over_all():
@@ -140,20 +135,18 @@ def test_ratings_correlate_inside_prompts_and_over_all():
         for i in range(8)
         for j in range(4)
     ]
-    part = overall(rows, LengthReward())
-    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections[0]
+    section = section_of(rows, LengthReward())
+    points = {name: value.point for name, value in section.overall.models[0].metrics.items()}
     assert section.primary == "spearman_within"
-    assert part.models[0].metrics["spearman_within"].point == 1
-    assert part.models[0].metrics["accuracy"].point == 1
-    assert 0 < part.models[0].metrics["spearman"].point < 0.5
-    assert 0 < part.models[0].metrics["kendall"].point < part.models[0].metrics["spearman"].point
+    assert points["spearman_within"] == points["accuracy"] == 1
+    assert 0 < points["kendall"] < points["spearman"] < 0.5
 
 
 def test_ratings_of_one_prompt_draw_rows():
     rng = np.random.default_rng(0)
     lengths = rng.permutation(60) + 1
     rows = [Rating(prompt="p", response="x" * n, scores={"score": n + rng.normal(0, 10)}) for n in lengths]
-    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=300).sections[0]
+    section = section_of(rows, LengthReward())
     metrics = section.overall.models[0].metrics
     assert (section.primary, section.overall.unit, section.overall.clusters) == ("spearman", "row", 60)
     assert "one prompt" in section.notes[0]
@@ -177,10 +170,7 @@ def test_each_attribute_is_a_section():
     ]
     sections = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections
     assert [s.kind for s in sections] == ["ratings: overall", "ratings: long", "ratings: short"]
-    assert [(s.kind, s.overall.models[0].metrics["spearman"].point) for s in sections[1:]] == [
-        ("ratings: long", 1),
-        ("ratings: short", -1),
-    ]
+    assert [s.overall.models[0].metrics["spearman"].point for s in sections[1:]] == [1, -1]
 
 
 def test_rankings_give_pairs_ranks_and_ndcg():
@@ -188,9 +178,7 @@ def test_rankings_give_pairs_ranks_and_ndcg():
         Ranking(prompt=f"p{i}", responses=("x" * 5, "x" * 3, "x" * 9, "x"), scores=(2.0, 1.0, 1.0, 0.0))
         for i in range(6)
     ]
-    section = evaluate_reward(
-        {"model": LengthReward()}, rows, baselines={"shortest": LengthReward(-1)}, resamples=50
-    ).sections[0]
+    section = section_of(rows, LengthReward(), baselines={"shortest": LengthReward(-1)})
     metrics = section.overall.models[0].metrics
     assert section.primary == "accuracy"
     assert metrics["accuracy"].point == pytest.approx(4 / 5)
@@ -213,19 +201,15 @@ def test_rows_of_several_kinds_have_a_section_each():
 def test_subsets_are_measured_apart():
     rows = [*comparisons(6, subset="right"), *comparisons(6, subset="left")]
     rows += [Comparison(prompt="q", chosen="bad", rejected="good", subset="wrong") for _ in range(2)]
-    section = evaluate_reward({"model": ByText(good_first)}, rows, baselines={}, resamples=20).sections[0]
+    section = section_of(rows, ByText(good_first))
     assert [(part.subset, part.rows) for part in section.subsets] == [("left", 12), ("right", 12), ("wrong", 2)]
     assert [part.models[0].metrics["accuracy"].point for part in section.subsets] == [1, 1, 0]
-    assert (
-        not evaluate_reward({"model": ByText(good_first)}, comparisons(3, subset="only"), baselines={})
-        .sections[0]
-        .subsets
-    )
+    assert not section_of(comparisons(3, subset="only"), ByText(good_first)).subsets
 
 
 def test_groups_are_what_the_bootstrap_draws():
     rows = [Comparison(prompt=f"p{i}", chosen="a", rejected="bb", group=f"topic {i % 4}") for i in range(40)]
-    section = evaluate_reward({"model": LengthReward()}, rows, baselines={}, resamples=20).sections[0]
+    section = section_of(rows, LengthReward())
     assert (section.overall.clusters, section.overall.unit) == (4, "group")
     assert "too narrow" in section.notes[0]
 
@@ -241,14 +225,14 @@ def test_the_verdict_needs_a_clear_interval(right, outcome):
     hits = {row.chosen for row in rows if rng.random() < right}
     scorer = ByText(lambda text: 0.5 if text.endswith(" xxxx") else float(text in hits))
     baselines = {"longest": LengthReward(), "shortest": LengthReward(-1)}
-    verdict = evaluate_reward({"model": scorer}, rows, baselines=baselines, resamples=300).sections[0].verdict("model")
+    verdict = section_of(rows, scorer, baselines=baselines).verdict("model")
     assert (verdict.baseline, verdict.outcome) == ("longest", outcome)
 
 
 def test_differences_are_paired():
     rows = comparisons(30)
-    evaluation = evaluate_reward({"model": LengthReward()}, rows, baselines={"the same": LengthReward()}, resamples=100)
-    difference = evaluation.sections[0].overall.difference("model", "the same", "accuracy")
+    part = section_of(rows, LengthReward(), baselines={"the same": LengthReward()}).overall
+    difference = part.difference("model", "the same", "accuracy")
     assert (difference.point, difference.low, difference.high) == (0, 0, 0)
 
 
@@ -283,15 +267,8 @@ def test_what_cannot_be_measured_is_refused():
         evaluate_reward({"model": LengthReward()}, comparisons(2), baselines={"model": LengthReward()})
     with pytest.raises(ValueError, match="resamples"):
         evaluate_reward({"model": LengthReward()}, comparisons(2), baselines={}, resamples=0)
-
-
-def test_a_scorer_of_the_wrong_shape_is_named():
-    class Wrong:
-        def score(self, prompts, responses, *, references=None):
-            return np.zeros((len(responses), 2), dtype=np.float32)
-
-    with pytest.raises(ModelError, match=r"Wrong.score must give one reward per response, shape \(4,\)"):
-        evaluate_reward({"model": Wrong()}, comparisons(1), baselines={})
+    with pytest.raises(ValueError, match="no system"):
+        evaluate_reward({}, comparisons(2))
 
 
 class LongerWins:
@@ -312,12 +289,8 @@ def test_three_scorers_and_a_comparer_stand_in_one_table():
         Ranking(prompt=f"p{i}", responses=("x" * 5 + str(i), "x" * 3, "x" * 9, "x"), scores=(2.0, 1.0, 1.0, 0.0))
         for i in range(12)
     ]
-    systems = {
-        "longest": LengthReward(),
-        "shortest": LengthReward(-1),
-        "flat": ByText(lambda text: 0.0),
-        "comparer": LongerWins(),
-    }
+    flat, comparer = ByText(lambda text: 0.0), LongerWins()
+    systems = {"longest": LengthReward(), "shortest": LengthReward(-1), "flat": flat, "comparer": comparer}
     evaluation = evaluate_reward(systems, rows, baselines={"length": LengthReward()}, resamples=50)
     section = evaluation.sections[0]
     part = section.overall
@@ -399,17 +372,22 @@ def test_ratings_are_judged_by_pairs_where_a_comparer_takes_part():
     assert section.overall.system("comparer").metrics["accuracy"].point == 1
 
 
-def test_probabilities_of_the_wrong_shape_and_what_is_no_system_are_named():
+def test_answers_of_the_wrong_shape_and_what_is_no_system_are_named():
     class Wrong:
+        def score(self, prompts, responses, *, references=None):
+            return np.zeros((len(responses), 2), dtype=np.float32)
+
+    class WrongToo:
         def compare(self, prompts, a, b, *, references=None):
             return np.zeros(1)
 
-    with pytest.raises(ModelError, match=r"Wrong.compare must give one probability per pair, shape \(4,\)"):
-        evaluate_reward({"w": Wrong()}, comparisons(2), baselines={})
-    with pytest.raises(TypeError, match="a str has neither"):
-        evaluate_reward({"w": "longest"}, comparisons(2), baselines={})
-    with pytest.raises(ValueError, match="no system"):
-        evaluate_reward({}, comparisons(2))
+    for system, error, message in (
+        (Wrong(), ModelError, r"Wrong.score must give one reward per response, shape \(8,\)"),
+        (WrongToo(), ModelError, r"WrongToo.compare must give one probability per pair, shape \(4,\)"),
+        ("longest", TypeError, "a str has neither"),
+    ):
+        with pytest.raises(error, match=message):
+            overall(comparisons(2), system)
 
 
 def test_a_model_that_was_trained_on_the_prompts_is_told_from_one_that_was_not(tmp_path):
@@ -426,16 +404,11 @@ def test_a_model_that_was_trained_on_the_prompts_is_told_from_one_that_was_not(t
     assert evaluation.to_dict()["seen"] == {"trained": 0.25}
     unseen = evaluate_reward(systems, rows[2:], baselines={}, resamples=9)
     assert (unseen.seen, unseen.notes) == ({}, ())
+    words = {"words": TfidfReward.fit(rows[:3])}
+    assert evaluate_reward(words, rows[:6], baselines={}, resamples=9).seen == {"words": 0.5}
 
 
 def test_saved_is_what_to_dict_says(tmp_path):
     evaluation = evaluate_reward({"model": LengthReward()}, comparisons(3), resamples=9)
     evaluation.save(tmp_path / "new" / "evaluation.json")
     assert json.loads((tmp_path / "new" / "evaluation.json").read_text(encoding="utf-8")) == evaluation.to_dict()
-
-
-def test_a_bag_of_words_knows_what_it_was_fitted_on():
-    rows = comparisons(6, per_prompt=1)
-    systems = {"words": TfidfReward.fit(rows[:3])}
-    assert evaluate_reward(systems, rows, baselines={}, resamples=9).seen == {"words": 0.5}
-    assert evaluate_reward(systems, rows[3:], baselines={}, resamples=9).seen == {}

@@ -46,7 +46,7 @@ def test_scores_of_two_rankings_of_one_prompt_are_not_compared():
     rows = [Ranking(prompt="p", responses=("a", "b"), scores=(s, s + 1)) for s in (0.0, 10.0)]
     (table,), requests = tables_of(rows)
     assert len(table.better) == 2
-    assert len(requests.index) == 2
+    assert len(requests) == 2
 
 
 def test_selecting_items_keeps_the_pairs_between_them():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -16,24 +16,11 @@ from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference
 
 Request: TypeAlias = tuple[Prompt, str, str | None]
 """What a scorer is asked about: prompt, response, reference."""
-
+Requests: TypeAlias = dict[Request, int]
+"""Each distinct request of all tables, so that nothing is scored twice, and its number."""
 
 _MOST_PAIRS = 400_000
 """Largest number of ordered pairs of ratings or rankings; of more, so many are drawn at random."""
-
-
-@dataclass(slots=True)
-class Requests:
-    """The distinct requests of all tables, so that nothing is scored twice."""
-
-    index: dict[Request, int] = field(default_factory=dict)
-
-    def add(self, row: AnyRow, response: str) -> int:
-        """The number of the request for this response to the row's prompt."""
-        # A reference that is itself being judged would tell a reference-based scorer the answer.
-        reference = None if isinstance(row, Reference) else row.reference
-        request = row.prompt, response, reference
-        return self.index.setdefault(request, len(self.index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +84,7 @@ def tables_of(rows: Sequence[AnyRow]) -> tuple[list[Table], Requests]:
     """
     if not rows:
         raise DataError("there is nothing to evaluate: the data has no rows")
-    requests = Requests()
+    requests: Requests = {}
     tables = [_table(kind, groups, requests) for kind, groups in _groups(rows) if groups]
     if not tables:
         raise DataError("there is nothing to evaluate: the references have no generated texts to compare them with")
@@ -118,6 +105,13 @@ def _groups(rows: Sequence[AnyRow]) -> Iterator[tuple[str, list[GradedGroup]]]:
     yield "references", [group for group in others if group.kind is Reference and len(group.responses) > 1]
 
 
+def _request(row: AnyRow, response: str, requests: Requests) -> int:
+    """The number of the request for a response to the row's prompt."""
+    # A reference that is itself being judged would tell a reference-based scorer the answer.
+    request = row.prompt, response, None if isinstance(row, Reference) else row.reference
+    return requests.setdefault(request, len(requests))
+
+
 def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Table:
     ties = tuple(group.rows[0].subset for group in groups if group.preference == TIE)
     decided = [group for group in groups if group.preference != TIE]
@@ -131,7 +125,7 @@ def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Tabl
     better, worse = within_group_pairs(truth, codes, limit=limit)
     return Table(
         kind=kind,
-        requests=np.array([requests.add(row, text) for row, text in zip(rows, texts, strict=True)], dtype=np.int64),
+        requests=np.array([_request(*one, requests) for one in zip(rows, texts, strict=True)], dtype=np.int64),
         truth=truth,
         groups=codes,
         clusters=cluster_codes([group_key(row) for row in rows]),

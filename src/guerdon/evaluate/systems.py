@@ -102,7 +102,7 @@ def ask(
 
 def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = None) -> ScorerOutput:
     """Asks a scorer about every distinct text once. Raises ModelError."""
-    every = list(requests.index)
+    every = list(requests)
     done = 0
 
     def advance(texts: int) -> None:
@@ -124,7 +124,7 @@ def _ask_comparer(
 
     A response beside itself is a tie, and nobody is asked.
     """
-    every = list(requests.index)
+    every = list(requests)
     keys = np.unique(np.concatenate([_pair_keys(table, len(every))[0] for table in tables]))
     first, second = np.divmod(keys, len(every))
     swapped = np.random.default_rng(seed).random(len(keys)) < 0.5

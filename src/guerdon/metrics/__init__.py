@@ -1,69 +1,31 @@
 """How well rewards agree with people: formulas, intervals by the bootstrap, and one description of each metric."""
 
-from guerdon.metrics.bootstrap import (
-    Interval,
-    bootstrap_distribution,
-    cluster_codes,
-    clustered_bootstrap,
-    mean_interval,
-    percentile_interval,
-)
-from guerdon.metrics.describe import (
-    METRICS,
-    Metric,
-    Outcome,
-    format_bounds,
-    format_interval,
-    format_value,
-    verdict_sentence,
-)
-from guerdon.metrics.formulas import (
-    Floats,
-    Ints,
-    accuracy_ties_half,
-    accuracy_where,
-    best_of_n_kl,
-    best_of_n_probabilities,
-    expected_calibration_error,
-    kendall,
-    length_balanced_accuracy,
-    midranks,
-    ndcg,
-    pearson,
-    sigmoid,
-    spearman,
-    spearman_by_group,
-    within_group_pairs,
-)
-
-__all__ = [
-    "METRICS",
-    "Floats",
-    "Interval",
-    "Ints",
-    "Metric",
-    "Outcome",
-    "accuracy_ties_half",
-    "accuracy_where",
-    "best_of_n_kl",
-    "best_of_n_probabilities",
-    "bootstrap_distribution",
-    "cluster_codes",
-    "clustered_bootstrap",
-    "expected_calibration_error",
-    "format_bounds",
-    "format_interval",
-    "format_value",
-    "kendall",
-    "length_balanced_accuracy",
-    "mean_interval",
-    "midranks",
-    "ndcg",
-    "pearson",
-    "percentile_interval",
-    "sigmoid",
-    "spearman",
-    "spearman_by_group",
-    "verdict_sentence",
-    "within_group_pairs",
-]
+from guerdon.metrics.bootstrap import Interval as Interval
+from guerdon.metrics.bootstrap import bootstrap_distribution as bootstrap_distribution
+from guerdon.metrics.bootstrap import cluster_codes as cluster_codes
+from guerdon.metrics.bootstrap import clustered_bootstrap as clustered_bootstrap
+from guerdon.metrics.bootstrap import mean_interval as mean_interval
+from guerdon.metrics.bootstrap import percentile_interval as percentile_interval
+from guerdon.metrics.describe import METRICS as METRICS
+from guerdon.metrics.describe import Metric as Metric
+from guerdon.metrics.describe import Outcome as Outcome
+from guerdon.metrics.describe import format_bounds as format_bounds
+from guerdon.metrics.describe import format_interval as format_interval
+from guerdon.metrics.describe import format_value as format_value
+from guerdon.metrics.describe import verdict_sentence as verdict_sentence
+from guerdon.metrics.formulas import Floats as Floats
+from guerdon.metrics.formulas import Ints as Ints
+from guerdon.metrics.formulas import accuracy_ties_half as accuracy_ties_half
+from guerdon.metrics.formulas import accuracy_where as accuracy_where
+from guerdon.metrics.formulas import best_of_n_kl as best_of_n_kl
+from guerdon.metrics.formulas import best_of_n_probabilities as best_of_n_probabilities
+from guerdon.metrics.formulas import expected_calibration_error as expected_calibration_error
+from guerdon.metrics.formulas import kendall as kendall
+from guerdon.metrics.formulas import length_balanced_accuracy as length_balanced_accuracy
+from guerdon.metrics.formulas import midranks as midranks
+from guerdon.metrics.formulas import ndcg as ndcg
+from guerdon.metrics.formulas import pearson as pearson
+from guerdon.metrics.formulas import sigmoid as sigmoid
+from guerdon.metrics.formulas import spearman as spearman
+from guerdon.metrics.formulas import spearman_by_group as spearman_by_group
+from guerdon.metrics.formulas import within_group_pairs as within_group_pairs

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 MOST = 6
 """Mutants of one solution, of different operators first."""
@@ -28,50 +28,29 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 
 
-def _constant(node: ast.AST) -> ast.AST | None:
-    plain = isinstance(node, ast.Constant) and type(node.value) is int
-    return ast.Constant(node.value + 1) if plain else None  # type: ignore[attr-defined]
+OPERATORS = ("compare", "arithmetic", "constant", "boolean", "negate", "slice", "nothing")
 
 
-def _compare(node: ast.AST) -> ast.AST | None:
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARE:
-        return ast.Compare(node.left, [_COMPARE[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+def _mutated(operator: str, node: ast.AST) -> ast.AST | None:
+    """What an operator makes of a node; None where it has nothing to do."""
+    match operator, node:
+        case "compare", ast.Compare(ops=[first, *rest]) if type(first) in _COMPARE:
+            return ast.Compare(node.left, [_COMPARE[type(first)](), *rest], node.comparators)
+        case "arithmetic", ast.BinOp() if type(node.op) in _ARITHMETIC:
+            return ast.BinOp(node.left, _ARITHMETIC[type(node.op)](), node.right)
+        case "constant", ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return ast.Constant(number + 1)
+        case "boolean", ast.BoolOp():
+            return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        case "negate", ast.If() | ast.While():
+            changed = copy.copy(node)
+            changed.test = ast.UnaryOp(ast.Not(), node.test)
+            return changed
+        case "slice", ast.Subscript(slice=ast.Name()):
+            return ast.Subscript(node.value, ast.BinOp(node.slice, ast.Add(), ast.Constant(1)), node.ctx)
+        case "nothing", ast.Return(value=ast.expr()):
+            return ast.Return(ast.Constant(None))
     return None
-
-
-def _arithmetic(node: ast.AST) -> ast.AST | None:
-    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        return ast.BinOp(node.left, _ARITHMETIC[type(node.op)](), node.right)
-    return None
-
-
-def _boolean(node: ast.AST) -> ast.AST | None:
-    if isinstance(node, ast.BoolOp):
-        return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-    return None
-
-
-def _negate(node: ast.AST) -> ast.AST | None:
-    if isinstance(node, ast.If | ast.While):
-        changed = copy.copy(node)
-        changed.test = ast.UnaryOp(ast.Not(), node.test)
-        return changed
-    return None
-
-
-def _slice(node: ast.AST) -> ast.AST | None:
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
-        return ast.Subscript(node.value, ast.BinOp(node.slice, ast.Add(), ast.Constant(1)), node.ctx)
-    return None
-
-
-def _nothing(node: ast.AST) -> ast.AST | None:
-    return ast.Return(ast.Constant(None)) if isinstance(node, ast.Return) and node.value is not None else None
-
-
-OPERATORS: tuple[Callable[[ast.AST], ast.AST | None], ...] = (
-    _compare, _arithmetic, _constant, _boolean, _negate, _slice, _nothing,
-)  # fmt: skip
 
 
 def mutants(solution: str) -> list[str]:
@@ -95,13 +74,13 @@ def mutants(solution: str) -> list[str]:
     return list(found)
 
 
-def _by(operator: Callable[[ast.AST], ast.AST | None], tree: ast.Module) -> Iterator[str]:
+def _by(operator: str, tree: ast.Module) -> Iterator[str]:
     """Every mutation by one operator, one place each."""
     for place, node in enumerate(ast.walk(tree)):
-        if operator(node) is not None:
+        if _mutated(operator, node) is not None:
             changed = copy.deepcopy(tree)
             old = list(ast.walk(changed))[place]
-            new = operator(old)
+            new = _mutated(operator, old)
             assert new is not None
             yield ast.unparse(ast.fix_missing_locations(_Swap(old, new).visit(changed)))
 
@@ -120,13 +99,10 @@ class _Swap(ast.NodeTransformer):
 def _bare(tree: ast.Module) -> ast.Module:
     """Without docstrings, which a mutant would contradict or repeat."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and isinstance(body, list) and len(body) > 1:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                body.pop(0)
+        if (
+            isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+            and len(node.body) > 1
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body.pop(0)
     return tree

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,30 +135,18 @@ def test_a_contract_is_adopted_where_there_is_none(tiny_bert: str, tmp_path: Pat
 # --- scorers with a fault each
 
 
-class BatchMean:
-    """Its scores depend on the batch."""
+class OfResponses:
+    """Its scores are a function of all responses of a call."""
+
+    def __init__(self, function: Callable[[Sequence[str]], Any]) -> None:
+        self.function = function
 
     def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        lengths = np.array([len(response) for response in responses], dtype=np.float32)
-        return lengths - lengths.mean()
+        return np.asarray(self.function(responses), dtype=np.float32)
 
 
-class Restless:
-    """It gives another score each time."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        self.calls += 1
-        return np.full(len(responses), self.calls, dtype=np.float32)
-
-
-class ByPlace:
-    """It mixes up the order."""
-
-    def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        return np.array(sorted(len(response) for response in responses), dtype=np.float32)
+def lengths(responses: Sequence[str]) -> np.ndarray:
+    return np.array([len(response) for response in responses], dtype=np.float32)
 
 
 class Unsafe:
@@ -169,30 +158,27 @@ class Unsafe:
         self.responses = responses
         if threading.current_thread() is not threading.main_thread():
             time.sleep(0.01)
-        return np.array([len(response) for response in self.responses], dtype=np.float32)
+        return lengths(self.responses)
 
 
-class Mute:
-    """It gives no score."""
-
-    def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        return np.full(len(responses), np.nan, dtype=np.float32)
+CALLS = itertools.count()
 
 
 @pytest.mark.parametrize(
     ("scorer", "faults"),
     [
-        (BatchMean, {"batch size"}),
-        (Restless, {"repetition", "batch size", "order", "threads"}),
-        (ByPlace, {"batch size", "order", "threads"}),
-        (Unsafe, {"threads"}),
-        (Mute, {"rewards"}),
+        (OfResponses(lambda all_of: lengths(all_of) - lengths(all_of).mean()), {"batch size"}),
+        (OfResponses(lambda all_of: [next(CALLS)] * len(all_of)), {"repetition", "batch size", "order", "threads"}),
+        (OfResponses(lambda all_of: sorted(lengths(all_of))), {"batch size", "order", "threads"}),
+        (Unsafe(), {"threads"}),
+        (OfResponses(lambda all_of: [np.nan] * len(all_of)), {"rewards"}),
     ],
+    ids=["depends on the batch", "another score each time", "mixes up the order", "shared state", "no score"],
 )
 def test_an_unreliable_scorer_is_found_out(
-    scorer: type, faults: set[str], data: str, monkeypatch: pytest.MonkeyPatch
+    scorer: object, faults: set[str], data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ScorerConfig, "load", lambda _: scorer())
+    monkeypatch.setattr(ScorerConfig, "load", lambda _: scorer)
     found = check_reward_model("mine:scorer", data=data)
     assert {check.name for check in found.faults} == faults
     assert all(check.message.endswith(".") for check in found.faults)

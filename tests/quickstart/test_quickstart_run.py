@@ -67,34 +67,34 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert (out / "mine.txt").exists()
 
 
-def test_a_policy_responds_and_the_reward_picks(
-    data: str, tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert run(tiny_bert, out, "--data", data, "--policy", tiny_llama) == 0
-    said = capsys.readouterr().out
-    assert "[5/6] respond" in said
-    found = json.loads((out / "answers.json").read_text(encoding="utf-8"))
+def check_answers(folder: Path, said: str, policy: str) -> None:
+    """What a policy gained is in the file, on screen and on the page."""
+    found = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     assert found["ns"] == [1, 2, 4, 8]
-    unseen = {row.prompt for row in load_rows(str(out / "test.jsonl"))}
-    assert found["prompts"] == len(unseen)
+    assert found["prompts"] == len({row.prompt for row in load_rows(str(folder / "test.jsonl"))})
     picks, gold, near, length = found["curves"]
     points = [mean["point"] for mean in picks["means"]]
     assert points == sorted(points), "what picks always rises"
     for curve in (gold, near, length):
         assert curve["gains"][-1]["low"] <= curve["gains"][-1]["point"] <= curve["gains"][-1]["high"]
-    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "[5/6] respond" in said
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Better responses from a language model" in page
     (sentence,) = [line for line in said.splitlines() if "y the gold reward" in line or ": the gold reward" in line]
     assert sentence in page
+    assert f"--policy {policy}" in page
     for pick in found["shown"]:
         assert pick["first"] != pick["best"]
         assert pick["rewards"][1] >= pick["rewards"][0]
-        assert f"--policy {tiny_llama}" in page
 
 
-def test_function_and_command_write_the_same_files(
-    data: str, tiny_bert: str, tiny_llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_policy_responds_and_function_and_command_write_the_same_files(
+    data: str,
+    tiny_bert: str,
+    tiny_llama: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     heard: list[str] = []
 
@@ -108,6 +108,7 @@ def test_function_and_command_write_the_same_files(
     monkeypatch.chdir(tmp_path)
     by_function, by_command = Path("out"), Path("by-command")
     assert run(tiny_bert, by_function, "--data", data, "--policy", tiny_llama) == 0
+    check_answers(by_function, capsys.readouterr().out, tiny_llama)
     by_function.rename(by_command)
     config = QuickstartConfig(backbone=tiny_bert, policy=tiny_llama)
     result = run_quickstart(data, by_function, config, events=Events())

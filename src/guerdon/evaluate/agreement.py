@@ -85,10 +85,10 @@ def _section(
     overall, names = measured(table), table.subset_names()
     subsets = tuple(measured(table.subset(name), name) for name in names) if len(names) > 1 else ()
     notes = (*_notes(table, overall), *_system_notes(table, outputs))
-    return Section(table.kind, primary_metric(table, outputs.values()), overall, subsets, notes)
+    return Section(table.kind, _primary_metric(table, outputs.values()), overall, subsets, notes)
 
 
-def primary_metric(table: Table, outputs: Collection[SystemOutput] = ()) -> str:
+def _primary_metric(table: Table, outputs: Collection[SystemOutput]) -> str:
     """What decides: pairwise accuracy, but for ratings a rank correlation.
 
     That is the correlation inside prompts if at least half of the ratings stand beside a different rating of their

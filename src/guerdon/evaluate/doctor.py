@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -115,11 +115,12 @@ def check_reward_model(
     sample = _sample(data, question)
     prompts, responses, _ = sample
     parts = _transformers(scorer)
-    tolerance = TOLERANCE["bfloat16" if any(_half(part) for part in parts.values()) else "float32"]
+    half = any(next(part.net.parameters()).dtype.itemsize < 4 for part in parts.values())
+    tolerance = TOLERANCE["bfloat16" if half else "float32"]
     checks = list(_stability(scorer, sample, tolerance))
     for name, part in parts.items():
-        checks += _named(name, _reading(part, prompts, responses))
-        checks += _named(name, _padding(part, prompts, responses, tolerance))
+        own = [*_reading(part, prompts, responses), *_padding(part, prompts, responses, tolerance)]
+        checks += [replace(check, name=f"{name}: {check.name}") if name else check for check in own]
     checks += _training(scorer)
     contracts = {name: part.contract for name, part in parts.items()}
     diagnosis = Diagnosis(config.name, contracts, tuple(checks))
@@ -151,15 +152,6 @@ def _transformers(scorer: Scorer) -> dict[str, TransformerReward]:
     if isinstance(scorer, Ensemble):
         return {f"member-{place}": member for place, member in enumerate(scorer.members)}
     return {}
-
-
-def _half(reward: TransformerReward) -> bool:
-    return next(reward.net.parameters()).dtype.itemsize < 4
-
-
-def _named(name: str, checks: Iterable[DoctorCheck]) -> Iterator[DoctorCheck]:
-    for check in checks:
-        yield replace(check, name=f"{name}: {check.name}") if name else check
 
 
 def _compared(

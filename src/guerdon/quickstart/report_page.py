@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from guerdon import __version__
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.result_tables import tables_of
 from guerdon.evaluate.results import Evaluation, Section
@@ -155,18 +156,12 @@ def run_facts(
         },
         "Time": {name: f"{value:.0f} s" for name, value in seconds.items()},
         "Made with": {
-            "Guerdon": _guerdon_version(),
+            "Guerdon": __version__,
             "Python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers", "numpy")},
             "command": command,
         },
     }
-
-
-def _guerdon_version() -> str:
-    from guerdon import __version__
-
-    return __version__
 
 
 # --- the page

@@ -24,7 +24,6 @@ _Item = TypeVar("_Item")
 
 def pick_policy_responses(
     reward: Scorer,
-    policy: Policy,
     candidates: Sequence[Candidates],
     kept: Path,
     config: RecipeConfig,
@@ -36,16 +35,17 @@ def pick_policy_responses(
 
     Args:
         reward: what picks.
-        policy: the model that responds.
         candidates: judged candidates that the reward has not learned from; some of their prompts are taken.
         kept: file that keeps the responses; those that it has already are not sampled again.
-        config: how many prompts and responses, and how they are sampled.
+        config: what responds, to how many prompts, with how many responses, and how they are sampled.
         seed: random seed of the sampling and of the intervals.
         on_prompts: called with the prompts that have their responses, and all of them.
 
     Raises:
         DataError: a prompt is too long for the policy, or too few responses have a reward.
+        ModelError: the policy cannot be loaded.
     """
+    policy = Policy.load(config.policy)
     prompts = [
         replace(one, responses=(), scores=None, systems=(), other_scores={}, reference=reference_response(one))
         for one in evenly(candidates, config.num_prompts)

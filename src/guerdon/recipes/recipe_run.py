@@ -153,7 +153,14 @@ class _RecipeRun:
             with steps.step(f"fold {fold + 1}", f"train on {len(learnt):,} prompts, measure on {len(test):,} others"):
                 model = self._train(learnt, test, fold)
                 if self.config.policy:
-                    policy = self._pick_from_policy(model, test)
+                    policy = pick_policy_responses(
+                        model,
+                        test,
+                        self.out / "answers.jsonl",
+                        self.config,
+                        seed=self.training.seed,
+                        on_prompts=partial(self.events.progressed, "responding"),
+                    )
         metric = self.recipe.metric
         if self.recipe.cross_validated and BM25 in self.scores:
             both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, metric.name)
@@ -211,19 +218,6 @@ class _RecipeRun:
             found[ALWAYS] = [np.array([float(name == best) for name in own]) for own in writers]
         found[ORACLE] = [np.array(scores_of(one)) for one in test]
         return found
-
-    def _pick_from_policy(self, model: Scorer, test: Sequence[Candidates]) -> BestOfN:
-        from guerdon.policy.model import Policy
-
-        return pick_policy_responses(
-            model,
-            Policy.load(self.config.policy),
-            test,
-            self.out / "answers.jsonl",
-            self.config,
-            seed=self.training.seed,
-            on_prompts=partial(self.events.progressed, "responding"),
-        )
 
 
 def _rewards(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:

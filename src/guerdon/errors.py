@@ -52,7 +52,7 @@ class OutputError(GuerdonError):
 class MissingExtraError(GuerdonError):
     """A feature whose optional dependency is not installed; the message gives the pip command."""
 
-    def __init__(self, feature: str, package: str, extra: str) -> None:
-        super().__init__(
-            f'{feature} needs the package "{package}", which is not installed. Fix: pip install "guerdon[{extra}]"'
-        )
+    def __init__(self, feature: str, package: str, extra: str = "", *, command: str = "") -> None:
+        """Says which, with the command for an extra of ours, or another one."""
+        fix = command or f'pip install "guerdon[{extra}]"'
+        super().__init__(f'{feature} needs the package "{package}", which is not installed. Fix: {fix}')

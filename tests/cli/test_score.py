@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -54,28 +53,13 @@ def test_faults_are_listed_and_nothing_is_written(tmp_path: Path, capsys: pytest
     assert list(tmp_path.iterdir()) == [tmp_path / "in.jsonl"]
 
 
-def test_empty_file_and_unknown_model_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "empty.jsonl").touch()
-    assert main(["score", "longest", str(tmp_path / "empty.jsonl")]) == 2
-    assert "there is no row in it" in capsys.readouterr().err
-    assert main(["score", "no such model", "starter"]) == 2
-    assert "no model" in capsys.readouterr().err
-
-
-def test_standard_input_to_standard_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input_to_standard_output() -> None:
+    command = [sys.executable, "-m", "guerdon", "score", "longest", "-"]
     line = '{"prompt": "问", "response": "答案"}\n'
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(line.encode() * 3))))
-    assert main(["score", "longest", "-"]) == 0
-    captured = capsys.readouterr()
-    assert [json.loads(text)["reward_longest"] for text in captured.out.splitlines()] == [2.0] * 3
-    assert "3 responses of 3 rows scored" in captured.err
-
-
-def test_pipe_by_subprocess() -> None:
-    command = [sys.executable, "-m", "guerdon", "score", "shortest", "-"]
-    run = subprocess.run(command, input='{"prompt": "p", "response": "ab"}\n', capture_output=True, text=True)
+    run = subprocess.run(command, input=line * 3, capture_output=True, text=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {"prompt": "p", "response": "ab", "reward_shortest": -2.0}
+    assert [json.loads(text)["reward_longest"] for text in run.stdout.splitlines()] == [2.0] * 3
+    assert "3 responses of 3 rows scored" in run.stderr
 
 
 def test_no_reward_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,23 +78,6 @@ def test_rows_of_its_own_for_validation(data: str, tiny_bert: str, tmp_path: Pat
     assert '"eval_accuracy"' in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--epochs", "0", "--label-smoothing", "0.7"], "--epochs must be above 0"),
-        (["--group-regex", "x"], "needs the group column"),
-        (["--group", "nothing"], "the group column 'nothing'"),
-    ],
-)
-def test_what_the_user_can_put_right_exits_2(
-    data: str, tiny_bert: str, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "model"
-    assert train(data, tiny_bert, "--out", str(out), *options) == 2
-    assert message in capsys.readouterr().err
-    assert not out.exists()
-
-
 def test_help_has_every_option_with_its_words() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "guerdon", "train", "--help"],

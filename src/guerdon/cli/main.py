@@ -142,7 +142,3 @@ def _run(verb: str, args: list[str]) -> int:
         print(f"guerdon {verb}: interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -103,7 +103,7 @@ def split_data(
     check_ending(f"part{config.ending}")
     parts = split_rows(load_rows(data, **reading), test=config.test, validation=config.validation, seed=config.seed)
     _refuse_leaks(parts, config.allow_leaks)
-    files = {f"{name}{config.ending}": rows for name, rows in parts.named().items()}
+    files = {f"{name}{config.ending}": rows for name, rows in parts._asdict().items() if rows}
     with atomic_folder(Path(out)) as folder:
         for name, rows in files.items():
             write_rows(rows, folder / name)

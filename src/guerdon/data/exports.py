@@ -211,4 +211,4 @@ def _keep(fields: Fields, values: Mapping[str, Any]) -> None:
     used = {*PROMPTS, *CONTEXT, *_response_names(values)}
     for name, value in values.items():
         if name not in used and name not in fields:
-            fields.put(name, _unpacked(value))
+            fields.left[name] = _unpacked(value)

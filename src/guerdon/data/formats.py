@@ -35,9 +35,8 @@ class Layout:
     def lacking(self, columns: frozenset[str]) -> list[str]:
         """The columns that the layout needs and that are not there."""
         missing = ["|".join(needed[:3]) for needed in self.needs if columns.isdisjoint(needed)]
-        if self.endings and not any(column.endswith(self.endings) for column in columns):
-            missing.append("|".join(f"*{ending}" for ending in self.endings))
-        return missing
+        ended = any(column.endswith(self.endings) for column in columns)
+        return missing if ended or not self.endings else [*missing, "|".join(f"*{ending}" for ending in self.endings)]
 
     def fits(self, columns: frozenset[str]) -> bool:
         """Whether a record of these columns has this layout."""

@@ -151,7 +151,7 @@ def _soft_preference(fields: Fields) -> float:
     counts = [number(count, "votes") for count in raw]
     if len(counts) not in (2, 3) or min(counts) < 0 or sum(counts) <= 0:
         raise DataError(f"column 'votes' must be [for chosen, for rejected, for neither], got {str(raw)[:80]}")
-    fields.put("votes", raw)
+    fields.left["votes"] = raw
     share = (counts[0] + (counts[2] / 2 if len(counts) == 3 else 0.0)) / sum(counts)
     return max(share, 0.5 + 0.5 / (1 + sum(counts)))
 
@@ -286,7 +286,7 @@ def answered(fields: Fields) -> list[AnyRow]:
     """A prompt with its good response under another name: OpenRLHF `input, label`; HumanEval and MBPP solutions."""
     asked = take_prompt(fields)
     name, value = fields.first("canonical_solution", "code", "label")
-    fields.put("reference", text(value, name) if not isinstance(value, int | float) else str(value))
+    fields.left["reference"] = str(value) if isinstance(value, int | float) else text(value, name)
     return [_reference(fields, asked, ())]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,19 +13,13 @@ from guerdon.metrics import Ints
 from guerdon.types import AnyRow, group_key, prompt_text, response_texts
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """The parts of a data set; no group has rows in two of them."""
 
     train: list[AnyRow]
     validation: list[AnyRow]
     """Empty where no validation part was asked for."""
     test: list[AnyRow]
-
-    def named(self) -> dict[str, list[AnyRow]]:
-        """Name -> rows of each part that is not empty."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: rows for name, rows in parts.items() if rows}
 
 
 def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float = 0.0, seed: int = 0) -> Split:

@@ -77,7 +77,7 @@ class Fields:
         self, record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
     ) -> None:
         self.left = {name: value for name, value in record.items() if value is not None}
-        """The columns that nobody has taken yet."""
+        """The columns that nobody has taken yet; what is put here becomes `extra`."""
         self._extra: dict[str, Any] = {}
         if not _MARKS.isdisjoint(self.left):
             self._unmark()
@@ -128,10 +128,6 @@ class Fields:
         """The finite number in the column; None without one."""
         value = self.take(name)
         return None if value is None or value == "" else number(value, name)
-
-    def put(self, name: str, value: Any) -> None:
-        """Puts a value (back) among those that become `extra`."""
-        self.left[name] = value
 
     def base(self) -> dict[str, Any]:
         """The arguments that every row has besides its prompt. To be called last: `extra` is what nobody took."""

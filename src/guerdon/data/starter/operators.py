@@ -190,13 +190,11 @@ def commented_out(text: str, item: Item, rng: random.Random) -> str | None:
 
     Worse: it does nothing, and its tests fail. Length: longer.
     """
-    lines = text.split("\n")
-    bodies = function_bodies(text) if item.task == "code" else []
-    for body in reversed(bodies):
-        indent = indent_of(lines[body.start])
-        dead = [indent + ("# " + lines[i][len(indent) :]).rstrip() for i in body]
-        lines[body.start : body.stop] = [*dead, indent + "pass"]
-    return "\n".join(lines) if bodies else None
+
+    def dead(body: list[str], indent: str) -> list[str]:
+        return [*(indent + ("# " + line[len(indent) :]).rstrip() for line in body), indent + "pass"]
+
+    return _with_other_bodies(text, item, dead)
 
 
 def empty_body(text: str, item: Item, rng: random.Random) -> str | None:
@@ -204,13 +202,21 @@ def empty_body(text: str, item: Item, rng: random.Random) -> str | None:
 
     Worse: it does nothing, and its tests fail. Length: mostly shorter.
     """
+
+    def stub(body: list[str], indent: str) -> list[str]:
+        comment = rng.choice(phrases_for(item.part, item.language, "stub-comments"))
+        stub = rng.choice(("pass", "...", "return None", "raise NotImplementedError"))
+        return rng.choice(([indent + stub], [f"{indent}# {comment}", indent + stub]))
+
+    return _with_other_bodies(text, item, stub)
+
+
+def _with_other_bodies(text: str, item: Item, other: Callable[[list[str], str], list[str]]) -> str | None:
+    """Code with other bodies of its functions, each from its lines and its indent; None where there are none."""
     lines = text.split("\n")
     bodies = function_bodies(text) if item.task == "code" else []
     for body in reversed(bodies):
-        indent = indent_of(lines[body.start])
-        comment = rng.choice(phrases_for(item.part, item.language, "stub-comments"))
-        stub = rng.choice(("pass", "...", "return None", "raise NotImplementedError"))
-        lines[body.start : body.stop] = rng.choice(([indent + stub], [f"{indent}# {comment}", indent + stub]))
+        lines[body.start : body.stop] = other(lines[body.start : body.stop], indent_of(lines[body.start]))
     return "\n".join(lines) if bodies else None
 
 

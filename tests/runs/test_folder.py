@@ -28,18 +28,6 @@ def test_a_folder_is_untouched_until_the_run_begins(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_is_gone_on_with_only_when_asked(tmp_path: Path) -> None:
-    begin(tmp_path)
-    with (
-        pytest.raises(OutputError, match="holds a run already.*--resume"),
-        open_run(tmp_path, OPTIONS, DATA, resume=False),
-    ):
-        pass
-    with open_run(tmp_path, OPTIONS, DATA, resume=True) as run:
-        assert run.begun
-        assert not run.finished
-
-
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     begin(tmp_path)
     changed = OPTIONS | {"seed": 3, "learning_rate": 1e-4}

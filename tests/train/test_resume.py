@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 from guerdon.data.write import write_rows
-from guerdon.errors import OutputError
 from guerdon.train.train_config import TrainConfig
 from guerdon.train.train_run import train_reward_model
 from guerdon.types import Comparison
@@ -176,20 +175,3 @@ def test_a_killed_ensemble_keeps_its_finished_members(tiny_bert: str, quick: Any
     for member in ("member-0", "member-1"):
         whole, broken = state(tmp_path / "whole" / member), state(tmp_path / "broken" / member)
         assert [key for key in whole if not torch.equal(whole[key], broken[key])] == []
-
-
-def test_a_killed_run_is_not_begun_again_unasked(tiny_bert: str, quick: Any, data: Path, tmp_path: Path) -> None:
-    def stop(metrics: dict[str, float]) -> None:
-        if metrics["step"] == 3:
-            raise KeyboardInterrupt
-
-    config = quick(tiny_bert, epochs=2, batch_size=8, eval_steps=2)
-    with pytest.raises(KeyboardInterrupt):
-        train_reward_model(str(data), tmp_path / "out", config, on_step=stop)
-    with pytest.raises(OutputError, match="--resume goes on with it"):
-        train_reward_model(str(data), tmp_path / "out", config)
-    seen: list[float] = []
-    train_reward_model(
-        str(data), tmp_path / "out", config, resume=True, on_step=lambda metrics: seen.append(metrics["step"])
-    )
-    assert seen[0] == 2, "from the last checkpoint"

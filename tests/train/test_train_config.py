@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
 import pytest
 
 from guerdon.errors import ConfigError
 from guerdon.train.train_config import TrainConfig
-
-
-def test_the_defaults_fit() -> None:
-    assert TrainConfig() == TrainConfig()
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -42,13 +37,6 @@ def test_all_faults_are_named_at_once() -> None:
         "--warmup-ratio must be below 1.0",
     ):
         assert part in str(caught.value)
-
-
-@pytest.mark.parametrize("field", [f.name for f in fields(TrainConfig) if isinstance(f.default, float)])
-def test_no_number_may_be_nan(field: str) -> None:
-    options: dict[str, Any] = {field: float("nan")}
-    with pytest.raises(ConfigError, match="--" + field.replace("_", "-")):
-        TrainConfig(**options)
 
 
 def test_every_option_is_documented() -> None:

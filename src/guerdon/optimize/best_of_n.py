@@ -160,19 +160,10 @@ def _left_out(one: Candidates, usable: int, n: int, reasons: Sequence[str]) -> L
 def pick_by_rewards(
     candidates: Sequence[Candidates], scorers: Mapping[str, Scorer], *, n: int | None = None, seed: int = 0
 ) -> tuple[BestOfN, dict[str, list[Floats]]]:
-    """Lets the first scorer pick among the responses to each prompt, and measures by all of them what that gains.
-
-    Args:
-        candidates: the responses to each prompt.
-        scorers: name -> scorer; the first picks, the others only watch.
-        n: the largest n, as for `best_of_n`.
-        seed: random seed of the intervals.
+    """Lets the first scorer pick among the responses to each prompt; the others only watch. See `best_of_n`.
 
     Returns:
         The curves, and name -> rewards of the responses to each prompt.
-
-    Raises:
-        DataError: too few responses have a reward.
     """
     rewards = {name: [one.values for one in rewards_of(scorer, candidates)] for name, scorer in scorers.items()}
     return best_of_n(candidates, rewards, n=n, seed=seed), rewards
@@ -181,11 +172,7 @@ def pick_by_rewards(
 def training_records(
     candidates: Sequence[Candidates], rewards: Sequence[Floats]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the pick leaves to train on, in the layouts of TRL, which Guerdon reads too.
-
-    Args:
-        candidates: the responses to each prompt.
-        rewards: the rewards of the responses to each prompt, NaN where one has none.
+    """What the pick leaves to train on, in the layouts of TRL, which Guerdon reads too; NaN is no reward.
 
     Returns:
         Rows for supervised fine-tuning (`prompt`, `completion`: the best response), and pairs for DPO and the like

@@ -31,25 +31,27 @@ class Gains:
 
 def gains(before: PolicyEvaluation, after: PolicyEvaluation) -> Gains:
     """Mean gains over the held-out prompts, with 95% intervals by the bootstrap over prompts."""
-    proxy = _gain(before.proxy_by_prompt, after.proxy_by_prompt)
-    gold = _gain(before.gold_by_prompt, after.gold_by_prompt) if after.gold_by_prompt else None
-    return Gains(proxy, gold)
+    proxy, gold = np.subtract(after.proxy_by_prompt, before.proxy_by_prompt), None
+    if after.gold_by_prompt:
+        gold = mean_interval(np.subtract(after.gold_by_prompt, before.gold_by_prompt))
+    return Gains(mean_interval(proxy), gold)
 
 
-def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:
-    return mean_interval(np.asarray(after) - np.asarray(before))
+def _courses(evaluations: Sequence[PolicyEvaluation]) -> dict[str, list[float]]:
+    """Name of a reward -> its gain over the start at every evaluation."""
+    start = evaluations[0]
+    names = ("proxy", "gold") if start.gold_by_prompt else ("proxy",)
+    return {name: [getattr(one, name) - getattr(start, name) for one in evaluations] for name in names}
 
 
 def charts(evaluations: Sequence[PolicyEvaluation]) -> list[Chart]:
     """Rewards over sqrt(KL), as gains over the start; then length, repetition and diversity over steps."""
-    start = evaluations[0]
     distance = [math.sqrt(max(one.kl, 0.0)) for one in evaluations]
-    order = sorted(range(len(evaluations)), key=distance.__getitem__)
-    proxy = tuple((distance[i], evaluations[i].proxy - start.proxy) for i in order)
-    rewards = [Line("proxy, which trains", proxy, AGAINST)]
-    if start.gold_by_prompt:
-        gold = tuple((distance[i], evaluations[i].gold - start.gold) for i in order)
-        rewards.append(Line("gold, which only watches", gold))
+    titles = {"proxy": ("proxy, which trains", AGAINST), "gold": ("gold, which only watches",)}
+    rewards = [
+        Line(titles[name][0], tuple(sorted(zip(distance, gained, strict=True))), *titles[name][1:])
+        for name, gained in _courses(evaluations).items()
+    ]
     found = [line_chart("Reward gained", "square root of the KL from the start (nats)", rewards)]
     for title, name in (
         ("Length of a response (tokens)", "response_tokens"),
@@ -63,10 +65,8 @@ def charts(evaluations: Sequence[PolicyEvaluation]) -> list[Chart]:
 
 def fits(evaluations: Sequence[PolicyEvaluation]) -> list[tuple[str, GaoFit]]:
     """The curves of Gao et al. through proxy and gold, where there are enough evaluations."""
-    start, kls = evaluations[0], [one.kl for one in evaluations]
-    named = [("proxy", fit_gao(kls, [one.proxy - start.proxy for one in evaluations], "rl"))]
-    if start.gold_by_prompt:
-        named.append(("gold", fit_gao(kls, [one.gold - start.gold for one in evaluations], "rl")))
+    kls = [one.kl for one in evaluations]
+    named = [(name, fit_gao(kls, gained, "rl")) for name, gained in _courses(evaluations).items()]
     return [(name, fit) for name, fit in named if fit is not None]
 
 

@@ -31,13 +31,7 @@ ResponseSampler: TypeAlias = Callable[
 
 
 def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
-    """Indices of `count` prompts without end: each once, in an order of its own, before any comes again.
-
-    Args:
-        count: how many prompts there are.
-        seed: random seed of the orders.
-        skip: how many indices were taken before.
-    """
+    """Indices of `count` prompts without end, each once before any comes again, from behind the first `skip`."""
     rng = random.Random(seed)
     for _ in range(skip // count):
         rng.sample(range(count), count)
@@ -48,11 +42,7 @@ def prompt_stream(count: int, seed: int, *, skip: int = 0) -> Iterator[int]:
 
 
 def check_lengths(policy: Policy, requests: Sequence[Candidates], *, max_new_tokens: int) -> None:
-    """Finds out whether every prompt leaves the policy `max_new_tokens` tokens for its response.
-
-    Raises:
-        DataError: one does not; with the place that it was read at.
-    """
+    """Raises DataError, with its place, where a prompt leaves the policy no `max_new_tokens` tokens to respond."""
     try:
         policy.encode_prompts([request.prompt for request in requests], max_new_tokens=max_new_tokens)
     except TextError as error:

@@ -115,13 +115,8 @@ def _resolved(config: dict[str, Any]) -> dict[str, Any]:
 def open_run(out: Path, config: dict[str, Any], data: dict[str, Any], *, resume: bool) -> Iterator[RunFolder]:
     """Takes a folder for one run: locks it against other processes and checks that it is free, or to be resumed.
 
-    Nothing is written before both have succeeded. Of the processes of one launch the first holds the lock.
-
-    Args:
-        out: folder of what the run makes; `out/run` is the run folder.
-        config: the options of the run.
-        data: what tells the data from other data (`fingerprint_of`).
-        resume: go on with the run that is there.
+    Nothing is written before both have succeeded. Of the processes of one launch the first holds the lock. `data` is
+    what tells the data from other data (`fingerprint_of`).
 
     Raises:
         OutputError: another process runs there, or a run is there and `resume` is False.
@@ -165,14 +160,9 @@ def checkpoint_steps(run: Path) -> list[int]:
 def new_checkpoint(
     run: Path, step: int, *, best: int = 0, main: bool = True, barrier: Callable[[], None] = lambda: None
 ) -> Iterator[Path]:
-    """Gives a folder that becomes the checkpoint of a step when the block ends well; the older ones then go.
+    """Gives a folder that becomes the checkpoint of a step when the block ends well; older ones but the best then go.
 
-    Args:
-        run: the run folder.
-        step: the step after which the state is saved.
-        best: the step of an older checkpoint that stays as well; 0 for none.
-        main: whether this is the first of the processes that write together.
-        barrier: waits for all of them.
+    Of processes that write together `main` is the first; `barrier` waits for all of them.
 
     Raises:
         OutputError: it cannot be written; the last checkpoint stays.

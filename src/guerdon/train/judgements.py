@@ -107,11 +107,7 @@ PREFERENCE = "preference"
 
 
 def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type, tuple[str, ...]]:
-    """Which objectives each kind of row feeds.
-
-    Raises:
-        ConfigError: the objective asked for cannot be had from these rows.
-    """
+    """Which objectives each kind of row feeds; a ConfigError where the rows do not allow the one asked for."""
     able: dict[type, dict[str, tuple[str, ...]]] = {
         Comparison: {"auto": ("pairs",), "bradley-terry": ("pairs",), "plackett-luce": ("lists",), "both": ("pairs",)},
         Rating: {
@@ -179,11 +175,7 @@ def head_outputs(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]
 
 
 def rating_scales(rows: Iterable[AnyRow], outputs: HeadOutputs) -> dict[str, Scale]:
-    """Attribute -> what standardises it.
-
-    Raises:
-        DataError: an attribute has the same value everywhere, so that nothing can be learnt from it.
-    """
+    """Attribute -> what standardises it; a DataError where one has the same value everywhere."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         for _, rated in _rated_texts(row):
@@ -212,12 +204,7 @@ def judgements(
     scales: dict[str, Scale],
     config: TrainConfig,
 ) -> list[Judgement]:
-    """Turns rows into judgements, entering their texts into `table`.
-
-    Raises:
-        DataError: nothing can be learnt from the rows under this objective (for instance no prompt with two
-            responses of different rating).
-    """
+    """Turns rows into judgements, entering their texts into `table`."""
     found: list[Judgement] = []
     for group in row_preferences(rows):
         wanted = objectives[group.kind]

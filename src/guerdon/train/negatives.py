@@ -22,11 +22,6 @@ def with_policy_negatives(rows: Sequence[AnyRow], config: TrainConfig, kept: Pat
 
     They are kept in a file, so that a resumed run trains on the same texts and you can read them. Responses that are
     empty or equal the reference are no negatives; how many were left out is logged.
-
-    Raises:
-        ConfigError: the rows are not references.
-        DataError: a prompt is too long for the policy.
-        ModelError: the policy cannot be loaded.
     """
     if kept.exists():
         return load_rows(str(kept))

@@ -158,13 +158,7 @@ class Prepared:
 def prepare(
     rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig
 ) -> tuple[Prepared, TransformerReward]:
-    """Rows to judgements, steps and tokens, and to the untrained model of the first member.
-
-    Raises:
-        DataError: rows that cannot be used.
-        ConfigError: options that do not fit the rows or the backbone.
-        ModelError: the backbone cannot be loaded.
-    """
+    """Rows to judgements, steps and tokens, and to the untrained model of the first member."""
     judged = judge_rows(rows, held_out, config)
     table = judged.table
     plans = [

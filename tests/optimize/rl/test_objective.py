@@ -118,19 +118,6 @@ def test_group_advantages_by_hand() -> None:
         assert found[2, 1] == 0
 
 
-def test_gae_is_the_sum_of_its_paper() -> None:
-    sampled = step(seed=4)
-    assert sampled.values is not None
-    rewards = torch.randn_like(sampled.values) * sampled.mask
-    found = losses.gae(rewards, sampled.values, sampled.mask, gamma=0.9, lam=0.8)
-    for row, length in enumerate(sampled.mask.sum(dim=1).int().tolist()):
-        r, v = rewards[row, :length].tolist(), [*sampled.values[row, :length].tolist(), 0.0]
-        deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(length)]
-        expected = [sum((0.9 * 0.8) ** k * deltas[t + k] for k in range(length - t)) for t in range(length)]
-        np.testing.assert_allclose(found[row, :length], expected)
-        assert not found[row, length:].any()
-
-
 def test_gae_is_that_of_rllib() -> None:
     from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 

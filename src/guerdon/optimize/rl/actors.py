@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
@@ -70,30 +69,16 @@ def _rllib_config(setup: RLSetup) -> AlgorithmConfig:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error on its way home from an actor: as a value it neither ends the actor nor loses its message."""
-
-    kind: str
-    message: str
-
-    def error(self) -> GuerdonError:
-        """The error, to be raised here."""
-        kinds = {kind.__name__: kind for kind in (ConfigError, DataError, ModelError, OutputError)}
-        return kinds.get(self.kind, GuerdonError)(self.message)
-
-
 def _caught(work: Callable[[], Any]) -> Any:
-    """What `work` gives, or its failure."""
+    """What `work` gives, or its error as a value, which ends no actor and keeps its message on the way home."""
     try:
         return work()
     except GuerdonError as error:
-        kinds = (ConfigError, ModelError, OutputError, DataError)
-        kind = next((kind for kind in kinds if isinstance(error, kind)), GuerdonError)
-        return Failure(kind.__name__, str(error))
+        kinds = (ConfigError, ModelError, OutputError, DataError)  # those with a message alone can be pickled
+        return next((kind for kind in kinds if isinstance(error, kind)), GuerdonError)(str(error))
     except Exception as error:
         logger.exception("an actor failed")
-        return Failure("ModelError", f"a Ray actor failed: {type(error).__name__}: {error}")
+        return ModelError(f"a Ray actor failed: {type(error).__name__}: {error}")
 
 
 class RunnerActor(EnvRunner):  # type: ignore[misc]
@@ -108,7 +93,9 @@ class RunnerActor(EnvRunner):  # type: ignore[misc]
         """Nobody asks: text has no spaces."""
         return {}
 
-    def sample(self, *, tasks: Sequence[Candidates], weights: Weights, seed: int) -> tuple[int, Rollouts | Failure]:
+    def sample(
+        self, *, tasks: Sequence[Candidates], weights: Weights, seed: int
+    ) -> tuple[int, Rollouts | GuerdonError]:
         """Samples trajectories; gives the number of the runner, and what came of it."""
         return self.worker_index, _caught(lambda: self._sample(tasks, weights, seed))
 
@@ -124,15 +111,13 @@ class RunnerActor(EnvRunner):  # type: ignore[misc]
 class LearnerActor(TorchLearner):  # type: ignore[misc]
     """One of the learners that share an update."""
 
-    learner: Learner
+    learner: Learner | GuerdonError
 
     def build(self) -> None:
         """Loads the policy; RLlib's modules, connectors and optimisers have no part in it."""
-        setup: RLSetup = self.config.env_config["setup"]
-        self.failure = _caught(lambda: self._build(setup.config))
-
-    def _build(self, config: RLConfig) -> None:
-        self.learner = Learner(config, Ranks(torch.distributed.get_rank(), config.num_learners))
+        config = self.config.env_config["setup"].config
+        ranks = Ranks(torch.distributed.get_rank(), config.num_learners)
+        self.learner = _caught(lambda: Learner(config, ranks))
 
     def compute_loss_for_module(self, **_: Any) -> Any:
         """Not asked for: the loss is taken in micro-batches, inside the update."""
@@ -151,12 +136,13 @@ class RemoteLearners:
         def call(actor: LearnerActor) -> Any:
             if first and torch.distributed.get_rank():
                 return None
-            return actor.failure or _caught(lambda: work(actor.learner))
+            learner = actor.learner
+            return _caught(lambda: work(learner)) if isinstance(learner, Learner) else learner
 
         found = [result.get() for result in self._group.foreach_learner(call)]
         for one in found:
-            if isinstance(one, Failure):
-                raise one.error()
+            if isinstance(one, GuerdonError):
+                raise one
             if isinstance(one, Exception):
                 raise ModelError(f"a learner was lost ({one}). Fix: resume from the last checkpoint") from one
         result: T = found[0]
@@ -179,14 +165,14 @@ class RemoteRunners:
             {"tasks": [tasks[place] for place in share[number]], "weights": sent, "seed": seeds[number - 1]}
             for number in busy
         ]
-        came: dict[int, Rollouts | Failure] = dict(
+        came: dict[int, Rollouts | GuerdonError] = dict(
             self._group.foreach_env_runner("sample", kwargs=calls, local_env_runner=False, remote_worker_ids=busy)
         )
         found = Rollouts()
         for number in busy:
             rollouts = came.get(number)
-            if isinstance(rollouts, Failure):
-                raise rollouts.error()
+            if isinstance(rollouts, GuerdonError):
+                raise rollouts
             if rollouts is not None:
                 found.add(rollouts)
         if lost := [number for number in busy if number not in came]:

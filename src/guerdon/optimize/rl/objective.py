@@ -58,22 +58,15 @@ def compute_advantages(
     """Advantages of a whole step, before it is cut into minibatches or dealt out to learners.
 
     `gae` and `return` see the reward of every turn at the turn's last token; `group` and `leave-one-out` compare the
-    sums of the rewards of all turns.
-
-    Args:
-        batch: n = groups * group responses, those of a prompt together.
-        algorithm: a row of the table.
-        group: responses of each prompt.
-        beta: weight of the KL, where it enters the reward.
-        gamma: discount of `gae` and `return`.
-        lam: lambda of `gae`.
+    sums of the rewards of all turns. The batch has n = groups * group responses, those of a prompt together; beta is
+    the weight of the KL where it enters the reward.
     """
     mask = batch.mask
     included = ~batch.total_rewards.isnan()
     if algorithm.advantage in ("group", "leave-one-out"):
         rewards = batch.total_rewards
         if algorithm.kl == "reward-total" and beta:
-            rewards = rewards - beta * (losses.kl_k1(batch.logps, _ref_logps(batch)) * mask).sum(dim=1)
+            rewards = rewards - beta * (losses.kl_k1(batch.logps, _given(batch.ref_logps)) * mask).sum(dim=1)
         advantages = losses.group_advantages(
             rewards.view(-1, group),
             baseline="mean" if algorithm.advantage == "group" else "leave-one-out",
@@ -85,7 +78,7 @@ def compute_advantages(
     included_mask = mask * included.unsqueeze(1)
     token_rewards = batch.rewards.nan_to_num()
     if algorithm.kl == "reward" and beta:
-        token_rewards = token_rewards - beta * losses.kl_k1(batch.logps, _ref_logps(batch)) * mask
+        token_rewards = token_rewards - beta * losses.kl_k1(batch.logps, _given(batch.ref_logps)) * mask
     values = torch.zeros_like(token_rewards) if batch.values is None else batch.values
     advantages = losses.gae(token_rewards, values, included_mask, gamma=gamma, lam=lam if algorithm.critic else 1.0)
     value_targets = advantages + values if algorithm.critic else None
@@ -94,17 +87,15 @@ def compute_advantages(
     return Advantages(advantages, value_targets, included)
 
 
-def _ref_logps(batch: SampledBatch) -> Tensor:
-    if batch.ref_logps is None:
+def _given(ref_logps: Tensor | None) -> Tensor:
+    if ref_logps is None:
         raise ValueError("the KL counts, but the log-probabilities under the reference policy are not given")
-    return batch.ref_logps
+    return ref_logps
 
 
 def _differs(rewards: Tensor) -> Tensor:
     """Whether two rewards of each group differ, bool, shape (groups,)."""
-    high = rewards.nan_to_num(nan=-torch.inf).amax(dim=1)
-    low = rewards.nan_to_num(nan=torch.inf).amin(dim=1)
-    return high > low
+    return rewards.nan_to_num(nan=-torch.inf).amax(dim=1) > rewards.nan_to_num(nan=torch.inf).amin(dim=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +121,10 @@ def policy_loss(
     beta: float,
     ref_logps: Tensor | None = None,
 ) -> Tensor:
-    """Loss of the responses of a micro-batch; sums over micro-batches to the loss of the step.
+    """Loss of the responses of a micro-batch, a scalar; sums over micro-batches to the loss of the step.
 
-    Args:
-        logps: log-probabilities under the policy in training, shape (n, t).
-        sampled: log-probabilities at the time of sampling, shape (n, t).
-        advantages: shape (n, t).
-        mask: shape (n, t), 0 throughout for responses that take no part.
-        minibatch: the whole of which this is a part.
-        algorithm: a row of the table.
-        beta: weight of the KL, where it enters the loss.
-        ref_logps: log-probabilities under the reference policy, shape (n, t).
-
-    Returns:
-        A scalar.
+    Log-probabilities are those of the policy in training, of the time of sampling, and of the reference policy; all
+    tensors have shape (n, t). The mask is 0 throughout for responses that take no part.
     """
     ratio = losses.log_ratio(logps, sampled, mask, algorithm.ratio)
     if algorithm.surrogate == "cispo":
@@ -151,10 +132,9 @@ def policy_loss(
     else:
         loss = losses.clipped_surrogate(ratio, advantages, low=algorithm.clip_low, high=algorithm.clip_high)
     if algorithm.kl == "loss" and beta:
-        if ref_logps is None:
-            raise ValueError("the KL counts, but the log-probabilities under the reference policy are not given")
-        loss = loss + beta * losses.kl_k3(logps, ref_logps)
-    return (loss * _weights(mask, minibatch, algorithm)).sum()
+        loss = loss + beta * losses.kl_k3(logps, _given(ref_logps))
+    sizes = {"responses": minibatch.responses, "tokens": minibatch.tokens, "max_length": minibatch.max_length}
+    return (loss * losses.token_weights(mask, algorithm.average, **sizes)).sum()
 
 
 def value_loss(
@@ -163,9 +143,3 @@ def value_loss(
     """The critic's loss of a micro-batch, all shapes (n, t); a scalar, averaged over the tokens of the step."""
     loss = losses.clipped_value(values, sampled, targets, clip=clip)
     return VALUE_WEIGHT * (loss * mask).sum() / max(minibatch.tokens, 1)
-
-
-def _weights(mask: Tensor, minibatch: MinibatchSize, algorithm: Algorithm) -> Tensor:
-    return losses.token_weights(
-        mask, algorithm.average, responses=minibatch.responses, tokens=minibatch.tokens, max_length=minibatch.max_length
-    )

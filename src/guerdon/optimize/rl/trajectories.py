@@ -93,17 +93,10 @@ def sample_trajectories(
 ) -> Rollouts:
     """Lets the policy act in the environment, all conversations side by side.
 
-    Args:
-        policy: the policy.
-        environment: what it acts in.
-        tasks: what the conversations begin with.
-        num_generations: conversations for each task.
-        sampling: how tokens are drawn; `max_new_tokens` is the limit of a turn.
-        max_turns: a conversation that the environment has not ended by then is cut, and keeps its rewards.
-        seed: seed of the sampling and of the environment.
+    `max_new_tokens` is the limit of a turn; a conversation of more than `max_turns` is cut, with its rewards.
 
     Returns:
-        A group for each task, in order.
+        A group of `num_generations` trajectories for each task, in order.
 
     Raises:
         TextError: a prompt is too long.
@@ -254,10 +247,6 @@ def shape_rewards(trajectories: Sequence[Trajectory], config: RLConfig) -> list[
 
     Each is a change of a trajectory's total reward, that is of the reward of its last turn; whitening divides the
     rewards of all turns. NaN stays NaN.
-
-    Args:
-        trajectories: all trajectories of the step.
-        config: `token_penalty`, `missing_eos_penalty`, `mask_truncated_completions`, `whiten_rewards`, `reward_clip`.
     """
     truncated = np.array([not one.response.finished for one in trajectories])
     totals = np.array([one.reward for one in trajectories], dtype=np.float64)

@@ -119,15 +119,9 @@ class Updater:
     ) -> None:
         """Prepares for updates.
 
-        Args:
-            actor: policy and critic.
-            optimizer: holds what is trained.
-            config: algorithm, minibatches, and what else an update depends on.
-            reference: log-probabilities under the reference policy; needed where the KL counts.
-            pad_id: any valid token id.
-            ranks: which of the learners this is.
-            exact_logps: whether trajectories were sampled in the precision of `actor`. If not, their log-probabilities
-                are computed anew, so that rounding is not taken for a change of the policy.
+        `reference` is needed where the KL counts. `exact_logps`: whether trajectories were sampled in the precision of
+        `actor`; if not, their log-probabilities are computed anew, so that rounding is not taken for a change of the
+        policy.
         """
         self.actor, self.optimizer, self.config = actor, optimizer, config
         self.algorithm = config.row

@@ -89,13 +89,7 @@ class Learner:
     """A learner in this process."""
 
     def __init__(self, config: RLConfig, ranks: Ranks | None = None, *, keep_reference: bool = False) -> None:
-        """Loads the policy in float32.
-
-        Args:
-            config: the run.
-            ranks: which of several learners that share the update this is.
-            keep_reference: keep the reference policy even where the algorithm has no KL.
-        """
+        """Loads the policy in float32; `keep_reference` does so even where the algorithm has no KL."""
         cuda = torch.cuda.is_available()
         self.config = config
         self.policy = load_policy(config, "cuda" if cuda else "cpu", "float32")
@@ -154,11 +148,7 @@ class Workers:
         return self.on_learners(lambda learner: policy_weights(learner.policy), first=True)
 
     def sample(self, tasks: Sequence[Candidates], seeds: Sequence[int]) -> tuple[Rollouts, list[int]]:
-        """Samples trajectories by the learners' newest weights.
-
-        Args:
-            tasks: what the conversations begin with.
-            seeds: a seed for each runner.
+        """Samples trajectories by the newest weights, with a seed for each runner.
 
         Returns:
             What was sampled, and the places of the tasks whose runner was lost.
@@ -192,12 +182,7 @@ class Workers:
 
 @contextmanager
 def start_workers(setup: RLSetup, *, keep_reference: bool) -> Iterator[Workers]:
-    """Starts what the configuration asks for; Ray only where there are actors.
-
-    Args:
-        setup: the run.
-        keep_reference: whether this process needs the reference policy, for evaluations.
-    """
+    """Starts what the configuration asks for; Ray only where there are actors. Evaluations need the reference."""
     config = setup.config
     with ExitStack() as stack:
         if not config.num_learners and not config.num_env_runners:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -157,19 +156,3 @@ def test_contrast_with_references_of_other_prompts(
     assert (own > other).mean() > 0.9
     assert not (tmp_path / "baseline").exists()
     assert "no TF-IDF baseline" in caplog.text
-
-
-def test_contrast_with_answers_of_a_policy(
-    tiny_bert: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
-) -> None:
-    rows = [Reference(prompt=toy.prompt(), reference=toy.response(3)) for _ in range(32)]
-    config = quick(tiny_bert, negatives_policy=tiny_llama, policy_negatives=2, validation=0.2, epochs=6, batch_size=8)
-    scorer = train_reward_model(rows, tmp_path, config)
-    lines = (tmp_path / "run" / "negatives.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [json.loads(line) for line in lines]
-    assert len(kept) == 32
-    assert {len(row["generated"]) for row in kept} <= {1, 2}
-    texts = [row["generated"][0] for row in kept]
-    prompts = [toy.prompt() for _ in kept]
-    fresh = scorer.score(prompts, [toy.response(3) for _ in kept])
-    assert (fresh > scorer.score(prompts, texts)).mean() > 0.9

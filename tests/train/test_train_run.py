@@ -48,16 +48,6 @@ def test_the_seed_decides_everything(tiny_bert: str, toy: Any, quick: Any, tmp_p
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-def test_small_batches_of_tokens_give_the_same_model(tiny_llama: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    rows = pairs(toy)
-    scores = []
-    for budget in (64, 4096):
-        config = quick(tiny_llama, epochs=1, learning_rate=1e-3, tokens_per_batch=budget)
-        scorer = train_reward_model(rows, tmp_path / str(budget), config)
-        scores.append(scorer.score(["boil egg two"] * 2, ["good water", "rude water"]))
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)  # Adam enlarges rounding where a gradient is near 0
-
-
 def test_a_run_keeps_its_log_and_reports_its_progress(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
     config = quick(tiny_bert, batch_size=8, validation=0.25, eval_steps=5)
@@ -86,18 +76,10 @@ def test_fewer_judgements_than_a_step_make_a_smaller_step(tiny_bert: str, toy: A
     assert [line["examples"] for line in log_of(tmp_path) if "loss" in line] == [3, 6]
 
 
-@pytest.fixture
-def overfitting(toy: Any) -> tuple[list[AnyRow], list[AnyRow]]:
-    """Training rows that teach one thing first and then the opposite of what is held out."""
-    held = [Comparison(prompt=toy.prompt(), chosen=toy.response(0), rejected=toy.response(3)) for _ in range(16)]
-    return pairs(toy), list(held)
-
-
-def test_the_best_checkpoint_is_kept(
-    tiny_bert: str, overfitting: tuple[list[AnyRow], list[AnyRow]], quick: Any, tmp_path: Path
-) -> None:
+def test_the_best_checkpoint_is_kept(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     """The held-out rows say the opposite: the less is learnt the better, so the first checkpoint is the best."""
-    rows, held = overfitting
+    held = [Comparison(prompt=toy.prompt(), chosen=toy.response(0), rejected=toy.response(3)) for _ in range(16)]
+    rows = pairs(toy)
     train_reward_model(rows, tmp_path / "best", quick(tiny_bert, eval_steps=2, epochs=4), validation=held)
     checks = {line["step"]: line["eval_loss"] for line in log_of(tmp_path / "best") if "eval_loss" in line}
     assert min(checks, key=lambda step: checks[step]) == 2 < max(checks)
@@ -106,20 +88,10 @@ def test_the_best_checkpoint_is_kept(
     train_reward_model(rows, tmp_path / "last", dataclasses.replace(config, validation=0.0))
     assert not same(stopped, weights(tmp_path / "last"))
     reward = load_scorer(tmp_path / "best")
-    right = reward.score([r.prompt for r in held], [r.chosen for r in held])  # type: ignore[union-attr]
-    wrong = reward.score([r.prompt for r in held], [r.rejected for r in held])  # type: ignore[union-attr]
+    right = reward.score([r.prompt for r in held], [r.chosen for r in held])
+    wrong = reward.score([r.prompt for r in held], [r.rejected for r in held])
     loss = float(np.log1p(np.exp(-(right - wrong).astype(float))).mean())
     assert loss == pytest.approx(min(checks.values()), abs=1e-4), "these are the weights of that checkpoint"
-
-
-def test_training_stops_early(
-    tiny_bert: str, overfitting: tuple[list[AnyRow], list[AnyRow]], quick: Any, tmp_path: Path
-) -> None:
-    rows, held = overfitting
-    seen: list[dict[str, float]] = []
-    config = quick(tiny_bert, eval_steps=1, epochs=20, validation=0.1, early_stopping_patience=2)
-    train_reward_model(rows, tmp_path, config, validation=held, on_step=seen.append)
-    assert seen[-1]["step"] < seen[-1]["steps"] / 2
 
 
 def test_divergence_is_an_error_and_nothing_is_saved(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:

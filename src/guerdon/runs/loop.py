@@ -66,11 +66,9 @@ class LoopConfig:
     steps: int
     """Optimiser steps of the run."""
     learning_rate: float
-    """Peak of the learning rate."""
     warmup_ratio: float = 0.1
     """Share of the steps over which the learning rate rises; it then falls linearly to 0."""
     weight_decay: float = 0.0
-    """Weight decay of AdamW, for weight matrices only."""
     max_grad_norm: float = 1.0
     """Largest norm of the gradient; 0 does not clip."""
     save_steps: int
@@ -80,7 +78,6 @@ class LoopConfig:
     early_stopping_patience: int = 0
     """Stop after this many evaluations without a lower loss; 0 never does."""
     seed: int = 0
-    """Random seed."""
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""

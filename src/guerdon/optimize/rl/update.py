@@ -144,23 +144,19 @@ class Updater:
         Raises:
             ModelError: gradients are not finite, three times in a row.
         """
-        config = self.config
+        config, count = self.config, len(groups[0].trajectories)
         batch = self._sampled_batch(groups)
         advantages = compute_advantages(
-            batch,
-            self.algorithm,
-            group=len(groups[0].trajectories),
-            beta=beta,
-            gamma=config.gamma,
-            lam=config.lam,
+            batch, self.algorithm, group=count, beta=beta, gamma=config.gamma, lam=config.lam
         )
         metrics = _Metrics()
+        lesson = _Lesson(groups, batch, advantages, beta, metrics)
         size = config.prompts_per_minibatch or len(groups)
         self.actor.train()
         for _ in range(config.num_iterations):
             order = torch.randperm(len(groups), generator=generator).tolist()
             for start in range(0, len(order), size):
-                self._step(groups, order[start : start + size], batch, advantages, beta, metrics)
+                self._step(lesson, order[start : start + size])
         self.optimizer.zero_grad(set_to_none=True)  # the next step samples, and has better use for the memory
         metrics.join(self.ranks)
         found = metrics.means() | {"responses_masked": float((~advantages.included).float().mean())}
@@ -223,49 +219,32 @@ class Updater:
         for items, batch in batches:
             yield items, {name: tensor.to(device) for name, tensor in batch.items()}
 
-    def _step(
-        self,
-        groups: Sequence[Group],
-        chosen: Sequence[int],
-        sampled: SampledBatch,
-        advantages: Advantages,
-        beta: float,
-        metrics: _Metrics,
-    ) -> None:
+    def _step(self, lesson: _Lesson, chosen: Sequence[int]) -> None:
         """One step of the optimiser on some of the groups."""
-        count = len(groups[0].trajectories)
+        count = len(lesson.groups[0].trajectories)
         rows = _rows(chosen, count)
-        included = advantages.included[rows]
-        tokens = int((sampled.mask[rows] * included.unsqueeze(1)).sum())
+        included = lesson.advantages.included[rows]
+        tokens = int((lesson.sampled.mask[rows] * included.unsqueeze(1)).sum())
         size = MinibatchSize(int(included.sum()), tokens, self.config.max_new_tokens * self.config.max_turns)
         if not size.responses:
             return
         self.optimizer.zero_grad(set_to_none=True)
         mine = self.ranks.share(chosen)
         rows = _rows(mine, count)
-        for items, batch in self._batches([groups[index] for index in mine]):
-            loss = self._loss(batch, [rows[item] for item in items], sampled, advantages, size, beta, metrics)
-            loss.backward()
-        self._apply(metrics)
+        for items, batch in self._batches([lesson.groups[index] for index in mine]):
+            self._loss(batch, [rows[item] for item in items], lesson, size).backward()
+        self._apply(lesson.metrics)
 
-    def _loss(
-        self,
-        batch: ResponseBatch,
-        rows: Sequence[int],
-        sampled: SampledBatch,
-        advantages: Advantages,
-        size: MinibatchSize,
-        beta: float,
-        metrics: _Metrics,
-    ) -> Tensor:
+    def _loss(self, batch: ResponseBatch, rows: Sequence[int], lesson: _Lesson, size: MinibatchSize) -> Tensor:
         """The loss of a micro-batch, whose responses are these rows of the step."""
+        sampled, advantages, metrics = lesson.sampled, lesson.advantages, lesson.metrics
         algorithm, old_logps = self.algorithm, sampled.logps[rows]
         mask = sampled.mask[rows] * advantages.included[rows].unsqueeze(1)
         logps, values = self.actor(batch, self.config.temperature)
         logps = pad_by_response(logps, batch, *mask.shape)
         ref_logps = None if sampled.ref_logps is None else sampled.ref_logps[rows]
         loss = policy_loss(
-            logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=beta, ref_logps=ref_logps
+            logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=lesson.beta, ref_logps=ref_logps
         )
         metrics.add("policy_loss", loss.detach(), 1)
         if advantages.value_targets is not None:
@@ -341,6 +320,17 @@ class _Metrics:
             for name, (total, count) in self.sums.items()
         }
         return found | {"optimizer_steps": float(self.steps)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What one update learns from."""
+
+    groups: Sequence[Group]
+    sampled: SampledBatch
+    advantages: Advantages
+    beta: float
+    metrics: _Metrics
 
 
 class AdaptiveBeta:

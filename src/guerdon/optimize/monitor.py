@@ -12,7 +12,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,15 +74,7 @@ class Monitor:
     def __init__(
         self, workers: Workers, prompts: Sequence[Candidates], run: Path, *, gold: Scorer | None = None, step: int = 0
     ) -> None:
-        """Prepares to evaluate.
-
-        Args:
-            workers: who samples, and whose policy it is.
-            prompts: held-out prompts.
-            run: the run folder; evaluations up to `step` that it holds are part of the record.
-            gold: a reward that does not train.
-            step: the step that the run goes on from.
-        """
+        """Takes held-out prompts; evaluations up to `step` in the run folder are part of the record."""
         self.workers, self.prompts, self.run, self.gold = workers, prompts, run, gold
         self.config = workers.setup.config
         self.evaluations = [one for one in read_evaluations(run / EVALUATIONS_FILE) if one.step <= step]
@@ -248,10 +240,11 @@ def read_evaluations(record: Path) -> list[PolicyEvaluation]:
     """The evaluations of a run, by step; none where there is no record."""
     if not record.exists():
         return []
-    tuples = ("proxy_by_prompt", "gold_by_prompt", "samples")
-    lines = map(json.loads, record.read_text(encoding="utf-8").splitlines())
-    found = [PolicyEvaluation(**(line | {name: tuple(line[name]) for name in tuples})) for line in lines]
-    return [replace(one, samples=tuple((prompt, response) for prompt, response in one.samples)) for one in found]
+    found = []
+    for line in map(json.loads, record.read_text(encoding="utf-8").splitlines()):
+        line |= {name: tuple(line[name]) for name in ("proxy_by_prompt", "gold_by_prompt")}
+        found.append(PolicyEvaluation(**line | {"samples": tuple(map(tuple, line["samples"]))}))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +262,7 @@ class GaoFit:
 
 
 def fit_gao(kls: Sequence[float], gains: Sequence[float], kind: str) -> GaoFit | None:
-    """Least squares of Gao et al. 2023, equations 1 and 2.
-
-    Args:
-        kls: from the policy at the start, in nats.
-        gains: the gains of the reward over that policy.
-        kind: `best-of-n` or `rl`.
+    """Least squares of Gao et al. 2023, equations 1 (`best-of-n`) and 2 (`rl`): gains over KLs, both from the start.
 
     Returns:
         None for fewer than three points with a KL above 0.

@@ -57,11 +57,8 @@ def sample_candidates(
 ) -> list[Candidates]:
     """Samples responses, and keeps them as they come, so that a run that was cut short can go on.
 
-    Args:
-        prompts: what is responded to.
-        sampler: samples the responses.
-        kept: JSON Lines, one prompt each; what it holds already is not sampled again.
-        on_prompt: called with how many more prompts have their responses.
+    What `kept` (JSON Lines, one prompt each) holds already is not sampled again. `on_prompt` is told how many more
+    prompts have their responses.
 
     Returns:
         The prompts with their responses, in the same order. Where responses are missing, the reasons are in the extra

@@ -25,15 +25,7 @@ class MissingRewardGuard:
         self._logged: set[str] = set()
 
     def note(self, values: ArrayLike, reasons: Sequence[str] = ()) -> None:
-        """Notes the rewards of a step.
-
-        Args:
-            values: the rewards, NaN for none.
-            reasons: why responses have no reward; empty texts are left out.
-
-        Raises:
-            ModelError: this was the third step without one.
-        """
+        """Notes the rewards of a step, NaN for none, and why; a ModelError where this was the third without any."""
         found = np.isfinite(np.asarray(values))
         self._steps = 0 if found.any() else self._steps + 1
         common = Counter(reason for reason in reasons if reason).most_common(1)

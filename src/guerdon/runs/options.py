@@ -20,10 +20,7 @@ def option_faults(
 ) -> list[str]:
     """Everything that is wrong with the numbers of a configuration, at once. NaN never fits.
 
-    Args:
-        config: the configuration; of its fields those that hold numbers are looked at.
-        positive: options that must be above 0; all others may be 0 and must not be negative.
-        below: options that must be below a limit as well.
+    Options in `positive` must be above 0, all others 0 or more; those in `below` must be below their limit as well.
     """
     faults = []
     for field in fields(config):

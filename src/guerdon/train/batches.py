@@ -144,13 +144,7 @@ class RewardTrainee(nn.Module):
 
 
 def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: HeadOutputs) -> tuple[Tensor, Tensor]:
-    """Every judgement of a micro-batch through its formula, summed.
-
-    Args:
-        logits: shape (n, outputs), float32.
-        targets: what the judgements say; see `Targets`.
-        config: which terms there are.
-        outputs: which columns of the logits are fitted to ratings; pairs and lists are judged by the first.
+    """Every judgement of a micro-batch through its formula, summed; logits have shape (n, outputs), float32.
 
     Returns:
         The summed loss, shape (); and [judgements with an order, how many of them the scores order rightly, ties

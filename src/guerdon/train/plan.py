@@ -19,17 +19,12 @@ prompt has many pairs this computes each text once for several of them (as Instr
 Ouyang et al. 2022, section 3.5); where a prompt has one pair the order is plainly random."""
 
 
-def step_count(judgements: int, epochs: float, per_step: int) -> int:
-    """Optimiser steps of a run."""
-    return max(1, math.ceil(judgements * epochs / per_step))
-
-
 def plan_steps(
     judgements: Sequence[Judgement], prompt_keys: Sequence[str], *, epochs: float, per_step: int, seed: int
 ) -> list[list[Judgement]]:
     """Deals judgements into steps of exactly `per_step`; epochs follow each other without a seam."""
     stream = _epochs(judgements, prompt_keys, random.Random(seed))
-    count = step_count(len(judgements), epochs, per_step)
+    count = max(1, math.ceil(len(judgements) * epochs / per_step))
     return [[next(stream) for _ in range(per_step)] for _ in range(count)]
 
 

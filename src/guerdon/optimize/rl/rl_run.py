@@ -22,7 +22,7 @@ from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.prompts import check_lengths, prompt_stream
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
 from guerdon.optimize.rl.trajectories import Group, Rollouts, shape_rewards
-from guerdon.optimize.rl.update import AdaptiveBeta
+from guerdon.optimize.rl.update import adapted_beta
 from guerdon.optimize.rl.workers import RLSetup, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig, load_scorer
@@ -154,8 +154,7 @@ class _Run:
         self.workers, self.prompts, self.folder = workers, prompts, folder
         self.config = workers.setup.config
         self.algorithm = self.config.row
-        beta = self.algorithm.beta if self.config.beta is None else self.config.beta
-        self.beta = AdaptiveBeta(beta, self.config.kl_target or None)
+        self.beta = self.algorithm.beta if self.config.beta is None else self.config.beta
         self.steps = self.config.steps_for(len(prompts))
         self.step = 0
         """Steps that are done."""
@@ -167,7 +166,7 @@ class _Run:
         if resume and (checkpoint := folder.last_checkpoint):
             state = torch.load(checkpoint / STATE_FILE, weights_only=True)
             workers.on_learners(lambda learner: learner.load_state(state["learner"]))
-            self.step, self.drawn, self.lost, self.beta.beta = (state[n] for n in ("step", "drawn", "lost", "beta"))
+            self.step, self.drawn, self.lost, self.beta = (state[n] for n in ("step", "drawn", "lost", "beta"))
 
     def train(self, monitor: Monitor | None, title: str, on_step: OnStep | None) -> None:
         """Samples and learns until the prompts are used up, or evaluations say stop."""
@@ -212,18 +211,18 @@ class _Run:
         ]
         warmup = min(1.0, (step + 1) / max(1.0, config.warmup_ratio * self.steps))
         learning_rate = config.peak_learning_rate * warmup
-        beta, seed = self.beta.beta, config.seed * 1_000_003 + step
+        beta, seed = self.beta, config.seed * 1_000_003 + step
         metrics = self.workers.on_learners(
             lambda learner: learner.update(groups, beta=beta, learning_rate=learning_rate, seed=seed)
         )
-        if "kl" in metrics:
-            self.beta.adapt(metrics["kl"], len(sampled))
+        if "kl" in metrics and config.kl_target:
+            self.beta = adapted_beta(beta, metrics["kl"], target=config.kl_target, responses=len(sampled))
         self.step += 1
         return (
             metrics
             | _reward_metrics(rollouts, [one.reward for one in shaped])
             | rollouts.metrics
-            | {"beta": self.beta.beta, "learning_rate": learning_rate, "prompts_sampled": float(prompts_sampled)}
+            | {"beta": self.beta, "learning_rate": learning_rate, "prompts_sampled": float(prompts_sampled)}
         )
 
     def _sample(self) -> tuple[Rollouts, int]:
@@ -262,7 +261,7 @@ class _Run:
         return again + [next(stream) for _ in range(count - len(again))]
 
     def _save(self) -> None:
-        state = {"step": self.step, "drawn": self.drawn, "lost": self.lost, "beta": self.beta.beta}
+        state = {"step": self.step, "drawn": self.drawn, "lost": self.lost, "beta": self.beta}
         with new_checkpoint(self.folder.path, self.step) as stage:
             learner = self.workers.on_learners(lambda learner: learner.state(), first=True)
             torch.save(state | {"learner": learner}, stage / STATE_FILE)

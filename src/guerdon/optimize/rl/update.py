@@ -333,17 +333,9 @@ class _Lesson:
     metrics: _Metrics
 
 
-class AdaptiveBeta:
+def adapted_beta(beta: float, kl: float, *, target: float, responses: int, horizon: int = 10_000) -> float:
     """The weight of the KL, steered so that the KL stays near a target (Ziegler et al. 2019, section 2.2).
 
     error = clip(KL / target - 1, -0.2, 0.2),    beta <- beta (1 + error * responses / horizon)
     """
-
-    def __init__(self, beta: float, target: float | None, horizon: int = 10_000) -> None:
-        self.beta, self.target, self.horizon = beta, target, horizon
-
-    def adapt(self, kl: float, responses: int) -> None:
-        """Takes the KL of a step, in nats per response."""
-        if self.target:
-            error = min(max(kl / self.target - 1, -0.2), 0.2)
-            self.beta *= 1 + error * responses / self.horizon
+    return beta * (1 + min(max(kl / target - 1, -0.2), 0.2) * responses / horizon)

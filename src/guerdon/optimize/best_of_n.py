@@ -133,19 +133,18 @@ def best_of_n(
 
     point = expected.mean(axis=0)
     drawn = bootstrap_distribution(means, groups, resamples=resamples, seed=seed)
+    gain, drawn_gain = point - point[:1], drawn - drawn[:, :1]
     curves = tuple(
-        Curve(
-            name,
-            tuple(percentile_interval(point[i, v], drawn[:, i, v]) for i in range(len(ns))),
-            tuple(
-                percentile_interval(point[i, v] - point[0, v], drawn[:, i, v] - drawn[:, 0, v]) for i in range(len(ns))
-            ),
-        )
+        Curve(name, _intervals(point[:, v], drawn[:, :, v]), _intervals(gain[:, v], drawn_gain[:, :, v]))
         for v, name in enumerate(values)
     )
     out = [i for i in range(len(pools)) if counts[i] < most]
     left_out = tuple(_left_out(candidates[i], int(counts[i]), most, reasons[i] if reasons else ()) for i in out)
     return BestOfN(ns, tuple(map(best_of_n_kl, ns)), curves, len(kept), left_out)
+
+
+def _intervals(points: Floats, drawn: Floats) -> tuple[Interval, ...]:
+    return tuple(percentile_interval(point, column) for point, column in zip(points, drawn.T, strict=True))
 
 
 def _left_out(one: Candidates, usable: int, n: int, reasons: Sequence[str]) -> LeftOut:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,24 +215,22 @@ def evaluations_since_best(evaluations: Sequence[PolicyEvaluation]) -> int:
 
 def repetition(text: str, n: int = 4) -> float:
     """The share of the word n-grams of a text that repeat an earlier one; 0 for a shorter text."""
-    words = _words(text)
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    grams = _ngrams(text, n)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
     """Different word n-grams of all texts by their number (Li et al. 2016, arXiv:1510.03055); 1 where none repeats."""
-    counted: Counter[tuple[str, ...]] = Counter()
-    for text in texts:
-        words = _words(text)
-        counted.update(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-    return len(counted) / counted.total() if counted else 1.0
+    grams = [gram for text in texts for gram in _ngrams(text, n)]
+    return len(set(grams)) / len(grams) if grams else 1.0
 
 
-def _words(text: str) -> list[str]:
-    """Words; where a text has no spaces between them, as in Chinese, characters."""
+def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    """Of words; where a text has no spaces between them, as in Chinese, of characters."""
     words = text.split()
-    return words if len(text) < 12 * max(1, len(words)) else [mark for mark in text if not mark.isspace()]
+    if len(text) >= 12 * max(1, len(words)):
+        words = [mark for mark in text if not mark.isspace()]
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
 def read_evaluations(record: Path) -> list[PolicyEvaluation]:

@@ -83,7 +83,8 @@ class PolicyTrainingConfig:
         """Sampling steps of a run over so many prompts."""
         return max(1, math.ceil(prompts * self.epochs / self.prompts_per_step))
 
-    def every(self, asked: int, steps: int) -> int:
+    @staticmethod
+    def every(asked: int, steps: int) -> int:
         """The steps between two checkpoints or evaluations: as asked, or a tenth of the run."""
         return asked or max(1, steps // 10)
 

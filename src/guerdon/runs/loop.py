@@ -103,6 +103,9 @@ class Loop:
             mixed_precision="bf16" if bf16 else None,
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
+        self.device: torch.device = self.accelerator.device
+        self.rank, self.ranks = int(self.accelerator.process_index), int(self.accelerator.num_processes)
+        """The number of this process, from 0; and how many train together, one a device."""
         self.sharded = self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:  # it clips by itself, and asks for a size
             self.accelerator.state.deepspeed_plugin.deepspeed_config |= {
@@ -117,16 +120,6 @@ class Loop:
         self._sums: dict[str, Tensor] = {}
         self.step = self.examples = 0
         self.best_step, self.best_loss, self._worse = 0, float("inf"), 0
-
-    @property
-    def rank(self) -> int:
-        """The number of this process, from 0."""
-        return int(self.accelerator.process_index)
-
-    @property
-    def ranks(self) -> int:
-        """How many processes train together, one a device."""
-        return int(self.accelerator.num_processes)
 
     def train(
         self, steps: Callable[[int], Step], *, validation: Step | None = None, checkpoint: Path | None = None
@@ -200,12 +193,6 @@ class Loop:
         self._add("accuracy", order[1], order[0])
         for name, (value, over) in step.metrics.items():
             self._add(name, value, over)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of this process."""
-        device: torch.device = self.accelerator.device
-        return device
 
     def _on_device(self, micro_batch: MicroBatch) -> MicroBatch:
         from accelerate.utils import send_to_device

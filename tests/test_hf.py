@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -28,10 +27,6 @@ def test_a_backbone_that_lacks_weights_is_refused(tiny_llama: str, tmp_path: Pat
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 weight.*model\.layers\.1\.mlp\.up_proj\.weight"):
         hf.load_classifier(str(tmp_path), ("score",), "float32", False, new_head=True)
-
-
-def test_the_dtype_is_the_one_asked_for(tiny_bert: str) -> None:
-    assert hf.load_classifier(tiny_bert, None, "bfloat16", False, new_head=False).dtype == torch.bfloat16
 
 
 def test_loading_is_silent(tiny_llama: str, capfd: pytest.CaptureFixture[str]) -> None:

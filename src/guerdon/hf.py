@@ -30,10 +30,7 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_co
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences the load report of Transformers: we check what was loaded and say it ourselves.
-
-    And its warning at PEFT, which asks for `is_gradient_checkpointing` by that deprecated name.
-    """
+    """Silences Transformers' load report (we check what was loaded), and its warning at a deprecated name in PEFT."""
     from transformers.utils import logging as hf_logging
 
     level = hf_logging.get_verbosity()
@@ -64,7 +61,6 @@ class Lora:
 
     rank: int = 16
     alpha: int = 32
-    dropout: float = 0.0
 
 
 def load_classifier(
@@ -94,11 +90,8 @@ def load_classifier(
 
     labels: dict[str, Any] = {}
     if attributes is not None:
-        labels = {
-            "num_labels": len(attributes),
-            "id2label": dict(enumerate(attributes)),
-            "label2id": {name: index for index, name in enumerate(attributes)},
-        }
+        named = dict(enumerate(attributes))
+        labels = {"num_labels": len(named), "id2label": named, "label2id": {name: i for i, name in named.items()}}
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": True,  # a model is never unpickled
@@ -184,12 +177,9 @@ def load_language_model(
 def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole_path: bool = False) -> torch.nn.Module:
     """Wraps a model so that adapters on its linear layers, and its whole head where it is a classifier, are trained.
 
-    Args:
-        model: a model of Transformers.
-        lora: rank and size of the adapters.
-        task: PEFT's name of what the model does: `SEQ_CLS`, `CAUSAL_LM`, `SEQ_2_SEQ_LM`.
-        whole_path: train and save whatever lies between backbone and head as well. A backbone may lack those weights;
-            they are then random, and other ones wherever the base is loaded again.
+    `task` is PEFT's name of what the model does (`SEQ_CLS`, `CAUSAL_LM`, `SEQ_2_SEQ_LM`). `whole_path` trains and saves
+    whatever lies between backbone and head as well: a backbone may lack those weights, which are then random, and other
+    ones wherever the base is loaded again.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -197,7 +187,6 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
         task_type=task,
         r=lora.rank,
         lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
         target_modules="all-linear",
         modules_to_save=[*head_names(model), *(between(model) if whole_path else ())] or None,
     )

@@ -65,16 +65,13 @@ def reward_centering(chosen: Tensor, rejected: Tensor) -> Tensor:
 
 
 def regression(predicted: Tensor, target: Tensor) -> Tensor:
-    """Squared error, averaged over the attributes that were rated.
+    """Squared error, shape (n,), averaged over the attributes that were rated.
 
     HelpSteer2's regression objective (Wang et al. 2024, arXiv:2406.08673).
 
     Args:
         predicted: shape (n, k), in the units of `target`.
         target: shape (n, k); NaN where an attribute was not rated. Each row must have one at least.
-
-    Returns:
-        Loss, shape (n,).
     """
     rated = ~target.isnan()
     error = torch.where(rated, predicted - target.nan_to_num(), 0.0)
@@ -91,12 +88,8 @@ def plackett_luce(scores: Tensor, grades: Tensor) -> Tensor:
     Without ties this is Plackett-Luce exactly; of two items it is Bradley-Terry; tied items do not compete with each
     other. ListMLE (Xia et al. 2008) is the case of a full order.
 
-    Args:
-        scores: shape (lists, items).
-        grades: higher is better, shape (lists, items); NaN marks padding.
-
-    Returns:
-        Loss in nats, shape (lists,).
+    `grades` have the shape of `scores`, (lists, items): higher is better, NaN marks padding. The loss is in nats, shape
+    (lists,).
     """
     below = grades.unsqueeze(1) < grades.unsqueeze(2)  # [l, i, j]: j is of a lower grade than i; never with NaN
     itself = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
@@ -110,13 +103,8 @@ def contrastive(scores: Tensor, present: Tensor, *, temperature: float = 1.0) ->
 
         loss = - s_0 / T + log sum_j exp(s_j / T)
 
-    Args:
-        scores: shape (lists, items); column 0 is the reference.
-        present: False marks padding, shape (lists, items); column 0 must be True.
-        temperature: T > 0, in units of the score.
-
-    Returns:
-        Loss in nats, shape (lists,).
+    `scores` have shape (lists, items), column 0 is the reference; `present` is False at padding; T > 0 is in units of
+    the score. The loss is in nats, shape (lists,).
     """
     logits = (scores / temperature).masked_fill(~present, float("-inf"))
     return torch.logsumexp(logits, dim=1) - logits[:, 0]
@@ -136,15 +124,9 @@ def score_function_weights(rewards: Tensor, lam: float = 1.0) -> Tensor:
 
         -lam R  has the gradient of  lam (R_i - b_i) / n  times  -log pi(y_i),   summed over the n responses.
 
-    At lam = 0 nothing but the likelihood of the references is left; as lam grows the model leaves them for what scores
-    higher.
-
-    Args:
-        rewards: shape (prompts, k); NaN takes no part.
-        lam: what a unit of reward is worth, in nats of likelihood.
-
-    Returns:
-        Shape (prompts, k), of either sign; 0 without a reward, and where a response has none to be compared with.
+    At lam = 0 nothing but the likelihood of the references is left; as lam (what a unit of reward is worth, in nats of
+    likelihood) grows, the model leaves them for what scores higher. Rewards, where NaN takes no part, and weights have
+    shape (prompts, k); these have either sign, and are 0 where a response has none to be compared with.
     """
     advantages = group_advantages(rewards, baseline="leave-one-out", scale=False)
     return lam * advantages.nan_to_num() / (~rewards.isnan()).sum().clamp(min=1)
@@ -155,12 +137,8 @@ def exponential_weights(rewards: Tensor, beta: float = 1.0) -> Tensor:
 
     The policy that it leads to is the sampled one times exp(R / beta), which is what KL-regularised RL aims at.
 
-    Args:
-        rewards: shape (prompts, k); NaN takes no part.
-        beta: temperature, in units of the reward; small ones keep the best alone.
-
-    Returns:
-        Shape (prompts, k), summing to 1; 0 without a reward.
+    `beta` is a temperature in units of the reward: small ones keep the best alone. Rewards and weights have shape
+    (prompts, k); the weights sum to 1, and are 0 where the reward is NaN.
     """
     known = ~rewards.isnan()
     scaled = torch.where(known, rewards.nan_to_num() / beta, float("-inf"))
@@ -170,11 +148,7 @@ def exponential_weights(rewards: Tensor, beta: float = 1.0) -> Tensor:
 def best_weights(rewards: Tensor) -> Tensor:
     """RAFT: the best response to each prompt counts, the others do not (Dong et al. 2023, arXiv:2304.06767).
 
-    Args:
-        rewards: shape (prompts, k); NaN takes no part.
-
-    Returns:
-        Shape (prompts, k), summing to 1; 0 for a prompt without a reward.
+    Rewards and weights have shape (prompts, k); NaN takes no part; the weights sum to 1.
     """
     known = ~rewards.isnan()
     best = rewards.nan_to_num(nan=float("-inf")).argmax(dim=1, keepdim=True)
@@ -194,13 +168,9 @@ def group_advantages(
     arXiv:2503.20783) leaves the std out. RLOO (Ahmadian et al. 2024, arXiv:2402.14740, eq. 8) compares with the mean of
     the *other* responses, A_i = r_i - sum_{j != i} r_j / (k - 1), which is k / (k - 1) (r_i - mean).
 
-    Args:
-        rewards: shape (groups, k); NaN is a response without a reward: it takes no part, and its advantage is NaN.
-        baseline: what a response is compared with.
-        scale: divide by the standard deviation of the group (unbiased) + 1e-4.
-
-    Returns:
-        Shape (groups, k); 0 in a group with a single reward.
+    Rewards and advantages have shape (groups, k). NaN is a response without a reward: it takes no part, and its
+    advantage is NaN; a sole reward has an advantage of 0. `scale` divides by the standard deviation of the group
+    (unbiased) + 1e-4.
     """
     known = ~rewards.isnan()
     count = known.sum(dim=1, keepdim=True).to(rewards.dtype)
@@ -259,17 +229,11 @@ def whiten(values: Tensor, mask: Tensor) -> Tensor:
 def log_ratio(
     logps: Tensor, sampled: Tensor, mask: Tensor, level: Literal["token", "sequence", "product"] = "token"
 ) -> Tensor:
-    """The logarithm of pi(y) / pi_old(y), of each token or of the response.
+    """The logarithm of pi(y) / pi_old(y), of each token, shape (n, t), or of the response, shape (n, 1).
 
-    Args:
-        logps: shape (n, t).
-        sampled: log-probabilities under the policy that sampled, shape (n, t).
-        mask: shape (n, t).
-        level: `token`; `sequence`, the mean over the tokens (GSPO, Zheng et al. 2025, arXiv:2507.18071, eq. 7);
-            `product`, their sum, which is the log-ratio of the whole response (RLOO).
-
-    Returns:
-        Shape (n, t), or (n, 1) for a response.
+    `sampled` are log-probabilities under the policy that sampled, shape (n, t). The level is `token`; `sequence`, the
+    mean over the tokens (GSPO, Zheng et al. 2025, arXiv:2507.18071, eq. 7); or `product`, their sum, which is the
+    log-ratio of the whole response (RLOO).
     """
     difference = (logps - sampled) * mask
     if level == "token":
@@ -297,16 +261,8 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, *, low: float = 0.2, hi
 
         loss = -min(w A, clip(w, 1 - low, 1 + high) A),    w = exp(ratio)
 
-    `high` above `low` is DAPO's clip-higher (Yu et al. 2025, arXiv:2503.14476, eq. 10).
-
-    Args:
-        ratio: `log_ratio`, shape (n, t) or (n, 1).
-        advantages: shape (n, t) or (n, 1).
-        low: how far the weight may fall below 1.
-        high: how far it may rise above 1.
-
-    Returns:
-        Shape (n, t) or (n, 1).
+    `high`, how far the weight may rise above 1, greater than `low` is DAPO's clip-higher (Yu et al. 2025,
+    arXiv:2503.14476, eq. 10). `ratio` is a `log_ratio`; it, advantages and loss have shape (n, t) or (n, 1).
     """
     weight = ratio.exp()
     return -torch.min(weight * advantages, weight.clamp(1 - low, 1 + high) * advantages)
@@ -325,16 +281,8 @@ def cispo(ratio: Tensor, advantages: Tensor, logps: Tensor, *, high: float = 4.0
 def clipped_value(values: Tensor, sampled: Tensor, targets: Tensor, *, clip: float = 0.2) -> Tensor:
     """Half the squared error of the critic, the worse of its value and of that value kept near the old one.
 
-    As OpenAI's PPO has it (Schulman et al. 2017; Stiennon et al. 2020).
-
-    Args:
-        values: shape (n, t).
-        sampled: values at the time of sampling, shape (n, t).
-        targets: advantages + those values, shape (n, t).
-        clip: how far a value may move; in units of the reward.
-
-    Returns:
-        Shape (n, t).
+    As OpenAI's PPO has it (Schulman et al. 2017; Stiennon et al. 2020). All have shape (n, t): `sampled` are the values
+    at the time of sampling, `targets` advantages + those values; `clip` is in units of the reward.
     """
     near = sampled + (values - sampled).clamp(-clip, clip)
     return 0.5 * torch.max((values - targets).square(), (near - targets).square())

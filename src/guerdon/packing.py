@@ -102,11 +102,7 @@ def default_budget() -> int:
 def by_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Cuts rows into batches of like length whose padded size (rows x longest) is within `budget` tokens.
 
-    Longest first, so that the batch that needs most memory is the first one. A row longer than the budget is a batch
-    of its own.
-
-    Returns:
-        Indices of `lengths`, each exactly once.
+    Gives indices of `lengths`, each once; longest first, so that the batch that needs most memory is the first one.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -176,12 +172,18 @@ def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_i
     length = max(row.length for row in rows)
     ids, positions, mask, at_row, at_column = [], [], [], [], []
     for index, row in enumerate(rows):
-        flat, place, segment, ends = _flatten(tokens, row)
+        flat, place = list(tokens[row.items[0]].ids[: row.prefix]), list(range(row.prefix))
+        segment = [0] * row.prefix  # 0 the prefix, k the k-th suffix
+        for number, item in enumerate(row.items, start=1):
+            suffix = tokens[item].ids[row.prefix :]
+            flat += suffix
+            place += range(row.prefix, row.prefix + len(suffix))
+            segment += [number] * len(suffix)
+            at_row.append(index)
+            at_column.append(len(flat) - 1)
         ids.append(flat)
         positions.append(place)
         mask.append(_shared_mask(torch.tensor(segment), length))
-        at_row += [index] * len(ends)
-        at_column += ends
     return {
         "input_ids": pad(ids, length, pad_id),
         "attention_mask": torch.stack(mask).unsqueeze(1),
@@ -189,19 +191,6 @@ def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_i
         "row": torch.tensor(at_row),
         "column": torch.tensor(at_column),
     }
-
-
-def _flatten(tokens: Sequence[Tokens], row: SharedRow) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Ids, positions, segments (0 the prefix, k the k-th suffix) and the end of each sequence, for one row."""
-    first = tokens[row.items[0]].ids
-    ids, positions, segments, ends = list(first[: row.prefix]), list(range(row.prefix)), [0] * row.prefix, []
-    for number, item in enumerate(row.items, start=1):
-        suffix = tokens[item].ids[row.prefix :]
-        ids += suffix
-        positions += range(row.prefix, row.prefix + len(suffix))
-        segments += [number] * len(suffix)
-        ends.append(len(ids) - 1)
-    return ids, positions, segments, ends
 
 
 def _shared_mask(segment: Tensor, length: int) -> Tensor:
@@ -249,19 +238,10 @@ def batches(
     shared: bool,
     positions: bool,
 ) -> Iterator[tuple[list[SharedRow], Batch]]:
-    """Cuts sequences into batches, longest first; see `lay_out` and `collate`.
-
-    Args:
-        tokens: all sequences.
-        items: which of them, as indices of `tokens`, each once.
-        prompt_of: what the prompt of each sequence is, parallel to `tokens`.
-        budget: padded tokens of a batch; a longer row is a batch of its own.
-        pad_id: any valid id.
-        shared: compute the common prefix of one prompt's sequences once.
-        positions: give `position_ids` (decoders).
+    """Cuts sequences into batches of `budget` padded tokens, longest first; for the rest see `lay_out` and `collate`.
 
     Yields:
-        The rows of a batch, and the batch.
+        The rows of a batch, and the batch. A row that is longer than the budget is a batch of its own.
     """
     rows = lay_out(tokens, items, prompt_of, longest=budget, shared=shared)
     for chosen in by_budget([row.length for row in rows], budget):

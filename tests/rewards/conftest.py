@@ -6,10 +6,6 @@ import pytest
 
 from guerdon.types import Message, Prompt
 
-ENCODERS = ["tiny_bert", "tiny_roberta"]
-SHARING = ["tiny_llama", "tiny_qwen"]
-SLIDING = ["tiny_sliding", "tiny_gemma_like"]
-
 
 @pytest.fixture(autouse=True)
 def _own_contract_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

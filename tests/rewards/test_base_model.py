@@ -17,7 +17,6 @@ from guerdon.hf import Lora
 from guerdon.models import weights_digest
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.saved import FILE_NAME
-from guerdon.rewards.saving import portable_base
 from guerdon.rewards.transformer import TransformerReward
 
 PROMPTS, RESPONSES = ["How do I boil an egg?"] * 2, ["Put it into boiling water.", "I do not know."]
@@ -111,13 +110,6 @@ def test_a_base_on_the_hub_keeps_its_commit(tiny_llama: str, tmp_path: Path, mon
     shutil.rmtree(cached)
     with pytest.raises(ModelError, match="adapter on org/base, which cannot be loaded"):
         TransformerReward.load(tmp_path / "adapter")
-
-
-def test_the_base_is_recorded_relative_to_the_folder(tmp_path: Path) -> None:
-    assert portable_base("org/base", tmp_path) == "org/base"
-    assert portable_base("minilm", tmp_path) == "minilm"
-    assert portable_base(str(tmp_path / "base"), tmp_path) == "./base"
-    assert portable_base(str(tmp_path / "base"), tmp_path / "a" / "b") == "../../base"
 
 
 def test_the_digest_tells_models_apart(tiny_llama: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from guerdon.errors import ContractError
-from guerdon.rewards.contract import ScoreContract, text_sha256
+from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.saved import FILE_NAME, read_card, write_card
 
 CONTRACT = ScoreContract(
@@ -106,8 +106,3 @@ def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: Any, 
         (tmp_path / FILE_NAME).write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match=message):
         read_card(tmp_path)
-
-
-def test_no_text_has_no_digest() -> None:
-    assert text_sha256(None) == text_sha256("") == ""
-    assert text_sha256("a") != text_sha256("b")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from guerdon.errors import ModelError
-from guerdon.hf import head_names
+from guerdon.hf import Lora, head_names
 from guerdon.losses import bradley_terry
 from guerdon.packing import Tokens, batches, collate_padded, items_of
 from guerdon.rewards import reward_net as net_module
@@ -24,7 +26,6 @@ from guerdon.types import Prompt, prompt_text
 ENCODERS = ["tiny_bert", "tiny_roberta"]
 SHARING = ["tiny_llama", "tiny_qwen"]
 SLIDING = ["tiny_sliding", "tiny_gemma_like"]
-EVERY = [*ENCODERS, *SHARING, *SLIDING]
 
 Texts = tuple[list[Prompt], list[str]]
 
@@ -41,35 +42,21 @@ def padded(reward: TransformerReward, tokens: Sequence[Tokens], *, left: bool) -
     return reward.net(**batch)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [*[(n, "last") for n in SHARING + SLIDING], *[(n, p) for n in ENCODERS for p in ("mean", "native")]],
+)
 def test_alone_or_padded_on_either_side_the_score_is_the_same(
-    name: str, request: pytest.FixtureRequest, texts: Texts
+    name: str, pooling: Pooling, request: pytest.FixtureRequest, texts: Texts
 ) -> None:
-    pooling: Pooling = "mean" if name in ENCODERS else "last"  # of `native`, see below
     reward = TransformerReward.create(request.getfixturevalue(name), pooling=pooling)
     tokens = reward.encode(*texts).tokens
     with torch.no_grad():
         alone = torch.cat([padded(reward, [sequence], left=False) for sequence in tokens])
         right = padded(reward, tokens, left=False)
-        left = padded(reward, tokens, left=True)
-    assert alone.std() > 0.05, "a test of equal scores is worth nothing where all are equal"
-    torch.testing.assert_close(right, alone, rtol=0, atol=1e-5)
-    torch.testing.assert_close(left, alone, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("pooling", ["mean", "native"])
-@pytest.mark.parametrize("name", ENCODERS)
-def test_every_pooling_of_an_encoder_bears_padding(
-    name: str, pooling: str, request: pytest.FixtureRequest, texts: Texts
-) -> None:
-    reward = reward_on(name, request)
-    tokens = reward.encode(*texts).tokens
-    reward.net.pooling = pooling  # type: ignore[assignment]
-    with torch.no_grad():
-        alone = torch.cat([padded(reward, [sequence], left=False) for sequence in tokens])
-        right = padded(reward, tokens, left=False)
         # Transformers' own path reads column 0 as the first token.
         left = right if pooling == "native" else padded(reward, tokens, left=True)
+    assert alone.std() > 0.05, "a test of equal scores is worth nothing where all are equal"
     torch.testing.assert_close(right, alone, rtol=0, atol=1e-5)
     torch.testing.assert_close(left, alone, rtol=0, atol=1e-5)
 
@@ -248,3 +235,86 @@ def test_the_window_is_what_the_positions_allow(name: str, limit: int, request: 
     assert window(reward.net.classifier, 50) == 50
     with torch.no_grad():
         padded(reward, [Tokens((5,) * limit)], left=False)  # the longest text it claims to read
+
+
+# --- encoders whose score reads the first token alone
+
+
+@pytest.fixture(params=ENCODERS)
+def first_reader(request: pytest.FixtureRequest) -> TransformerReward:
+    """An encoder whose score reads the first token alone."""
+    reward = TransformerReward.create(request.getfixturevalue(request.param), pooling="native")
+    reward.net.eval()
+    return reward
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many positions the feed-forward network of each layer got."""
+    seen: list[int] = []
+
+    def watch(module: torch.nn.Module, given: Any, _: Any) -> None:
+        if type(module).__name__.endswith("Intermediate"):
+            seen.append(given[0].shape[1])
+
+    handle = torch.nn.modules.module.register_module_forward_hook(watch)
+    yield seen
+    handle.remove()
+
+
+def batch_of(reward: TransformerReward, texts: Texts) -> Any:
+    return collate_padded(reward.encode(*texts).tokens, pad_id=0, positions=False)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_first_token_alone_has_the_score_of_the_whole_layer(
+    first_reader: TransformerReward,
+    attention: str,
+    texts: Texts,
+    computed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first_reader.net.classifier.set_attn_implementation(attention)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # so that nothing is left to rounding
+    first_reader.net.double()
+    batch = batch_of(first_reader, texts)
+    whole = first_reader.net(**batch).detach()  # with gradients, as in training
+    length = batch["input_ids"].shape[1]
+    assert set(computed) == {length}
+    computed.clear()
+    with torch.no_grad():
+        short = first_reader.net(**batch)
+    assert computed[-1] == 1
+    assert set(computed[:-1]) <= {length}
+    assert whole.dtype == torch.float64
+    torch.testing.assert_close(short, whole, rtol=0, atol=1e-12)
+
+
+def test_what_reads_every_token_gets_every_token(
+    first_reader: TransformerReward, texts: Texts, computed: list[int]
+) -> None:
+    with torch.no_grad():
+        batch = batch_of(first_reader, texts)
+        first_reader.net.classifier(batch["input_ids"], batch["attention_mask"])  # not through the reward
+        first_reader.net.pooling = "mean"
+        first_reader.net(**batch)
+    assert 1 not in computed
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_copies_and_adapters_compute_with_their_own_weights(
+    name: str, request: pytest.FixtureRequest, texts: Texts
+) -> None:
+    reward = TransformerReward.create(request.getfixturevalue(name), pooling="native", lora=Lora(rank=2))
+    reward.net.eval()
+    twin = copy.deepcopy(reward.net)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    batch = batch_of(reward, texts)
+    for net in (reward.net, twin):
+        with torch.no_grad():
+            short = net(**batch)
+        torch.testing.assert_close(short, net(**batch).detach(), rtol=0, atol=1e-5)
+    with torch.no_grad():
+        assert not torch.allclose(twin(**batch), reward.net(**batch))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guerdon.data.candidates import record_candidates
 from guerdon.errors import ConfigError, DataError
 from guerdon.rewards import score_rows as module
 from guerdon.rewards.load import ScorerConfig
@@ -42,7 +41,7 @@ class Fussy:
 
 def test_rows_keep_columns_and_order_and_get_rewards(tmp_path: Path) -> None:
     rows = [
-        {"prompt": "p", "response": "abc", "mine": [1, None]},
+        {"prompt": "p", "response": "abc", "mine": [1, None], "score": 4, "reward": 0.77, "reason": "right"},
         {"prompt": "p", "responses": ["a", "bb"]},
         {"prompt": "p", "chosen": "好的", "rejected": "b", "margin": 2},
         {"prompt": "p", "reference": "ref", "generated": ["g"]},
@@ -60,12 +59,6 @@ def test_rows_keep_columns_and_order_and_get_rewards(tmp_path: Path) -> None:
     assert (done.rows, done.responses, done.without_reward, done.reason) == (5, 8, 0, "")
     names = ("reward_longest", "reward_longest_chosen", "reward_longest_rejected", "reward_longest_reference")
     assert done.columns == names
-
-
-def test_columns_of_the_user_are_untouched(tmp_path: Path) -> None:
-    own = {"prompt": "Why?", "response": "Because.", "score": 4, "reward": 0.77, "reason": "short but right"}
-    score_rows("longest", write(tmp_path / "in.jsonl", own), tmp_path / "out.jsonl")
-    assert read(tmp_path / "out.jsonl") == [own | {"reward_longest": 8.0}]
 
 
 def test_three_models_in_turn_give_three_columns(tmp_path: Path) -> None:
@@ -151,8 +144,3 @@ def test_a_scorer_is_named_by_what_tells_it_apart(tmp_path: Path) -> None:
     assert reward_label("tfidf:data/some rows.jsonl") == "tfidf_some_rows"
     data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "r"})
     assert score_rows(ScorerConfig(name="shortest"), data, tmp_path / "o").columns == ("reward_shortest",)
-
-
-def test_a_record_without_a_place_is_refused_by_what_it_lacks() -> None:
-    with pytest.raises(DataError, match="nothing to score"):
-        record_candidates({"prompt": "p"})

@@ -113,7 +113,7 @@ def decode(
     eos_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[list[Sample]]:
-    """Samples responses to prompts, all side by side.
+    """Samples `num_generations` responses to each prompt, all side by side.
 
     Args:
         model: a causal language model for which `supports_batched_decoding` holds, in evaluation mode.
@@ -123,9 +123,6 @@ def decode(
         pad_id: any valid id; the mask says what is padding.
         eos_ids: tokens that end a response.
         generator: on the CPU; gives n * num_generations * max_new_tokens numbers whatever is sampled.
-
-    Returns:
-        For each prompt its samples.
     """
     device = next(model.parameters()).device
     rows = len(prompts) * num_generations
@@ -159,12 +156,8 @@ def decode(
                 position_ids=(position + step).unsqueeze(1),
                 past_key_values=cache,
             )
-    samples = [
-        Sample(tuple(row[:length]), tuple(logp[:length]), end)
-        for row, logp, length, end in zip(
-            ids.tolist(), logps.tolist(), lengths.tolist(), finished.tolist(), strict=True
-        )
-    ]
+    columns = zip(ids.tolist(), logps.tolist(), lengths.tolist(), finished.tolist(), strict=True)
+    samples = [Sample(tuple(row[:length]), tuple(logp[:length]), end) for row, logp, length, end in columns]
     return [samples[start : start + num_generations] for start in range(0, rows, num_generations)]
 
 
@@ -198,12 +191,7 @@ def _prefill(
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Draws one token a row by inverting the distribution function.
-
-    Args:
-        logits: shape (rows, vocabulary).
-        uniform: numbers in [0, 1), float64, shape (rows,).
-        sampling: how.
+    """Draws one token a row of logits (rows, vocabulary), by inverting the distribution function at `uniform`.
 
     Returns:
         Token ids (rows,), and their log-probabilities in nats (rows,), float32, before `top_p`.

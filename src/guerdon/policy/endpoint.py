@@ -130,9 +130,7 @@ class Endpoint:
                     raise ModelError(f"{url} refuses: {fault}")
             if attempt < TRIES:
                 time.sleep(0.5 * 2**attempt)
-        raise ModelError(
-            f"{url} cannot be reached ({TRIES} tries): {fault}. Fix: start the server, or check the address"
-        )
+        raise ModelError(f"{url} cannot be reached ({TRIES} tries): {fault}. Fix: start the server, check the address")
 
     def _leave_out(self, sent: Mapping[str, Any], fault: str) -> bool:
         """Leaves out the arguments that the server names when it refuses; False where it names none that was sent."""
@@ -163,10 +161,8 @@ def _response(choice: Mapping[str, Any]) -> str | NoResponse:
     why = f"finish_reason {choice.get('finish_reason')!r}"
     if refusal := given.get("refusal"):
         return NoResponse(f"the model refused: {refusal}")
-    if message.tool_calls:
-        return NoResponse(
-            f"the model wrote no text, only calls of {', '.join(c.name for c in message.tool_calls)} ({why})"
-        )
+    if calls := ", ".join(call.name for call in message.tool_calls):
+        return NoResponse(f"the model wrote no text, only calls of {calls} ({why})")
     if message.reasoning_content:
         return NoResponse(f"the model wrote its reasoning and no answer ({why})")
     return "" if given.get("content") is not None else NoResponse(f"the server gave no content ({why})")

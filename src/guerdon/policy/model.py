@@ -29,10 +29,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SampledResponse:
-    """A response that the policy sampled, as text and as tokens."""
+    """A response that the policy sampled, as text (see `Policy.text`) and as tokens."""
 
     text: str
-    """Without special tokens, stripped; may be empty."""
     sample: Sample
 
 
@@ -218,12 +217,13 @@ class Policy:
             chosen = order[start : start + width]
             if all(index in done for index in chosen):
                 continue
-            generator = torch.Generator().manual_seed(_seed_of(seed, start))
+            # A seed for each batch, so that a run that was cut short goes on as if it had not been.
+            own_seed = hashlib.blake2b(f"{seed} {start}".encode(), digest_size=7).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(own_seed))
             samples = self.sample_tokens([encoded[index] for index in chosen], num_generations, sampling, generator)
             for index, own in zip(chosen, samples, strict=True):
-                if index in done:
-                    continue
-                yield index, [SampledResponse(self.text(sample), sample) for sample in own]
+                if index not in done:
+                    yield index, [SampledResponse(self.text(sample), sample) for sample in own]
 
     def sample_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
         """The texts of `sample_responses` alone, which is what an endpoint gives as well; the same options."""
@@ -235,15 +235,8 @@ class Policy:
     ) -> list[list[Sample]]:
         """Samples responses to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
         if supports_batched_decoding(self.model):
-            return decode(
-                self.model,
-                prompts,
-                num_generations,
-                sampling,
-                pad_id=self.tokenizer.pad_token_id,
-                eos_ids=self.eos_ids,
-                generator=generator,
-            )
+            ids = {"pad_id": self.tokenizer.pad_token_id, "eos_ids": self.eos_ids}
+            return decode(self.model, prompts, num_generations, sampling, generator=generator, **ids)
         return self._generate(prompts, num_generations, sampling, generator)
 
     def _generate(
@@ -254,7 +247,8 @@ class Policy:
             {"input_ids": [list(ids) for ids in prompts]}, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
         draws = sampling.temperature > 0
-        with torch.random.fork_rng(devices=_devices(self.model.device)), torch.inference_mode():
+        device = self.model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             output = self.model.generate(
                 **padded,
@@ -270,18 +264,6 @@ class Policy:
         scores = torch.stack(output.logits, dim=1).float() / (sampling.temperature or 1.0)
         ids = output.sequences[:, -scores.shape[1] :]
         logps = torch.log_softmax(scores, dim=2).gather(2, ids.unsqueeze(2)).squeeze(2)
-        samples = [self._ended(row, logp) for row, logp in zip(ids.tolist(), logps.tolist(), strict=True)]
+        rows = zip(ids.tolist(), logps.tolist(), map(self._end_of, ids.tolist()), strict=True)
+        samples = [Sample(tuple(row[:stop]), tuple(logp[:stop]), stop is not None) for row, logp, stop in rows]
         return [samples[start : start + num_generations] for start in range(0, len(samples), num_generations)]
-
-    def _ended(self, ids: list[int], logps: list[float]) -> Sample:
-        stop = self._end_of(ids)
-        return Sample(tuple(ids[:stop]), tuple(logps[:stop]), stop is not None)
-
-
-def _seed_of(seed: int, batch: int) -> int:
-    """A seed for each batch, so that a run that was cut short goes on as if it had not been."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {batch}".encode(), digest_size=7).digest())
-
-
-def _devices(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []

@@ -34,13 +34,7 @@ TOKEN_FIELDS = ("row", "column", "token_ids", "response", "position")
 def response_batches(
     groups: Sequence[TokenizedGroup], *, budget: int, pad_id: int, shared: bool
 ) -> Iterator[tuple[list[int], ResponseBatch]]:
-    """Cuts responses into batches of at most `budget` padded tokens, longest first.
-
-    Args:
-        groups: prompts with their responses.
-        budget: padded tokens of a batch; a longer row is a batch of its own.
-        pad_id: any valid id.
-        shared: compute the prompt of a group once (`guerdon.packing.reads_shared_rows`).
+    """Cuts responses into batches of at most `budget` padded tokens, longest first, as `guerdon.packing.batches`.
 
     Yields:
         Which responses these are, counted through all groups, and the batch.
@@ -61,10 +55,8 @@ def response_batches(
             fields["token_ids"] += ids[prompt:]
             fields["response"] += [number] * len(before)
             fields["position"] += range(len(before))
-        yield (
-            items_of(rows),
-            batch | {name: torch.tensor(values, dtype=torch.long) for name, values in fields.items()},
-        )
+        placed = {name: torch.tensor(values, dtype=torch.long) for name, values in fields.items()}
+        yield items_of(rows), batch | placed
 
 
 def _model_inputs(batch: ResponseBatch) -> dict[str, Tensor]:
@@ -73,15 +65,9 @@ def _model_inputs(batch: ResponseBatch) -> dict[str, Tensor]:
 
 
 def token_logps(logits: Tensor, token_ids: Tensor, temperature: float = 1.0) -> Tensor:
-    """The log-probability of each token, log softmax(logits / temperature), in float32.
+    """Log softmax(logits / temperature) of the tokens taken, float32, shape (tokens,); 0 is the plain softmax.
 
-    Args:
-        logits: shape (tokens, vocabulary).
-        token_ids: shape (tokens,).
-        temperature: the temperature of the sampling; 0 is the plain softmax, as in sampling.
-
-    Returns:
-        Shape (tokens,).
+    `logits` have shape (tokens, vocabulary), `token_ids` (tokens,).
     """
     scaled = logits.float() / (temperature or 1.0)
     return scaled.gather(1, token_ids.unsqueeze(1)).squeeze(1) - torch.logsumexp(scaled, dim=1)

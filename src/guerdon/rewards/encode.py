@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -100,6 +101,7 @@ class Encoder:
         """How all texts were read so far that were given to `report`."""
         self._reported: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._adds_special_tokens = contract.rendering != "chat"  # a template writes its own BOS: no second one
         self._renderer = ChatRenderer(
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
         )
@@ -112,9 +114,7 @@ class Encoder:
             TextError: the chat template refuses a chat, or a text is too long and `overlong` does not allow to cut it.
         """
         tokens: list[Tokens] = []
-        counts = dict.fromkeys(
-            ("prompts_cut", "unknown", "total", "dropped", "responses_dropped", "reasoning_dropped"), 0
-        )
+        counts: Counter[str] = Counter()
         cut: list[int] = []
         pair, unknown = self.contract.rendering == "pair", unknown_token_id(self.tokenizer)
         special = self.tokenizer.num_special_tokens_to_add(pair=pair) if self._adds_special_tokens else 0
@@ -157,11 +157,6 @@ class Encoder:
             self._reported |= new
         for text in new.values():
             logger.warning("in all, %s", text)
-
-    @property
-    def _adds_special_tokens(self) -> bool:
-        """A chat template writes its own BOS: adding one more would double it."""
-        return self.contract.rendering != "chat"
 
     def _chunks(
         self, prompts: Sequence[Prompt], responses: Sequence[str]

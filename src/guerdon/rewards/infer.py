@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
@@ -105,22 +105,15 @@ def last_token(tokenizer: PreTrainedTokenizerBase, contract: ScoreContract) -> i
 def choose_padding(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, contract: ScoreContract, *, may_grow: bool
 ) -> ScoreContract:
-    """Gives a decoder a padding token that ends no text.
+    """Gives a decoder, its tokenizer and its contract a padding token that ends no text.
 
     Transformers reads a decoder's score at the last token that is not padding: where texts end with the padding token
-    itself (`pad == eos`) it reads another one than Guerdon, and the saved model would score otherwise there.
-
-    Args:
-        model: its configuration is changed.
-        tokenizer: its padding token is changed.
-        contract: the score contract of the model.
-        may_grow: whether a token may be added, for which the embeddings may have to grow, where no special token fits.
-
-    Returns:
-        The contract with the padding token.
+    itself (`pad == eos`) it reads another one than Guerdon, and the saved model would score otherwise there. Where no
+    special token fits and it `may_grow`, one is added, for which the embeddings may have to grow.
     """
     ending = last_token(tokenizer, contract)
-    every = sorted(set(tokenizer.all_special_ids) | _special_ids(tokenizer))
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    every = sorted(added.union(tokenizer.all_special_ids))
     own = [tokenizer.pad_token_id, *(i for i in every if "pad" in str(tokenizer.convert_ids_to_tokens(i)).lower())]
     others = [tokenizer.unk_token_id, *(i for i in every if i != tokenizer.bos_token_id), tokenizer.bos_token_id]
     fitting = [i for i in (*own, *others) if i not in (None, tokenizer.eos_token_id, ending)]
@@ -139,20 +132,11 @@ def choose_padding(
     return dataclasses.replace(contract, pad_token_id=int(str(tokenizer.pad_token_id)))
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    return {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-
-
 def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str, name: str) -> ScoreContract:
     """The contract of a model of other origin, inferred once and kept in the cache, never beside the weights.
 
-    It is kept by a digest of configuration, tokenizer and weights: a model that is trained again gets a new one.
-
-    Args:
-        model: what was loaded.
-        tokenizer: likewise.
-        path: what `guerdon.models.resolve` gave.
-        name: what the user wrote.
+    It is kept by a digest of configuration, tokenizer and weights: a model that is trained again gets a new one. `path`
+    is what `guerdon.models.resolve` made of the `name` that the user wrote.
 
     Raises:
         ModelError: which of several outputs is the reward is not known.
@@ -168,9 +152,10 @@ def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     contract = dataclasses.replace(contract, backbone=name, head_sha256=head_sha256(model))
     digest = weights_digest(model_folder(path), others=TOKENIZER_FILES)
     place = cache_folder() / "contracts" / f"{digest}.json"
-    kept = _kept(place)
-    if kept is not None and kept.head_sha256 == contract.head_sha256:
-        return kept
+    with suppress(OSError, ValueError, ContractError):  # none, or one of another version of guerdon
+        kept = ScoreContract.from_dict(json.loads(place.read_text(encoding="utf-8")))
+        if kept.head_sha256 == contract.head_sha256:
+            return kept
     try:
         with atomic_write(place) as file:
             json.dump(dataclasses.asdict(contract), file, indent=2, ensure_ascii=False)
@@ -182,11 +167,3 @@ def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos, name,
     )  # fmt: skip
     return contract
-
-
-def _kept(place: Path) -> ScoreContract | None:
-    try:
-        values: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-        return ScoreContract.from_dict(values)
-    except (OSError, ValueError, ContractError):  # none, or one of another version of guerdon
-        return None

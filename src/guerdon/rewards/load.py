@@ -14,7 +14,7 @@ from typing import Any, get_args
 from guerdon.errors import ConfigError, GuerdonError, ModelError
 from guerdon.models import resolve
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
-from guerdon.rewards.sandbox import check_sandbox
+from guerdon.rewards.sandbox import sandbox_command
 from guerdon.rewards.saved import FILE_NAME, load_saved
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
@@ -86,7 +86,7 @@ class ScorerConfig:
     def _named(self) -> object:
         """The scorer that the name means."""
         if self.name == "unit-tests":
-            check_sandbox(unsafe=self.unsafe_sandbox)  # now, and not after hours of sampling
+            sandbox_command(self.unsafe_sandbox)  # now, and not after hours of sampling
             return UnitTests(unsafe=self.unsafe_sandbox)
         if self.name in RULES:
             return RULES[self.name]

@@ -64,13 +64,7 @@ class TestResult:
 
 
 def run_tests(source: str, tests: str, limits: Limits = DEFAULT_LIMITS, *, unsafe: bool = False) -> TestResult:
-    """Runs tests against a candidate.
-
-    Args:
-        source: Python code whose functions the tests call.
-        tests: Python code; each top-level `assert` is a test.
-        limits: what the two may use.
-        unsafe: run without a sandbox where the machine has none.
+    """Runs tests, Python code whose top-level `assert`s count, against the code whose functions they call.
 
     Raises:
         ConfigError: no sandbox, and not `unsafe`.
@@ -83,7 +77,7 @@ def run_tests(source: str, tests: str, limits: Limits = DEFAULT_LIMITS, *, unsaf
         names = _top_level(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return TestResult(0, max(total, 1), f"not Python: {type(error).__name__}: {error}")
-    inside = _command(unsafe)
+    inside = sandbox_command(unsafe)
     nonce = secrets.token_hex(16)
     candidate_end, tests_end = socket.socketpair()
     with candidate_end, tests_end:
@@ -155,23 +149,19 @@ def sandbox_fault() -> str:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return "bubblewrap is not installed (apt-get install bubblewrap)"
-    done = subprocess.run(
-        [*_bwrap(bwrap), sys.executable, "-I", "-S", "-c", "print(1)"], capture_output=True, check=False
-    )
-    return (
-        ""
-        if done.stdout == b"1\n"
-        else f"bubblewrap cannot run here: {done.stderr.decode(errors='replace').strip()[:200]}"
-    )
+    command = [*_bwrap(bwrap), sys.executable, "-I", "-S", "-c", "print(1)"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.stdout == b"1\n":
+        return ""
+    return f"bubblewrap cannot run here: {done.stderr.decode(errors='replace').strip()[:200]}"
 
 
-def check_sandbox(*, unsafe: bool = False) -> None:
-    """Raises ConfigError where code cannot be isolated, unless `unsafe` says that it need not be."""
-    _command(unsafe)
+def sandbox_command(unsafe: bool) -> list[str]:
+    """What a command inside the sandbox begins with; nothing where there is none and `unsafe` says that none need be.
 
-
-def _command(unsafe: bool) -> list[str]:
-    """The command that the sandbox begins with; empty without a sandbox."""
+    Raises:
+        ConfigError: there is none.
+    """
     fault = sandbox_fault()
     if not fault:
         return _bwrap(str(shutil.which("bwrap")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,9 @@ KINDS: dict[str, tuple[str, set[str]]] = {
 
 
 @contextmanager
-def saving(folder: str | Path, kind: str, content: Mapping[str, Any], readme: str = "") -> Iterator[Path]:
+def saving(
+    folder: str | Path, kind: str, content: Mapping[str, Any], readme: str = "", *, clears: Iterable[str] = ()
+) -> Iterator[Path]:
     """Gives a temporary folder for what lies beside `guerdon.json`; all of it takes its place when the block ends well.
 
     Args:
@@ -35,6 +37,7 @@ def saving(folder: str | Path, kind: str, content: Mapping[str, Any], readme: st
         kind: a key of `KINDS`.
         content: what `guerdon.json` says.
         readme: the model card, if there is one.
+        clears: names of files that an earlier reward may have left there, to be gone where this one has none.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -44,6 +47,8 @@ def saving(folder: str | Path, kind: str, content: Mapping[str, Any], readme: st
         if readme:
             (stage / "README.md").write_text(readme, encoding="utf-8")
         write_card(stage, kind, content)
+        for name in (FILE_NAME, *(name for name in clears if not (stage / name).exists())):
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def load_saved(folder: Path, **options: Any) -> Scorer:

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.infer import check_contract, last_token
 from guerdon.rewards.model_card import model_card
 from guerdon.rewards.reward_net import head_sha256, output_layer
-from guerdon.rewards.saved import FILE_NAME, read_card, saving
+from guerdon.rewards.saved import read_card, saving
 from guerdon.rewards.training_data import PROMPTS_FILE, TrainingPrompts, write_training_prompts
 from guerdon.types import Prompt
 
@@ -37,14 +38,7 @@ def fold_units(model: torch.nn.Module, contract: ScoreContract) -> ScoreContract
     """Moves shift and scale from the contract into the head's weights, so that its logits are in the data's units.
 
     A sole attribute's weight goes there as well. The shift stays in the contract where the head has no bias, as on
-    decoders; everything stays where the head is none that we know.
-
-    Args:
-        model: its head is changed.
-        contract: the score contract of the model.
-
-    Returns:
-        The contract that gives the same scores with the changed head.
+    decoders; everything stays where the head is none that we know. The contract that comes back gives the same scores.
     """
     layer = output_layer(hf.unwrap(model))
     if layer is None:
@@ -95,7 +89,10 @@ def write_reward(
         config.pad_token_id = contract.pad_token_id
         config.problem_type = "regression"  # the pipeline of Transformers would squash scores otherwise
     content = {"contract": dataclasses.asdict(contract), "training": dict(training)}
-    with saving(folder, "transformer", content, model_card(contract, code=code, metrics=metrics)) as stage:
+    card = model_card(contract, code=code, metrics=metrics)
+    # Transformers would read an adapter that an earlier model left here on top of our weights.
+    clears = (*hf.WEIGHT_FILES, PROMPTS_FILE, CODE_FILE)
+    with saving(folder, "transformer", content, card, clears=clears) as stage:
         if code:
             _save_with_code(model, contract, stage)
         else:
@@ -103,10 +100,6 @@ def write_reward(
         tokenizer.save_pretrained(stage)
         if prompts := TrainingPrompts.of(training_prompts):
             write_training_prompts(stage, prompts)
-        # Transformers would read an adapter that an earlier model left here on top of our weights.
-        stale = [name for name in (*hf.WEIGHT_FILES, PROMPTS_FILE, CODE_FILE) if not (stage / name).exists()]
-        for name in (FILE_NAME, *stale):
-            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Path) -> None:
@@ -140,13 +133,9 @@ def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Pat
 def load_parts(
     folder: Path, contract: ScoreContract, backbone: torch.nn.Module | None, trust_remote_code: bool
 ) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
-    """The model and the tokenizer that `write_reward` wrote.
+    """The model and the tokenizer that `write_reward` wrote, under the contract that `read_contract` gives.
 
-    Args:
-        folder: where they were saved.
-        contract: as `read_contract` gives it.
-        backbone: of an adapter, the base with other adapters on it; None loads the base.
-        trust_remote_code: run code that comes with the model.
+    `backbone` is the base of an adapter with other adapters on it; where it is None, the base is loaded.
 
     Raises:
         ModelError: they cannot be loaded.
@@ -204,8 +193,11 @@ def read_contract(folder: Path) -> ScoreContract:
             f'{" and ".join(dict.fromkeys(places))}. Fix: put the base there, or write its place into "base" in '
             f"{folder / 'guerdon.json'}, as a path relative to that folder that begins with ./ or ../"
         )
-    right = [place for place in there if _matches(place, contract)]
-    return dataclasses.replace(contract, base=(right or there)[0])
+    for place in there:
+        with suppress(ModelError):
+            if weights_digest(Path(place)) == contract.base_sha256:
+                return dataclasses.replace(contract, base=place)
+    return dataclasses.replace(contract, base=there[0])
 
 
 def _load_base(contract: ScoreContract, where: str, trust_remote_code: bool) -> PreTrainedModel:
@@ -225,13 +217,6 @@ def _load_base(contract: ScoreContract, where: str, trust_remote_code: bool) -> 
             "Fix: put the model that it was trained on there"
         )
     return model
-
-
-def _matches(place: str, contract: ScoreContract) -> bool:
-    try:
-        return weights_digest(Path(place)) == contract.base_sha256
-    except ModelError:
-        return False
 
 
 def _place_of_training(folder: Path) -> list[str]:

@@ -89,7 +89,8 @@ def score_rows(
     """
     if str(out) != "-":
         check_writable(out)
-    writer = _Writer(column or default_column(scorer), overwrite)
+    name = scorer if isinstance(scorer, str) else scorer_name(scorer)
+    writer = _Writer(column or f"reward_{reward_label(name)}", overwrite)
     loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
     total = None
     if data in STARTER_PARTS or Path(data).is_file():
@@ -102,13 +103,6 @@ def score_rows(
     report_totals([loaded])
     reason = max(writer.reasons, key=writer.reasons.__getitem__, default="")
     return ScoredRows(writer.rows, writer.responses, tuple(writer.columns), writer.missing, reason)
-
-
-def default_column(scorer: Scorer | ScorerConfig | str) -> str:
-    """The column for the rewards of a scorer: `reward_` and what tells it apart."""
-    if isinstance(scorer, str | ScorerConfig):
-        return f"reward_{reward_label(scorer if isinstance(scorer, str) else scorer.name)}"
-    return f"reward_{reward_label(scorer_name(scorer))}"
 
 
 def reward_label(name: str) -> str:
@@ -133,11 +127,7 @@ class _Writer:
         self.columns: dict[str, None] = {}
 
     def checked(self, found: CandidateRecord) -> CandidateRecord:
-        """The record, if it has no column of a new name, or if such may be replaced.
-
-        Raises:
-            ConfigError: it has.
-        """
+        """The record; raises ConfigError where it has a column of a new name that may not be replaced."""
         names = self._places(found.columns)
         taken = [name for base in names for name in (base, f"{base}_reason") if name in found.record]
         if taken and not self.overwrite:
@@ -157,9 +147,8 @@ class _Writer:
         rewards = score_texts(scorer, [owner.prompt for owner in owners], responses, references, on_progress=advance)
         start = 0
         for found in chunk:
-            stop = start + len(found.columns)
             yield self._with_rewards(self.checked(found), rewards, start)
-            start = stop
+            start += len(found.columns)
 
     def _with_rewards(self, found: CandidateRecord, rewards: Rewards, start: int) -> dict[str, Any]:
         record = dict(found.record)
@@ -171,7 +160,12 @@ class _Writer:
             record.pop(f"{name}_reason", None)
             if any(reasons):
                 record[f"{name}_reason"] = reasons if several else reasons[0]
-            self._count(name, reasons)
+            self.columns.setdefault(name)
+            self.responses += len(reasons)
+            for reason in filter(None, reasons):
+                self.missing += 1
+                if reason in self.reasons or len(self.reasons) < _REASONS_COUNTED:
+                    self.reasons[reason] += 1
         self.rows += 1
         return record
 
@@ -182,14 +176,6 @@ class _Writer:
             name = f"{self.column}_{held}" if held in ("chosen", "rejected", "reference") else self.column
             found.setdefault(name, []).append(place)
         return found
-
-    def _count(self, name: str, reasons: Sequence[str | None]) -> None:
-        self.columns.setdefault(name)
-        self.responses += len(reasons)
-        for reason in filter(None, reasons):
-            self.missing += 1
-            if reason in self.reasons or len(self.reasons) < _REASONS_COUNTED:
-                self.reasons[reason] += 1
 
 
 def _shortest(value: Any) -> float | None:

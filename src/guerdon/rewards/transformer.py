@@ -18,7 +18,7 @@ from guerdon.cpu import map_on_cores
 from guerdon.hf import Lora
 from guerdon.metrics import sigmoid
 from guerdon.models import resolve
-from guerdon.packing import Batch, Tokens
+from guerdon.packing import Batch, SharedRow, Tokens
 from guerdon.rewards.contract import Pooling, ScoreContract
 from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
@@ -52,15 +52,7 @@ class TransformerReward:
         overlong: Overlong = "auto",
         adapter: str | None = None,
     ) -> None:
-        """Joins the parts; `create` and `load` make them.
-
-        Args:
-            model: an `AutoModelForSequenceClassification`, or a PEFT model around one.
-            tokenizer: its tokenizer.
-            contract: how text becomes a score.
-            overlong: what to do with texts over `contract.max_length`.
-            adapter: which of several PEFT adapters on one backbone this reward model is.
-        """
+        """Joins what `create` and `load` make; the model is a sequence classifier, or a PEFT model around one."""
         self.net = RewardNet(model, contract.pooling)
         self.tokenizer = tokenizer
         self.contract = contract
@@ -207,18 +199,27 @@ class TransformerReward:
             first.setdefault(sequence, index)
         distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
         values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
+        batches = packing.batches(
+            tokens,
+            list(first.values()),
+            prompt_of,
+            budget=self.tokens_per_batch,
+            pad_id=self.contract.pad_token_id,
+            shared=self.shares,
+            positions=takes_positions(self.net.classifier),
+        )
         spread = map_on_cores if self.device.type == "cpu" else map
         with self._adapter_in_force():
             self.net.eval()
-            for items, logits in spread(self._score_batch, self._batches(tokens, list(first.values()), prompt_of)):
+            for items, logits in spread(self._score_batch, batches):
                 values[items] = logits
         return values[distinct]
 
-    def _score_batch(self, cut: tuple[list[int], Batch]) -> tuple[list[int], np.ndarray]:
-        items, batch = cut
+    def _score_batch(self, cut: tuple[list[SharedRow], Batch]) -> tuple[list[int], np.ndarray]:
+        rows, batch = cut
         with torch.inference_mode():
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-            return items, self.net(**on_device).float().cpu().numpy()
+            return packing.items_of(rows), self.net(**on_device).float().cpu().numpy()
 
     @contextmanager
     def _adapter_in_force(self) -> Iterator[None]:
@@ -233,20 +234,6 @@ class TransformerReward:
     def _activate(self) -> None:
         if self.adapter is not None:
             self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
-
-    def _batches(
-        self, tokens: Sequence[Tokens], items: list[int], prompt_of: Sequence[str]
-    ) -> Iterator[tuple[list[int], Batch]]:
-        packed = packing.batches(
-            tokens,
-            items,
-            prompt_of,
-            budget=self.tokens_per_batch,
-            pad_id=self.contract.pad_token_id,
-            shared=self.shares,
-            positions=takes_positions(self.net.classifier),
-        )
-        return ((packing.items_of(rows), batch) for rows, batch in packed)
 
     def attributes(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
         """Every named output in the units of the training data: float32, shape (n, attributes)."""

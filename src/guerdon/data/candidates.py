@@ -8,11 +8,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from guerdon.data.data_files import iter_records
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.json_files import Record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
-from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns
+from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns, read_each
 from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
 from guerdon.data.write import row_record
 from guerdon.errors import DataError
@@ -64,18 +63,11 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
 
         yield from map(_of_row, starter_rows(**STARTER_PARTS[source]))
         return
-    faults, good = Faults(), 0
+    faults, good = Faults[CandidateRecord](), 0
     unread, asked = UnreadColumns(source), Question(question)
-    for origin, record in iter_records(source):
-        try:
-            if isinstance(record, DataError):
-                raise record
-            found = record_candidates(record, origin, asked)
-        except DataError as error:
-            faults.add(error if error is record else DataError(f"{origin}: {error}"))
-            continue
-        good += len(found)
-        for one in found if not faults.count else ():
+    for one in faults.left_out(read_each(source, lambda record, origin: record_candidates(record, origin, asked))):
+        good += 1
+        if not faults.count:
             unread.see(one.candidates)
             yield one
     unread.warn()
@@ -123,16 +115,9 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
             Candidates(prompt=item.prompt, reference=item.tests, group=item.id, demonstration=item.reference)
             for item in starter_items(**STARTER_PARTS[source])
         ]
-    faults, found, asked = Faults(), dict[str, Candidates](), Question(question)
-    for origin, record in iter_records(source):
-        try:
-            if isinstance(record, DataError):
-                raise record
-            prompt = _prompt_of(record, origin, asked)
-        except DataError as error:
-            faults.add(error if error is record else DataError(f"{origin}: {error}"))
-        else:
-            found.setdefault(prompt_text(prompt.prompt), prompt)
+    faults, found, asked = Faults[Candidates](), dict[str, Candidates](), Question(question)
+    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, asked)])):
+        found.setdefault(prompt_text(one.prompt), one)
     faults.raise_if_any(source, len(found))
     return list(found.values())
 

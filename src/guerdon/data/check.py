@@ -123,14 +123,10 @@ def check_data(
     Raises:
         DataError: the source as a whole cannot be read, or there is no row in it.
     """
-    faults, kinds, seen = Faults(), Counter[str](), _Seen()
-    for row in iter_rows(data, **reading):
-        if isinstance(row, DataError):
-            faults.add(row)
-            on_fault(row)
-        else:
-            kinds[type(row).__name__] += 1
-            seen.add(row)
+    faults, kinds, seen = Faults[AnyRow](on_fault), Counter[str](), _Seen()
+    for row in faults.left_out(iter_rows(data, **reading)):
+        kinds[type(row).__name__] += 1
+        seen.add(row)
     rows = sum(kinds.values())
     if not rows and not faults.count:
         faults.raise_if_any(data, rows)
@@ -162,12 +158,9 @@ def describe_data(data: str, **reading: Unpack[ReadOptions]) -> InfoReport:
     Raises:
         DataError: the source as a whole cannot be read, or there is no usable row in it.
     """
-    faults, tally = Faults(), _Tally()
-    for row in iter_rows(data, **reading):
-        if isinstance(row, DataError):
-            faults.add(row)
-        else:
-            tally.add(row)
+    faults, tally = Faults[AnyRow](), _Tally()
+    for row in faults.left_out(iter_rows(data, **reading)):
+        tally.add(row)
     if not tally.kinds:
         faults.raise_if_any(data, 0)
     return tally.report(data, faults.count)

@@ -56,16 +56,11 @@ def convert_data(
         DataError: a row cannot be used, or none can.
         OutputError: the ending is unknown, or the file cannot be written.
     """
-    faults = Faults()
+    faults = Faults[AnyRow](on_fault if skip_faulty else lambda fault: None)
 
     def usable() -> Iterator[AnyRow]:
         good = 0
-        for row in iter_rows(data, **reading):
-            if isinstance(row, DataError):
-                faults.add(row)
-                if skip_faulty:
-                    on_fault(row)
-                continue
+        for row in faults.left_out(iter_rows(data, **reading)):
             good += 1
             if skip_faulty or not faults.count:
                 yield row

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Unpack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar, Unpack
 
 from guerdon.data.data_files import iter_records
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.formats import LayoutError, known_layouts, read_record
+from guerdon.data.json_files import Record
 from guerdon.data.values import Question
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import AnyRow, Prompt, Row, prompt_text
+from guerdon.types import AnyRow, Origin, Prompt, Row, prompt_text
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 STARTER = "starter"
 """The source that names the starter set."""
@@ -48,27 +51,33 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
         DataError: the source as a whole cannot be read.
         ConfigError: the regular expression is broken or comes without `group`.
     """
-    grouping = Grouping(reading.get("group"), reading.get("group_regex"))
-    asked = Question(reading.get("question"))
-    unread = UnreadColumns(source)
+    group, asked = _grouping(reading.get("group"), reading.get("group_regex")), Question(reading.get("question"))
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        yield from (grouping.regroup(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
+        yield from (group(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
         return
-    for origin, record in iter_records(source):
-        if isinstance(record, DataError):
-            yield record
-            continue
-        try:
-            rows = [grouping.regroup(row, record) for row in read_record(record, origin, asked)]
-        except DataError as error:
-            yield type(error)(f"{origin}: {error}")
-        else:
-            for row in rows:
-                unread.see(row)
-                yield row
+
+    def read(record: Record, origin: Origin) -> list[AnyRow]:
+        return [group(row, record) for row in read_record(record, origin, asked)]
+
+    unread = UnreadColumns(source)
+    for found in read_each(source, read):
+        if not isinstance(found, DataError):
+            unread.see(found)
+        yield found
     unread.warn()
+
+
+def read_each(source: str, read: Callable[[Record, Origin], Iterable[_T]]) -> Iterator[_T | DataError]:
+    """What `read` makes of every record of a source; a record that cannot be used is a `DataError` in its place."""
+    for origin, record in iter_records(source):
+        try:
+            if isinstance(record, DataError):
+                raise record
+            yield from read(record, origin)
+        except DataError as error:
+            yield error if error is record else type(error)(f"{origin}: {error}")
 
 
 def load_rows(source: str, **reading: Unpack[ReadOptions]) -> list[AnyRow]:
@@ -89,13 +98,8 @@ def load_rows(source: str, **reading: Unpack[ReadOptions]) -> list[AnyRow]:
         DataError: a row is faulty (the message lists the first 20 with file and line, and the total), or there is none.
         ConfigError: as for `iter_rows`.
     """
-    rows: list[AnyRow] = []
-    faults = Faults()
-    for row in iter_rows(source, **reading):
-        if isinstance(row, DataError):
-            faults.add(row)
-        else:
-            rows.append(row)
+    faults = Faults[AnyRow]()
+    rows = list(faults.left_out(iter_rows(source, **reading)))
     faults.raise_if_any(source, len(rows))
     return rows
 
@@ -142,18 +146,24 @@ def _looks_like_text(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "content" in value[0]
 
 
-class Faults:
+class Faults(Generic[_T]):
     """The faults of a source as they come: all are counted, the first are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_fault: Callable[[DataError], None] = lambda fault: None) -> None:
         self.count = 0
         self.first: list[DataError] = []
+        self._on_fault = on_fault
 
-    def add(self, fault: DataError) -> None:
-        """Counts one more fault."""
-        self.count += 1
-        if len(self.first) < SHOWN_FAULTS:
-            self.first.append(fault)
+    def left_out(self, found: Iterable[_T | DataError]) -> Iterator[_T]:
+        """What is no fault."""
+        for one in found:
+            if not isinstance(one, DataError):
+                yield one
+                continue
+            self.count += 1
+            if len(self.first) < SHOWN_FAULTS:
+                self.first.append(one)
+            self._on_fault(one)
 
     def raise_if_any(self, source: str, good: int) -> None:
         """Raises one `DataError` for all faults, or for a source that has no row at all.
@@ -178,47 +188,41 @@ class Faults:
         return "\n".join(lines)
 
 
-class Grouping:
-    """Sets the group of rows from a column, if asked to."""
+def _grouping(column: str | None, regex: str | None) -> Callable[[AnyRow, Mapping[str, Any]], AnyRow]:
+    """A function that gives a row of a record the group that a column says, if one is asked for.
 
-    def __init__(self, column: str | None, regex: str | None) -> None:
-        if regex is not None and column is None:
-            raise ConfigError("a group regex needs the group column it applies to (--group COLUMN)")
-        try:
-            self._regex = None if regex is None else re.compile(regex)
-        except re.error as error:
-            raise ConfigError(f"the group regex {regex!r} is not a regular expression: {error}") from error
-        self._column = column
+    It raises `DataError` where the column is not there or empty, or the expression matches nothing in it.
+    """
+    if regex is not None and column is None:
+        raise ConfigError("a group regex needs the group column it applies to (--group COLUMN)")
+    try:
+        pattern = re.compile("(?s).*" if regex is None else regex)
+    except re.error as error:
+        raise ConfigError(f"the group regex {regex!r} is not a regular expression: {error}") from error
 
-    def regroup(self, row: AnyRow, record: Mapping[str, Any]) -> AnyRow:
-        """The row with its group set from its record.
-
-        Raises:
-            DataError: the column is not there or empty, or the expression matches nothing in it.
-        """
-        if self._column is None:
+    def regroup(row: AnyRow, record: Mapping[str, Any]) -> AnyRow:
+        if column is None:
             return row
-        return dataclasses.replace(row, group=self._group(self._value(row, record)))
-
-    def _value(self, row: AnyRow, record: Mapping[str, Any]) -> str:
-        if self._column == "prompt":
-            return prompt_text(row.prompt)
-        if self._column == "dialogue" and "dialogue" not in record:
-            return first_user_turn(row.prompt)
-        value = record.get(str(self._column), getattr(row, str(self._column), None))
-        if isinstance(value, dict | list | tuple) or value is None or value == "":
-            found = ", ".join(map(str, record)) or "none"
-            raise DataError(f"the group column {self._column!r} has no single value here; columns found: {found}")
-        return str(value)
-
-    def _group(self, value: str) -> str:
-        if self._regex is None:
-            return value
-        match = self._regex.search(value)
-        group = match[1 if self._regex.groups else 0] if match else None
+        value = _group_value(row, record, column)
+        match = pattern.search(value)
+        group = match[1 if pattern.groups else 0] if match else None
         if not group:
-            raise DataError(f"the group regex {self._regex.pattern!r} finds nothing in {value[:80]!r}")
-        return str(group)
+            raise DataError(f"the group regex {regex!r} finds nothing in {value[:80]!r}")
+        return dataclasses.replace(row, group=group)
+
+    return regroup
+
+
+def _group_value(row: AnyRow, record: Mapping[str, Any], column: str) -> str:
+    if column == "prompt":
+        return prompt_text(row.prompt)
+    if column == "dialogue" and column not in record:
+        return first_user_turn(row.prompt)
+    value = record.get(column, getattr(row, column, None))
+    if isinstance(value, dict | list | tuple) or value is None or value == "":
+        found = ", ".join(map(str, record)) or "none"
+        raise DataError(f"the group column {column!r} has no single value here; columns found: {found}")
+    return str(value)
 
 
 def first_user_turn(prompt: Prompt) -> str:

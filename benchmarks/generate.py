@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
-from workloads import endless, prompts_of
+from workloads import endless, in_turn, prompts_of
 
 
 def hf_generate(policy: Policy, prompts: list[list[int]], each: int, tokens: int, batch: int) -> None:
@@ -56,13 +55,9 @@ def main() -> None:
             systems[f"generate, batch {batch}"] = lambda p=prompts, t=tokens, b=batch: hf_generate(
                 policy, p, arguments.each, t, b
             )
-        rates: dict[str, list[float]] = {name: [] for name in systems}
-        for _ in range(arguments.repeats):
-            for name, run in systems.items():
-                with torch.inference_mode():
-                    start = time.perf_counter()
-                    run()
-                    rates[name].append(count / (time.perf_counter() - start))
+        with torch.inference_mode():
+            seconds, _ = in_turn(systems, arguments.repeats)
+        rates = {name: [count / one for one in own] for name, own in seconds.items()}
         medians = {name: statistics.median(values) for name, values in rates.items()}
         mean = sum(map(len, prompts)) / len(prompts)
         print(f"prompts of {mean:.0f} tokens, {len(prompts)} x {arguments.each} answers of {tokens}")

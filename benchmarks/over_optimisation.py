@@ -20,9 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,6 +51,7 @@ from guerdon.optimize.monitor import (
 )
 from guerdon.rewards.load import load_scorer
 from guerdon.types import Comparison, prompt_text
+from workloads import guerdon
 
 signed = partial(format_interval, signed=True)
 
@@ -71,15 +69,6 @@ PATIENCES = (3, 8)
 """Evaluations below the best after which the run stops: a fifth and a half of a run."""
 STEPS, PROMPTS, RATE, EVAL_STEPS = 120, 8, 1e-4, 8
 """Of the runs of RL."""
-
-
-def guerdon(out: Path, *words: object) -> Path:
-    """Runs a command, which is printed, unless its result is there."""
-    command = [str(word) for word in (*words, "--out", out)]
-    print("guerdon", shlex.join(command), flush=True)
-    if not any((out / name).exists() for name in ("guerdon.json", "policy.json", "curve.json")):
-        subprocess.run([sys.executable, "-m", "guerdon", *command], check=True, stdout=subprocess.DEVNULL)
-    return out
 
 
 def parts(data: str, out: Path) -> dict[str, Path]:

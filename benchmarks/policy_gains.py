@@ -9,9 +9,6 @@ one answer the test prompts, and the paired difference of every reward is given 
 from __future__ import annotations
 
 import argparse
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from guerdon.policy.model import Policy
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates, Scorer
+from workloads import guerdon
 
 COMMON = ["--num-generations", "8", "--temperature", "0.7"]
 METHODS = {
@@ -41,12 +39,8 @@ def trained(arguments: argparse.Namespace, seed: int) -> Path:
     verb, *options = METHODS[arguments.method]
     options += ["--policy", arguments.policy, "--max-new-tokens", str(arguments.max_new_tokens)]
     options += ["--prompts-per-step", str(arguments.prompts_per_step), "--epochs", str(arguments.epochs)]
-    options += ["--learning-rate", str(arguments.learning_rate), "--seed", str(seed), "--out", str(out)]
-    words = ["optimize", verb, arguments.reward, arguments.train, *COMMON, *options]
-    print("guerdon", shlex.join(words), flush=True)
-    if not (out / "policy.json").exists():
-        subprocess.run([sys.executable, "-m", "guerdon", *words], check=True)
-    return out
+    options += ["--learning-rate", str(arguments.learning_rate), "--seed", str(seed)]
+    return guerdon(out, "optimize", verb, arguments.reward, arguments.train, *COMMON, *options)
 
 
 def answers(policy: Policy, requests: Sequence[Candidates], each: int, tokens: int) -> list[Candidates]:

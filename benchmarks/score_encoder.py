@@ -22,6 +22,7 @@ import torch
 from guerdon.data.read import load_rows
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison, prompt_text
+from workloads import in_turn
 
 
 def matmul_peak(repeats: int = 5) -> float:
@@ -78,13 +79,7 @@ def main() -> None:
             "HF pipeline, batch 32": lambda: piped(32),
             "CrossEncoder.predict": lambda: np.asarray(cross.predict(texts, show_progress_bar=False)),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in systems}
-        scores: dict[str, np.ndarray] = {}
-        for _ in range(arguments.repeats):
-            for name, run in systems.items():
-                start = time.perf_counter()
-                scores[name] = run()
-                seconds[name].append(time.perf_counter() - start)
+        seconds, scores = in_turn(systems, arguments.repeats)
     whole = np.array(lengths) < reward.contract.max_length  # the libraries cut long texts in different places
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     peak = matmul_peak()

@@ -1,11 +1,16 @@
-"""What the benchmarks of policies have in common: a policy that never ends an answer, and prompts of one length."""
+"""What the benchmarks have in common: systems in turn, commands that are printed, and workloads of policies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from guerdon.data.candidates import all_candidates
 from guerdon.hf import quiet
@@ -14,6 +19,27 @@ from guerdon.policy.model import Policy
 
 NEVER = "<file_sep>"
 """A token of SmolLM2 that no sampled answer holds: with it as the end of sequence every answer has the same length."""
+
+
+def in_turn(systems: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """The seconds of each run of each system, and what its last run gave."""
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    results = {}
+    for _ in range(repeats):
+        for name, run in systems.items():
+            start = time.perf_counter()
+            results[name] = run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds, results
+
+
+def guerdon(out: Path, *words: object) -> Path:
+    """Runs a command, which is printed, unless its result is there."""
+    command = [str(word) for word in (*words, "--out", out)]
+    print("guerdon", shlex.join(command), flush=True)
+    if not any((out / name).exists() for name in ("guerdon.json", "policy.json", "curve.json")):
+        subprocess.run([sys.executable, "-m", "guerdon", *command], check=True, stdout=subprocess.DEVNULL)
+    return out
 
 
 @contextmanager

@@ -11,13 +11,6 @@ from guerdon import metrics
 from guerdon.metrics import bootstrap
 
 
-def test_interval_signs():
-    assert metrics.Interval(0.2, 0.1, 0.3).clearly_positive
-    assert metrics.Interval(-0.2, -0.3, -0.1).clearly_negative
-    unclear, unknown = metrics.Interval(0.2, -0.1, 0.5), metrics.Interval(0.2)
-    assert not any(i.clearly_positive or i.clearly_negative for i in (unclear, unknown))
-
-
 def correlated_margins(rng: np.random.Generator, prompts: int, per_prompt: int) -> tuple[np.ndarray, np.ndarray]:
     """Margins whose sign has probability 1/2 but is mostly shared within a prompt."""
     shared = rng.normal(size=prompts).repeat(per_prompt)

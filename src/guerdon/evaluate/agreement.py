@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def evaluate_reward(
     if twice := sorted(set(beside) & set(systems)):
         raise ValueError(f'a baseline is named like a system, "{twice[0]}"; give one of them another name')
     outputs = {
-        name: ask(system, requests, tables, seed=seed, progress=_naming(name, progress))
+        name: ask(system, requests, tables, seed=seed, progress=partial(progress, name) if progress else None)
         for name, system in {**systems, **beside}.items()
     }
     report_totals(systems.values())
@@ -195,7 +196,3 @@ def _system_notes(table: Table, outputs: Mapping[str, SystemOutput]) -> Iterator
             [(reason, count)] = Counter(missing).most_common(1)
             what = f"no verdict on {len(missing):,} pairs" if comparer else f"no reward to {len(missing):,} responses"
             yield f"{name} gave {what}, and no system is measured on them; {count:,} of them: {reason}."
-
-
-def _naming(system: str, progress: Callable[[str, int, int], None] | None) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(system, done, total)

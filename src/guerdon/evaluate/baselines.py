@@ -108,7 +108,6 @@ def row_folds(rows: Sequence[AnyRow], folds: int, seed: int = 0) -> Ints:
     if len(rows) < 2:
         raise DataError(f"folds need at least 2 rows, got {len(rows)}")
     keys = [normalised(group_key(row)) for row in rows]
-    groups = len(set(keys))
-    if groups == 1:
-        keys, groups = [str(place) for place in range(len(rows))], len(rows)
-    return group_folds(keys, min(folds, groups), seed)
+    if len(set(keys)) == 1:
+        keys = [str(place) for place in range(len(rows))]
+    return group_folds(keys, min(folds, len(set(keys))), seed)

@@ -171,20 +171,14 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
-        values: dict[str, Any] = plain(
-            {
-                "systems": self.systems,
-                "baselines": [system.name for system in self.sections[0].overall.baselines],
-                "folders": self.folders,
-                "data": self.data,
-                "resamples": self.resamples,
-                "seed": self.seed,
-                "notes": self.notes,
-                "seen": self.seen,
-                "sections": [_section_dict(section) for section in self.sections],
-            }
-        )
-        return values
+        own = ("folders", "data", "resamples", "seed", "notes", "seen")
+        values: dict[str, Any] = {
+            "systems": self.systems,
+            "baselines": [system.name for system in self.sections[0].overall.baselines],
+            **{name: getattr(self, name) for name in own},
+            "sections": [_section_dict(section) for section in self.sections],
+        }
+        return {name: plain(value) for name, value in values.items()}
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` to a JSON file, whole or not at all. Raises OutputError."""

@@ -65,12 +65,7 @@ def resample(
 ) -> tuple[Floats, Floats]:
     """All metrics of all systems, and what they are on every resample.
 
-    Args:
-        table: judgements of one kind.
-        systems: what each system says.
-        codes: cluster of each item, shape (n,).
-        resamples: number of resamples.
-        seed: random seed of the resamples.
+    `codes` are the clusters of the items, shape (n,).
 
     Returns:
         Points, shape (systems, metrics), and distribution, shape (resamples, systems, metrics), in the order of

@@ -23,16 +23,6 @@ class Interval:
     low: float = float("nan")
     high: float = float("nan")
 
-    @property
-    def clearly_positive(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.low > 0
-
-    @property
-    def clearly_negative(self) -> bool:
-        """Whether the whole interval lies below 0."""
-        return self.high < 0
-
 
 def cluster_codes(keys: Sequence[Hashable]) -> Ints:
     """Numbers the distinct keys 0..C-1 in the order of their first appearance; shape (n,)."""

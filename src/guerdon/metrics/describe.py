@@ -32,11 +32,9 @@ class Metric:
 
     def outcome(self, difference: Interval) -> Outcome:
         """What a difference says: better or worse only where its whole interval lies on one side of 0."""
-        if difference.clearly_positive:
-            return "better" if self.higher_is_better else "worse"
-        if difference.clearly_negative:
-            return "worse" if self.higher_is_better else "better"
-        return "unclear"
+        if not (difference.low > 0 or difference.high < 0):
+            return "unclear"
+        return "better" if (difference.low > 0) is self.higher_is_better else "worse"
 
 
 METRICS: dict[str, Metric] = {

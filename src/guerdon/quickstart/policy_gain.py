@@ -86,13 +86,8 @@ class PolicyGain:
 def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy: Policy) -> list[Candidates]:
     """Prompts for a policy, each with the best response that the data knows as its reference, and no response yet.
 
-    Args:
-        rows: judgements that the reward has not learned from.
-        tokenizer: the tokenizer of the reward; prompts whose responses it cannot read are left out.
-        policy: the model that is to respond; prompts that it cannot read whole are left out.
-
-    Returns:
-        At most 32, evenly spread over the rows.
+    Left out are prompts whose responses the tokenizer of the reward cannot read, and those that the policy cannot read
+    whole. At most 32, evenly spread over the rows.
     """
     kept = [row for row, lost in zip(rows, unknown_share(tokenizer, rows), strict=True) if lost <= UNREADABLE_ROW]
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
@@ -118,18 +113,12 @@ def measure_policy_gain(
     prompts: Sequence[Candidates],
     *,
     seed: int,
-    on_prompts: Callable[[int], None] = lambda done: None,
+    on_prompts: Callable[[int], None],
 ) -> PolicyGain:
     """Lets the policy respond 8 times to each prompt, and measures what picking by the reward gains.
 
-    Args:
-        policy: the model that responds.
-        name: the name of the policy, for the page.
-        reward: what picks.
-        gold: what tells whether the responses got better; it must not have learned from what `reward` learned from.
-        prompts: what `prompts_for_policy` gives, not empty.
-        seed: random seed of the sampling and of the intervals.
-        on_prompts: called with how many prompts have their responses.
+    `gold` tells whether the responses got better, and must not have learned from what `reward` learned from. `prompts`
+    are those of `prompts_for_policy`, not empty; `on_prompts` is told how many have their responses.
 
     Raises:
         DataError: too few responses have a reward.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.metrics import sigmoid
+from guerdon.optimize.best_of_n import rewards_of
 from guerdon.recipes.policy_responses import evenly
-from guerdon.rewards.scoring import score_texts
 from guerdon.types import AnyRow, Candidates, Comparison, Prompt, Reference, Scorer, prompt_text
 
 MAX_RESPONSES = 5
@@ -62,15 +62,8 @@ class WorkedExample:
 def choose_examples(scorer: Scorer, rows: Sequence[AnyRow], *, temperature: float = 1.0) -> list[WorkedExample]:
     """Up to four examples: for Chinese and for other responses, one that the model gets right and one it gets wrong.
 
-    Of the candidates of each sort the one with the median lead is taken: neither the best nor the worst.
-
-    Args:
-        scorer: the reward.
-        rows: judgements that the model has not learned from.
-        temperature: P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature).
-
-    Returns:
-        Examples, right before wrong; fewer where there are no candidates of a sort.
+    Of the candidates of each sort the one with the median lead is taken: neither the best nor the worst. Right ones
+    come before wrong ones. P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature).
     """
     candidates = prompts_with_a_best(rows)
     short = [one for one in candidates if _characters(one) <= _MAX_CHARACTERS]
@@ -87,10 +80,8 @@ def _characters(one: Candidates) -> int:
 
 
 def _scored(scorer: Scorer, candidates: Sequence[Candidates], temperature: float) -> Iterator[WorkedExample]:
-    prompts = [one.prompt for one in candidates for _ in one.responses]
-    rewards = iter(score_texts(scorer, prompts, [text for one in candidates for text in one.responses]).values.tolist())
-    for one in candidates:
-        scores = [next(rewards) for _ in one.responses]
+    for one, rewards in zip(candidates, rewards_of(scorer, candidates), strict=True):
+        scores = rewards.values.tolist()
         if any(map(math.isnan, scores)):  # there is no order to show
             continue
         human = one.scores or (None,) * len(scores)

@@ -125,12 +125,6 @@ def choose_backbone(wanted: str, test: Sequence[AnyRow], note: Note, *, starter:
 
     On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
 
-    Args:
-        wanted: a backbone, or `auto`.
-        test: rows, of which a sample is tokenized.
-        note: told why it is not MiniLM, or should not be.
-        starter: whether they are the starter set.
-
     Raises:
         ModelError: the backbone cannot be found.
     """
@@ -160,10 +154,7 @@ def sample_coverage(
 ) -> tuple[float, float]:
     """Share of unknown tokens in the responses, and mean tokens of a prompt with its response, on a sample of rows.
 
-    Args:
-        tokenizer: the tokenizer of the backbone.
-        rows: what is to be read.
-        longest: tokens that a prompt with its response is cut to.
+    The texts are cut to the `longest` that is read, in tokens.
     """
     picked = rows[:: max(1, len(rows) // _SAMPLE)]
     pairs = [(prompt_text(row.prompt), text) for row in picked for text in response_texts(row)]
@@ -235,13 +226,7 @@ def choose_workload(
     choose it. MiniLM learns with all its weights. A larger model, of which few pairs are all that the time allows,
     learns adapters: they cost less and forget less; they are folded into the weights, so that the folder stands alone.
 
-    Args:
-        train: the rows that there are to train on.
-        test: the rows that there are to measure on.
-        backbone: what is trained.
-        config: `max_train_pairs` and `epochs` are None for what the time allows.
-        note: told what is left out.
-        gpu: with one, there is time for everything.
+    With a GPU there is time for everything.
 
     Raises:
         ModelError: the backbone cannot be found.

@@ -29,17 +29,13 @@ def pick_policy_responses(
     config: RecipeConfig,
     *,
     seed: int,
-    on_prompts: Callable[[int, int], None] = lambda done, total: None,
+    on_prompts: Callable[[int, int], None],
 ) -> BestOfN:
     """Lets a policy respond to held-out prompts, the reward pick, and the recipe's yardsticks watch.
 
-    Args:
-        reward: what picks.
-        candidates: judged candidates that the reward has not learned from; some of their prompts are taken.
-        kept: file that keeps the responses; those that it has already are not sampled again.
-        config: what responds, to how many prompts, with how many responses, and how they are sampled.
-        seed: random seed of the sampling and of the intervals.
-        on_prompts: called with the prompts that have their responses, and all of them.
+    The reward has not learned from the candidates, some of whose prompts are taken. The file `kept` keeps the
+    responses: those that it has already are not sampled again. `on_prompts` is told how many prompts have their
+    responses, and how many there are.
 
     Raises:
         DataError: a prompt is too long for the policy, or too few responses have a reward.

@@ -125,13 +125,10 @@ def pad(sequences: Iterable[Sequence[int]], length: int, value: int, *, left: bo
 
 
 def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, left: bool = False) -> Batch:
-    """One row a sequence.
+    """One row a sequence, padded on its right or its left.
 
-    Args:
-        tokens: the sequences of the batch.
-        pad_id: any valid id; padding is found by the mask, never by its id (pad may equal EOS).
-        positions: give `position_ids` (decoders), counted from each row's first real token.
-        left: pad on the left.
+    `pad_id` is any valid id: padding is found by the mask, never by its id (pad may equal EOS). `positions` gives
+    `position_ids` (decoders), counted from each row's first real token.
     """
     length = max(len(sequence) for sequence in tokens)
     ends = [length - 1 if left else len(sequence) - 1 for sequence in tokens]
@@ -149,14 +146,7 @@ def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, le
 
 
 def collate(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int, positions: bool) -> Batch:
-    """Rows to a batch. Scores come out in the order of `items_of(rows)`.
-
-    Args:
-        tokens: all sequences.
-        rows: which of them stand where.
-        pad_id: any valid id.
-        positions: give `position_ids` (decoders).
-    """
+    """Rows to a batch; see `collate_padded`. Scores come out in the order of `items_of(rows)`."""
     if any(len(row.items) > 1 for row in rows):
         return collate_shared(tokens, rows, pad_id=pad_id)
     return collate_padded([tokens[item] for item in items_of(rows)], pad_id=pad_id, positions=positions)
@@ -209,11 +199,7 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
     """Whether a causal model computes shared rows exactly.
 
     Transformers takes a 4-D mask as it is and so drops sliding windows silently; recurrent layers and ALiBi do not
-    read positions or masks at all. Only full attention with `position_ids` qualifies.
-
-    Args:
-        backbone: the module that takes `input_ids`, `attention_mask` and `position_ids`.
-        config: the configuration of the whole model.
+    read positions or masks at all. Only full attention with `position_ids` qualifies. `config` is the whole model's.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])

@@ -210,14 +210,10 @@ _BLOCK = 256
 
 
 def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """The first token at which the distribution function exceeds `uniform`: sums of blocks say where to look closer.
+    """The first token, shape (rows,), at which the distribution function exceeds `uniform`; none has probability 0.
 
-    Args:
-        probabilities: up to a factor, shape (rows, vocabulary).
-        uniform: numbers in [0, 1), float64, shape (rows,).
-
-    Returns:
-        Token ids, shape (rows,); none has probability 0.
+    The probabilities (rows, vocabulary) may have a common factor; `uniform` is float64 in [0, 1). Sums of blocks say
+    where to look closer.
     """
     if short := -probabilities.shape[1] % _BLOCK:
         probabilities = torch.nn.functional.pad(probabilities, (0, short))

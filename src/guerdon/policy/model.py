@@ -116,9 +116,7 @@ class Policy:
     ) -> list[list[int]]:
         """Token ids of responses as the policy would have written them, the end of the turn included.
 
-        Args:
-            encoded_prompts: n prompts as `encode_prompts` gives them.
-            texts: the same prompts, each with the text of its response.
+        `encoded_prompts` are as `encode_prompts` gives them; `texts` are the same prompts, each with its response.
 
         Raises:
             TextError: prompt and response are too long.
@@ -141,9 +139,8 @@ class Policy:
     def encode_environment_turn(self, conversation: Sequence[Message], *, finished: bool) -> list[int]:
         """Token ids between a response of the policy and its next one: the end of its turn, and the turn after it.
 
-        Args:
-            conversation: ends with the policy's response and the environment's turn.
-            finished: whether the response ended by itself; else its end is part of what follows.
+        The conversation ends with both turns. The end of a response that did not end by itself (`finished`) is part of
+        what follows.
         """
         ends = [] if finished else [int(self.tokenizer.eos_token_id)]
         if not self.tokenizer.chat_template:
@@ -193,15 +190,10 @@ class Policy:
         batch_size: int = 64,
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[SampledResponse]]]:
-        """Samples responses, prompts of like length side by side.
+        """Samples responses, `batch_size` of them side by side, prompts of like length together.
 
-        Args:
-            prompts: n prompts.
-            num_generations: how many responses each prompt gets.
-            sampling: how tokens are drawn.
-            seed: seed of the sampling; with it, the same prompts get the same responses.
-            batch_size: how many responses are sampled side by side.
-            done: indices of prompts that have their responses; the others get those of an unbroken run.
+        With the same seed, the same prompts get the same responses; those with an index in `done` have theirs already,
+        and the others get those of an unbroken run.
 
         Yields:
             Index of a prompt and its `num_generations` responses, each other prompt once, in no particular order.

@@ -81,11 +81,9 @@ class Ensemble(BaseScorer):
 
     @classmethod
     def load(cls, folder: str | Path, **options: Any) -> Self:
-        """Reads what `save` wrote; LoRA members of one base share its weights in memory.
+        """Reads what `save` wrote; the options are those of `TransformerReward.load`.
 
-        Args:
-            folder: where it was saved.
-            **options: as `TransformerReward.load` takes them.
+        LoRA members of one base share its weights in memory.
 
         Raises:
             ContractError: a member is missing, or does not keep its contract.

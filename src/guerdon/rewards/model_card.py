@@ -14,13 +14,7 @@ _HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2", "smollm2": "Hu
 
 
 def model_card(contract: ScoreContract, *, code: bool, metrics: Mapping[str, float]) -> str:
-    """The text of the model card.
-
-    Args:
-        contract: the score contract of the saved model.
-        code: whether plain Transformers needs the modelling code in the folder.
-        metrics: what was measured on held-out rows, by name.
-    """
+    """The text of the model card; `code` says whether plain Transformers needs the modelling code in the folder."""
     base = _HUB_NAMES.get(contract.backbone, contract.backbone)
     on_hub = re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", base, re.ASCII)
     return _rendered(contract=contract, code=code, metrics=metrics, base_model=base if on_hub else "")

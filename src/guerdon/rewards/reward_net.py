@@ -57,11 +57,7 @@ class RewardNet(nn.Module):
         return self.classifier._no_split_modules
 
     def recompute_activations(self) -> None:
-        """Keeps activations of layers' ends only, and computes the rest again in the backward pass.
-
-        Raises:
-            ConfigError: the model cannot.
-        """
+        """Keeps activations of layers' ends only, and computes the rest again. Raises ConfigError if it cannot."""
         if not self.classifier.supports_gradient_checkpointing:
             raise ConfigError(f"{type(self.classifier).__name__} cannot recompute: drop --gradient-checkpointing")
         self.classifier.activation_checkpointing_enable()

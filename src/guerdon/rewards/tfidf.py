@@ -131,11 +131,7 @@ class Design:
 
     @classmethod
     def of(cls, rows: Sequence[AnyRow]) -> Design:
-        """Reads the responses of all the rows.
-
-        Raises:
-            DataError: there are none.
-        """
+        """Reads the responses of all the rows. Raises DataError where there are none."""
         texts = list(dict.fromkeys(text for row in rows for text in response_texts(row)))
         if not texts:
             raise DataError("TF-IDF needs rows to learn from, got none")
@@ -189,10 +185,9 @@ class Design:
 
 
 def preference_pairs(rows: Sequence[AnyRow], index: Mapping[str, int]) -> tuple[Ints, Ints, Floats]:
-    """Every preference that the rows hold (see `row_preferences`).
+    """Every preference of the rows (see `row_preferences`): `(better, worse, P(better preferred))`, each shape (m,).
 
-    Returns:
-        `(better, worse, preference)`, each shape (m,): positions by `index`, and P(better preferred).
+    Better and worse are positions by `index`.
     """
     groups = list(row_preferences(rows))
     grades = [grade for group in groups for grade in group.grades]

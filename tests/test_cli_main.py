@@ -40,7 +40,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_verb_help_imports_nothing_heavy(verb: str) -> None:
-    assert not imported(RUN, *verb.split(), "--help") & HEAVY
+    light = {"numpy"} if verb.startswith("data ") else set()
+    assert not imported(RUN, *verb.split(), "--help") & (HEAVY | light)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -154,18 +154,6 @@ def test_convert_from_standard_input_to_standard_output() -> None:
     assert result.stderr == b""
 
 
-@pytest.mark.parametrize("verb", ["info", "check", "split", "convert"])
-def test_help_imports_nothing_heavy(verb: str) -> None:
-    code = (
-        "import sys\nfrom guerdon.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
-        "assert not {'torch', 'numpy', 'pyarrow', 'transformers'} & sys.modules.keys()\n"
-    )
-    command = [sys.executable, "-c", code, "data", verb, "--help"]
-    result = subprocess.run(command, capture_output=True, check=True, text=True)
-    assert "DATA" in result.stdout
-
-
 def test_functions_and_commands_write_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "in.csv"
     rows = [f"Q{i}?,good {i},bad {i},t{i % 3}" for i in range(9)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.sources import Data
 from guerdon.optimize.optimize_config import BestOfNConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _NAMED = 5
 
 def best_of_n(
     model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     out: Path = Path("best-of-n"),
     gold: tuple[str, ...] = (),
@@ -37,7 +38,7 @@ def best_of_n(
 
     Args:
         model: The scorer that picks.
-        data: Prompts, or prompts with their responses (file, hub name, starter or starter:test).
+        data: Prompts, or prompts with their responses.
         out: Folder for everything that is made.
         gold: Scorers that only watch: those that did not pick show whether the responses got better.
         resume: Go on with a run that was cut short in the same folder.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
+from guerdon.cli.sources import Data
 from guerdon.cli.weighted import next_steps
 from guerdon.optimize.optimize_config import RLConfig
 
 
 def rl(
     model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     out: Path = Path("rl"),
     validation: str | None = None,
@@ -33,7 +33,7 @@ def rl(
 
     Args:
         model: The scorer whose reward trains; every runner loads its own.
-        data: Prompts (file, hub name, starter or starter:train).
+        data: Prompts.
         out: Folder of the policy.
         validation: Held-out prompts to evaluate the policy on; the policy at the best evaluation is kept.
         gold: A scorer whose reward does not train, and says which evaluation is best; without one, MODEL says it.

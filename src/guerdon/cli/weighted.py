@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.scorers import Model, TrustedScorerOptions
+from guerdon.cli.sources import Data
 from guerdon.optimize.optimize_config import WeightedConfig
 
 
 def weighted(
     model: Model,
-    data: Annotated[Positional[str], arg(metavar="DATA")],
+    data: Data,
     /,
     out: Path = Path("weighted"),
     resume: bool = False,
@@ -29,7 +29,7 @@ def weighted(
 
     Args:
         model: The scorer whose reward weighs the responses.
-        data: Prompts, with demonstrations or without (a file, a hub name, starter or starter:train).
+        data: Prompts, with demonstrations or without.
         out: Folder of the policy.
         resume: Go on from the last checkpoint in the folder, with the same data and options.
         scorer: How MODEL is loaded, and how it reads.

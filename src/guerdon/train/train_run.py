@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -31,15 +31,14 @@ from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
 from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
+from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
+from guerdon.train.batches import Batching, RewardTrainee
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
 from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Origin, Prompt, Scorer, origin_of
-
-if TYPE_CHECKING:
-    from guerdon.runs.loop import Loop, Step
 
 logger = logging.getLogger(__name__)
 
@@ -223,12 +222,8 @@ def _train_members(
         _train_one(prepared, 0, first, run, resume, on_step)
         return
     members = [
-        RunFolder(
-            run.out / f"member-{number}",
-            run.config | {"ensemble_size": 1, "seed": config.seed + number},
-            run.data,
-        )
-        for number in range(config.ensemble_size)
+        RunFolder(run.out / f"member-{number}", run.config | {"ensemble_size": 1, "seed": seed}, run.data)
+        for number, seed in enumerate(range(config.seed, config.seed + config.ensemble_size))
     ]
     for number, member in enumerate(members):
         if not member.finished:
@@ -240,17 +235,9 @@ def _train_members(
 
 
 def _train_one(
-    prepared: Prepared,
-    number: int,
-    reward: TransformerReward,
-    run: RunFolder,
-    resume: bool,
-    on_step: OnStep | None,
+    prepared: Prepared, number: int, reward: TransformerReward, run: RunFolder, resume: bool, on_step: OnStep | None
 ) -> None:
     """Trains one model and saves it in the folder of its run."""
-    from guerdon.runs.loop import load_trainable
-    from guerdon.train.batches import RewardTrainee
-
     loop, steps, validation = training_loop(prepared, number, reward, run.path, on_step)
     kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
     trainee = loop.bare
@@ -272,9 +259,6 @@ def training_loop(
     prepared: Prepared, number: int, reward: TransformerReward, run: Path, on_step: OnStep | None = None
 ) -> tuple[Loop, Callable[[int], Step], Step | None]:
     """The loop that trains a model, its steps, and what is held out."""
-    from guerdon.runs.loop import Loop, LoopConfig
-    from guerdon.train.batches import Batching, RewardTrainee
-
     config, plan = prepared.config, prepared.plans[number]
     if config.gradient_checkpointing:
         reward.net.recompute_activations()

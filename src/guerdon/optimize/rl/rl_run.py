@@ -95,11 +95,13 @@ def train_rl_policy(
             return Policy.load(str(out))
         setup = RLSetup(config, environment)
         with start_workers(setup, keep_reference=bool(held_out)) as workers:
-            _check_lengths(workers, [*prompts, *held_out])
+            every, room = [*prompts, *held_out], config.max_new_tokens
+            workers.on_learners(lambda learner: check_lengths(learner.policy, every, max_new_tokens=room), first=True)
             folder.begin()
             run = _Run(workers, prompts, folder, resume=resume)
             monitor = Monitor(workers, held_out, folder.path, gold=gold_scorer, step=run.step) if held_out else None
-            run.train(monitor, f"{out.name}, by {_name(reward)}", on_step)
+            name = str(reward) if isinstance(reward, str | Path) else scorer_name(reward)
+            run.train(monitor, f"{out.name}, by {name}", on_step)
             weights = monitor.best_weights() if monitor else workers.weights()
             local = None if config.num_learners else workers.policy()
         policy = local or load_policy(config, "cpu", "float32")
@@ -113,10 +115,6 @@ def train_rl_policy(
 
 def _prompts(data: Prompts, question: str | None) -> Sequence[Candidates]:
     return read_prompts(str(data), question) if isinstance(data, str | Path) else data
-
-
-def _name(reward: TextEnvironment | Reward) -> str:
-    return str(reward) if isinstance(reward, str | Path) else scorer_name(reward)
 
 
 def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvironment:
@@ -139,12 +137,6 @@ def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvi
         if not config.num_env_runners:
             reward.scorer  # noqa: B018  # loads it, so that its faults come before the policy is loaded
     return reward
-
-
-def _check_lengths(workers: Workers, prompts: Sequence[Candidates]) -> None:
-    """Raises DataError where a prompt leaves the policy no room for a response; with the place that it was read at."""
-    room = workers.setup.config.max_new_tokens
-    workers.on_learners(lambda learner: check_lengths(learner.policy, prompts, max_new_tokens=room), first=True)
 
 
 class _Run:

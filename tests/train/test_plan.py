@@ -17,13 +17,8 @@ PAIRS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
 def pairs_of(sizes: list[int]) -> tuple[list[Judgement], list[str]]:
     """For each prompt some pairs, each of two texts of its own."""
-    judged: list[Judgement] = []
-    keys: list[str] = []
-    for prompt, size in enumerate(sizes):
-        for _ in range(size):
-            judged.append(Compared(len(keys), len(keys) + 1))
-            keys += [str(prompt)] * 2
-    return judged, keys
+    keys = [str(prompt) for prompt, size in enumerate(sizes) for _ in range(2 * size)]
+    return [Compared(text, text + 1) for text in range(0, len(keys), 2)], keys
 
 
 @given(PAIRS, st.integers(1, 7), st.floats(0.2, 3), st.integers(0, 9))

@@ -63,13 +63,8 @@ def config(policy: str, **options: Any) -> RLConfig:
 
 
 def mean_reward(policy: Policy) -> float:
-    sampling = Sampling(max_new_tokens=5)
-    texts = [
-        a.text
-        for _, own in policy.sample_responses(PROMPTS, num_generations=16, sampling=sampling, seed=9)
-        for a in own
-    ]
-    return float(np.nanmean(Share().score(None, texts)))
+    sampled = policy.sample_texts(PROMPTS, num_generations=16, sampling=Sampling(max_new_tokens=5), seed=9)
+    return float(np.nanmean(Share().score(None, [text for _, own in sampled for text in own])))
 
 
 def lines(folder: Path) -> list[dict[str, float]]:

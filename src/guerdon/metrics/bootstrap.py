@@ -59,13 +59,13 @@ def bootstrap_distribution(
     return np.concatenate(parts)
 
 
-def percentile_interval(point: float, distribution: ArrayLike, level: float = 0.95) -> Interval:
-    """The middle `level` of a bootstrap distribution, shape (resamples,); resamples without a value are left out."""
+def percentile_interval(point: float, distribution: ArrayLike) -> Interval:
+    """The middle 95% of a bootstrap distribution, shape (resamples,); resamples without a value are left out."""
     values = np.asarray(distribution, dtype=np.float64)
     values = values[~np.isnan(values)]
     if not len(values) or np.isnan(point):
         return Interval(float(point))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [0.025, 0.975])
     return Interval(float(point), float(low), float(high))
 
 
@@ -75,9 +75,8 @@ def clustered_bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Interval:
-    """A statistic with its clustered percentile interval.
+    """A statistic with its clustered 95% percentile interval.
 
     Example:
         >>> margins = np.array([0.3, -0.1, 0.8, 0.2])
@@ -90,7 +89,6 @@ def clustered_bootstrap(
         clusters: cluster codes 0..C-1, shape (n,).
         resamples: number of data sets drawn.
         seed: random seed of the draws.
-        level: share of the distribution inside the interval.
 
     Returns:
         The interval; without bounds when there are fewer than two clusters, because nothing varies then.
@@ -101,18 +99,17 @@ def clustered_bootstrap(
     point = float(statistic(np.ones((1, len(codes))))[0])
     if codes.max() == 0:
         return Interval(point)
-    return percentile_interval(
-        point, bootstrap_distribution(statistic, codes, resamples=resamples, seed=seed), level=level
-    )
+    return percentile_interval(point, bootstrap_distribution(statistic, codes, resamples=resamples, seed=seed))
 
 
-def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None, *, seed: int = 0) -> Interval:
+def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Interval:
     """The mean of the finite values with its 95% interval, by drawing clusters (None: every value is one).
+
+    The same draws every time, so intervals of differences of paired values are paired.
 
     Args:
         values: shape (n,); what is not finite does not count.
         clusters: the key of each value's cluster, n of them.
-        seed: random seed of the draws; differences of paired values are paired differences.
     """
     array = np.asarray(values, dtype=np.float64)
     there = np.isfinite(array)
@@ -122,4 +119,4 @@ def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None,
         if clusters is None
         else cluster_codes([key for key, is_there in zip(clusters, there, strict=True) if is_there])
     )
-    return clustered_bootstrap(lambda weights: weights @ kept / weights.sum(axis=1), codes, seed=seed)
+    return clustered_bootstrap(lambda weights: weights @ kept / weights.sum(axis=1), codes)

@@ -156,6 +156,26 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
     return cast("PreTrainedTokenizerBase", tokenizer)
 
 
+def load_backbone(path: str, trust_remote_code: bool) -> PreTrainedModel:
+    """Loads what gives hidden states, in float32 and without a head. Raises ModelError."""
+    from transformers import AutoModel
+
+    try:
+        with quiet():
+            model, info = AutoModel.from_pretrained(
+                path,
+                use_safetensors=True,
+                dtype=torch.float32,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
+    except Exception as error:
+        raise ModelError(f"cannot load the encoder {path!r}: {_first_line(error)}") from error
+    if lost := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
+        raise ModelError(f"{path} lacks {len(lost)} weight(s) of the encoder ({', '.join(lost[:4])})")
+    return cast("PreTrainedModel", model)
+
+
 def load_language_model(
     path: str, dtype: torch.dtype, trust_remote_code: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

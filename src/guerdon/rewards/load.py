@@ -40,9 +40,12 @@ class ScorerConfig:
     """
 
     name: str
-    """A folder with a saved reward model, ensemble or bag of words; the hub name of a single-label sequence classifier;
-    a rule (longest, shortest, exact, numeric, unit-tests, chrf); `tfidf:DATA`, a bag of words that is fitted on
-    judgements when it is loaded; or `module:object`, a `Scorer` or a callable without arguments that makes one."""
+    """A folder with a saved reward; the hub name of a single-label sequence classifier; a rule (longest, shortest,
+    exact, numeric, unit-tests, chrf); `cosine` or `cosine:ENCODER`, how near the response is to the prompt for a frozen
+    encoder; `likelihood:POLICY`, the mean log-probability of the response under a language model;
+    `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
+    fitted on judgements when it is loaded; or `module:object`, a `Scorer` or a callable without arguments that makes
+    one."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     dtype: Dtype = "auto"
@@ -90,6 +93,8 @@ class ScorerConfig:
             return UnitTests(unsafe=self.unsafe_sandbox)
         if self.name in RULES:
             return RULES[self.name]
+        if (frozen := self._frozen()) is not None:
+            return frozen
         if self.name.startswith(TFIDF):
             from guerdon.data.read import load_rows
             from guerdon.rewards.tfidf import TfidfReward
@@ -104,6 +109,25 @@ class ScorerConfig:
         from guerdon.rewards.transformer import TransformerReward
 
         return TransformerReward.load(self.name, **options)
+
+    def _frozen(self) -> Scorer | None:
+        """The scorer on a frozen model that the name means, if it means one."""
+        kind, _, model = self.name.partition(":")
+        place = self.device, self.trust_remote_code
+        if kind == "cosine":
+            from guerdon.rewards.embedding import DEFAULT_ENCODER, CosineReward, text_encoder
+
+            return CosineReward(text_encoder(model or DEFAULT_ENCODER, *place))
+        if kind == "likelihood" and model:
+            from guerdon.rewards.likelihood import LikelihoodReward, frozen_policy
+
+            return LikelihoodReward(frozen_policy(model, *place), model)
+        if kind == "implicit" and "@" in model:
+            from guerdon.rewards.likelihood import ImplicitReward, frozen_policy
+
+            trained, _, reference = model.rpartition("@")
+            return ImplicitReward(frozen_policy(trained, *place), frozen_policy(reference, *place))
+        return None
 
 
 def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:

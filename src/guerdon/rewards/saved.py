@@ -21,6 +21,8 @@ KINDS: dict[str, tuple[str, set[str]]] = {
     "transformer": ("guerdon.rewards.transformer:TransformerReward", {"contract", "training"}),
     "ensemble": ("guerdon.rewards.ensemble:Ensemble", {"members", "k"}),
     "tfidf": ("guerdon.rewards.tfidf:TfidfReward", {"intercept", "terms"}),
+    "linear": ("guerdon.rewards.linear:LinearReward", {"features", "shift", "scale"}),
+    "blend": ("guerdon.rewards.blend:Blend", {"members", "shift", "scale"}),
 }
 """Each kind's class, whose `load(folder, **options)` takes device, dtype, overlong and trust_remote_code, and what
 `guerdon.json` says of it."""

@@ -1,0 +1,149 @@
+"""Several rewards as one: a weighted sum of standardised members, with weights that are learnt from judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from guerdon.errors import ConfigError, ContractError
+from guerdon.metrics import Floats, Ints
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.linear import fit_weights
+from guerdon.rewards.saved import FILE_NAME, load_saved, read_card, saving
+from guerdon.rewards.scoring import BaseScorer, score_texts, scorer_name
+from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts, write_training_prompts
+from guerdon.types import Prompt, References, Rewards, Scorer
+
+_PENALTY = 1.0
+"""L2 penalty of the weights of standardised members."""
+
+
+class Blend(BaseScorer):
+    """R(x) = shift + scale * sum_k w_k (r_k(x) - mean_k) / deviation_k, with w_k >= 0. A `Scorer`.
+
+    A member that has no reward for a text, as an encoder that does not read its language, says nothing there: it counts
+    as its mean. A text that no member of any weight can judge has no reward.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Scorer],
+        weights: Sequence[float] | Floats,
+        *,
+        means: Sequence[float] | Floats,
+        deviations: Sequence[float] | Floats,
+        shift: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
+        """Takes named members, and of each its weight (0 or more), mean and deviation, in their order."""
+        self.members = dict(members)
+        self.weights, self.means, self.deviations = (
+            np.asarray(values, dtype=np.float64) for values in (weights, means, deviations)
+        )
+        if not self.members or not (len(self.members) == len(self.weights) == len(self.means) == len(self.deviations)):
+            raise ConfigError(f"a blend needs a weight, a mean and a deviation for each of {len(self.members)} members")
+        if (self.weights < 0).any() or not self.weights.any():
+            raise ConfigError(f"the weights of a blend are 0 or more, and not all 0; got {self.weights.tolist()}")
+        self.shift, self.scale = shift, scale
+        self.training_prompts: TrainingPrompts | None = None
+        """What members and weights were fitted on, where that is known."""
+
+    def member_rewards(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> dict[str, Rewards]:
+        """What each member of any weight gives, in its own units."""
+        used = [name for name, weight in zip(self.members, self.weights, strict=True) if weight]
+        return {name: score_texts(self.members[name], prompts, responses) for name in used}
+
+    def contributions(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Floats:
+        """What each member adds to the reward, shape (n, members); 0 where it has no reward or no weight."""
+        return self._contributions(self.member_rewards(prompts, responses), len(responses))
+
+    def _contributions(self, rewards: Mapping[str, Rewards], count: int) -> Floats:
+        found = np.zeros((count, len(self.members)))
+        for place, name in enumerate(self.members):
+            if name in rewards:
+                standard = (rewards[name].values - self.means[place]) / self.deviations[place]
+                found[:, place] = self.scale * self.weights[place] * np.nan_to_num(standard, nan=0.0)
+        return found
+
+    def score_with_reasons(
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
+    ) -> Rewards:
+        """The rewards of n responses. `references` are not read."""
+        rewards = self.member_rewards(prompts, responses)
+        values = self.shift + self._contributions(rewards, len(responses)).sum(axis=1)
+        nobody = np.all([np.isnan(member.values) for member in rewards.values()], axis=0)
+        whys = zip(*(member.reasons for member in rewards.values()), strict=True)
+        reasons = tuple(next(filter(None, why)) if empty else "" for empty, why in zip(nobody, whys, strict=True))
+        return Rewards(np.where(nobody, np.nan, values).astype(np.float32), reasons)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes every member that can be saved into a folder of its name, and `guerdon.json`. Raises OutputError."""
+        entries = []
+        for place, (name, member) in enumerate(self.members.items()):
+            entry = {
+                "name": name,
+                "weight": float(self.weights[place]),
+                "mean": float(self.means[place]),
+                "deviation": float(self.deviations[place]),
+            }
+            save = getattr(member, "save", None)
+            if save is not None:
+                save(Path(folder) / name)
+            entries.append(entry | ({"folder": name} if save is not None else {"scorer": scorer_name(member)}))
+        with saving(folder, "blend", {"members": entries, "shift": self.shift, "scale": self.scale}) as stage:
+            if self.training_prompts:
+                write_training_prompts(stage, self.training_prompts)
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            ContractError: a member is missing, or cannot be read.
+        """
+        from guerdon.rewards.load import load_scorer
+
+        folder = Path(folder)
+        card = read_card(folder, "blend")
+        try:
+            entries = card["members"]
+            members = {
+                entry["name"]: load_saved(folder / entry["folder"], **options)
+                if "folder" in entry
+                else load_scorer(entry["scorer"], **options)
+                for entry in entries
+            }
+            weights, means, deviations = (
+                [float(entry[key]) for entry in entries] for key in ("weight", "mean", "deviation")
+            )
+            shift, scale = float(card["shift"]), float(card["scale"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ContractError(f"{folder / FILE_NAME} is not that of a blend: {error!r}. Fix: fit it again") from error
+        blend = cls(members, weights, means=means, deviations=deviations, shift=shift, scale=scale)
+        blend.training_prompts = read_training_prompts(folder)
+        return blend
+
+
+def fit_blend_weights(margins: Floats, judged: JudgedResponses, where: Ints | None = None) -> tuple[Floats, float]:
+    """Weights of members, 0 or more, by Bradley-Terry (or least squares, for ratings) on their standardised margins.
+
+    Args:
+        margins: what each member says of each observation it did not learn from (`JudgedResponses.margins`), divided
+            by the member's deviation; shape (m, members).
+        judged: the m observations.
+        where: fit on these observations alone.
+
+    Returns:
+        Weights, shape (members,), and the intercept, which is 0 for pairs.
+    """
+    places = np.arange(len(judged)) if where is None else where
+    return fit_weights(
+        margins[places],
+        lambda scores: judged.loss(scores, places).sum(),
+        _PENALTY,
+        intercept=judged.objective == "ratings",
+        non_negative=True,
+    )

@@ -1,0 +1,172 @@
+"""Frozen vectors of prompt and response as features, and their plain cosine as a reward that needs no training."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guerdon import hf
+from guerdon.models import model_folder, resolve, weights_digest
+from guerdon.packing import Tokens, batches, items_of
+from guerdon.rewards.infer import TOKENIZER_FILES
+from guerdon.rewards.linear import FeatureMatrix
+from guerdon.rewards.scoring import BaseScorer, check_lengths
+from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
+from guerdon.types import Prompt, References, Rewards, prompt_text
+
+DEFAULT_ENCODER = "minilm"
+_MOST_TOKENS = 512
+"""A text is read so far: frozen vectors of longer texts blur."""
+_TOKENS = 8192
+"""Padded tokens of a batch."""
+_MOST_KEPT = 100_000
+"""Vectors that are kept by text; beyond, all are forgotten."""
+
+
+class TextEncoder:
+    """A frozen encoder or decoder that gives each text one vector: the mean of its last hidden states.
+
+    Vectors are kept by text, so that a text that stands in many rows, or is asked for again, is computed once. May be
+    used from several threads.
+    """
+
+    def __init__(self, name: str, device: str | None, trust_remote_code: bool) -> None:
+        """Loads a model by name (see `guerdon.models.resolve`); use `text_encoder`. Raises ModelError."""
+        path = resolve(name)
+        self.name = name
+        self.tokenizer: Any = hf.load_tokenizer(path, trust_remote_code)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        backbone: Any = hf.load_backbone(path, trust_remote_code)
+        self.model: Any = backbone.to(self.device).eval()
+        config = self.model.config.get_text_config()
+        window = getattr(config, "max_position_embeddings", _MOST_TOKENS)
+        self.max_length = int(min(window, self.tokenizer.model_max_length, _MOST_TOKENS))
+        self.width = int(config.hidden_size)
+        self._kept: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of configuration, weights and tokenizer."""
+        return weights_digest(model_folder(resolve(self.name)), others=TOKENIZER_FILES)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """The vectors of n texts, float32, shape (n, width); 0 for a text that the vocabulary cannot read.
+
+        Texts beyond `max_length` tokens are read to there.
+        """
+        with self._lock:
+            new = list(dict.fromkeys(text for text in texts if text not in self._kept))
+            if len(self._kept) + len(new) > _MOST_KEPT:
+                self._kept.clear()
+                new = list(dict.fromkeys(texts))
+            self._kept.update(zip(new, self._computed(new), strict=True))
+            return np.array([self._kept[text] for text in texts], dtype=np.float32).reshape(len(texts), self.width)
+
+    def _computed(self, texts: Sequence[str]) -> np.ndarray:
+        coded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, verbose=False)["input_ids"]
+        unknown, special = unknown_token_id(self.tokenizer), set(self.tokenizer.all_special_ids)
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
+        tokens = [Tokens(tuple(ids)) for ids in coded]
+        readable = []
+        for place, ids in enumerate(coded):
+            words = [one for one in ids if one == unknown or one not in special]
+            if words and words.count(unknown) <= UNREADABLE_SHARE * len(words):
+                readable.append(place)
+        pad = self.tokenizer.pad_token_id or 0
+        every = list(range(len(tokens)))
+        for rows, batch in batches(tokens, readable, every, budget=_TOKENS, pad_id=pad, shared=False, positions=False):
+            mask = batch["attention_mask"].to(self.device)
+            with torch.inference_mode():
+                hidden: Tensor = self.model(
+                    input_ids=batch["input_ids"].to(self.device), attention_mask=mask
+                ).last_hidden_state.float()
+            mean = (hidden * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+            vectors[list(items_of(rows))] = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        return vectors
+
+
+@lru_cache(maxsize=4)
+def text_encoder(
+    name: str = DEFAULT_ENCODER, device: str | None = None, trust_remote_code: bool = False
+) -> TextEncoder:
+    """The encoder of that name; all who ask for it share it and its vectors."""
+    return TextEncoder(name, device=device, trust_remote_code=trust_remote_code)
+
+
+class EmbeddingFeatures:
+    """Vectors of prompt and response: the response's, its product with the prompt's, and their cosine.
+
+    What a linear reward on frozen features reaches is measured in arXiv:2502.04357.
+    """
+
+    kind: ClassVar[str] = "embedding"
+    penalties: ClassVar[tuple[float, ...]] = (30.0, 300.0, 3000.0)
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+
+    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+        """The features of n responses, shape (n, 2 * width + 1)."""
+        asked, said = _vectors(self.encoder, prompts, responses)
+        product = asked * said
+        values = np.concatenate([said, product, product.sum(axis=1, keepdims=True)], axis=1).astype(np.float64)
+        return FeatureMatrix(values, _unread(self.encoder, said))
+
+    def names(self) -> list[str]:
+        """`response 0` ..., `product 0` ..., `cosine`."""
+        width = range(self.encoder.width)
+        return [*(f"response {i}" for i in width), *(f"product {i}" for i in width), "cosine"]
+
+    def record(self) -> dict[str, Any]:
+        """The name of the encoder, whose weights are frozen and stay where they are, and their digest."""
+        return {"encoder": self.encoder.name, "sha256": self.encoder.digest}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """None are needed."""
+        return {}
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
+        """The same features again. Raises ValueError where the encoder has other weights by now."""
+        encoder = text_encoder(record["encoder"], options.get("device"), bool(options.get("trust_remote_code")))
+        if encoder.digest != record["sha256"]:
+            raise ValueError(f"{encoder.name} has other weights than when it was fitted")
+        return cls(encoder)
+
+
+class CosineReward(BaseScorer):
+    """The cosine of the vectors of prompt and response: how near a passage is to a query. Nothing is trained."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self.name = "cosine" if encoder.name == DEFAULT_ENCODER else f"cosine:{encoder.name}"
+        """What `load_scorer` takes."""
+
+    def score_with_reasons(
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
+    ) -> Rewards:
+        """Cosines in [-1, 1]; a response that the encoder cannot read has no reward. `references` are not read."""
+        check_lengths(prompts, responses, references)
+        asked, said = _vectors(self.encoder, prompts, responses)
+        reasons = _unread(self.encoder, said)
+        values = (asked * said).sum(axis=1)
+        return Rewards(np.where([bool(reason) for reason in reasons], np.nan, values).astype(np.float32), reasons)
+
+
+def _vectors(
+    encoder: TextEncoder, prompts: Sequence[Prompt], responses: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    vectors = encoder.embed([*map(prompt_text, prompts), *responses])
+    return vectors[: len(prompts)], vectors[len(prompts) :]
+
+
+def _unread(encoder: TextEncoder, vectors: np.ndarray) -> tuple[str, ...]:
+    reason = f"more than {UNREADABLE_SHARE:.0%} of its tokens are unknown to {encoder.name}"
+    return tuple("" if vector.any() else reason for vector in vectors)

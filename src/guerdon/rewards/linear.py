@@ -1,0 +1,271 @@
+"""Linear rewards: weights on numbers that are read from a prompt and a response, fitted in seconds.
+
+    R(x) = shift + scale * w . (f(x) - mean) / deviation
+
+`f` are the features: counts of words, surface measures, the vector of a frozen encoder, log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from guerdon.errors import ContractError
+from guerdon.metrics import Floats, Ints
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.saved import FILE_NAME, read_card, saving
+from guerdon.rewards.scoring import BaseScorer, check_lengths
+from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts, write_training_prompts
+from guerdon.types import Prompt, References, Rewards
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureMatrix:
+    """The features of n responses."""
+
+    values: Any
+    """Shape (n, features): a float array, or a sparse CSR matrix."""
+    reasons: tuple[str, ...]
+    """Why a response has no features (its row is then 0); empty where it has."""
+
+
+class Features(Protocol):
+    """Reads numbers from prompts and responses."""
+
+    kind: ClassVar[str]
+    """The name of the kind of reward that is linear in these features."""
+    penalties: ClassVar[tuple[float, ...]]
+    """L2 penalties to choose from by cross-validation."""
+
+    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+        """The features of n responses."""
+        ...
+
+    def names(self) -> list[str]:
+        """The name of each feature, for explanations."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What `restore` needs, as JSON."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `restore` needs besides, as arrays."""
+        ...
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
+        """The same features again; `options` as `guerdon.rewards.saved.KINDS` has them."""
+        ...
+
+
+_FEATURES = {
+    "surface": "guerdon.rewards.surface:SurfaceFeatures",
+    "tfidf": "guerdon.rewards.terms:TermFeatures",
+    "embedding": "guerdon.rewards.embedding:EmbeddingFeatures",
+    "likelihood": "guerdon.rewards.likelihood:LikelihoodFeatures",
+}
+_ARRAYS_FILE = "linear.safetensors"
+
+
+def fit_weights(
+    values: Any, loss: Callable[[Tensor], Tensor], penalty: float, *, intercept: bool, non_negative: bool = False
+) -> tuple[Floats, float]:
+    """Minimises loss(X w + b) + penalty / 2 |w|^2 by L-BFGS (Byrd et al. 1995).
+
+    Args:
+        values: X, shape (n, features), dense or sparse.
+        loss: the total loss at n scores, convex; it is differentiated by torch.
+        penalty: the L2 penalty of w, > 0.
+        intercept: fit b as well; differences of rewards have none.
+        non_negative: keep every weight at 0 or above.
+
+    Returns:
+        w, shape (features,), and b, 0 where it is not fitted.
+    """
+    import torch
+    from scipy.optimize import minimize
+
+    count, across = values.shape[1], values.T.tocsr() if hasattr(values, "tocsr") else values.T
+
+    def objective(point: Floats) -> tuple[float, Floats]:
+        weights, offset = point[:count], point[count:]
+        scores = torch.from_numpy(np.asarray(values @ weights, dtype=np.float64) + offset.sum()).requires_grad_()
+        total = loss(scores)
+        slope = torch.autograd.grad(total, scores)[0].numpy()
+        value = total.item() + 0.5 * penalty * float(weights @ weights)
+        return value, np.append(across @ slope + penalty * weights, [slope.sum()] * len(offset))
+
+    bounds = [(0.0, None)] * count + [(None, None)] * intercept if non_negative else None
+    options = {"maxiter": 500, "ftol": 1e-9}
+    origin = np.zeros(count + intercept)
+    found = minimize(objective, origin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return found.x[:count], float(found.x[count:].sum())
+
+
+def standardised(found: FeatureMatrix, mean: Floats | None, deviation: Floats | None) -> Any:
+    """Dense features with mean 0 and deviation 1, sparse ones as they are; a response without features has zeros."""
+    if mean is None:
+        return found.values
+    unread = np.array([bool(reason) for reason in found.reasons])
+    return np.where(unread[:, None], 0.0, (found.values - mean) / deviation)
+
+
+def moments(found: FeatureMatrix) -> tuple[Floats | None, Floats | None]:
+    """Mean and standard deviation of dense features (1 for constant ones), each shape (features,); None for sparse."""
+    if hasattr(found.values, "tocsr"):
+        return None, None
+    read = np.array([not reason for reason in found.reasons])
+    values = found.values[read] if read.any() else found.values
+    deviation = values.std(axis=0)
+    return values.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+
+
+def fit_judged(values: Any, judged: JudgedResponses, penalty: float, where: Ints | None = None) -> tuple[Floats, float]:
+    """`fit_weights` on the observations in `where` (all of them by default)."""
+    import torch
+
+    places = np.arange(len(judged)) if where is None else where
+    better, worse = torch.from_numpy(judged.better[places]), torch.from_numpy(judged.worse[places])
+    pairs = judged.objective == "pairs"
+
+    def loss(scores: Tensor) -> Tensor:
+        margins = scores[better] - scores[worse] if pairs else scores[better]
+        return judged.loss(margins, places).sum()
+
+    return fit_weights(values, loss, penalty, intercept=not pairs)
+
+
+class LinearReward(BaseScorer):
+    """A reward that is linear in its features. A `Scorer`; a score is the sum of `contributions`, and the shift.
+
+    Comparisons, rankings and references give log-odds (Bradley-Terry); ratings come back in their own units.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        weights: Floats,
+        *,
+        mean: Floats | None = None,
+        deviation: Floats | None = None,
+        shift: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
+        """Takes weights, means and deviations of shape (features,); use `fit`."""
+        self.features = features
+        self.weights = weights
+        self.mean, self.deviation = mean, deviation
+        self.shift, self.scale = shift, scale
+        self.training_prompts: TrainingPrompts | None = None
+        """What it was fitted on, where that is known."""
+
+    @classmethod
+    def fit(cls, features: Features, judged: JudgedResponses, *, penalty: float) -> LinearReward:
+        """Fits the weights to judgements with this L2 penalty; ratings come back in their own units."""
+        ready = prepared(features, judged)
+        weights, intercept = fit_judged(ready.values, judged, penalty)
+        scores = np.asarray(ready.values @ weights, dtype=np.float64)
+        shift, scale = judged.units(scores, judged.margins(scores) + intercept)
+        reward = ready.reward(weights, 0.0)
+        reward.shift, reward.scale = shift, scale
+        return reward
+
+    def score_with_reasons(
+        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
+    ) -> Rewards:
+        """The rewards of n responses; a response that has no features has no reward. `references` are not read."""
+        check_lengths(prompts, responses, references)
+        if not len(responses):
+            return Rewards(np.zeros(0, dtype=np.float32), ())
+        found = self.features.compute(prompts, responses)
+        values = self.shift + self.scale * (standardised(found, self.mean, self.deviation) @ self.weights)
+        unread = np.array([bool(reason) for reason in found.reasons])
+        return Rewards(np.where(unread, np.nan, values).astype(np.float32), found.reasons)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `linear.safetensors` and `guerdon.json`. Raises OutputError."""
+        from safetensors.numpy import save_file
+
+        units = {"mean": self.mean, "deviation": self.deviation}
+        content = {
+            "features": {"kind": self.features.kind, **self.features.record()},
+            "shift": self.shift,
+            "scale": self.scale,
+        }
+        with saving(folder, "linear", content) as stage:
+            known = {name: array for name, array in units.items() if array is not None}
+            save_file({"weights": self.weights, **known, **self.features.arrays()}, stage / _ARRAYS_FILE)
+            if self.training_prompts:
+                write_training_prompts(stage, self.training_prompts)
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """Reads what `save` wrote; the scores are the same to the last bit.
+
+        Raises:
+            ContractError: a file is missing, broken, or of another format.
+            ModelError: the frozen model that the features come from is not found.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        card = read_card(folder, "linear")
+        try:
+            arrays = load_file(folder / _ARRAYS_FILE)
+            module, _, name = _FEATURES[card["features"]["kind"]].partition(":")
+            features = getattr(import_module(module), name).restore(card["features"], arrays, **options)
+            if len(features.names()) != len(arrays["weights"]):
+                raise ValueError(f"{len(features.names())} features, {len(arrays['weights'])} weights")
+            reward = cls(
+                features,
+                arrays["weights"],
+                mean=arrays.get("mean"),
+                deviation=arrays.get("deviation"),
+                shift=float(card["shift"]),
+                scale=float(card["scale"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ContractError(
+                f"{folder} holds no readable linear reward ({FILE_NAME} and {_ARRAYS_FILE}): {error!r}. "
+                "Fix: fit it again, or copy both files"
+            ) from error
+        reward.training_prompts = read_training_prompts(folder)
+        return reward
+
+    def contributions(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Floats:
+        """What each feature adds to the reward, shape (n, features): scale * w_k (f_k - mean_k) / deviation_k."""
+        values = standardised(self.features.compute(prompts, responses), self.mean, self.deviation)
+        dense = values.toarray() if hasattr(values, "toarray") else values
+        return np.asarray(dense * self.weights * self.scale)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFeatures:
+    """The features of the judged responses, ready to be fitted."""
+
+    features: Features
+    values: Any
+    """Shape (n, features), standardised where they are dense."""
+    mean: Floats | None
+    deviation: Floats | None
+
+    def reward(self, weights: Floats, intercept: float) -> LinearReward:
+        """The reward that has these weights."""
+        return LinearReward(self.features, weights, mean=self.mean, deviation=self.deviation, shift=intercept)
+
+
+def prepared(features: Features, judged: JudgedResponses) -> PreparedFeatures:
+    """Reads the features of the judged responses, once for all fits."""
+    found = features.compute(judged.prompts, judged.responses)
+    mean, deviation = moments(found)
+    return PreparedFeatures(features, standardised(found, mean, deviation), mean, deviation)

@@ -1,0 +1,240 @@
+"""Surface measures of a response: length, form, variety, overlap with the prompt, arithmetic.
+
+They cost next to nothing, read every language, and say in plain words what a reward rests on.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import log1p
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from guerdon.rewards.linear import FeatureMatrix
+from guerdon.types import Prompt, prompt_text
+
+_WORD = re.compile(r"[^\W_\u3040-\u9fff]+|[\u3040-\u9fff]")
+"""Words, and single characters of Chinese and Japanese."""
+_SENTENCE = re.compile(r"[^.!?。！？\n]*[^\s.!?。！？][^.!?。！？\n]*")
+_LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)、])\s*")
+_QUOTE = re.compile('["“”‘’「」『』]')
+_END = re.compile(r"[.!?。！？\"”'’)）\]】》」]\s*$")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+_EQUATION = re.compile(
+    r"(?<![\w.])\$?(\d[\d,]*\.?\d*%?(?:\s*[-+*/x×÷]\s*\$?\d[\d,]*\.?\d*%?)+)\s*=\s*\$?(-?\d[\d,]*\.?\d*)"
+)
+_OPERAND = re.compile(r"[-+*/]|[\d.]+%?")
+_LEAD_WORDS, _LEAD_SHARE = 20, 0.2
+"""The beginning of a prompt: its first fifth, 20 words at least."""
+_COMMON = 3
+"""Shorter words are left out where the place of an overlap is measured: they occur everywhere."""
+
+
+class SurfaceFeatures:
+    """Readable numbers of a prompt and a response; see `NAMES`."""
+
+    kind: ClassVar[str] = "surface"
+    penalties: ClassVar[tuple[float, ...]] = (3.0, 30.0)
+
+    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+        """The features of n responses, shape (n, len(NAMES)); every text has them."""
+        rows = [_measure(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
+        return FeatureMatrix(np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES)), ("",) * len(rows))
+
+    def names(self) -> list[str]:
+        """What each number is."""
+        return list(NAMES)
+
+    def record(self) -> dict[str, Any]:
+        """The names, so that another version that measures otherwise is not mistaken for this one."""
+        return {"names": list(NAMES)}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """None are needed."""
+        return {}
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **_: Any) -> Self:
+        """The same features again. Raises ValueError where another version measured otherwise."""
+        if tuple(record["names"]) != NAMES:
+            raise ValueError("it was fitted on the surface features of another version")
+        return cls()
+
+
+class _PromptWords(NamedTuple):
+    total: int
+    words: frozenset[str]
+    bigrams: frozenset[tuple[str, ...]]
+    trigrams: frozenset[tuple[str, ...]]
+    lead: frozenset[str]
+    place: dict[str, float]
+    """Where a word of more than three letters stands first, 0 the beginning, 1 the end."""
+    numbers: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def _prompt_words(prompt: str) -> _PromptWords:
+    words = _words(prompt)
+    lead = words[: max(_LEAD_WORDS, int(len(words) * _LEAD_SHARE))]
+    place = {word: i / len(words) for i, word in reversed(list(enumerate(words))) if len(word) > _COMMON}
+    return _PromptWords(
+        len(words),
+        frozenset(words),
+        frozenset(_ngrams(words, 2)),
+        frozenset(_ngrams(words, 3)),
+        frozenset(lead),
+        place,
+        frozenset(_NUMBER.findall(prompt)),
+    )
+
+
+def _measure(prompt: str, text: str) -> tuple[float, ...]:
+    asked = _prompt_words(prompt)
+    spelt = _WORD.findall(text)
+    words = [word.lower() for word in spelt]
+    distinct = set(words)
+    bigrams, trigrams = _ngrams(words, 2), _ngrams(words, 3)
+    sentences = len(_SENTENCE.findall(text))
+    categories = [unicodedata.category(letter) for letter in text]
+    places = [asked.place[word] for word in distinct if word in asked.place]
+    numbers = _NUMBER.findall(text)
+    right, wrong = _equations(text)
+    n, letters = len(words), len(text)
+    return (
+        log1p(letters),
+        log1p(n),
+        log1p(sentences),
+        log1p(_share(n, sentences)),
+        _share(sum(map(len, words)), n),
+        _share(len(distinct), n),
+        _share(len(set(bigrams)), len(bigrams)),
+        _share(categories.count("Lu"), letters),
+        _share(categories.count("Nd"), letters),
+        _share(sum(name[0] == "P" for name in categories), letters),
+        _share(sum(name[0] == "S" for name in categories), letters),
+        _share(sum(not letter.isascii() for letter in text), letters),
+        log1p(text.count("\n")),
+        log1p(len(_LIST_ITEM.findall(text))),
+        float("```" in text),
+        log1p(text.count("?") + text.count("？")),
+        log1p(text.count("!") + text.count("！")),
+        log1p(len(_QUOTE.findall(text))),
+        log1p(text.count("(") + text.count("（")),
+        _share(text.count(",") + text.count("，"), n),
+        float("://" in text),
+        float(bool(_END.search(text))),
+        float(text[:1].isupper()),
+        float(text[:1].islower()),
+        _share(sum(word in ("i", "me", "my") for word in words), n),
+        _share(sum(word in ("you", "your") for word in words), n),
+        _share(sum(len(word) > 1 and word.isupper() for word in spelt), n),
+        _share(sum(word in asked.words for word in words), n),
+        _share(sum(pair in asked.bigrams for pair in bigrams), len(bigrams)),
+        _share(sum(triple in asked.trigrams for triple in trigrams), len(trigrams)),
+        _share(len(asked.words & distinct), len(asked.words)),
+        _share(len(asked.lead & distinct), len(asked.lead)),
+        sum(places) / len(places) if places else 0.5,
+        float(bool(text.strip()) and text.strip() in prompt),
+        log1p(n) - log1p(asked.total),
+        abs(log1p(n) - log1p(asked.total)),
+        log1p(len(numbers)),
+        _share(sum(number in asked.numbers for number in numbers), len(numbers)),
+        _share(len(asked.numbers & set(numbers)), len(asked.numbers)),
+        log1p(right),
+        log1p(wrong),
+        float(wrong > 0),
+    )
+
+
+NAMES = (
+    "log characters",
+    "log words",
+    "log sentences",
+    "log words per sentence",
+    "letters per word",
+    "distinct words, share",
+    "distinct bigrams, share",
+    "capitals, share of characters",
+    "digits, share of characters",
+    "punctuation, share of characters",
+    "symbols, share of characters",
+    "non-ASCII, share of characters",
+    "log line breaks",
+    "log list items",
+    "has a code block",
+    "log question marks",
+    "log exclamation marks",
+    "log quotation marks",
+    "log parentheses",
+    "commas per word",
+    "has a link",
+    "ends with a closing mark",
+    "begins with a capital",
+    "begins with a small letter",
+    "first person, share of words",
+    "second person, share of words",
+    "words in capitals, share",
+    "words of the prompt, share of the response",
+    "bigrams of the prompt, share of the response",
+    "trigrams of the prompt, share of the response",
+    "words of the prompt that the response has, share",
+    "words of the prompt's beginning that the response has, share",
+    "where in the prompt its words come from, 0 to 1",
+    "is a copy of a part of the prompt",
+    "log ratio of words to the prompt's",
+    "absolute log ratio of words to the prompt's",
+    "log numbers",
+    "numbers of the prompt, share of the response's",
+    "numbers of the prompt that the response has, share",
+    "log right equations",
+    "log wrong equations",
+    "has a wrong equation",
+)
+"""The features in their order."""
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return list(zip(*(words[start:] for start in range(n)), strict=False))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _equations(text: str) -> tuple[int, int]:
+    """How many equations such as `3 * 4 = 12` are right, and how many wrong, to 1%."""
+    right = wrong = 0
+    for left, result in _EQUATION.findall(text):
+        value = _value(left)
+        if value is not None:
+            claimed = float(result.replace(",", ""))
+            close = abs(value - claimed) <= 0.01 * max(1.0, abs(claimed))
+            right, wrong = right + close, wrong + (not close)
+    return right, wrong
+
+
+def _value(expression: str) -> float | None:
+    """The value of a sum of products; None where it divides by zero."""
+    plain = expression.replace(",", "").replace("$", "").translate(str.maketrans("x×÷", "**/"))
+    total, product, sign, operator = 0.0, None, 1.0, "*"
+    for token in _OPERAND.findall(plain):
+        if token in "+-":
+            total, product = total + sign * (product or 0.0), None
+            sign, operator = (1.0 if token == "+" else -1.0), "*"
+        elif token in "*/":
+            operator = token
+        else:
+            try:
+                number = float(token.rstrip("%")) / (100.0 if token.endswith("%") else 1.0)
+                product = number if product is None else product * number if operator == "*" else product / number
+            except (ValueError, ZeroDivisionError):
+                return None
+    return total + sign * (product or 0.0)

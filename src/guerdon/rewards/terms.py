@@ -1,0 +1,94 @@
+"""TF-IDF features of a response: which words and pieces of words it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from guerdon.rewards.linear import FeatureMatrix
+from guerdon.types import Prompt
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import FeatureUnion
+
+MAX_CHARACTERS = 2000
+"""Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
+
+_VECTORIZERS: dict[str, dict[str, Any]] = {
+    # Words, single punctuation marks, and single characters of Chinese and Japanese, which put no space between words.
+    "words": {"token_pattern": r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]", "ngram_range": (1, 2)},
+    # Pieces of words: endings, misspellings, and Chinese words of two to four characters.
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
+}
+_MAX_TERMS = 50_000
+"""Most terms that each vectorizer keeps."""
+
+
+class TermFeatures:
+    """Word 1-2-grams beside character 2-4-grams (the 50,000 most frequent of each), each part of length 1.
+
+    (1 + log tf) * idf, idf = log((1 + N) / (1 + df)) + 1 (Salton & Buckley 1988; as scikit-learn has it). The prompt is
+    not read.
+    """
+
+    kind: ClassVar[str] = "tfidf"
+    penalties: ClassVar[tuple[float, ...]] = (1.0,)
+
+    def __init__(self, vectorizers: FeatureUnion) -> None:
+        """Takes fitted vectorizers; use `fit` or `restore`."""
+        self._vectorizers = vectorizers
+
+    @classmethod
+    def fit(cls, texts: Sequence[str]) -> Self:
+        """Learns the terms and their document frequencies, which know nothing of judgements, from n >= 1 texts."""
+        vectorizers = _union()
+        vectorizers.fit(list(dict.fromkeys(texts)))
+        return cls(vectorizers)
+
+    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+        """The features of n responses, a sparse float32 matrix of shape (n, terms)."""
+        distinct = {text: place for place, text in enumerate(dict.fromkeys(responses))}
+        found = self._vectorizers.transform(list(distinct))
+        places = [distinct[text] for text in responses]
+        return FeatureMatrix(found[places], ("",) * len(responses))
+
+    def names(self) -> list[str]:
+        """The terms in the order of their columns."""
+        return [term for terms in self._terms() for term in terms]
+
+    def _terms(self) -> list[list[str]]:
+        return [part.get_feature_names_out().tolist() for _, part in self._vectorizers.transformer_list]
+
+    def record(self) -> dict[str, Any]:
+        """The terms of each vectorizer."""
+        return {"terms": self._terms()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The inverse document frequencies, parallel to the terms."""
+        return {f"idf.{i}": part.idf_ for i, (_, part) in enumerate(self._vectorizers.transformer_list)}
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **_: Any) -> Self:
+        """The same features again."""
+        return cls(_union(record["terms"], [arrays[f"idf.{i}"] for i in range(len(record["terms"]))]))
+
+
+def _union(terms: Sequence[Sequence[str]] = (), idf: Sequence[np.ndarray] = ()) -> FeatureUnion:
+    """Texts -> float32 sparse matrix, shape (n, terms): to be fitted, or with terms and weights that are known."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+
+    parts = []
+    for number, (name, settings) in enumerate(_VECTORIZERS.items()):
+        known = {"vocabulary": terms[number]} if terms else {"max_features": _MAX_TERMS}
+        vectorizer = TfidfVectorizer(**settings, **known, preprocessor=_beginning, sublinear_tf=True, dtype=np.float32)
+        if idf:
+            vectorizer.idf_ = idf[number]
+        parts.append((name, vectorizer))
+    return FeatureUnion(parts)
+
+
+def _beginning(text: str) -> str:
+    return text[:MAX_CHARACTERS].lower()

@@ -1,0 +1,43 @@
+"""How a reward is fitted on fixed features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guerdon.errors import ConfigError
+
+MEMBERS = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine", "likelihood")
+"""What a blend can be made of, besides saved reward models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Which members, and the frozen models that they read with."""
+
+    members: tuple[str, ...] = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
+    """What is fitted and combined. longest and shortest: the length; surface: length, form, variety, overlap with the
+    prompt; tfidf: words; embedding: frozen vectors of prompt and response; cosine: how near they are, untrained;
+    likelihood: log-probabilities of a language model; or the folder of a reward model that was trained before. A
+    trained one must not have learnt from all of the data: the weights are fitted on rows that it did not learn from."""
+    encoder: str = "minilm"
+    """Frozen model of embedding and cosine: minilm, a folder, or a hub name."""
+    policy: str = "smollm2"
+    """Causal language model of likelihood: smollm2, a folder, or a hub name."""
+    device: str | None = None
+    """Device of the frozen models: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
+    trust_remote_code: bool = False
+    """Run code that comes with a frozen model; only for models you trust."""
+    seed: int = 0
+    """Random seed of the folds."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError with every fault found."""
+        faults = []
+        if not self.members:
+            faults.append("--members names none")
+        if twice := sorted({name for name in self.members if self.members.count(name) > 1}):
+            faults.append(f"--members names {', '.join(twice)} twice")
+        if self.seed < 0:
+            faults.append(f"--seed must be 0 or more, got {self.seed}")
+        if faults:
+            raise ConfigError("; ".join(faults))

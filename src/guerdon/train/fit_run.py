@@ -1,0 +1,142 @@
+"""A reward on fixed features: members cross-validated, combined, and saved as one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from guerdon.data.data_options import ReadOptions
+from guerdon.data.read import load_rows
+from guerdon.errors import DataError
+from guerdon.files import check_writable
+from guerdon.metrics import Floats
+from guerdon.rewards.blend import Blend
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
+from guerdon.train.cross_validation import BlendFit, Member, build_blend, cross_validate, fit_blend
+from guerdon.train.fit_config import FitConfig
+from guerdon.types import AnyRow
+
+FEWEST_LEFT = 50
+"""Observations that a trained member must not have learnt from, at least."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedReward:
+    """A reward that was fitted, and how it and its members did on rows that they did not learn from."""
+
+    reward: Blend
+    fit: BlendFit
+    judged: JudgedResponses
+    margins: dict[str, Floats]
+    """Name of each member, and `blend` for what is handed over -> margins of the observations, shape (m,), each by
+    fits that never saw its group (`cross_validate`)."""
+
+
+def fit_reward(
+    data: str | Path | Sequence[AnyRow],
+    out: str | Path | None = None,
+    config: FitConfig | None = None,
+    *,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    **reading: Unpack[ReadOptions],
+) -> FittedReward:
+    """Fits members on fixed features and combines them: a `Blend`, in seconds to minutes.
+
+    Penalties, weights, and whether the blend or a single member is handed over are chosen out of fold.
+
+    Args:
+        data: rows, or where to read them (file, hub name, or `starter`).
+        out: folder of the reward; None saves nothing.
+        config: which members.
+        on_stage: called with what is being done, in a few words.
+        reading: how rows are read, as for `guerdon.data.read.iter_rows`.
+
+    Raises:
+        DataError: nothing can be learnt from the rows, or a trained member has learnt from nearly all of them.
+        ModelError: a frozen model cannot be loaded.
+        OutputError: `out` cannot be written.
+
+    Example:
+        >>> import guerdon
+        >>> fitted = guerdon.fit_reward("preferences.jsonl", "runs/fitted")
+        >>> fitted.reward.score(["Capital of France?"], ["Paris."])
+    """
+    config = config or FitConfig()
+    if out is not None:
+        check_writable(Path(out) / FILE_NAME)
+    rows = load_rows(str(data), **reading) if isinstance(data, str | Path) else data
+    judged = JudgedResponses.of(rows)
+    members = read_members(judged, config, on_stage)
+    learnt = _learnt(judged, config)
+    on_stage("cross-validating")
+    margins, _ = cross_validate(members, judged, seed=config.seed, hidden=learnt)
+    on_stage("fitting")
+    fit = fit_blend(members, judged, np.flatnonzero(~learnt), config.seed)
+    blend = build_blend(members, judged, fit)
+    blend.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
+    if out is not None:
+        blend.save(out)
+    return FittedReward(blend, fit, judged, margins)
+
+
+def read_members(
+    judged: JudgedResponses, config: FitConfig, on_stage: Callable[[str], None] = lambda stage: None
+) -> list[Member]:
+    """Every member's features of the judged responses, read once for all fits."""
+    members = []
+    for name in config.members:
+        on_stage(f"reading {name}")
+        members.append(_member(name, judged, config))
+    return members
+
+
+def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
+    place = config.device, config.trust_remote_code
+    if name in ("longest", "shortest"):
+        return Member.fixed(name, LengthReward(1 if name == "longest" else -1), judged)
+    if name == "surface":
+        from guerdon.rewards.surface import SurfaceFeatures
+
+        return Member.linear(SurfaceFeatures(), judged)
+    if name == "tfidf":
+        from guerdon.rewards.terms import TermFeatures
+
+        return Member.linear(TermFeatures.fit(judged.responses), judged)
+    if name in ("embedding", "cosine"):
+        from guerdon.rewards.embedding import CosineReward, EmbeddingFeatures, text_encoder
+
+        encoder = text_encoder(config.encoder, *place)
+        if name == "cosine":
+            return Member.fixed(name, CosineReward(encoder), judged)
+        return Member.linear(EmbeddingFeatures(encoder), judged)
+    if name == "likelihood":
+        from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
+
+        return Member.linear(LikelihoodFeatures(frozen_policy(config.policy, *place), config.policy), judged)
+    scorer = ScorerConfig(name=name, device=config.device, trust_remote_code=config.trust_remote_code).load()
+    return Member.fixed(Path(name).name, scorer, judged)
+
+
+def _learnt(judged: JudgedResponses, config: FitConfig) -> np.ndarray:
+    """Which observations a trained member has learnt from, bool, shape (m,)."""
+    learnt = np.zeros(len(judged), dtype=bool)
+    for name in config.members:
+        prompts = read_training_prompts(name) if Path(name).is_dir() else None
+        if prompts:
+            seen = np.array([one is not False for one in prompts.seen(judged.prompts)])
+            learnt |= seen[judged.better]
+    if learnt.any() and (left := int((~learnt).sum())) < FEWEST_LEFT:
+        raise DataError(
+            f"the trained members have learnt from all but {left} of {len(judged)} judgements; the weights of a blend "
+            f"need at least {FEWEST_LEFT} that no member learnt from. Fix: train the member on a part "
+            "(guerdon data split), and fit the blend on all"
+        )
+    return learnt

@@ -1,0 +1,99 @@
+"""What rows of every kind say, as positions and targets; and that no fold shares a group or a response."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from guerdon.errors import DataError
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.types import Comparison, Ranking, Rating, Reference
+
+
+def pair(prompt: str, chosen: str, rejected: str, **more: object) -> Comparison:
+    return Comparison(prompt=prompt, chosen=chosen, rejected=rejected, **more)  # type: ignore[arg-type]
+
+
+def test_rows_of_every_kind_are_pairs_of_distinct_responses() -> None:
+    rows = [
+        pair("p", "a", "b"),
+        pair("p", "a", "c", preference=0.75),
+        Ranking(prompt="q", responses=("a", "b", "c"), scores=(2, 1, 1)),
+        Reference(prompt="r", reference="good", generated=("bad",)),
+        pair("p", "b", "c", preference=0.5),
+    ]
+    judged = JudgedResponses.of(rows)
+    assert list(zip(judged.prompts, judged.responses, strict=True)) == [
+        ("p", "a"), ("p", "b"), ("p", "c"), ("q", "a"), ("q", "b"), ("q", "c"), ("r", "good"), ("r", "bad"),
+    ]  # fmt: skip
+    found = sorted(zip(judged.better.tolist(), judged.worse.tolist(), judged.target.tolist(), strict=True))
+    assert found == [(0, 1, 1.0), (0, 2, 0.75), (1, 2, 0.5), (3, 4, 1.0), (3, 5, 1.0), (6, 7, 1.0)]
+    assert judged.objective == "pairs"
+
+
+def test_ratings_are_compared_within_their_prompt_where_it_has_several() -> None:
+    rows = [Rating(prompt=f"p{i}", response=f"r{i}{k}", scores={"score": float(k)}) for i in range(3) for k in range(4)]
+    judged = JudgedResponses.of(rows)
+    assert judged.objective == "pairs"
+    assert len(judged) == 3 * 6
+    assert judged.rating.tolist() == [0.0, 1.0, 2.0, 3.0] * 3
+
+
+def test_single_ratings_are_fitted_as_they_are() -> None:
+    judged = JudgedResponses.of([Rating(prompt=f"p{i}", response="r", scores={"score": i}) for i in range(9)])
+    assert judged.objective == "ratings"
+    assert judged.target.tolist() == list(range(9))
+    assert judged.agreement(np.arange(9.0)) == 1.0
+    assert judged.agreement(-np.arange(9.0)) == 0.0
+
+
+def test_many_ratings_of_one_prompt_are_fitted_as_they_are() -> None:
+    rows = [Rating(prompt="p", response=f"r{i}", scores={"score": float(i % 2)}) for i in range(300)]
+    assert JudgedResponses.of(rows).objective == "ratings"
+
+
+def test_groups_that_share_a_response_are_one() -> None:
+    rows = [pair("p", "a", "b", group="1"), pair("p", "a", "c", group="2"), pair("q", "a", "b", group="3")]
+    first, second, third = JudgedResponses.of(rows).group
+    assert first == second != third
+
+
+def test_no_two_folds_share_a_group() -> None:
+    rows = [pair(f"p{i}", "a", f"b{k}") for i in range(10) for k in range(3)]
+    judged = JudgedResponses.of(rows)
+    folds = judged.folds(4)
+    assert set(folds.tolist()) == {0, 1, 2, 3}
+    for code in np.unique(judged.group):
+        assert len(set(folds[judged.group == code].tolist())) == 1
+
+
+def test_the_loss_is_bradley_terry_with_vote_shares() -> None:
+    judged = JudgedResponses.of([pair("p", "a", "b", preference=0.75)])
+    margins = torch.tensor([np.log(3.0)], dtype=torch.float64)
+    expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert judged.loss(margins, np.array([0])).tolist() == pytest.approx([expected])
+
+
+def test_the_error_of_an_advantage_grows_with_the_size_of_its_groups() -> None:
+    alone = JudgedResponses.of([pair(f"p{i}", "a", "b") for i in range(40)])
+    grouped = JudgedResponses.of([pair(f"p{i}", "a", "b", group=str(i // 10)) for i in range(40)])
+    right, mixed = np.ones(40), np.where(np.arange(40) < 20, 1.0, -1.0)
+    everywhere = np.arange(40)
+    for judged in (alone, grouped):
+        assert judged.advantage(right, mixed, everywhere)[0] == pytest.approx(0.5)
+    assert grouped.advantage(right, mixed, everywhere)[1] > 2 * alone.advantage(right, mixed, everywhere)[1]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [pair("p", "a", "b", preference=0.5)],
+        [Rating(prompt="p", response="a", scores={"score": 1.0})],
+        [Rating(prompt=f"p{i}", response="a", scores={"score": 1.0}) for i in range(3)],
+    ],
+)
+def test_rows_that_order_nothing_are_refused(rows: list[Comparison | Rating]) -> None:
+    with pytest.raises(DataError, match="a reward needs"):
+        JudgedResponses.of(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -252,3 +253,46 @@ def test_a_byte_vocabulary_knows_every_text(tiny_llama: str, tiny_qwen: str) -> 
         encoder, _ = encoder_for(folder, "chat")
         found = encoder.encode(["龘龘"], ["龘"])
         assert found.unknown == 0
+
+
+# --- which token is of what
+
+
+@pytest.mark.parametrize(
+    ("name", "rendering"),
+    [
+        ("tiny_bert", "pair"),
+        ("tiny_roberta", "pair"),
+        ("tiny_llama", "chat"),
+        ("tiny_gemma_like", "chat"),
+        ("tiny_gemma_like", "plain"),
+    ],
+)
+@pytest.mark.parametrize("limit", [100, 20])
+def test_every_token_knows_its_characters(
+    name: str, rendering: str, limit: int, request: pytest.FixtureRequest
+) -> None:
+    encoder, tokenizer = encoder_for(request.getfixturevalue(name), rendering, max_length=limit)
+    prompt, response = "which is the largest planet ? boil an egg .", " it is good , good . "
+    (found,) = encoder.locate([prompt], [response])
+    assert found.tokens == encoder.encode([prompt], [response]).tokens[0]
+    assert len(found.spans) == len(found.tokens)
+    for part, text in (("prompt", found.prompt), ("response", response)):
+        spans = [span for span in found.spans if span.part == part]
+        assert all(a.stop <= b.start for a, b in itertools.pairwise(spans))
+        read = "".join("".join(text[span.start : span.stop] for span in spans).split())
+        assert "".join(text.split()).endswith(read)
+        assert part == "prompt" or read == "".join(response.split())
+    pairs = [(i, span) for i, span in enumerate(found.spans) if span.part == "response"]
+    for i, span in pairs:
+        assert tokenizer.decode([found.tokens.ids[i]]).strip().lstrip("#") == response[span.start : span.stop].strip()
+
+
+def test_characters_are_those_of_the_response_where_the_template_changed_it(tiny_llama: str) -> None:
+    for template in (DROPPING, REWRITING):
+        encoder, tokenizer = encoder_for(tiny_llama, "chat")
+        tokenizer.chat_template = template
+        (found,) = encoder.locate(["6 * 7?"], [REASONING])
+        last = [span for span in found.spans if span.part == "response"][-1]
+        assert REASONING[last.start : last.stop] in ("42", "2")
+        assert last.stop == len(REASONING)

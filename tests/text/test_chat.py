@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from guerdon.errors import DataError
-from guerdon.text.chat import ChatRenderer, dropped_characters
+from guerdon.text.chat import ChatRenderer, align, dropped_characters
 from guerdon.types import Message, ToolCall
 
 THOUGHT = "<think>six sevens: 42</think>\n42"
@@ -215,3 +215,14 @@ def test_a_response_continues_its_prompt() -> None:
 )
 def test_dropped_characters(response: str, rendered: str, dropped: int) -> None:
     assert dropped_characters(response, rendered) == dropped
+
+
+@pytest.mark.parametrize(
+    ("rendered", "response"),
+    [("42", " 42\n"), ("42", THOUGHT), ("<think>\nsix sevens: 42\n</think>\n\n42", THOUGHT), ("", "abc")],
+)
+def test_aligned_pieces_are_equal_characters(rendered: str, response: str) -> None:
+    pieces = align(rendered, response)
+    for start, given_at, length in pieces:
+        assert rendered[start : start + length] == response[given_at : given_at + length]
+    assert sum(length for _, _, length in pieces) >= len("".join(rendered.split())) - rendered.count("\n")

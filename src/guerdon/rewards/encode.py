@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from guerdon.errors import DataError, TextError
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
-from guerdon.text.chat import ChatRenderer, RenderedChat
+from guerdon.text.chat import ChatRenderer, RenderedChat, align
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
 from guerdon.types import Overlong, Prompt, prompt_text
 
@@ -90,6 +90,27 @@ class Encoded(Reading):
     """Indices of the responses that were cut."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """What a token is of."""
+
+    part: Part
+    start: int = 0
+    """First character of the prompt (as `Located.prompt` has it) or of the response; special tokens have none."""
+    stop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A text as the model reads it, token by token."""
+
+    tokens: Tokens
+    spans: tuple[TokenSpan, ...]
+    """One for each token."""
+    prompt: str
+    """What the prompt became: its text, or all that the chat template wrote up to the response."""
+
+
 class Encoder:
     """Renders and tokenizes under one contract."""
 
@@ -128,7 +149,7 @@ class Encoder:
                 counts["reasoning_dropped"] += text.earlier_reasoning_dropped
                 sequence = Tokens(tuple(self._ended(ids)), None if types is None else tuple(types[at]))
                 if len(sequence) > self.contract.max_length:
-                    sequence, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
+                    sequence, _, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
                     counts["prompts_cut"] += prompt_cut
                     cut += [len(tokens)] * response_cut
                 tokens.append(sequence)
@@ -140,6 +161,15 @@ class Encoder:
             characters=sum(map(len, responses)),
             **counts,
         )
+
+    def locate(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[Located]:
+        """The tokens that `encode` gives, each with its part and its characters; slower, for texts to be explained."""
+        found: list[Located] = []
+        for texts, _ in self._chunks(prompts, responses):
+            for text in texts:
+                tokens, spans, _, _ = self._fit(text, len(found), responses)
+                found.append(Located(tokens, _in_response(spans, text, responses[len(found)]), text.text[: text.start]))
+        return found
 
     def report(self, reading: Reading) -> None:
         """Logs what the user must know of how texts were read, each kind once in the life of this encoder."""
@@ -192,18 +222,21 @@ class Encoder:
         eos = self.tokenizer.eos_token_id
         return [*ids, eos] if self.contract.ends_with_eos and (not ids or ids[-1] != eos) else ids
 
-    def _fit(self, text: RenderedChat, number: int, responses: Sequence[str]) -> tuple[Tokens, bool, bool]:
-        """The tokens of a text, cut to `max_length`; whether prompt and response were cut.
+    def _fit(
+        self, text: RenderedChat, number: int, responses: Sequence[str]
+    ) -> tuple[Tokens, list[TokenSpan], bool, bool]:
+        """The tokens of a text and what they are of, cut to `max_length`; whether prompt and response were cut.
 
         Special tokens stay, and so does the response, where it fits without the prompt.
         """
         coded: Any = self._tokenize([text], return_offsets_mapping=True)
-        ids, parts = self._ended(list(coded["input_ids"][0])), self._parts(text, coded)
+        ids, spans = self._ended(list(coded["input_ids"][0])), self._spans(text, coded)
+        spans += [TokenSpan("special")] * (len(ids) - len(spans))
         surplus = len(ids) - self.contract.max_length
-        of_prompt = [i for i, part in enumerate(parts) if part == "prompt"]
-        of_response = [i for i, part in enumerate(parts) if part == "response"]
+        of_prompt = [i for i, span in enumerate(spans) if span.part == "prompt"]
+        of_response = [i for i, span in enumerate(spans) if span.part == "response"]
         too_long = surplus > len(of_prompt)
-        if self.overlong == "error":
+        if surplus > 0 and self.overlong == "error":
             what = "response alone" if too_long else "prompt and response"
             raise TextError(
                 number,
@@ -211,22 +244,38 @@ class Encoder:
                 f"the response begins {responses[number][:60]!r}. Fix: shorten it, "
                 "choose a model that reads more, raise --max-length if the model allows, or pass --overlong cut",
             )
-        drop = set(of_prompt[:surplus])
+        drop = set(of_prompt[: max(0, surplus)])
         if too_long:
             drop |= set(of_response[max(0, len(of_response) - (surplus - len(of_prompt))) :])
         keep = [i for i in range(len(ids)) if i not in drop][: self.contract.max_length]
         types = coded["token_type_ids"][0] if self.contract.rendering == "pair" and "token_type_ids" in coded else None
         tokens = Tokens(tuple(ids[i] for i in keep), None if types is None else tuple(types[i] for i in keep))
-        return tokens, bool(of_prompt), too_long
+        return tokens, [spans[i] for i in keep], surplus > 0 and bool(of_prompt), too_long
 
-    def _parts(self, text: RenderedChat, coded: Any) -> list[Part]:
-        """What each token is of."""
-        parts: list[Part] = []
+    def _spans(self, text: RenderedChat, coded: Any) -> list[TokenSpan]:
+        """What each token is of, in characters of the text as it was rendered."""
+        spans = []
         shift = text.start if self.contract.rendering == "pair" else 0
         for (start, stop), sequence in zip(coded["offset_mapping"][0], coded.sequence_ids(0), strict=True):
             begin, end = (start + shift, stop + shift) if sequence == 1 else (start, stop)
-            special = sequence is None or begin >= text.stop
-            parts.append("special" if special else "prompt" if end <= text.start else "response")
-        if parts and coded["input_ids"][0][0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
-            parts[0] = "special"
-        return parts
+            if sequence is None or begin >= text.stop:
+                spans.append(TokenSpan("special"))
+            else:
+                spans.append(TokenSpan("prompt" if end <= text.start else "response", begin, end))
+        if spans and coded["input_ids"][0][0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
+            spans[0] = TokenSpan("special")
+        return spans
+
+
+def _in_response(spans: Sequence[TokenSpan], text: RenderedChat, response: str) -> tuple[TokenSpan, ...]:
+    """The spans with characters of the response where they have those of the rendered text."""
+    at: dict[int, int] = {}
+    for rendered, given, length in align(text.text[text.start : text.stop], response):
+        at |= {text.start + rendered + i: given + i for i in range(length)}
+    found = []
+    for span in spans:
+        if span.part == "response":
+            known = [at[i] for i in range(span.start, span.stop) if i in at]
+            span = TokenSpan("response", known[0], known[-1] + 1) if known else TokenSpan("response")
+        found.append(span)
+    return tuple(found)

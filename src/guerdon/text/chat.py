@@ -203,5 +203,23 @@ def dropped_characters(response: str, rendered: str) -> int:
     return len(given) - sum(len(word) for block in found for word in words[block.a : block.a + block.size])
 
 
+def align(rendered: str, response: str) -> list[tuple[int, int, int]]:
+    """Where the pieces of a response stand in what a template made of it.
+
+    Returns:
+        (start in `rendered`, start in `response`, length) of each piece, in order.
+    """
+    for core, whole in ((rendered, response), (rendered.strip(), response.rstrip())):
+        if whole.endswith(core):
+            return [(rendered.find(core), len(whole) - len(core), len(core))]
+    ours, theirs = (list(_WORD.finditer(text)) for text in (rendered, response))
+    blocks = _matching_blocks([word[0] for word in ours], [word[0] for word in theirs])
+    return [
+        (ours[block.a + i].start(), theirs[block.b + i].start(), len(ours[block.a + i][0]))
+        for block in blocks
+        for i in range(block.size)
+    ]
+
+
 def _matching_blocks(first: list[str], second: list[str]) -> list[difflib.Match]:
     return difflib.SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()

@@ -169,16 +169,29 @@ def cross_validate(
     fits = []
     for done, fold in enumerate(np.unique(fold_of), start=1):
         seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        fit = fit_blend(members, judged, seen if hidden is None else seen[~hidden[seen]], seed + 1)
-        total = np.full(len(unseen), fit.intercept)
-        for place, member in enumerate(members):
-            own = judged.margins(member.scores(judged, seen, fit.penalties[place]))[unseen] / fit.deviations[place]
-            margins[member.name][unseen] = own
-            total += fit.weights[place] * own
-        margins[BLEND][unseen] = total
+        fit, found = measure_unseen(members, judged, seen, unseen, seed=seed + 1, hidden=hidden)
+        for name, values in found.items():
+            margins[name][unseen] = values
         fits.append(fit)
         on_fold(done, len(np.unique(fold_of)))
     return margins, fits
+
+
+def measure_unseen(
+    members: Sequence[Member], judged: JudgedResponses, seen: Ints, unseen: Ints, *, seed: int = 0, hidden: Any = None
+) -> tuple[BlendFit, dict[str, Floats]]:
+    """Fits members and blend on the observations in `seen`, shape (k,), and measures them on those in `unseen`.
+
+    Returns:
+        What was learnt, and the name of each member, and `blend` -> margins of the unseen, shape (u,).
+    """
+    fit = fit_blend(members, judged, seen if hidden is None else seen[~hidden[seen]], seed)
+    margins, total = {}, np.full(len(unseen), fit.intercept)
+    for place, member in enumerate(members):
+        own = judged.margins(member.scores(judged, seen, fit.penalties[place]))[unseen] / fit.deviations[place]
+        margins[member.name] = own
+        total += fit.weights[place] * own
+    return fit, margins | {BLEND: total}
 
 
 def build_blend(members: Sequence[Member], judged: JudgedResponses, fit: BlendFit) -> Blend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def score(
         done = score_rows(
             scorer.named(model),
             data,
-            out,
+            sys.stdout if out == "-" else out,
             column=column,
             overwrite=overwrite,
             question=question,

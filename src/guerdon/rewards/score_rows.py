@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 from guerdon.data.candidates import CandidateRecord, all_candidates
 from guerdon.data.read import STARTER_PARTS
@@ -53,7 +52,7 @@ class ScoredRows:
 def score_rows(
     scorer: Scorer | ScorerConfig | str,
     data: str,
-    out: str | Path = "-",
+    out: str | Path | TextIO,
     *,
     column: str | None = None,
     overwrite: bool = False,
@@ -75,7 +74,7 @@ def score_rows(
         scorer: a scorer, its name, or its configuration.
         data: a file, a hub name, `starter`, or `-`: rows with a prompt and a response, responses, or chosen and
             rejected. Judgements are not needed. Rows of other layouts are written in Guerdon's own.
-        out: a file for the JSON Lines, or `-` for standard output.
+        out: a file for the JSON Lines, or a stream.
         column: name of the new column, instead of `reward_` and the scorer's name.
         overwrite: replace columns of these names where the data has them.
         question: of an annotation export with several questions, the one that says what is preferred.
@@ -87,7 +86,7 @@ def score_rows(
         ConfigError: the data has a column of a new name already, and `overwrite` is not set.
         OutputError: the file cannot be written.
     """
-    if str(out) != "-":
+    if isinstance(out, str | Path):
         check_writable(out)
     name = scorer if isinstance(scorer, str) else scorer_name(scorer)
     writer = _Writer(column or f"reward_{reward_label(name)}", overwrite)
@@ -198,10 +197,10 @@ def _chunks(records: Iterator[CandidateRecord]) -> Iterator[list[CandidateRecord
 
 
 @contextmanager
-def _sink(out: str | Path) -> Iterator[Callable[[str], Any]]:
-    if str(out) == "-":
-        yield sys.stdout.write
-        sys.stdout.flush()
-        return
-    with atomic_write(out) as file:
-        yield file.write
+def _sink(out: str | Path | TextIO) -> Iterator[Callable[[str], Any]]:
+    if isinstance(out, str | Path):
+        with atomic_write(out) as file:
+            yield file.write
+    else:
+        yield out.write
+        out.flush()

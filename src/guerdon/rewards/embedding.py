@@ -107,7 +107,8 @@ class EmbeddingFeatures:
     """
 
     kind: ClassVar[str] = "embedding"
-    penalties: ClassVar[tuple[float, ...]] = (30.0, 300.0, 3000.0)
+    penalties: ClassVar[tuple[float, ...]] = (30.0, 300.0, 3000.0, 30000.0)
+    leading: ClassVar[tuple[str, ...]] = ("cosine",)
 
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder

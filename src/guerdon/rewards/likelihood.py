@@ -130,6 +130,7 @@ class LikelihoodFeatures:
 
     kind: ClassVar[str] = "likelihood"
     penalties: ClassVar[tuple[float, ...]] = (1.0, 10.0)
+    leading: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, policy: Policy, name: str) -> None:
         """`name` is how the model is loaded again."""

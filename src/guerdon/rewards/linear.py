@@ -44,6 +44,8 @@ class Features(Protocol):
     """The name of the kind of reward that is linear in these features."""
     penalties: ClassVar[tuple[float, ...]]
     """L2 penalties to choose from by cross-validation."""
+    leading: ClassVar[tuple[str, ...]]
+    """Names of dense features that are rewards by themselves, which the others only correct: see `LEAD`."""
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses."""
@@ -74,6 +76,9 @@ _FEATURES = {
     "likelihood": "guerdon.rewards.likelihood:LikelihoodFeatures",
 }
 _ARRAYS_FILE = "linear.safetensors"
+LEAD = 20.0
+"""A leading feature is so many times as large as the others once all are standardised: the penalty hardly touches its
+weight, and where little can be learnt, the reward is that feature."""
 
 
 def fit_weights(
@@ -268,4 +273,6 @@ def prepared(features: Features, judged: JudgedResponses) -> PreparedFeatures:
     """Reads the features of the judged responses, once for all fits."""
     found = features.compute(judged.prompts, judged.responses)
     mean, deviation = moments(found)
+    if deviation is not None:
+        deviation = np.where(np.isin(features.names(), features.leading), deviation / LEAD, deviation)
     return PreparedFeatures(features, standardised(found, mean, deviation), mean, deviation)

@@ -39,6 +39,7 @@ class SurfaceFeatures:
 
     kind: ClassVar[str] = "surface"
     penalties: ClassVar[tuple[float, ...]] = (3.0, 30.0)
+    leading: ClassVar[tuple[str, ...]] = ()
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses, shape (n, len(NAMES)); every text has them."""

@@ -35,6 +35,7 @@ class TermFeatures:
 
     kind: ClassVar[str] = "tfidf"
     penalties: ClassVar[tuple[float, ...]] = (1.0,)
+    leading: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, vectorizers: FeatureUnion) -> None:
         """Takes fitted vectorizers; use `fit` or `restore`."""

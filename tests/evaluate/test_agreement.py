@@ -10,7 +10,7 @@ import pytest
 from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, References
 
@@ -396,5 +396,5 @@ def test_a_model_that_was_trained_on_the_prompts_is_told_from_one_that_was_not(t
     assert evaluation.to_dict()["seen"] == {"trained": 0.25}
     unseen = evaluate_reward(systems, rows[2:], baselines={}, resamples=9)
     assert (unseen.seen, unseen.notes) == ({}, ())
-    words = {"words": TfidfReward.fit(rows[:3])}
+    words = {"words": fit_tfidf(rows[:3])}
     assert evaluate_reward(words, rows[:6], baselines={}, resamples=9).seen == {"words": 0.5}

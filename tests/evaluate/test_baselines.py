@@ -8,11 +8,11 @@ import pytest
 
 from guerdon.errors import DataError, ModelError
 from guerdon.evaluate.agreement import evaluate_reward
-from guerdon.evaluate.baselines import CrossFittedTfidf, default_baselines, row_folds
+from guerdon.evaluate.baselines import CrossFittedTfidf, default_baselines
 from guerdon.evaluate.systems import saved_folder
 from guerdon.rewards.compose import CachedScorer
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.types import Comparison, Rating, Scorer
 
 
@@ -59,7 +59,7 @@ def test_length_both_ways_and_words():
 
 def test_the_baseline_that_training_left_is_used(tmp_path):
     rows = kind_words(10)
-    trained = TfidfReward.fit(rows)
+    trained = fit_tfidf(rows)
     trained.save(tmp_path / "baseline")
     baselines = default_baselines(rows, {"mine": Saved(tmp_path)})
     texts = [rows[0].chosen, rows[0].rejected]
@@ -74,7 +74,7 @@ def test_two_models_bring_their_own_baselines(tmp_path):
     rows = kind_words(10)
     systems = {name: Saved(tmp_path / name / "model") for name in ("left", "right")}
     for system in systems.values():
-        TfidfReward.fit(rows).save(system.folder / "baseline")
+        fit_tfidf(rows).save(system.folder / "baseline")
     names = list(default_baselines(rows, {**systems, "rule": LengthReward()}))
     assert names[2:] == ["TF-IDF (training data of left)", "TF-IDF (training data of right)"]
 
@@ -99,7 +99,7 @@ def test_cross_fitting_learns_what_carries_over():
 def test_cross_fitting_sees_nothing_of_its_own_group():
     rows = random_labels(groups=40, per_group=6)
     evaluation = evaluate_reward(
-        {"model": TfidfReward.fit(rows)}, rows, baselines={"cross-fitted": CrossFittedTfidf(rows)}, resamples=10
+        {"model": fit_tfidf(rows)}, rows, baselines={"cross-fitted": CrossFittedTfidf(rows)}, resamples=10
     )
     peeking, honest = evaluation.sections[0].overall.systems
     assert peeking.metrics["accuracy"].point == 1
@@ -125,29 +125,13 @@ def test_only_known_responses_have_a_reward():
     assert rewards.dtype == np.float32
 
 
-def test_folds_keep_groups_whole_and_even():
-    rows = kind_words(20, per_prompt=4)
-    folds = row_folds(rows, 5)
-    assert all(len(set(folds[i : i + 4])) == 1 for i in range(0, 80, 4))
-    assert np.bincount(folds).tolist() == [16] * 5
-    assert (row_folds(rows, 5, seed=1) != folds).any()
-
-
-def test_no_fold_shares_a_prompt_that_differs_in_case_and_space():
+def test_one_prompt_is_divided_by_judgement():
     rows = [
-        Comparison(prompt=f" Prompt  {i // 2}" if i % 2 else f"prompt {i // 2}", chosen="a", rejected="b")
-        for i in range(40)
+        Rating(prompt="p", response=f"{'kind' if i % 2 else 'ugly'} {i}", scores={"score": i % 2}) for i in range(40)
     ]
-    assert all(a == b for a, b in row_folds(rows, 5).reshape(20, 2))
-
-
-def test_fewer_groups_than_folds_are_a_fold_each():
-    assert sorted(row_folds(kind_words(3, per_prompt=1), 5)) == [0, 1, 2]
-
-
-def test_one_prompt_is_divided_by_row():
-    rows = [Rating(prompt="p", response=f"text {i}", scores={"score": float(i)}) for i in range(10)]
-    assert np.bincount(row_folds(rows, 5)).tolist() == [2] * 5
+    rewards = CrossFittedTfidf(rows).score(["p"] * 40, [row.response for row in rows])
+    assert rewards[1::2].min() > rewards[::2].max()
+    assert 0.3 < rewards.mean() < 0.7
 
 
 def test_too_few_rows_leave_tfidf_out_and_say_so(caplog):
@@ -155,5 +139,5 @@ def test_too_few_rows_leave_tfidf_out_and_say_so(caplog):
         baselines = default_baselines(kind_words(1, per_prompt=1))
     assert list(baselines) == ["longest wins", "shortest wins"]
     assert "No TF-IDF baseline" in caplog.text
-    with pytest.raises(DataError, match="at least 2 rows"):
-        row_folds([], 5)
+    with pytest.raises(DataError, match="at least 2 judgements"):
+        CrossFittedTfidf(kind_words(1, per_prompt=1))

@@ -14,9 +14,10 @@ import torch
 from guerdon.hf import Lora
 from guerdon.rewards.compose import WeightedSum
 from guerdon.rewards.ensemble import Ensemble
+from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import ChrF, LengthReward, NumericAnswer
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison, Prompt, Scorer
 
@@ -44,8 +45,8 @@ def adapters(folder: str, place: Path) -> Ensemble:
     return loaded
 
 
-def bag_of_words() -> TfidfReward:
-    return TfidfReward.fit([Comparison(prompt="?", chosen="boiling water", rejected="I do not know")])
+def bag_of_words() -> LinearReward:
+    return fit_tfidf([Comparison(prompt="?", chosen="boiling water", rejected="I do not know")])
 
 
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], Scorer]] = {

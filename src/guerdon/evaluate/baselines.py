@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from guerdon.data.split import group_folds, normalised
 from guerdon.errors import DataError
 from guerdon.evaluate.systems import saved_folder
-from guerdon.metrics import Ints
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.linear import LinearReward, fit_judged, prepared
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import BASELINE_FOLDER, Design, TfidfReward
-from guerdon.types import AnyRow, Prompt, References, Scorer, group_key, prompt_text, response_texts
+from guerdon.rewards.terms import BASELINE_FOLDER, TermFeatures
+from guerdon.types import AnyRow, Prompt, References, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def default_baselines(
     saved = {name: folder for name, folder in folders.items() if folder.is_dir()}
     for name, folder in saved.items():
         of = "same training data" if len(saved) == 1 else f"training data of {name}"
-        baselines[f"TF-IDF ({of})"] = TfidfReward.load(folder)
+        baselines[f"TF-IDF ({of})"] = LinearReward.load(folder)
     if not saved:
         try:
             baselines[f"TF-IDF ({FOLDS}-fold on this data)"] = CrossFittedTfidf(rows, folds=FOLDS, seed=seed)
@@ -58,37 +58,35 @@ class CrossFittedTfidf:
     """TF-IDF fitted and applied on one data set: each response gets its reward from a fit that never saw its group.
 
     Vocabulary and document frequencies, which know nothing of the judgements, come from all the rows; the weights come
-    from the other folds. Whole groups go into one fold; where all rows are one group, rows do. It knows only the
-    responses of these rows.
+    from the other folds. Whole groups go into one fold; where all rows are one group, single judgements do. It knows
+    only the responses of these rows.
     """
 
     def __init__(self, rows: Sequence[AnyRow], *, folds: int = 5, seed: int = 0) -> None:
         """Fits one set of weights per fold.
 
         Raises:
-            DataError: there are too few rows, or the rows of some fold's complement order nothing.
+            DataError: there are too few rows, or what is left without some fold orders nothing.
         """
-        fold_of_row = row_folds(rows, folds, seed)
-        # A response that rows of several folds share belongs to the first; rows that hold a response of a fold
-        # take no part in the fit for it.
-        fold_of_text: dict[tuple[str, str], int] = {}
-        for row, fold in zip(rows, fold_of_row, strict=True):
-            for text in response_texts(row):
-                fold_of_text.setdefault((prompt_text(row.prompt), text), int(fold))
-        design = Design.of(rows)
-        self._rewards: dict[tuple[str, str], float] = {}
-        for fold in range(int(fold_of_row.max()) + 1):
-            training = [
-                row
-                for row, own in zip(rows, fold_of_row, strict=True)
-                if own != fold
-                and all(fold_of_text[prompt_text(row.prompt), text] != fold for text in response_texts(row))
-            ]
-            keys = [key for key, own in fold_of_text.items() if own == fold]
-            if keys:
-                weights, intercept = design.fit(training)
-                rewards = design.score([text for _, text in keys], weights, intercept)
-                self._rewards.update(zip(keys, rewards.tolist(), strict=True))
+        judged = JudgedResponses.of(rows, "ratings")
+        if len(judged) < 2:
+            raise DataError(f"folds need at least 2 judgements, got {len(judged)}")
+        features = TermFeatures.fit(judged.responses)
+        values = prepared(features, judged).values
+        fold_of = judged.folds(folds, seed)
+        own = np.zeros(len(judged.responses), dtype=np.int64)
+        own[judged.worse], own[judged.better] = fold_of, fold_of
+        mean, deviation = judged.target_units
+        rewards = np.zeros(len(own))
+        for fold in np.unique(fold_of):
+            # Where all judgements are of one group, a response may stand in several folds.
+            others = (fold_of != fold) & (own[judged.better] != fold) & (own[judged.worse] != fold)
+            if not others.any():
+                raise DataError("without the responses of one fold, nothing is left to learn from")
+            weights, intercept = fit_judged(values, judged, features.penalties[0], np.flatnonzero(others))
+            rewards[own == fold] = mean + deviation * (values[own == fold] @ weights + intercept)
+        keys = zip(map(prompt_text, judged.prompts), judged.responses, strict=True)
+        self._rewards = dict(zip(keys, rewards.tolist(), strict=True))
 
     def score(
         self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
@@ -97,17 +95,3 @@ class CrossFittedTfidf:
         pairs = zip(prompts, responses, strict=True)
         values = [self._rewards.get((prompt_text(prompt), response), np.nan) for prompt, response in pairs]
         return np.asarray(values, dtype=np.float32)
-
-
-def row_folds(rows: Sequence[AnyRow], folds: int, seed: int = 0) -> Ints:
-    """The fold of each row, shape (n,): whole groups, or single rows where all are one group.
-
-    Raises:
-        DataError: fewer than two rows.
-    """
-    if len(rows) < 2:
-        raise DataError(f"folds need at least 2 rows, got {len(rows)}")
-    keys = [normalised(group_key(row)) for row in rows]
-    if len(set(keys)) == 1:
-        keys = [str(place) for place in range(len(rows))]
-    return group_folds(keys, min(folds, len(set(keys))), seed)

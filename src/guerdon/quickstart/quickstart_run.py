@@ -31,7 +31,7 @@ from guerdon.quickstart.workload import (
 from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.rewards.compose import CachedScorer
 from guerdon.rewards.score_rows import score_rows
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import refuse_truncation, row_texts
 from guerdon.runs.log import read_curve
@@ -245,7 +245,7 @@ class _QuickstartRun:
                 policy,
                 name,
                 reward,
-                TfidfReward.fit(workload.test),
+                fit_tfidf(workload.test),
                 prompts,
                 seed=self.config.seed,
                 on_prompts=lambda done: self.events.progressed("responding", done, len(prompts)),

@@ -16,7 +16,7 @@ from guerdon.policy.model import Policy
 from guerdon.recipes.readers import scores_of, training_rows
 from guerdon.recipes.recipe_config import RecipeConfig
 from guerdon.rewards.rules import ChrF, LengthReward, UnitTests
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.types import Candidates, Scorer
 
 _Item = TypeVar("_Item")
@@ -85,4 +85,4 @@ def yardsticks(candidates: Sequence[Candidates]) -> dict[str, Scorer]:
     """
     if any(one.reference for one in candidates):
         return {"tests passed": UnitTests()}
-    return {"gold reward": TfidfReward.fit(list(training_rows(candidates))), "chrF to the best candidate": ChrF()}
+    return {"gold reward": fit_tfidf(list(training_rows(candidates))), "chrF to the best candidate": ChrF()}

@@ -26,7 +26,7 @@ from guerdon.recipes.readers import scores_of, training_rows
 from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
 from guerdon.rewards.encode import Reading
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.tfidf import TfidfReward
+from guerdon.rewards.terms import fit_tfidf
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.train.train_config import TrainConfig
 from guerdon.train.train_run import train_reward_model
@@ -211,7 +211,7 @@ class _RecipeRun:
             found[BM25] = [np.array(one.other_scores["bm25"]) for one in test]
         found["random"] = [np.zeros(len(one.responses)) for one in test]
         found["longest"] = _rewards(LengthReward(), test)
-        found["TF-IDF (same training data)"] = _rewards(TfidfReward.fit(list(training_rows(learnt))), test)
+        found["TF-IDF (same training data)"] = _rewards(fit_tfidf(list(training_rows(learnt))), test)
         if any(one.systems for one in self.candidates):
             best = best_system(learnt)
             writers = [one.systems or ("",) * len(one.responses) for one in test]

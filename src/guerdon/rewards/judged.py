@@ -51,12 +51,14 @@ class JudgedResponses:
     """The rating of each response in the units of the data, shape (n,); NaN for responses without one."""
 
     @classmethod
-    def of(cls, rows: Sequence[AnyRow]) -> JudgedResponses:
+    def of(cls, rows: Sequence[AnyRow], objective: Objective | None = None) -> JudgedResponses:
         """Reads rows of any kinds.
 
-        Ratings are compared with the other ratings of their prompt where most have one to compare with; where prompts
-        have a single rating, or so many that their pairs would be out of all proportion, the ratings themselves are
-        fitted.
+        Args:
+            rows: what is learnt from.
+            objective: whether ratings are compared with the other ratings of their prompt or fitted as they are. None
+                compares them where most have one to compare with, unless prompts have so many that their pairs would
+                be out of all proportion. Beside rows of other kinds they are always compared.
 
         Raises:
             DataError: nothing in the rows orders two responses.
@@ -74,7 +76,7 @@ class JudgedResponses:
         overall = overall_ratings(ratings) if ratings else np.zeros(0)
         rated = np.array([place[prompt_text(row.prompt), row.response] for row in ratings], dtype=np.int64)
         rating = _means(overall, rated, len(place))
-        if ratings and len(ratings) == len(rows) and not _compares(ratings, overall):
+        if ratings and len(ratings) == len(rows) and not _compares(ratings, overall, objective):
             if np.ptp(overall) == 0:
                 raise DataError(f"a reward needs ratings that differ; all {len(ratings)} are {overall[0]:g}")
             codes = _connected(rows, [(index,) for index in rated], len(place))
@@ -91,6 +93,11 @@ class JudgedResponses:
     def __len__(self) -> int:
         """Observations."""
         return len(self.better)
+
+    @property
+    def target_units(self) -> tuple[float, float]:
+        """Mean and deviation of the ratings that are fitted; 0 and 1 for pairs."""
+        return (float(self.target.mean()), float(np.std(self.target))) if self.objective == "ratings" else (0.0, 1.0)
 
     def margins(self, scores: Any) -> Any:
         """Rewards of the n responses, shape (n, ...), as what is said of each observation, shape (m, ...).
@@ -123,7 +130,8 @@ class JudgedResponses:
         if self.objective == "pairs":
             preference = torch.from_numpy(self.target[where])
             return bradley_terry(margins, torch.zeros_like(margins), preference=preference)
-        standard = torch.from_numpy((self.target[where] - self.target.mean()) / float(np.std(self.target)))
+        mean, deviation = self.target_units
+        standard = torch.from_numpy((self.target[where] - mean) / deviation)
         return 0.5 * regression(margins.unsqueeze(1), standard.unsqueeze(1))
 
     def agreement(self, margins: Floats, where: Ints | None = None) -> float:
@@ -145,7 +153,8 @@ class JudgedResponses:
         if self.objective == "pairs":
             right = (margins > 0) + 0.5 * (margins == 0)
             return np.where(self.target[where] == TIE, np.nan, right)
-        standard = (self.target[where] - self.target.mean()) / float(np.std(self.target))
+        mean, deviation = self.target_units
+        standard = (self.target[where] - mean) / deviation
         return np.asarray(-np.square(margins - standard))
 
     def advantage(self, first: Floats, second: Floats, where: Ints) -> tuple[float, float]:
@@ -168,15 +177,16 @@ class JudgedResponses:
         if not len(self.rating) or np.isnan(self.rating).any():
             return 0.0, 1.0
         if self.objective == "ratings":
-            scale = float(np.std(self.target))
-            return float(self.target.mean()), scale
+            return self.target_units
         differences = self.margins(self.rating)[slice(None) if where is None else where]
         scale = float(margins @ differences) / max(float(margins @ margins), 1e-12)
         return float(self.rating.mean() - scale * scores.mean()), scale
 
 
-def _compares(ratings: Sequence[Rating], overall: Floats) -> bool:
-    """Whether ratings are best learnt by comparing those of one prompt."""
+def _compares(ratings: Sequence[Rating], overall: Floats, objective: Objective | None) -> bool:
+    """Whether ratings are learnt by comparing those of one prompt."""
+    if objective is not None:
+        return objective == "pairs"
     _, codes = np.unique([prompt_text(row.prompt) for row in ratings], return_inverse=True)
     counts = np.bincount(codes)
     pairs = (counts * (counts - 1) // 2).sum()

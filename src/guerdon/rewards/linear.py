@@ -99,6 +99,7 @@ def fit_weights(
     import torch
     from scipy.optimize import minimize
 
+    values = values.astype(np.float64, copy=False)  # a float32 sparse matrix would be cast in every product
     count, across = values.shape[1], values.T.tocsr() if hasattr(values, "tocsr") else values.T
 
     def objective(point: Floats) -> tuple[float, Floats]:
@@ -152,7 +153,8 @@ def fit_judged(values: Any, judged: JudgedResponses, penalty: float, where: Ints
 class LinearReward(BaseScorer):
     """A reward that is linear in its features. A `Scorer`; a score is the sum of `contributions`, and the shift.
 
-    Comparisons, rankings and references give log-odds (Bradley-Terry); ratings come back in their own units.
+    Where pairs were fitted, differences of rewards are log-odds (Bradley-Terry); where ratings were, rewards are in
+    their units.
     """
 
     def __init__(
@@ -175,13 +177,13 @@ class LinearReward(BaseScorer):
 
     @classmethod
     def fit(cls, features: Features, judged: JudgedResponses, *, penalty: float) -> LinearReward:
-        """Fits the weights to judgements with this L2 penalty; ratings come back in their own units."""
+        """Fits the weights to judgements with this L2 penalty."""
         ready = prepared(features, judged)
         weights, intercept = fit_judged(ready.values, judged, penalty)
-        scores = np.asarray(ready.values @ weights, dtype=np.float64)
-        shift, scale = judged.units(scores, judged.margins(scores) + intercept)
-        reward = ready.reward(weights, 0.0)
-        reward.shift, reward.scale = shift, scale
+        mean, deviation = judged.target_units
+        reward = ready.reward(weights, mean + deviation * intercept)
+        reward.scale = deviation
+        reward.training_prompts = TrainingPrompts.of(judged.prompts)
         return reward
 
     def score_with_reasons(

@@ -97,9 +97,9 @@ class ScorerConfig:
             return frozen
         if self.name.startswith(TFIDF):
             from guerdon.data.read import load_rows
-            from guerdon.rewards.tfidf import TfidfReward
+            from guerdon.rewards.terms import fit_tfidf
 
-            return TfidfReward.fit(load_rows(self.name.removeprefix(TFIDF)))
+            return fit_tfidf(load_rows(self.name.removeprefix(TFIDF)))
         if ":" in self.name and not Path(self.name).expanduser().exists():
             return _imported(self.name)
         options = {name: getattr(self, name) for name in ("device", "dtype", "overlong", "trust_remote_code")}

@@ -20,7 +20,6 @@ FORMAT = 1
 KINDS: dict[str, tuple[str, set[str]]] = {
     "transformer": ("guerdon.rewards.transformer:TransformerReward", {"contract", "training"}),
     "ensemble": ("guerdon.rewards.ensemble:Ensemble", {"members", "k"}),
-    "tfidf": ("guerdon.rewards.tfidf:TfidfReward", {"intercept", "terms"}),
     "linear": ("guerdon.rewards.linear:LinearReward", {"features", "shift", "scale"}),
     "blend": ("guerdon.rewards.blend:Blend", {"members", "shift", "scale"}),
 }

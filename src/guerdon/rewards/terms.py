@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from guerdon.rewards.linear import FeatureMatrix
-from guerdon.types import Prompt
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.linear import FeatureMatrix, LinearReward
+from guerdon.types import AnyRow, Prompt
 
 if TYPE_CHECKING:
     from sklearn.pipeline import FeatureUnion
 
+BASELINE_FOLDER = "baseline"
+"""Folder in a saved reward model: the TF-IDF reward that was fitted on the same rows."""
 MAX_CHARACTERS = 2000
 """Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
 
@@ -74,6 +77,23 @@ class TermFeatures:
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **_: Any) -> Self:
         """The same features again."""
         return cls(_union(record["terms"], [arrays[f"idf.{i}"] for i in range(len(record["terms"]))]))
+
+
+def fit_tfidf(rows: Sequence[AnyRow]) -> LinearReward:
+    """The bag of words that a neural model must beat: linear on `TermFeatures`, fitted in seconds.
+
+    Ratings alone are fitted as they are (ridge regression), so that rewards are in their units; everything else gives
+    pairs.
+
+    Raises:
+        DataError: nothing in the rows orders two responses.
+
+    Example:
+        >>> reward = fit_tfidf(rows)
+        >>> reward.score([prompt, prompt], ["a good answer", "a bad one"])
+    """
+    judged = JudgedResponses.of(rows, "ratings")
+    return LinearReward.fit(TermFeatures.fit(judged.responses), judged, penalty=TermFeatures.penalties[0])
 
 
 def _union(terms: Sequence[Sequence[str]] = (), idf: Sequence[np.ndarray] = ()) -> FeatureUnion:

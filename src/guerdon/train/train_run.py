@@ -25,7 +25,7 @@ from guerdon.rewards.ensemble import save_ensemble_card
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.reward_net import disable_dropout, is_decoder, takes_positions
 from guerdon.rewards.saved import FILE_NAME
-from guerdon.rewards.tfidf import BASELINE_FOLDER, TfidfReward
+from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
@@ -331,6 +331,6 @@ def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
     """Puts beside the model what it must beat: TF-IDF fitted on the same rows, where they allow one."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        TfidfReward.fit(rows).save(folder)
+        fit_tfidf(rows).save(folder)
     except DataError as error:
         logger.warning("no TF-IDF baseline is kept beside the model: %s", error)

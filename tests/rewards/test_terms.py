@@ -7,16 +7,14 @@ import time
 
 import numpy as np
 import pytest
+from scipy.sparse import vstack
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from guerdon.errors import ContractError, DataError
 from guerdon.metrics import spearman
+from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.tfidf import (
-    MAX_CHARACTERS,
-    Design,
-    TfidfReward,
-    preference_pairs,
-)
+from guerdon.rewards.terms import MAX_CHARACTERS, TermFeatures, fit_tfidf
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Reference, Scorer
 
 ENGLISH = ("thank you for a clear and polite answer", "go away you silly fool", "the river runs past an old mill")
@@ -39,7 +37,7 @@ def texts(language: tuple[str, str, str], count: int, seed: int) -> tuple[list[s
 @pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["english", "chinese"])
 def test_learns_words_from_comparisons(language):
     rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(language, 150, 0), strict=True)]
-    reward = TfidfReward.fit(rows)
+    reward = fit_tfidf(rows)
     good, bad = texts(language, 100, 1)
     margins = reward.score(["p"] * 100, good) - reward.score(["p"] * 100, bad)
     assert (margins > 0).mean() > 0.9
@@ -61,7 +59,7 @@ def test_learns_from_every_kind_of_row(kind):
         else:
             rows += [Rating(prompt=f"p{i}", response=t, scores={"score": s}) for t, s in ((g, 5.0), (b, 2.0))]
     test_good, test_bad = texts(ENGLISH, 60, 1)
-    reward = TfidfReward.fit(rows)
+    reward = fit_tfidf(rows)
     assert (reward.score([""] * 60, test_good) > reward.score([""] * 60, test_bad)).mean() > 0.85
 
 
@@ -69,7 +67,7 @@ def test_ratings_are_met_in_their_own_units():
     good, bad = texts(ENGLISH, 100, 0)
     rows = [Rating(prompt="p", response=t, scores={"score": s}) for b, s in ((good, 70.0), (bad, 30.0)) for t in b]
     test_good, test_bad = texts(ENGLISH, 60, 1)
-    scores = TfidfReward.fit(rows).score(["p"] * 120, test_good + test_bad)
+    scores = fit_tfidf(rows).score(["p"] * 120, test_good + test_bad)
     assert 40 < scores.mean() < 60
     assert spearman(scores, np.repeat([1, 0], 60)) > 0.7
 
@@ -77,7 +75,7 @@ def test_ratings_are_met_in_their_own_units():
 def test_vote_shares_and_ties_soften_the_reward():
     def fitted(preference: float) -> float:
         rows = [Comparison(prompt="p", chosen="a kind word", rejected="an ugly noise", preference=preference)] * 20
-        kind, ugly = TfidfReward.fit(rows).score(["p", "p"], ["a kind word", "an ugly noise"])
+        kind, ugly = fit_tfidf(rows).score(["p", "p"], ["a kind word", "an ugly noise"])
         return float(kind - ugly)
 
     assert fitted(1.0) > fitted(0.7) > 0
@@ -87,14 +85,16 @@ def test_vote_shares_and_ties_soften_the_reward():
 
 def test_a_fit_is_repeatable():
     rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(ENGLISH, 50, 0), strict=True)]
-    np.testing.assert_array_equal(TfidfReward.fit(rows).weights, TfidfReward.fit(rows).weights)
+    np.testing.assert_array_equal(fit_tfidf(rows).weights, fit_tfidf(rows).weights)
 
 
 def test_saved_without_pickle_and_loaded_exactly(tmp_path):
     rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(CHINESE, 60, 0), strict=True)]
-    reward = TfidfReward.fit([*rows, Comparison(prompt="p", chosen="half \ud83d a pair", rejected="no")])
+    reward = fit_tfidf([*rows, Comparison(prompt="p", chosen="half \ud83d a pair", rejected="no")])
     reward.save(tmp_path / "baseline")
-    assert sorted(file.name for file in (tmp_path / "baseline").iterdir()) == ["guerdon.json", "tfidf.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "baseline").iterdir()) == [
+        "guerdon.json", "linear.safetensors", "training_prompts.json",
+    ]  # fmt: skip
     loaded = load_scorer(tmp_path / "baseline")
     fresh = [*texts(CHINESE, 20, 1)[0], "something else \ud83d entirely", "", " "]
     np.testing.assert_array_equal(loaded.score(fresh, fresh), reward.score(fresh, fresh))
@@ -104,64 +104,57 @@ def test_saved_without_pickle_and_loaded_exactly(tmp_path):
 @pytest.mark.parametrize("fault", ["missing", "not json", "other format", "no weights", "other length"])
 def test_a_broken_folder_is_one_clear_error(tmp_path, fault):
     rows = [Comparison(prompt="p", chosen="a kind word", rejected="an ugly noise")] * 3
-    TfidfReward.fit(rows).save(tmp_path)
+    fit_tfidf(rows).save(tmp_path)
     card = tmp_path / "guerdon.json"
     if fault == "missing":
         card.unlink()
     elif fault == "not json":
         card.write_text("{", encoding="utf-8")
     elif fault == "other format":
-        card.write_text(json.dumps({"format": 99, "kind": "tfidf"}), encoding="utf-8")
+        card.write_text(json.dumps({"format": 99, "kind": "linear"}), encoding="utf-8")
     elif fault == "no weights":
-        (tmp_path / "tfidf.safetensors").write_bytes(b"\x00" * 40)
+        (tmp_path / "linear.safetensors").write_bytes(b"\x00" * 40)
     else:
         record = json.loads(card.read_text(encoding="utf-8"))
-        record["terms"][0].pop()
+        record["features"]["terms"][0].pop()
         card.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ContractError, match="guerdon.json"):
-        TfidfReward.load(tmp_path)
+        LinearReward.load(tmp_path)
 
 
 def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(DataError, match="got none"):
-        TfidfReward.fit([])
+    with pytest.raises(DataError, match="0 rows have none"):
+        fit_tfidf([])
     with pytest.raises(DataError, match="all 2 are 3"):
-        TfidfReward.fit([Rating(prompt="p", response=t, scores={"score": 3.0}) for t in "ab"])
+        fit_tfidf([Rating(prompt="p", response=t, scores={"score": 3.0}) for t in "ab"])
     with pytest.raises(ValueError, match="1 prompts, 2 responses"):
-        TfidfReward.fit([Comparison(prompt="p", chosen="yes", rejected="no")]).score(["p"], ["a", "b"])
+        fit_tfidf([Comparison(prompt="p", chosen="yes", rejected="no")]).score(["p"], ["a", "b"])
 
 
 def test_only_the_beginning_of_a_long_response_is_read():
-    reward = TfidfReward.fit([Comparison(prompt="p", chosen="yes and", rejected="no but")])
+    reward = fit_tfidf([Comparison(prompt="p", chosen="yes and", rejected="no but")])
     start = ("yes and " * MAX_CHARACTERS)[:MAX_CHARACTERS]
     one, other = reward.score(["p", "p"], [start, start + " no but"])
     assert one == other
 
 
-def test_pairs_of_rankings_stay_inside_each_ranking():
-    rows = [
-        Ranking(prompt="p", responses=("a", "b"), scores=(2.0, 1.0)),
-        Ranking(prompt="p", responses=("c", "d"), scores=(9.0, 8.0)),
-        Comparison(prompt="q", chosen="e", rejected="a", preference=0.8),
+def test_rewards_are_those_of_logistic_and_ridge_regression():
+    good, bad = texts(ENGLISH, 150, 0)
+    fresh = [*texts(ENGLISH, 30, 1)[0], *texts(ENGLISH, 30, 1)[1]]
+    features = TermFeatures.fit([text for pair in zip(good, bad, strict=True) for text in pair])
+    left, right, new = (features.compute(part, part).values for part in (good, bad, fresh))
+    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(good, bad, strict=True)]
+    pairs = LogisticRegression(fit_intercept=False, tol=1e-8).fit(
+        vstack([left - right, right - left]), np.repeat([1, 0], 150), sample_weight=np.full(300, 0.5)
+    )
+    np.testing.assert_allclose(fit_tfidf(rows).score(fresh, fresh), new @ pairs.coef_[0], rtol=0, atol=1e-3)
+    grades = np.random.default_rng(0).normal(50, 20, 300)
+    ratings = [
+        Rating(prompt="p", response=text, scores={"score": grade})
+        for text, grade in zip([*good, *bad], grades, strict=True)
     ]
-    index = {text: i for i, text in enumerate("abcde")}
-    better, worse, preference = preference_pairs(rows, index)
-    assert sorted(zip(better, worse, preference, strict=True)) == [(0, 1, 1.0), (2, 3, 1.0), (4, 0, 0.8)]
-
-
-def test_generated_texts_without_a_reference_order_nothing():
-    rows = [Reference(prompt="p", generated=("a", "b")), Comparison(prompt="p", chosen="a", rejected="b")]
-    better, worse, _ = preference_pairs(rows, {"a": 0, "b": 1})
-    assert (better.tolist(), worse.tolist()) == ([0], [1])
-
-
-def test_fits_on_parts_share_the_features():
-    rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(*texts(ENGLISH, 60, 0), strict=True)]
-    design = Design.of(rows)
-    weights, intercept = design.fit(rows)
-    whole = TfidfReward.fit(rows)
-    some = [rows[0].chosen, rows[5].rejected]
-    np.testing.assert_allclose(design.score(some, weights, intercept), whole.score(some, some), rtol=1e-6)
+    ridge = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-8).fit(vstack([left, right]), grades)
+    np.testing.assert_allclose(fit_tfidf(ratings).score(fresh, fresh), ridge.predict(new), rtol=0, atol=2e-2)
 
 
 @pytest.mark.slow
@@ -173,5 +166,5 @@ def test_ten_thousand_pairs_fit_in_a_minute():
     lines = [" ".join(row) for row in drawn]
     rows = [Comparison(prompt="p", chosen=c, rejected=r) for c, r in zip(lines[::2], lines[1::2], strict=True)]
     start = time.process_time()
-    TfidfReward.fit(rows)
+    fit_tfidf(rows)
     assert time.process_time() - start < 60

@@ -19,14 +19,16 @@ from guerdon.types import Prompt, prompt_text
 
 _WORD = re.compile(r"[^\W_\u3040-\u9fff]+|[\u3040-\u9fff]")
 """Words, and single characters of Chinese and Japanese."""
-_SENTENCE = re.compile(r"[^.!?。！？\n]*[^\s.!?。！？][^.!?。！？\n]*")
+_SENTENCE_END = re.compile(r"[.!?。！？\n]+")
 _LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)、])\s*")
 _QUOTE = re.compile('["“”‘’「」『』]')
 _END = re.compile(r"[.!?。！？\"”'’)）\]】》」]\s*$")
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
-_EQUATION = re.compile(
-    r"(?<![\w.])\$?(\d[\d,]*\.?\d*%?(?:\s*[-+*/x×÷]\s*\$?\d[\d,]*\.?\d*%?)+)\s*=\s*\$?(-?\d[\d,]*\.?\d*)"
-)
+_AMOUNT = r"\d[\d,]*(?:\.\d+)?"
+_LEFT_SIDE = re.compile(rf"(?<![\w.])\$?((?>{_AMOUNT}%?)(?>(?:\s*[-+*/x×÷]\s*\$?{_AMOUNT}%?)+))\s*$")
+_RIGHT_SIDE = re.compile(rf"\s*\$?(-?{_AMOUNT})")
+_LONGEST_SIDE = 100
+"""Characters that the left side of an equation may have: it bounds the time that any text takes."""
 _OPERAND = re.compile(r"[-+*/]|[\d.]+%?")
 _LEAD_WORDS, _LEAD_SHARE = 20, 0.2
 """The beginning of a prompt: its first fifth, 20 words at least."""
@@ -99,7 +101,7 @@ def _measure(prompt: str, text: str) -> tuple[float, ...]:
     words = [word.lower() for word in spelt]
     distinct = set(words)
     bigrams, trigrams = _ngrams(words, 2), _ngrams(words, 3)
-    sentences = len(_SENTENCE.findall(text))
+    sentences = sum(bool(piece.strip()) for piece in _SENTENCE_END.split(text))
     categories = [unicodedata.category(letter) for letter in text]
     places = [asked.place[word] for word in distinct if word in asked.place]
     numbers = _NUMBER.findall(text)
@@ -213,10 +215,12 @@ def _share(part: float, whole: float) -> float:
 def _equations(text: str) -> tuple[int, int]:
     """How many equations such as `3 * 4 = 12` are right, and how many wrong, to 1%."""
     right = wrong = 0
-    for left, result in _EQUATION.findall(text):
-        value = _value(left)
-        if value is not None:
-            claimed = float(result.replace(",", ""))
+    for equals in re.finditer("=", text):
+        left = _LEFT_SIDE.search(text[max(0, equals.start() - _LONGEST_SIDE) : equals.start()])
+        result = _RIGHT_SIDE.match(text, equals.end())
+        value = _value(left[1]) if left and result else None
+        if value is not None and result:
+            claimed = float(result[1].replace(",", ""))
             close = abs(value - claimed) <= 0.01 * max(1.0, abs(claimed))
             right, wrong = right + close, wrong + (not close)
     return right, wrong

@@ -12,19 +12,19 @@ from guerdon.rewards.linear import FeatureMatrix, LinearReward
 from guerdon.types import AnyRow, Prompt
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import FeatureUnion
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 BASELINE_FOLDER = "baseline"
 """Folder in a saved reward model: the TF-IDF reward that was fitted on the same rows."""
 MAX_CHARACTERS = 2000
 """Only so much of a response is read: it bounds the time of long documents and rarely changes a choice."""
 
-_VECTORIZERS: dict[str, dict[str, Any]] = {
+_VECTORIZERS: tuple[dict[str, Any], ...] = (
     # Words, single punctuation marks, and single characters of Chinese and Japanese, which put no space between words.
-    "words": {"token_pattern": r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]", "ngram_range": (1, 2)},
+    {"token_pattern": r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]", "ngram_range": (1, 2)},
     # Pieces of words: endings, misspellings, and Chinese words of two to four characters.
-    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
-}
+    {"analyzer": "char_wb", "ngram_range": (2, 4)},
+)
 _MAX_TERMS = 50_000
 """Most terms that each vectorizer keeps."""
 
@@ -40,21 +40,23 @@ class TermFeatures:
     penalties: ClassVar[tuple[float, ...]] = (1.0,)
     leading: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, vectorizers: FeatureUnion) -> None:
-        """Takes fitted vectorizers; use `fit` or `restore`."""
-        self._vectorizers = vectorizers
+    def __init__(self, vectorizers: Sequence[TfidfVectorizer]) -> None:
+        """Takes fitted vectorizers, of words and of characters; use `fit` or `restore`."""
+        self._vectorizers = tuple(vectorizers)
 
     @classmethod
     def fit(cls, texts: Sequence[str]) -> Self:
         """Learns the terms and their document frequencies, which know nothing of judgements, from n >= 1 texts."""
-        vectorizers = _union()
-        vectorizers.fit(list(dict.fromkeys(texts)))
-        return cls(vectorizers)
+        distinct = list(dict.fromkeys(texts))
+        return cls([vectorizer.fit(distinct) for vectorizer in _vectorizers()])
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses, a sparse float32 matrix of shape (n, terms)."""
+        from scipy import sparse
+
         distinct = {text: place for place, text in enumerate(dict.fromkeys(responses))}
-        found = self._vectorizers.transform(list(distinct))
+        parts = [vectorizer.transform(list(distinct)) for vectorizer in self._vectorizers]
+        found = sparse.hstack(parts, format="csr")
         places = [distinct[text] for text in responses]
         return FeatureMatrix(found[places], ("",) * len(responses))
 
@@ -63,7 +65,7 @@ class TermFeatures:
         return [term for terms in self._terms() for term in terms]
 
     def _terms(self) -> list[list[str]]:
-        return [part.get_feature_names_out().tolist() for _, part in self._vectorizers.transformer_list]
+        return [part.get_feature_names_out().tolist() for part in self._vectorizers]
 
     def record(self) -> dict[str, Any]:
         """The terms of each vectorizer."""
@@ -71,12 +73,12 @@ class TermFeatures:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The inverse document frequencies, parallel to the terms."""
-        return {f"idf.{i}": part.idf_ for i, (_, part) in enumerate(self._vectorizers.transformer_list)}
+        return {f"idf.{i}": part.idf_ for i, part in enumerate(self._vectorizers)}
 
     @classmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **_: Any) -> Self:
         """The same features again."""
-        return cls(_union(record["terms"], [arrays[f"idf.{i}"] for i in range(len(record["terms"]))]))
+        return cls(_vectorizers(record["terms"], [arrays[f"idf.{i}"] for i in range(len(record["terms"]))]))
 
 
 def fit_tfidf(rows: Sequence[AnyRow]) -> LinearReward:
@@ -96,19 +98,18 @@ def fit_tfidf(rows: Sequence[AnyRow]) -> LinearReward:
     return LinearReward.fit(TermFeatures.fit(judged.responses), judged, penalty=TermFeatures.penalties[0])
 
 
-def _union(terms: Sequence[Sequence[str]] = (), idf: Sequence[np.ndarray] = ()) -> FeatureUnion:
-    """Texts -> float32 sparse matrix, shape (n, terms): to be fitted, or with terms and weights that are known."""
+def _vectorizers(terms: Sequence[Sequence[str]] = (), idf: Sequence[np.ndarray] = ()) -> list[TfidfVectorizer]:
+    """One vectorizer for words, one for characters: to be fitted, or with terms and weights that are known."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import FeatureUnion
 
-    parts = []
-    for number, (name, settings) in enumerate(_VECTORIZERS.items()):
+    found = []
+    for number, settings in enumerate(_VECTORIZERS):
         known = {"vocabulary": terms[number]} if terms else {"max_features": _MAX_TERMS}
         vectorizer = TfidfVectorizer(**settings, **known, preprocessor=_beginning, sublinear_tf=True, dtype=np.float32)
         if idf:
             vectorizer.idf_ = idf[number]
-        parts.append((name, vectorizer))
-    return FeatureUnion(parts)
+        found.append(vectorizer)
+    return found
 
 
 def _beginning(text: str) -> str:

@@ -71,6 +71,11 @@ def resolve(name: str) -> str:
     )
 
 
+def lasting_name(name: str) -> str:
+    """A model's name as a saved reward keeps it: it means the same from any working directory."""
+    return name if name in OFFLINE_MODELS else resolve(name)
+
+
 def model_folder(path: str, revision: str | None = None) -> Path:
     """The folder that holds a model's files: a local one, or where the hub's cache keeps a model that was loaded.
 

@@ -12,11 +12,16 @@ import pytest
 import torch
 
 from guerdon.hf import Lora
+from guerdon.rewards.blend import Blend
 from guerdon.rewards.compose import WeightedSum
+from guerdon.rewards.embedding import CosineReward, EmbeddingFeatures, TextEncoder
 from guerdon.rewards.ensemble import Ensemble
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
 from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.rules import ChrF, LengthReward, NumericAnswer
+from guerdon.rewards.surface import SurfaceFeatures
 from guerdon.rewards.terms import fit_tfidf
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison, Prompt, Scorer
@@ -49,12 +54,27 @@ def bag_of_words() -> LinearReward:
     return fit_tfidf([Comparison(prompt="?", chosen="boiling water", rejected="I do not know")])
 
 
+def blended(encoder: str, policy: str) -> Blend:
+    """A member of each kind on fixed features, whose texts are not kept yet."""
+    judged = JudgedResponses.of([Comparison(prompt="?", chosen="boiling water", rejected="I do not know")])
+    features = (
+        SurfaceFeatures(),
+        EmbeddingFeatures(TextEncoder(encoder, "cpu", False)),
+        LikelihoodFeatures(frozen_policy(policy, "cpu"), policy),
+    )
+    members = {one.kind: LinearReward.fit(one, judged, penalty=30.0) for one in features}
+    return Blend(members, [1.0, 1.0, 1.0], means=[0.0] * 3, deviations=[1.0] * 3)
+
+
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], Scorer]] = {
     "encoder": lambda request, _: transformer(request.getfixturevalue("tiny_bert")),
     "decoder": lambda request, _: transformer(request.getfixturevalue("tiny_llama")),
     "adapters": lambda request, place: adapters(request.getfixturevalue("tiny_llama"), place),
     "one adapter": lambda request, place: adapters(request.getfixturevalue("tiny_llama"), place).members[0],
     "tfidf": lambda *_: bag_of_words(),
+    "cosine": lambda request, _: CosineReward(TextEncoder(request.getfixturevalue("tiny_bert"), "cpu", False)),
+    "likelihood": lambda request, _: load_scorer(f"likelihood:{request.getfixturevalue('tiny_llama')}"),
+    "blend": lambda request, _: blended(request.getfixturevalue("tiny_bert"), request.getfixturevalue("tiny_llama")),
     "numeric": lambda *_: NumericAnswer(),
     "composite": lambda *_: WeightedSum({"chrf": ChrF(), "length": LengthReward()}, {"chrf": 1.0, "length": 0.1}),
 }

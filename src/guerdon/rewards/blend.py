@@ -13,7 +13,7 @@ from guerdon.metrics import Floats, Ints
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import fit_weights
 from guerdon.rewards.saved import FILE_NAME, load_saved, read_card, saving
-from guerdon.rewards.scoring import BaseScorer, score_texts, scorer_name
+from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts, write_training_prompts
 from guerdon.types import Prompt, References, Rewards, Scorer
 
@@ -80,7 +80,10 @@ class Blend(BaseScorer):
         return Rewards(np.where(nobody, np.nan, values).astype(np.float32), reasons)
 
     def save(self, folder: str | Path) -> None:
-        """Writes every member that can be saved into a folder of its name, and `guerdon.json`. Raises OutputError."""
+        """Writes every member that can be saved into a folder of its name, and `guerdon.json`. Raises OutputError.
+
+        A member that cannot be saved is loaded again by its own name, or else by its name here (see `load_scorer`).
+        """
         entries = []
         for place, (name, member) in enumerate(self.members.items()):
             entry = {
@@ -89,10 +92,11 @@ class Blend(BaseScorer):
                 "mean": float(self.means[place]),
                 "deviation": float(self.deviations[place]),
             }
-            save = getattr(member, "save", None)
-            if save is not None:
+            if (save := getattr(member, "save", None)) is not None:
                 save(Path(folder) / name)
-            entries.append(entry | ({"folder": name} if save is not None else {"scorer": scorer_name(member)}))
+                entries.append(entry | {"folder": name})
+            else:
+                entries.append(entry | {"scorer": getattr(member, "name", name)})
         with saving(folder, "blend", {"members": entries, "shift": self.shift, "scale": self.scale}) as stage:
             if self.training_prompts:
                 write_training_prompts(stage, self.training_prompts)
@@ -120,9 +124,9 @@ class Blend(BaseScorer):
                 [float(entry[key]) for entry in entries] for key in ("weight", "mean", "deviation")
             )
             shift, scale = float(card["shift"]), float(card["scale"])
-        except (KeyError, TypeError, ValueError) as error:
+            blend = cls(members, weights, means=means, deviations=deviations, shift=shift, scale=scale)
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise ContractError(f"{folder / FILE_NAME} is not that of a blend: {error!r}. Fix: fit it again") from error
-        blend = cls(members, weights, means=means, deviations=deviations, shift=shift, scale=scale)
         blend.training_prompts = read_training_prompts(folder)
         return blend
 

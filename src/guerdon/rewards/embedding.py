@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from guerdon import hf
-from guerdon.models import model_folder, resolve, weights_digest
+from guerdon.models import lasting_name, resolve
 from guerdon.packing import Tokens, batches, items_of
-from guerdon.rewards.infer import TOKENIZER_FILES
+from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
@@ -39,7 +39,7 @@ class TextEncoder:
     def __init__(self, name: str, device: str | None, trust_remote_code: bool) -> None:
         """Loads a model by name (see `guerdon.models.resolve`); use `text_encoder`. Raises ModelError."""
         path = resolve(name)
-        self.name = name
+        self.name = lasting_name(name)
         self.tokenizer: Any = hf.load_tokenizer(path, trust_remote_code)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         backbone: Any = hf.load_backbone(path, trust_remote_code)
@@ -54,7 +54,7 @@ class TextEncoder:
     @cached_property
     def digest(self) -> str:
         """Digest of configuration, weights and tokenizer."""
-        return weights_digest(model_folder(resolve(self.name)), others=TOKENIZER_FILES)
+        return frozen_digest(self.name)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """The vectors of n texts, float32, shape (n, width); 0 for a text that the vocabulary cannot read.
@@ -70,6 +70,8 @@ class TextEncoder:
             return np.array([self._kept[text] for text in texts], dtype=np.float32).reshape(len(texts), self.width)
 
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
+        if not texts:
+            return np.zeros((0, self.width), dtype=np.float32)
         coded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, verbose=False)["input_ids"]
         unknown, special = unknown_token_id(self.tokenizer), set(self.tokenizer.all_special_ids)
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.files import atomic_write
 from guerdon.hf import head_names, unwrap
-from guerdon.models import cache_folder, model_folder, weights_digest
+from guerdon.models import cache_folder, model_folder, resolve, weights_digest
 from guerdon.rewards.contract import Pooling, ScoreContract, text_sha256
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.reward_net import head_sha256, is_decoder, window
@@ -32,6 +32,11 @@ Mean pooling was no better where it was measured (docs/measured.md)."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """What decides how text becomes tokens."""
+
+
+def frozen_digest(name: str) -> str:
+    """Digest of configuration, weights and tokenizer of a model that stays as it is. Raises ModelError."""
+    return weights_digest(model_folder(resolve(name)), others=TOKENIZER_FILES)
 
 
 def infer_contract(
@@ -150,7 +155,7 @@ def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     pooling: Pooling = "last" if is_decoder(model) else "native"
     contract = infer_contract(model, tokenizer, pooling=pooling)
     contract = dataclasses.replace(contract, backbone=name, head_sha256=head_sha256(model))
-    digest = weights_digest(model_folder(path), others=TOKENIZER_FILES)
+    digest = frozen_digest(path)
     place = cache_folder() / "contracts" / f"{digest}.json"
     with suppress(OSError, ValueError, ContractError):  # none, or one of another version of guerdon
         kept = ScoreContract.from_dict(json.loads(place.read_text(encoding="utf-8")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -11,7 +12,9 @@ import torch
 
 from guerdon.errors import ConfigError, TextError
 from guerdon.metrics import Floats
+from guerdon.models import lasting_name
 from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, response_batches
+from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.types import Prompt, References, Rewards, prompt_text
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _TOKENS = 4096
 """Padded tokens of a batch."""
+_MOST_KEPT = 100_000
+"""Responses whose numbers are kept; beyond, all are forgotten."""
 
 
 class ResponseLogps(NamedTuple):
@@ -84,7 +89,7 @@ class LikelihoodReward(BaseScorer):
 
     def __init__(self, policy: Policy, policy_name: str) -> None:
         self.policy = policy
-        self.name = f"likelihood:{policy_name}"
+        self.name = f"likelihood:{lasting_name(policy_name)}"
         """What `load_scorer` takes."""
 
     def score_with_reasons(
@@ -104,11 +109,11 @@ class ImplicitReward(BaseScorer):
     arXiv:2305.18290, equation 5).
     """
 
-    def __init__(self, policy: Policy, reference: Policy, *, beta: float = 0.1) -> None:
-        """`reference` is the policy that training started from, of the same tokenizer; `beta` > 0 as in training."""
+    def __init__(self, policy: Policy, reference: Policy, *, beta: float = 0.1, name: str = "implicit") -> None:
+        """`reference` is the policy that training started from; `beta` > 0 as in training, `name` for `load_scorer`."""
         if not beta > 0:
             raise ConfigError(f"beta must be above 0, got {beta}")
-        self.policy, self.reference, self.beta = policy, reference, beta
+        self.policy, self.reference, self.beta, self.name = policy, reference, beta, name
 
     def score_with_reasons(
         self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
@@ -134,20 +139,24 @@ class LikelihoodFeatures:
 
     def __init__(self, policy: Policy, name: str) -> None:
         """`name` is how the model is loaded again."""
-        self.policy, self.name = policy, name
+        self.policy, self.name = policy, lasting_name(name)
         self._kept: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {}
+        self._lock = threading.Lock()
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses, shape (n, 9). Each (prompt, response) is computed once."""
         keys = [(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
-        new = {key: place for place, key in enumerate(keys) if key not in self._kept}
-        asked, said = [prompts[place] for place in new.values()], [responses[place] for place in new.values()]
-        given = response_logps(self.policy, asked, said)
-        alone = response_logps(self.policy, [""] * len(said), said)
-        for key, with_prompt, by_itself in zip(new, given, alone, strict=True):
-            reason = with_prompt.reason or by_itself.reason
-            self._kept[key] = ((0.0,) * len(NAMES) if reason else _numbers(with_prompt, by_itself), reason)
-        found = [self._kept[key] for key in keys]
+        with self._lock:
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.clear()
+            new = {key: place for place, key in enumerate(keys) if key not in self._kept}
+            asked, said = [prompts[place] for place in new.values()], [responses[place] for place in new.values()]
+            given = response_logps(self.policy, asked, said)
+            alone = response_logps(self.policy, [""] * len(said), said)
+            for key, with_prompt, by_itself in zip(new, given, alone, strict=True):
+                reason = with_prompt.reason or by_itself.reason
+                self._kept[key] = ((0.0,) * len(NAMES) if reason else _numbers(with_prompt, by_itself), reason)
+            found = [self._kept[key] for key in keys]
         values = np.array([numbers for numbers, _ in found], dtype=np.float64).reshape(len(found), len(NAMES))
         return FeatureMatrix(values, tuple(reason for _, reason in found))
 
@@ -156,8 +165,8 @@ class LikelihoodFeatures:
         return list(NAMES)
 
     def record(self) -> dict[str, Any]:
-        """The name of the language model, whose weights are frozen and stay where they are."""
-        return {"policy": self.name}
+        """The name of the language model, whose weights are frozen and stay where they are, and their digest."""
+        return {"policy": self.name, "sha256": frozen_digest(self.name)}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """None are needed."""
@@ -165,8 +174,10 @@ class LikelihoodFeatures:
 
     @classmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
-        """The same features again."""
+        """The same features again. Raises ValueError where the language model has other weights by now."""
         name = record["policy"]
+        if frozen_digest(name) != record["sha256"]:
+            raise ValueError(f"{name} has other weights than when it was fitted")
         return cls(frozen_policy(name, options.get("device"), bool(options.get("trust_remote_code"))), name)
 
 

@@ -249,6 +249,12 @@ class LinearReward(BaseScorer):
         reward.training_prompts = read_training_prompts(folder)
         return reward
 
+    def top_features(self, count: int = 10) -> list[tuple[str, float]]:
+        """The features that weigh most, with their weights on features of deviation 1 (of words: on their TF-IDF)."""
+        weights = self.weights * self.scale
+        names = self.features.names()
+        return [(names[place], float(weights[place])) for place in np.argsort(-np.abs(weights), kind="stable")[:count]]
+
     def contributions(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Floats:
         """What each feature adds to the reward, shape (n, features): scale * w_k (f_k - mean_k) / deviation_k."""
         values = standardised(self.features.compute(prompts, responses), self.mean, self.deviation)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from guerdon.errors import ConfigError, GuerdonError, ModelError
-from guerdon.models import resolve
+from guerdon.models import lasting_name, resolve
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.sandbox import sandbox_command
 from guerdon.rewards.saved import FILE_NAME, load_saved
@@ -126,7 +126,8 @@ class ScorerConfig:
             from guerdon.rewards.likelihood import ImplicitReward, frozen_policy
 
             trained, _, reference = model.rpartition("@")
-            return ImplicitReward(frozen_policy(trained, *place), frozen_policy(reference, *place))
+            name = f"implicit:{lasting_name(trained)}@{lasting_name(reference)}"
+            return ImplicitReward(frozen_policy(trained, *place), frozen_policy(reference, *place), name=name)
         return None
 
 

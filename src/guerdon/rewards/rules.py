@@ -81,6 +81,11 @@ class LengthReward(Rule):
         if self.sign not in (1, -1):  # a zero would make every pair a tie
             raise ValueError(f"sign is +1 (longest wins) or -1 (shortest wins), got {self.sign!r}")
 
+    @property
+    def name(self) -> str:
+        """What `load_scorer` takes."""
+        return "longest" if self.sign > 0 else "shortest"
+
     def _reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
         return float(self.sign * len(response))
 

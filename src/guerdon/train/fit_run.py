@@ -11,7 +11,7 @@ import numpy as np
 
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.read import load_rows
-from guerdon.errors import DataError
+from guerdon.errors import ConfigError, DataError
 from guerdon.files import check_writable
 from guerdon.metrics import Floats
 from guerdon.rewards.blend import Blend
@@ -19,6 +19,7 @@ from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.score_rows import reward_label
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
 from guerdon.train.cross_validation import BlendFit, Member, build_blend, cross_validate, fit_blend
 from guerdon.train.fit_config import FitConfig
@@ -95,6 +96,9 @@ def read_members(
     for name in config.members:
         on_stage(f"reading {name}")
         members.append(_member(name, judged, config))
+    names = [member.name for member in members]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"two members would both be called {', '.join(twice)}. Fix: rename the folder of one of them")
     return members
 
 
@@ -122,7 +126,7 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
 
         return Member.linear(LikelihoodFeatures(frozen_policy(config.policy, *place), config.policy), judged)
     scorer = ScorerConfig(name=name, device=config.device, trust_remote_code=config.trust_remote_code).load()
-    return Member.fixed(Path(name).name, scorer, judged)
+    return Member.fixed(reward_label(name) if Path(name).is_dir() else name, scorer, judged)
 
 
 def _learnt(judged: JudgedResponses, config: FitConfig) -> np.ndarray:

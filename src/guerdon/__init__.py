@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from guerdon.data.data_options import SplitConfig as SplitConfig
     from guerdon.data.read import load_rows as load_rows
     from guerdon.errors import GuerdonError as GuerdonError
+    from guerdon.evaluate.advise import advise_reward as advise_reward
+    from guerdon.evaluate.advise_config import AdviseConfig as AdviseConfig
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
@@ -69,6 +71,8 @@ _HOMES = {
         "data.data_options": "SplitConfig",
         "data.read": "load_rows",
         "errors": "GuerdonError",
+        "evaluate.advise": "advise_reward",
+        "evaluate.advise_config": "AdviseConfig",
         "evaluate.agreement": "evaluate_reward",
         "evaluate.doctor": "check_reward_model",
         "optimize.best_of_n_run": "run_best_of_n",

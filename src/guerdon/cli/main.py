@@ -37,6 +37,11 @@ VERBS: dict[str, Verb] = {
         "guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row", "split_data"
     ),
     "data convert": Verb("guerdon.cli.data:convert", "any known layout into Guerdon's own", "convert_data"),
+    "advise": Verb(
+        "guerdon.cli.advise:advise",
+        "compare kinds of reward on your data, and recommend one",
+        "advise_reward",
+    ),
     "train": Verb(
         "guerdon.cli.train:train",
         "a reward model from comparisons, ratings, rankings or references",

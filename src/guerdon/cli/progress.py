@@ -142,6 +142,24 @@ class _TextLines:
             self._console.print(f"{self._what}: {self._done:,}{self._of} texts, {rate:.1f} texts/s")
 
 
+@contextmanager
+def stage_progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows what is being done: a line that changes on a terminal, else some lines."""
+    if console.is_terminal:
+        with console.status("starting") as status:
+            yield status.update
+        return
+    last, start = "", time.monotonic()
+
+    def line(stage: str) -> None:
+        nonlocal last
+        if (what := stage.split(",")[0]) != last:
+            last = what
+            console.print(f"{clock(time.monotonic() - start)}  {what}")
+
+    yield line
+
+
 class RunProgress(ExitStack):
     """The bars of a run of several parts, one after the other: training steps, or texts."""
 

@@ -66,7 +66,8 @@ class TextEncoder:
             if len(self._kept) + len(new) > _MOST_KEPT:
                 self._kept.clear()
                 new = list(dict.fromkeys(texts))
-            self._kept.update(zip(new, self._computed(new), strict=True))
+            if new:  # tokenizers of Transformers refuse an empty list
+                self._kept.update(zip(new, self._computed(new), strict=True))
             return np.array([self._kept[text] for text in texts], dtype=np.float32).reshape(len(texts), self.width)
 
     def _computed(self, texts: Sequence[str]) -> np.ndarray:

@@ -50,6 +50,8 @@ class Blend(BaseScorer):
         self.shift, self.scale = shift, scale
         self.training_prompts: TrainingPrompts | None = None
         """What members and weights were fitted on, where that is known."""
+        self.folder: Path | None = None
+        """Where it was loaded from: fitting left a baseline there."""
 
     def member_rewards(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> dict[str, Rewards]:
         """What each member of any weight gives, in its own units."""
@@ -128,6 +130,7 @@ class Blend(BaseScorer):
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise ContractError(f"{folder / FILE_NAME} is not that of a blend: {error!r}. Fix: fit it again") from error
         blend.training_prompts = read_training_prompts(folder)
+        blend.folder = folder
         return blend
 
 

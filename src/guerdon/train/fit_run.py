@@ -20,6 +20,7 @@ from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.score_rows import reward_label
+from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
 from guerdon.train.cross_validation import BlendFit, Member, build_blend, cross_validate, fit_blend
 from guerdon.train.fit_config import FitConfig
@@ -39,6 +40,8 @@ class FittedReward:
     margins: dict[str, Floats]
     """Name of each member, and `blend` for what is handed over -> margins of the observations, shape (m,), each by
     fits that never saw its group (`cross_validate`)."""
+    learnt: np.ndarray
+    """Which observations a trained member has learnt from, bool, shape (m,): margins of these prove nothing."""
 
 
 def fit_reward(
@@ -55,7 +58,7 @@ def fit_reward(
 
     Args:
         data: rows, or where to read them (file, hub name, or `starter`).
-        out: folder of the reward; None saves nothing.
+        out: folder of the reward, and of the TF-IDF baseline on the same rows; None saves nothing.
         config: which members.
         on_stage: called with what is being done, in a few words.
         reading: how rows are read, as for `guerdon.data.read.iter_rows`.
@@ -85,7 +88,8 @@ def fit_reward(
     blend.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
     if out is not None:
         blend.save(out)
-    return FittedReward(blend, fit, judged, margins)
+        fit_tfidf(rows).save(Path(out) / BASELINE_FOLDER)
+    return FittedReward(blend, fit, judged, margins, learnt)
 
 
 def read_members(

@@ -28,6 +28,7 @@ from guerdon.data.values import plain
 from guerdon.metrics import (
     Floats,
     Interval,
+    accuracy_ties_half,
     clustered_bootstrap,
     format_interval,
     format_value,
@@ -36,7 +37,7 @@ from guerdon.metrics import (
     ndcg,
 )
 from guerdon.rewards.judged import JudgedResponses
-from guerdon.train.cross_validation import BLEND, Member, cross_validate
+from guerdon.train.cross_validation import BLEND, FOLDS, Member, cross_validate
 from guerdon.train.fit_config import MEMBERS, FitConfig
 from guerdon.train.fit_run import read_members
 from guerdon.types import AnyRow, Ranking, prompt_text
@@ -46,12 +47,14 @@ SIMPLE = ("longest", "shortest", "tfidf", "bm25")
 HEADINGS = {BLEND: "handed over", "tfidf": "TF-IDF", "bm25": "BM25"}
 
 
-def measure(rows: Sequence[AnyRow], judged: JudgedResponses, members: Sequence[Member], seed: int) -> dict[str, Any]:
+def measure(
+    rows: Sequence[AnyRow], judged: JudgedResponses, members: Sequence[Member], seed: int, folds: int = FOLDS
+) -> dict[str, Any]:
     """Cross-validates the members on pairs, and says what each gets and what is handed over."""
     if judged.objective != "pairs":
         raise SystemExit("the ratings have no others of their prompt to compare with; this benchmark measures pairs")
     start = time.perf_counter()
-    margins, fits = cross_validate(members, judged, seed=seed, on_fold=_told)
+    margins, fits = cross_validate(members, judged, folds=folds, seed=seed, on_fold=_told)
     decided = judged.target != 0.5
     kept = {name: own[decided] for name, own in margins.items()}
     groups = judged.group[decided]
@@ -79,6 +82,13 @@ def measure(rows: Sequence[AnyRow], judged: JudgedResponses, members: Sequence[M
         "best_simple": best,
         "difference": mean_interval(values[BLEND] - values[best], clusters.tolist()) if best else None,
         "handed_over": [fit.best for fit in fits],
+        "folds": [
+            {
+                name: [accuracy_ties_half(own[there]), length_balanced_accuracy(own[there], longer[there])]
+                for name, own in kept.items()
+            }
+            for there in (judged.folds(folds, seed)[decided] == fold for fold in range(folds))
+        ],
         "weights": {member.name: np.mean([fit.weights[place] for fit in fits]) for place, member in enumerate(members)},
         "seconds": round(time.perf_counter() - start, 1),
     }
@@ -147,6 +157,7 @@ def run(
     *,
     load: Callable[[str], Sequence[AnyRow]],
     members: Callable[..., list[Member]] = read_members,
+    folds: int = FOLDS,
 ) -> dict[str, dict[str, Any]]:
     """Measures every source, and prints a JSON line for each when it is done, and the table at the end."""
     results = {}
@@ -155,11 +166,12 @@ def run(
         start = time.perf_counter()
         print(name, file=sys.stderr, flush=True)
         rows = load(source)
-        judged = JudgedResponses.of(rows)
+        judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
         read = members(judged, config, lambda stage: print(f"  {stage}", file=sys.stderr, flush=True))
         reading = round(time.perf_counter() - start, 1)
-        results[name] = {"seconds_reading": reading} | measure(rows, judged, read, config.seed)
-        print(json.dumps({"data": name, "members": config.members, "seed": config.seed} | _plain(results[name])))
+        results[name] = {"seconds_reading": reading} | measure(rows, judged, read, config.seed, folds)
+        setting = {"data": name, "members": config.members, "seed": config.seed, "balance": config.balance_length}
+        print(json.dumps(setting | _plain(results[name])))
     print(table(results), flush=True)
     return results
 
@@ -169,6 +181,8 @@ def _plain(value: Any) -> Any:
         return [round(end, 4) for end in (value.point, value.low, value.high)]
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     return round(float(value), 4) if isinstance(value, float) else plain(value)
 
 
@@ -181,10 +195,22 @@ def main() -> None:
     parser.add_argument("--members", nargs="+", default=FitConfig().members)
     parser.add_argument("--encoder", default=FitConfig().encoder)
     parser.add_argument("--policy", default=FitConfig().policy)
+    parser.add_argument("--balance-length", type=float, default=0.0)
+    parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    config = FitConfig(members=tuple(given.members), encoder=given.encoder, policy=given.policy, seed=given.seed)
-    run(given.data, config, load=lambda source: load_rows(source, group=given.group, group_regex=given.group_regex))
+    config = FitConfig(
+        members=tuple(given.members),
+        encoder=given.encoder,
+        policy=given.policy,
+        balance_length=given.balance_length,
+        seed=given.seed,
+    )
+
+    def load(source: str) -> list[AnyRow]:
+        return load_rows(source, group=given.group, group_regex=given.group_regex)
+
+    run(given.data, config, load=load, folds=given.folds)
 
 
 if __name__ == "__main__":

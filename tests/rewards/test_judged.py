@@ -97,3 +97,20 @@ def test_the_error_of_an_advantage_grows_with_the_size_of_its_groups() -> None:
 def test_rows_that_order_nothing_are_refused(rows: list[Comparison | Rating]) -> None:
     with pytest.raises(DataError, match="a reward needs"):
         JudgedResponses.of(rows)
+
+
+def test_length_balancing_lets_longer_and_shorter_winners_count_alike() -> None:
+    rows = [Comparison(prompt=f"p{i}", chosen="long enough", rejected="short") for i in range(3)]
+    rows += [
+        Comparison(prompt="q", chosen="brief", rejected="a long one"),
+        Comparison(prompt="r", chosen="a", rejected="b"),
+    ]
+    judged = JudgedResponses.of(rows)
+    np.testing.assert_array_equal(judged.weight, np.ones(5))
+    full = judged.length_balanced(1.0).weight
+    assert full[:3].sum() == pytest.approx(full[3])
+    assert full.mean() == pytest.approx(1.0)
+    half = judged.length_balanced(0.5).weight
+    assert half[3] / half[0] == pytest.approx(np.sqrt(full[3] / full[0]))
+    margins = torch.zeros(5, dtype=torch.float64)
+    np.testing.assert_allclose(judged.length_balanced(1.0).loss(margins, np.arange(5)), np.log(2) * full)

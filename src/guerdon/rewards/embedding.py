@@ -70,16 +70,21 @@ class TextEncoder:
                 self._kept.update(zip(new, self._computed(new), strict=True))
             return np.array([self._kept[text] for text in texts], dtype=np.float32).reshape(len(texts), self.width)
 
+    def reasons(self, vectors: np.ndarray) -> tuple[str, ...]:
+        """Why a text has no vector, where its vector is 0; empty where it has one."""
+        reason = f"more than {UNREADABLE_SHARE:.0%} of its tokens are unknown to {self.name}"
+        return tuple("" if vector.any() else reason for vector in vectors)
+
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
         if not texts:
             return np.zeros((0, self.width), dtype=np.float32)
-        coded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, verbose=False)["input_ids"]
+        coded = self._token_ids(texts)
         unknown, special = unknown_token_id(self.tokenizer), set(self.tokenizer.all_special_ids)
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)
         tokens = [Tokens(tuple(ids)) for ids in coded]
         readable = []
         for place, ids in enumerate(coded):
-            words = [one for one in ids if one == unknown or one not in special]
+            words: list[int | None] = [one for one in ids if one == unknown or one not in special]
             if words and words.count(unknown) <= UNREADABLE_SHARE * len(words):
                 readable.append(place)
         pad = self.tokenizer.pad_token_id or 0
@@ -87,12 +92,22 @@ class TextEncoder:
         for rows, batch in batches(tokens, readable, every, budget=_TOKENS, pad_id=pad, shared=False, positions=False):
             mask = batch["attention_mask"].to(self.device)
             with torch.inference_mode():
-                hidden: Tensor = self.model(
-                    input_ids=batch["input_ids"].to(self.device), attention_mask=mask
-                ).last_hidden_state.float()
-            mean = (hidden * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-            vectors[list(items_of(rows))] = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+                pooled = self._pooled(batch["input_ids"].to(self.device), mask)
+            vectors[list(items_of(rows))] = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
         return vectors
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, verbose=False)["input_ids"]
+        return [list(ids) for ids in found]
+
+    def _pooled(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask, both (batch, length) -> vectors, (batch, width), of any length."""
+        return mean_over_tokens(self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state, mask)
+
+
+def mean_over_tokens(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean of hidden states, (batch, length, width), over the tokens that the mask, (batch, length), has."""
+    return (hidden.float() * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 @lru_cache(maxsize=4)
@@ -121,7 +136,7 @@ class EmbeddingFeatures:
         asked, said = _vectors(self.encoder, prompts, responses)
         product = asked * said
         values = np.concatenate([said, product, product.sum(axis=1, keepdims=True)], axis=1).astype(np.float64)
-        return FeatureMatrix(values, _unread(self.encoder, said))
+        return FeatureMatrix(values, self.encoder.reasons(said))
 
     def names(self) -> list[str]:
         """`response 0` ..., `product 0` ..., `cosine`."""
@@ -159,7 +174,7 @@ class CosineReward(BaseScorer):
         """Cosines in [-1, 1]; a response that the encoder cannot read has no reward. `references` are not read."""
         check_lengths(prompts, responses, references)
         asked, said = _vectors(self.encoder, prompts, responses)
-        reasons = _unread(self.encoder, said)
+        reasons = self.encoder.reasons(said)
         values = (asked * said).sum(axis=1)
         return Rewards(np.where([bool(reason) for reason in reasons], np.nan, values).astype(np.float32), reasons)
 
@@ -169,8 +184,3 @@ def _vectors(
 ) -> tuple[np.ndarray, np.ndarray]:
     vectors = encoder.embed([*map(prompt_text, prompts), *responses])
     return vectors[: len(prompts)], vectors[len(prompts) :]
-
-
-def _unread(encoder: TextEncoder, vectors: np.ndarray) -> tuple[str, ...]:
-    reason = f"more than {UNREADABLE_SHARE:.0%} of its tokens are unknown to {encoder.name}"
-    return tuple("" if vector.any() else reason for vector in vectors)

@@ -6,7 +6,7 @@ Whatever is fitted on fixed features, and every combination of rewards, learns f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -49,6 +49,8 @@ class JudgedResponses:
     Groups that share a response have one code."""
     rating: Floats
     """The rating of each response in the units of the data, shape (n,); NaN for responses without one."""
+    weight: Floats
+    """How much each observation counts in what is fitted, shape (m,), 1 on average."""
 
     @classmethod
     def of(cls, rows: Sequence[AnyRow], objective: Objective | None = None) -> JudgedResponses:
@@ -80,7 +82,7 @@ class JudgedResponses:
             if np.ptp(overall) == 0:
                 raise DataError(f"a reward needs ratings that differ; all {len(ratings)} are {overall[0]:g}")
             codes = _connected(rows, [(index,) for index in rated], len(place))
-            return cls(tuple(prompts), responses, "ratings", rated, rated, overall, codes, rating)
+            return cls(tuple(prompts), responses, "ratings", rated, rated, overall, codes, rating, np.ones(len(codes)))
         better, worse, preference, first = _pairs(rows, place)
         if not len(better) or np.all(preference == TIE):
             raise DataError(
@@ -88,7 +90,7 @@ class JudgedResponses:
                 "have none (ties and single responses order nothing)"
             )
         codes = _connected(first, np.stack([better, worse], axis=1), len(place))
-        return cls(tuple(prompts), responses, "pairs", better, worse, preference, codes, rating)
+        return cls(tuple(prompts), responses, "pairs", better, worse, preference, codes, rating, np.ones(len(codes)))
 
     def __len__(self) -> int:
         """Observations."""
@@ -118,8 +120,24 @@ class JudgedResponses:
             groups = len(keys)
         return group_folds(keys, min(count, groups), seed)
 
+    def length_balanced(self, share: float) -> JudgedResponses:
+        """The same pairs, so weighted that length tells less of what is preferred; ratings stay as they are.
+
+        Args:
+            share: 1 lets the pairs that the longer response won count as much as those that the shorter one won, 0
+                changes nothing, and between them the weights are powers of the full ones.
+        """
+        longer = np.sign(self.margins(np.array([len(text) for text in self.responses], dtype=np.float64)))
+        if self.objective != "pairs" or not share or not {-1.0, 1.0} <= set(longer):
+            return self
+        weight = np.ones(len(self))
+        for sign in (-1.0, 1.0):
+            weight[longer == sign] = (longer != 0).sum() / (2 * (longer == sign).sum())
+        weight **= share
+        return replace(self, weight=weight / weight.mean())
+
     def loss(self, margins: Tensor, where: Ints) -> Tensor:
-        """The loss of each observation in `where` at its margin, shape (len(where),).
+        """The loss of each observation in `where` at its margin, times its weight, shape (len(where),).
 
         Bradley-Terry for pairs; half the squared error, in units of the ratings' standard deviation, for ratings.
         """
@@ -129,7 +147,8 @@ class JudgedResponses:
 
         if self.objective == "pairs":
             preference = torch.from_numpy(self.target[where])
-            return bradley_terry(margins, torch.zeros_like(margins), preference=preference)
+            loss = bradley_terry(margins, torch.zeros_like(margins), preference=preference)
+            return loss * torch.from_numpy(self.weight[where])
         mean, deviation = self.target_units
         standard = torch.from_numpy((self.target[where] - mean) / deviation)
         return 0.5 * regression(margins.unsqueeze(1), standard.unsqueeze(1))
@@ -158,8 +177,8 @@ class JudgedResponses:
         return np.asarray(-np.square(margins - standard))
 
     def advantage(self, first: Floats, second: Floats, where: Ints) -> tuple[float, float]:
-        """Mean difference in merit of two sets of margins, and its standard error, with groups as clusters."""
-        difference = self.merit(first, where) - self.merit(second, where)
+        """Mean weighted difference in merit of two sets of margins, and its standard error, with groups as clusters."""
+        difference = self.weight[where] * (self.merit(first, where) - self.merit(second, where))
         known = np.isfinite(difference)
         mean = float(difference[known].mean())
         by_group = np.bincount(self.group[where][known], difference[known] - mean)

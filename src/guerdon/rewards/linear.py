@@ -73,6 +73,7 @@ _FEATURES = {
     "surface": "guerdon.rewards.surface:SurfaceFeatures",
     "tfidf": "guerdon.rewards.terms:TermFeatures",
     "embedding": "guerdon.rewards.embedding:EmbeddingFeatures",
+    "decoder": "guerdon.rewards.decoder:DecoderFeatures",
     "likelihood": "guerdon.rewards.likelihood:LikelihoodFeatures",
 }
 _ARRAYS_FILE = "linear.safetensors"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
 
-MEMBERS = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine", "likelihood")
+MEMBERS = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine", "likelihood", "decoder")
 """What a blend can be made of, besides saved reward models."""
 
 
@@ -17,12 +17,16 @@ class FitConfig:
     members: tuple[str, ...] = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
     """What is fitted and combined. longest and shortest: the length; surface: length, form, variety, overlap with the
     prompt; tfidf: words; embedding: frozen vectors of prompt and response; cosine: how near they are, untrained;
-    likelihood: log-probabilities of a language model; or the folder of a reward model that was trained before. A
-    trained one must not have learnt from all of the data: the weights are fitted on rows that it did not learn from."""
+    likelihood: log-probabilities of a language model; decoder: its hidden states; or the folder of a reward model
+    that was trained before. A trained one must not have learnt from all of the data: the weights are fitted on rows
+    that it did not learn from."""
     encoder: str = "minilm"
     """Frozen model of embedding and cosine: minilm, a folder, or a hub name."""
     policy: str = "smollm2"
-    """Causal language model of likelihood: smollm2, a folder, or a hub name."""
+    """Causal language model of likelihood and decoder: smollm2, a folder, or a hub name."""
+    balance_length: float = 0.0
+    """Weigh pairs so that length tells less: 1 lets those that the longer response won count as much as those that the
+    shorter one won, 0.5 goes half of the way, 0 weighs all alike."""
     device: str | None = None
     """Device of the frozen models: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     trust_remote_code: bool = False
@@ -37,6 +41,8 @@ class FitConfig:
             faults.append("--members names none")
         if twice := sorted({name for name in self.members if self.members.count(name) > 1}):
             faults.append(f"--members names {', '.join(twice)} twice")
+        if not 0 <= self.balance_length <= 1:
+            faults.append(f"--balance-length must be from 0 to 1, got {self.balance_length}")
         if self.seed < 0:
             faults.append(f"--seed must be 0 or more, got {self.seed}")
         if faults:

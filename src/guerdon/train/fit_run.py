@@ -77,7 +77,7 @@ def fit_reward(
     if out is not None:
         check_writable(Path(out) / FILE_NAME)
     rows = load_rows(str(data), **reading) if isinstance(data, str | Path) else data
-    judged = JudgedResponses.of(rows)
+    judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
     members = read_members(judged, config, on_stage)
     learnt = _learnt(judged, config)
     on_stage("cross-validating")
@@ -129,6 +129,10 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
         from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
 
         return Member.linear(LikelihoodFeatures(frozen_policy(config.policy, *place), config.policy), judged)
+    if name == "decoder":
+        from guerdon.rewards.decoder import DecoderFeatures, decoder_states
+
+        return Member.linear(DecoderFeatures(decoder_states(config.policy, *place)), judged)
     scorer = ScorerConfig(name=name, device=config.device, trust_remote_code=config.trust_remote_code).load()
     return Member.fixed(reward_label(name) if Path(name).is_dir() else name, scorer, judged)
 

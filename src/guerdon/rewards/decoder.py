@@ -1,0 +1,84 @@
+"""Hidden states of a frozen language model as features: what it makes of a response as it reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guerdon.rewards.embedding import TextEncoder, mean_over_tokens
+from guerdon.rewards.linear import FeatureMatrix
+from guerdon.types import Prompt
+
+_PARTS = ("middle", "end")
+
+
+class DecoderStates(TextEncoder):
+    """A frozen decoder that gives each text the mean of its hidden states in the middle layer, and in the last.
+
+    The middle layer knows more of style and quality, the last more of what comes next. The first token, which takes up
+    what attention does not need (Xiao et al. 2023, arXiv:2309.17453), is left out of the mean.
+    """
+
+    def __init__(self, name: str, device: str | None, trust_remote_code: bool) -> None:
+        """Loads a model by name; use `decoder_states`. Raises ModelError."""
+        super().__init__(name, device, trust_remote_code)
+        self.width *= len(_PARTS)
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        first = self.tokenizer.bos_token_id
+        found = super()._token_ids(texts)
+        return [ids if first is None or ids[:1] == [first] else [first, *ids][: self.max_length] for ids in found]
+
+    def _pooled(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        states = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        own = mask.clone()
+        own[torch.arange(len(mask)), mask.argmax(dim=1)] = (mask.sum(dim=1) == 1).to(mask.dtype)
+        means = [mean_over_tokens(states[layer], own) for layer in (len(states) // 2, -1)]
+        return torch.cat([torch.nn.functional.normalize(mean, dim=1) for mean in means], dim=1)
+
+
+@lru_cache(maxsize=2)
+def decoder_states(name: str, device: str | None = None, trust_remote_code: bool = False) -> DecoderStates:
+    """The decoder of that name; all who ask for it share it and its vectors."""
+    return DecoderStates(name, device=device, trust_remote_code=trust_remote_code)
+
+
+class DecoderFeatures:
+    """The vector of a response by a frozen decoder (see `DecoderStates`). The prompt is not read."""
+
+    kind: ClassVar[str] = "decoder"
+    penalties: ClassVar[tuple[float, ...]] = (300.0, 3000.0, 30000.0)
+    leading: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, states: DecoderStates) -> None:
+        self.states = states
+
+    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+        """The features of n responses, shape (n, width)."""
+        vectors = self.states.embed(responses)
+        return FeatureMatrix(vectors.astype(np.float64), self.states.reasons(vectors))
+
+    def names(self) -> list[str]:
+        """`middle 0` ..., `end 0` ...."""
+        return [f"{part} {i}" for part in _PARTS for i in range(self.states.width // len(_PARTS))]
+
+    def record(self) -> dict[str, Any]:
+        """The name of the decoder, whose weights are frozen and stay where they are, and their digest."""
+        return {"decoder": self.states.name, "sha256": self.states.digest}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """None are needed."""
+        return {}
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
+        """The same features again. Raises ValueError where the decoder has other weights by now."""
+        states = decoder_states(record["decoder"], options.get("device"), bool(options.get("trust_remote_code")))
+        if states.digest != record["sha256"]:
+            raise ValueError(f"{states.name} has other weights than when it was fitted")
+        return cls(states)

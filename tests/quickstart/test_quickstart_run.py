@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,10 @@ from guerdon.data.write import write_rows
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.quickstart_run import PRODUCTS, run_quickstart
 from guerdon.recipes.job_events import JobEvents
+from guerdon.rewards.load import load_scorer
+from guerdon.rewards.training_data import read_training_prompts
+from guerdon.train.cross_validation import BLEND
+from guerdon.train.fit_config import FitConfig
 from guerdon.types import Comparison, Rating
 
 Polite = Callable[..., list[Comparison]]
@@ -26,7 +29,7 @@ def data(polite: Polite, tmp_path: Path) -> str:
 
 
 def run(tiny_bert: str, out: Path, *options: str) -> int:
-    return main(["quickstart", "--backbone", tiny_bert, "--out", str(out), *options])
+    return main(["quickstart", "--encoder", tiny_bert, "--gold", tiny_bert, "--out", str(out), *options])
 
 
 def test_every_product_is_there_and_the_rows_are_unseen(
@@ -35,16 +38,15 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     out = tmp_path / "out"
     assert run(tiny_bert, out, "--data", data, "--max-train-pairs", "20") == 0
     captured = capsys.readouterr()
-    for step in ("[1/5] data", "[2/5] train", "[3/5] evaluate", "[4/5] score", "[5/5] report"):
+    for step in ("[1/5] data", "[2/5] fit", "[3/5] evaluate", "[4/5] score", "[5/5] report"):
         assert step in captured.out
-    assert "Training on 20 of 32 comparisons; --max-train-pairs 0 for all." in captured.out
+    assert "Learning from 20 of 32 comparisons; --max-train-pairs 0 for all." in captured.out
     assert f"Open {out / 'report.html'}" in captured.out
-    assert {path.name for path in out.iterdir()} == set(PRODUCTS) - {"answers.json"}, "no --policy"
+    assert {path.name for path in out.iterdir()} == set(PRODUCTS) - {"answers.json", "gold", "fine-tuned"}
 
     test = load_rows(str(out / "test.jsonl"))
-    trained = json.loads((out / "model" / "guerdon.json").read_text(encoding="utf-8"))["contract"]["data"]
     assert len(test) == 8
-    assert trained["rows"] == 20
+    assert load_scorer(out / "model").training_prompts.count == 20  # type: ignore[attr-defined]
     scores = [json.loads(line) for line in (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["chosen"] for row in scores] == [row.chosen for row in test]
     assert all(isinstance(row["reward_rejected"], float) for row in scores)
@@ -54,8 +56,13 @@ def test_every_product_is_there_and_the_rows_are_unseen(
     assert found["metrics"]["accuracy"]["point"] == pytest.approx(right)
     assert evaluation["seen"] == {}
     page = (out / "report.html").read_text(encoding="utf-8")
-    for text in ("Reward model on polite.jsonl", "TF-IDF (same training data)", "Worked examples", "sha256", "--data"):
+    for text in ("on polite.jsonl", "TF-IDF (same training data)", "The candidates", "What it rests on", "--data"):
         assert text in page
+    evidence = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
+    assert evidence["candidates"][0]["name"] == BLEND
+    assert {one["name"] for one in evidence["candidates"]} == {BLEND, *FitConfig().members}
+    assert "handed over" in captured.out
+    assert "On 8 unseen prompts, the reward" in captured.out
 
     (out / "mine.txt").write_text("not of the quickstart")
     before = (out / "report.html").read_bytes()
@@ -110,17 +117,18 @@ def test_a_policy_responds_and_function_and_command_write_the_same_files(
     assert run(tiny_bert, by_function, "--data", data, "--policy", tiny_llama) == 0
     check_answers(by_function, capsys.readouterr().out, tiny_llama)
     by_function.rename(by_command)
-    config = QuickstartConfig(backbone=tiny_bert, policy=tiny_llama)
+    config = QuickstartConfig(encoder=tiny_bert, gold=tiny_bert, policy=tiny_llama)
     result = run_quickstart(data, by_function, config, events=Events())
     names = [{path.name for path in folder.iterdir()} for folder in (by_command, by_function)]
-    assert names[0] == names[1] == set(PRODUCTS)
-    same = ["model/model.safetensors", *sorted(set(PRODUCTS) - {"model", "report.html"})]
+    assert names[0] == names[1] == set(PRODUCTS) - {"fine-tuned"}
+    files = {name for name in names[0] if (by_command / name).is_file()} - {"report.html"}
+    same = ["model/guerdon.json", "model/surface/linear.safetensors", "gold/model.safetensors", *sorted(files)]
     for name in same:  # the report tells how long each step took
         assert (by_command / name).read_bytes() == (by_function / name).read_bytes(), name
-    assert heard[:2] == ["1/6 data", "2/6 train"]
+    assert heard[:2] == ["1/6 data", "2/6 fit"]
     assert heard[-1] == "6/6 report"
     assert "trained" in heard
-    assert list(result.seconds) == ["data", "train", "evaluate", "score", "respond", "report"]
+    assert list(result.seconds) == ["data", "fit", "evaluate", "score", "respond", "report"]
     assert result.policy_gain is not None
     assert json.loads(Path("out/evaluation.json").read_text(encoding="utf-8")) == json.loads(
         json.dumps(result.evaluation.to_dict())
@@ -143,7 +151,7 @@ def test_ratings_end_with_a_report(tiny_bert: str, tmp_path: Path) -> None:
     [
         (["--epochs", "0"], "--epochs must be above 0"),
         (["--data", "nothing.jsonl"], "no such file"),
-        (["--data", "polite.jsonl", "--backbone", "no model"], "no model"),
+        (["--data", "polite.jsonl", "--encoder", "no model"], "no model"),
         (["--data", "polite.jsonl", "--policy", "no model"], "no model"),
     ],
 )
@@ -161,17 +169,17 @@ def test_what_the_user_can_put_right_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_long_responses_are_refused_unless_they_may_be_cut(
-    polite: Polite, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [replace(row, chosen=row.chosen * 20) for row in polite()]
-    write_rows(rows, tmp_path / "long.jsonl")
-    common = ["--data", str(tmp_path / "long.jsonl")]
-    assert run(tiny_bert, tmp_path / "out", *common) == 2
-    assert "--overlong cut" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    assert run(tiny_bert, tmp_path / "out", *common, "--overlong", "cut") == 0
-    assert "responses were too long even alone" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+def test_a_fine_tuned_model_joins_the_candidates(polite: Polite, tiny_bert: str, tmp_path: Path) -> None:
+    write_rows(polite(160), tmp_path / "polite.jsonl")
+    out = tmp_path / "out"
+    assert run(tiny_bert, out, "--data", str(tmp_path / "polite.jsonl"), "--backbone", tiny_bert) == 0
+    evidence = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
+    assert "fine-tuned" in {one["name"] for one in evidence["candidates"]}
+    tuned = read_training_prompts(out / "fine-tuned")
+    assert tuned is not None
+    test = {row.prompt for row in load_rows(str(out / "test.jsonl"))}
+    assert not any(tuned.seen(test))
+    assert evidence["pairs"] == 64, "the half of 128 training rows that it did not learn from"
 
 
 def test_folder_of_another_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

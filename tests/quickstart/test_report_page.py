@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -13,12 +12,10 @@ from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
-from guerdon.quickstart.report_page import Axis, ReportData, evaluate_by_coverage, paired_rewards, render
+from guerdon.quickstart.evidence import Candidate, Evidence, Feature
+from guerdon.quickstart.report_page import Axis, Explanation, ReportData, paired_rewards, render
 from guerdon.quickstart.worked_examples import choose_examples
-from guerdon.rewards.encode import Reading
 from guerdon.rewards.rules import LengthReward
-from guerdon.rewards.transformer import TransformerReward
-from guerdon.runs.log import LearningCurve
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>&amp;\"'{{ 7 * 7 }}"
@@ -38,16 +35,22 @@ def full_page(evaluation: Evaluation, rows: list[Comparison], text: str = "plain
         data=text,
         evaluation=evaluation,
         notes=[text],
-        coverage={
-            "": Reading(texts=80, unknown=40, total=100, prompts_cut=3, responses_cut=2),
-            "zh": Reading(texts=40, unknown=80, total=100),
-            "en": Reading(texts=40, unknown=1, total=100),
-            text: Reading(texts=1, unknown=1, total=2),
-        },
-        curve=LearningCurve(((1, 0.7), (2, 0.6)), ((1, 0.5), (2, 0.6)), ((2, 0.65),), ((2, 0.61),)),
+        headline=[text],
+        evidence=Evidence(
+            (
+                Candidate("blend", Interval(0.7, 0.6, 0.8), Interval(0.6, 0.4, 0.7), 0.2, math.nan),
+                Candidate(text, Interval(0.6, 0.5, 0.7), Interval(0.5, 0.4, 0.6), 0.1, 1.0),
+            ),
+            40,
+            {text: (Feature(text, 0.5), Feature("commas", -0.25))},
+            0.125,
+        ),
         rewards=paired_rewards(scorer, rows),
         examples=examples,
-        explanations=[(each, {text: occlude(scorer, each.prompt, each.responses[0].text)}) for each in examples],
+        explanations=[
+            Explanation(each, {text: occlude(scorer, each.prompt, each.responses[0].text)}, {text: [0.5, -0.25]})
+            for each in examples
+        ],
         facts={text: {text: text}},
         commands=[(text, text)],
     )
@@ -112,16 +115,15 @@ def test_text_of_the_data_cannot_become_markup(lengths: list[Comparison]) -> Non
 def test_what_is_not_there_is_not_shown(evaluation: Evaluation) -> None:
     text = render(ReportData(data="few", evaluation=evaluation))
     outline(text)
-    for heading in ("Worked examples", "Why it prefers", "Training and rewards", "Next", "Facts", "could not read"):
+    for heading in ("Worked examples", "Why it prefers", "The candidates", "Next", "Facts"):
         assert heading not in text
 
 
-def test_unread_text_is_pointed_out(evaluation: Evaluation, lengths: list[Comparison]) -> None:
+def test_what_it_rests_on_is_shown_and_distrust_is_marked(evaluation: Evaluation, lengths: list[Comparison]) -> None:
     text = render(full_page(evaluation, lengths))
-    assert "40% of the text is unknown" in text
-    assert "3 of 80 texts were too long" in text
-    assert "the model cannot read 80% of such texts" in text
-    assert "cannot read 1%" not in text
+    for shown in ("handed over", "0.700", "[0.600, 0.800]", "<code>commas</code> -0.25", "correlate by +0.12", "+0.75"):
+        assert shown in text
+    assert 'class="headline worse"' in text
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_other_kinds_of_rows_render(rows: list[AnyRow], heading: str) -> None:
 
 
 def test_the_verdict_is_that_of_the_evaluation(evaluation: Evaluation) -> None:
-    sentence = evaluation.sections[0].sentence("model", called="The reward model")
+    sentence = evaluation.sections[0].sentence("model", called="The reward")
     assert sentence in unescape(render(ReportData(data="d", evaluation=evaluation)))
 
 
@@ -164,11 +166,3 @@ def test_axis_holds_everything() -> None:
     assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
     assert axis.mark(Interval(math.nan)) is None
     assert Axis.around(0.0, [Interval(-0.25)]).low == -0.3
-
-
-def test_rows_are_measured_by_whether_they_are_read(polite: Callable[..., list[Comparison]], tiny_bert: str) -> None:
-    odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤") for i in range(30)]
-    reward, scorer = TransformerReward.create(tiny_bert), LengthReward()
-    found = evaluate_by_coverage(reward, scorer, [*polite(), *odd], {"shortest": LengthReward(-1)}, seed=0)
-    assert [part.sections[0].overall.rows for part in found.values()] == [40, 30]
-    assert evaluate_by_coverage(reward, scorer, polite(), {}, seed=0) == {}

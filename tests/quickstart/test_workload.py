@@ -14,13 +14,13 @@ from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.workload import (
     Note,
     Workload,
-    choose_backbone,
     choose_workload,
     limit_rows,
     load_tokenizer,
     read_train_test,
     readable,
     sample_coverage,
+    tuning_work,
 )
 from guerdon.types import AnyRow, Comparison, Rating, group_key
 
@@ -31,10 +31,13 @@ def read(source: object, notes: list[str]) -> tuple[Sequence[AnyRow], Sequence[A
     return read_train_test(str(source), QuickstartConfig(), notes.append)
 
 
-def test_starter_set_comes_divided() -> None:
+def test_a_third_of_the_starter_prompts_is_measured_with_its_test_part() -> None:
     train, test = read("starter", [])
-    assert train == starter_rows("train")
-    assert not {group_key(row) for row in train} & {group_key(row) for row in test}
+    groups = {group_key(row) for row in train}, {group_key(row) for row in test}
+    assert not groups[0] & groups[1]
+    assert len(groups[1]) >= 90
+    assert {group_key(row) for row in starter_rows("test")} <= groups[1]
+    assert len(train) + len(test) == len(starter_rows())
 
 
 def test_constant_prompt_divides_ratings_by_answer_and_refuses_comparisons(polite: Polite, tmp_path: Path) -> None:
@@ -79,55 +82,48 @@ def test_ratings_count_half_a_pair() -> None:
     assert len(limit_rows(rows, 30, seed=0)) == 60
 
 
-def test_backbone_that_cannot_read_the_answers_is_changed(
-    polite: Polite, tiny_bert: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
-    monkeypatch.setattr(workload, "resolve", lambda name: folders.get(name, name))
-    monkeypatch.setattr(workload, "smollm2_installed", lambda: True)
-    odd = [Comparison(prompt="p", chosen="龘靐齉", rejected="爩麤灪")]
-    notes: list[str] = []
-    assert choose_backbone("auto", odd, notes.append, starter=False) == "smollm2"
-    assert "MiniLM does not know 100% of the text" in notes[0]
-    assert choose_backbone("auto", odd, notes.append, starter=True) == "minilm"
-    assert choose_backbone("auto", polite(), notes.append, starter=False) == "minilm"
-    monkeypatch.setattr(workload, "smollm2_installed", lambda: False)
-    assert choose_backbone("auto", odd, notes.append, starter=False) == "minilm"
-    assert "pip install" in notes[1]
-
-
 def planned(
-    tiny_bert: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None, note: Note = print
+    encoder: str, rows: list[Comparison], *, gpu: bool = False, pairs: int | None = None, note: Note = print
 ) -> Workload:
-    return choose_workload(rows, rows, tiny_bert, QuickstartConfig(max_train_pairs=pairs), note, gpu=gpu)
+    config = QuickstartConfig(max_train_pairs=pairs, encoder=encoder)
+    return choose_workload(rows, rows, config, note, gpu=gpu)
 
 
-def test_long_texts_mean_fewer_pairs_and_passes(polite: Polite, tiny_bert: str) -> None:
+def test_long_texts_mean_fewer_pairs(polite: Polite, tiny_bert: str) -> None:
     rows = polite(1000)
-    long = [replace(row, chosen=row.chosen * 9, rejected=row.rejected * 9) for row in rows]
+    long = [replace(row, chosen=row.chosen * 20, rejected=row.rejected * 20) for row in rows]
     assert len(planned(tiny_bert, long).train) < len(planned(tiny_bert, rows).train) <= 1000
     notes: list[str] = []
-    assert planned(tiny_bert, long, note=notes.append).training.epochs == 1.0
+    planned(tiny_bert, long, note=notes.append)
+    assert any("--max-train-pairs 0 for all" in note for note in notes)
     assert any("guerdon evaluate takes all" in note for note in notes)
-    assert 1.0 < planned(tiny_bert, polite(300)).training.epochs <= 2.0
 
 
 def test_gpu_or_zero_take_all_rows(polite: Polite, tiny_bert: str) -> None:
-    rows = [replace(row, chosen=row.chosen * 9) for row in polite(1000)]
+    rows = [replace(row, chosen=row.chosen * 20) for row in polite(1000)]
     assert planned(tiny_bert, rows, gpu=True).train == rows
     assert planned(tiny_bert, rows, gpu=True).test == rows
     assert planned(tiny_bert, rows, pairs=0).train == rows
-    assert planned(tiny_bert, rows, pairs=0).training.epochs == 1.0
 
 
-def test_rows_with_unread_answers_are_left_out_of_training_and_measured(polite: Polite, tiny_bert: str) -> None:
+def test_a_backbone_learns_from_half_of_the_groups(polite: Polite, tiny_bert: str) -> None:
+    rows = polite(400)
+    assert planned(tiny_bert, rows).tuning is None
+    config = QuickstartConfig(encoder=tiny_bert, backbone=tiny_bert, max_train_pairs=0)
+    found = choose_workload(rows, rows, config, print, gpu=True)
+    assert found.tuning is not None
+    assert len(found.tuning.rows) == 200
+    assert found.train == rows
+    assert {row.prompt for row in found.tuning.rows} < {row.prompt for row in rows}
+
+
+def test_rows_with_unread_answers_are_learnt_from_but_not_fine_tuned_on(polite: Polite, tiny_bert: str) -> None:
     odd = [Comparison(prompt=f"q{i}", chosen="龘靐齉", rejected="爩麤灪") for i in range(50)]
-    notes: list[str] = []
-    found = planned(tiny_bert, [*polite(400), *odd], note=notes.append)
-    assert not {row.chosen for row in found.train} & {"龘靐齉"}
-    assert {row.chosen for row in found.test} >= {"龘靐齉"}
-    assert notes[0].startswith("50 of 450 comparisons are left out of the training")
-    few = [*polite(100), *odd]
+    rows = [*polite(300), *odd]
+    assert planned(tiny_bert, rows, pairs=0).train == rows
+    tuned = tuning_work(rows, tiny_bert, QuickstartConfig(), gpu=True).rows
+    assert list(tuned) == rows[:300]
+    few = [*polite(50), *odd]
     assert readable(load_tokenizer(tiny_bert), few) is few
 
 
@@ -142,11 +138,10 @@ def test_large_backbones_learn_adapters_that_are_folded_in(
 ) -> None:
     folders = {"minilm": tiny_bert, "smollm2": tiny_llama}
     monkeypatch.setattr(workload, "resolve", lambda name: folders.get(name, name))
-    monkeypatch.setattr(workload, "_SLOW", replace(workload._SLOW, longest=32))
-    config = QuickstartConfig(seed=3, overlong="error", epochs=1.5)
-    small, large = (
-        choose_workload(polite(), polite(), name, config, print, gpu=False).training for name in ("minilm", "smollm2")
-    )
+    monkeypatch.setattr(workload, "_LONGEST", 32)
+    config = QuickstartConfig(seed=3, epochs=1.5)
+    small, large = (tuning_work(polite(), name, config).training for name in ("minilm", "smollm2"))
     assert (small.lora_r, small.merge_lora) == (0, False)
     assert (large.lora_r, large.merge_lora) == (16, True)
-    assert (large.epochs, large.max_length, large.seed, large.overlong) == (1.5, 32, 3, "error")
+    assert (large.epochs, large.max_length, large.seed) == (1.5, 32, 3)
+    assert 1.0 < tuning_work(polite(), "minilm", QuickstartConfig()).training.epochs <= 2.0

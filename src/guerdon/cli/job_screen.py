@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from guerdon.cli.progress import RunProgress, terminal
+from guerdon.cli.tables import new_table, output
 from guerdon.recipes.job_events import JobEvents
 
 if TYPE_CHECKING:
@@ -32,13 +33,21 @@ class _JobScreen(RunProgress, JobEvents):
     def noted(self, text: str) -> None:
         print(f"      {text}", flush=True)
 
-    def evaluated(self, evaluation: Evaluation, by_coverage: Mapping[str, Evaluation]) -> None:
+    def evaluated(self, evaluation: Evaluation, by_part: Mapping[str, Evaluation]) -> None:
         from guerdon.cli.evaluate import show
 
         show(evaluation)
-        for name, part in by_coverage.items():
+        for name, part in by_part.items():
             section = part.sections[0]
-            print(f"The {section.overall.rows:,} {name}: {section.sentence('model')}")
+            print(f"The {section.overall.rows:,} rows in {name}: {section.sentence('model')}")
+
+    def judged(self, headline: Sequence[str], table: Sequence[Sequence[str]], length: str) -> None:
+        shown = new_table("Candidates, cross-validated on the training rows", *table[0])
+        for line in table[1:]:
+            shown.add_row(*line)
+        output().print(shown)
+        for line in (*headline, length):
+            print(line)
 
     def policy_measured(self, curves: BestOfN, verdict: str) -> None:
         from guerdon.cli.best_of_n import show_curves

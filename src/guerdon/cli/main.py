@@ -26,7 +26,7 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "quickstart": Verb(
         "guerdon.cli.quickstart:quickstart",
-        "train, evaluate, score and explain; writes report.html",
+        "fit what wins by evidence, measure, explain, pick by it; writes report.html",
         "run_quickstart",
     ),
     "data info": Verb(

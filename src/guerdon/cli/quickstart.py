@@ -17,11 +17,12 @@ def quickstart(
     overwrite: bool = False,
     config: OmitArgPrefixes[QuickstartConfig] = QuickstartConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Train a reward model, measure it on unseen prompts, score, explain, let it pick better responses; report.html.
+    """Fit the reward that wins by evidence, measure it on unseen prompts, explain it, let it pick responses; a report.
 
     Without options it does so on the starter set, offline, in some minutes on two cores. The folder then holds
-    report.html, model/, evaluation.json, test.jsonl (the unseen rows), scores.jsonl (their rewards), and answers.json,
-    what the reward gained by picking responses of a language model.
+    report.html, model/ (the reward), evaluation.json, evidence.json (its candidates, and what it rests on), test.jsonl
+    (the unseen rows), scores.jsonl (their rewards), answers.json, what the reward gained by picking responses of a
+    language model, and gold/, the reward that judged these.
 
     Args:
         data: Judgements: a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - or
@@ -37,6 +38,8 @@ def quickstart(
         from guerdon.quickstart.quickstart_run import run_quickstart
 
         result = run_quickstart(data, out, config, overwrite=overwrite, events=screen)
+    for line in result.headline:
+        print(line)
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in result.next_commands:
         print(f"  {command}\n      {what}")

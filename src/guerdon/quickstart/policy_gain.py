@@ -1,8 +1,8 @@
 """What a reward is for: a language model responds to prompts that the reward has not seen, and the reward picks.
 
 The reward that picks always rises. Whether the responses got better is told by what did not pick: a gold reward of
-another kind (TF-IDF) that learned from the judgements of other prompts than the one that picks, how near the responses
-come to the best one that the data has (chrF), and their length, which a reward may be after.
+another family (a fine-tuned encoder) that learned from the judgements of other prompts than the one that picks, how
+near the responses come to the best one that the data has (chrF), and their length, which a reward may be after.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from guerdon.data.write import prompt_value
 from guerdon.errors import TextError
-from guerdon.metrics import Floats, format_interval, spearman
+from guerdon.metrics import Floats, Interval, format_interval, spearman
 from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.worked_examples import prompts_with_a_best
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from guerdon.policy.model import Policy
     from guerdon.types import Scorer
 
-PICKS, GOLD, NEAR, LENGTH = "reward model", "gold reward", "chrF to the best known response", "characters"
+PICKS, GOLD, NEAR, LENGTH = "reward", "gold reward", "chrF to the best known response", "characters"
 """What is measured of the responses: what picks, what tells whether they got better, and what may explain a gain."""
-MOST_PROMPTS = 32
+MOST_PROMPTS = 48
 NUM_GENERATIONS = 8
 """Responses to each prompt, to pick from."""
 SAMPLING = Sampling(max_new_tokens=48, temperature=0.7)
-"""Two cores sample as many responses in about a minute."""
+"""Two cores sample as many responses in one to two minutes."""
 _LONGEST_PROMPT = 2000
 """Longest prompt, in characters; a longer one takes as long as several others."""
 _SHOWN = 3
@@ -58,6 +58,8 @@ class PolicyGain:
     """What picking responses of a policy by the reward gained."""
 
     policy: str
+    gold: str
+    """What the gold reward is."""
     result: BestOfN
     """Curves of `PICKS`, `GOLD`, `NEAR` and `LENGTH`."""
     gold_length: float
@@ -67,27 +69,40 @@ class PolicyGain:
     @property
     def verdict(self) -> str:
         """Whether the responses got better, in plain words."""
-        gold = next(curve for curve in self.result.curves if curve.name == GOLD).gains[-1]
+        gold, near, length = (self._gain(name) for name in (GOLD, NEAR, LENGTH))
         by = format_interval(gold, signed=True, decimals=None)
+        also = (
+            f"{NEAR} changed by {format_interval(near, signed=True)}, the length by "
+            f"{format_interval(length, signed=True, decimals=None)} characters."
+        )
         if gold.low > 0:
-            return f"By the gold reward the picked responses are better: {by}."
+            return f"By the gold reward the picked responses are better: {by}; {also}"
         if gold.high < 0:
-            return f"By the gold reward the picked responses are worse: {by}."
+            return f"By the gold reward the picked responses are worse: {by}; {also}"
         prompts = self.result.prompts
-        return f"Whether they are better cannot be told from {prompts} prompts: the gold reward changed by {by}."
+        return f"Whether they are better cannot be told from {prompts} prompts: the gold reward changed by {by}; {also}"
+
+    def _gain(self, name: str) -> Interval:
+        return next(curve for curve in self.result.curves if curve.name == name).gains[-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
         shown = [asdict(pick) | {"prompt": prompt_value(pick.prompt)} for pick in self.shown]
         tokens = SAMPLING.max_new_tokens
-        return {"policy": self.policy, "max_new_tokens": tokens, **self.result.to_dict(), "shown": shown}
+        return {
+            "policy": self.policy,
+            "gold": self.gold,
+            "max_new_tokens": tokens,
+            **self.result.to_dict(),
+            "shown": shown,
+        }
 
 
 def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBase, policy: Policy) -> list[Candidates]:
     """Prompts for a policy, each with the best response that the data knows as its reference, and no response yet.
 
-    Left out are prompts whose responses the tokenizer of the reward cannot read, and those that the policy cannot read
-    whole. At most 32, evenly spread over the rows.
+    Left out are prompts whose responses the tokenizer of the gold reward cannot read, and those that the policy cannot
+    read whole. At most 48, evenly spread over the rows.
     """
     kept = [row for row, lost in zip(rows, unknown_share(tokenizer, rows), strict=True) if lost <= UNREADABLE_ROW]
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
@@ -112,6 +127,7 @@ def measure_policy_gain(
     gold: Scorer,
     prompts: Sequence[Candidates],
     *,
+    gold_name: str,
     seed: int,
     on_prompts: Callable[[int], None],
 ) -> PolicyGain:
@@ -132,7 +148,9 @@ def measure_policy_gain(
     result, rewards = pick_by_rewards(candidates, scorers, n=NUM_GENERATIONS, seed=seed)
     pairs = [_before_after(*one) for one in zip(candidates, rewards[PICKS], rewards[GOLD], strict=True)]
     of_length = [spearman(*pair) for pair in zip(rewards[GOLD], rewards[LENGTH], strict=True)]
-    return PolicyGain(name, result, float(np.nanmean(of_length)), tuple(_typical([one for one in pairs if one])))
+    return PolicyGain(
+        name, gold_name, result, float(np.nanmean(of_length)), tuple(_typical([one for one in pairs if one]))
+    )
 
 
 def _before_after(one: Candidates, rewards: Floats, gold: Floats) -> BeforeAfter | None:

@@ -1,12 +1,12 @@
-"""The main job step by step: data, train, evaluate, score, respond, report. Every file is written here."""
+"""The main job step by step: data, fit, evaluate, score, respond, report. Every file is written here."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,42 @@ from guerdon.evaluate.results import Evaluation
 from guerdon.files import atomic_write, check_writable
 from guerdon.models import resolve, smollm2_installed
 from guerdon.quickstart import report_page
+from guerdon.quickstart.evidence import Evidence, evaluate_by_language, gather_evidence, headline
 from guerdon.quickstart.policy_gain import PolicyGain, measure_policy_gain, prompts_for_policy
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.quickstart.workload import (
+    TuningWork,
     Workload,
-    choose_backbone,
     choose_workload,
     count_rows,
+    load_tokenizer,
     read_train_test,
+    tuning_work,
 )
 from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.rewards.compose import CachedScorer
+from guerdon.rewards.load import load_scorer
 from guerdon.rewards.score_rows import score_rows
-from guerdon.rewards.terms import fit_tfidf
-from guerdon.rewards.transformer import TransformerReward
-from guerdon.rewards.truncation import refuse_truncation, row_texts
-from guerdon.runs.log import read_curve
+from guerdon.train.fit_config import FitConfig
+from guerdon.train.fit_run import FittedReward, fit_reward
 from guerdon.train.train_run import train_reward_model
+from guerdon.types import AnyRow, Scorer
 
 MARKER = "quickstart.json"
 """Names the files of a quickstart's folder, so that a later one replaces these and nothing else."""
-PRODUCTS = ("model", "evaluation.json", "scores.jsonl", "answers.json", "report.html", "test.jsonl", MARKER)
+PRODUCTS = (
+    "model",
+    "evaluation.json",
+    "evidence.json",
+    "scores.jsonl",
+    "answers.json",
+    "report.html",
+    "test.jsonl",
+    "fine-tuned",
+    "gold",
+    MARKER,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +61,13 @@ class QuickstartResult:
     """What a quickstart found; the files are in `out`."""
 
     out: Path
-    reward: TransformerReward
+    reward: Scorer
+    """What is handed over, loaded from `out`/model as any user will load it."""
     evaluation: Evaluation
+    evidence: Evidence
+    """Its candidates, and what it rests on."""
+    headline: tuple[str, ...]
+    """How far it can be trusted, in plain words."""
     policy_gain: PolicyGain | None
     """What picking responses of a language model by the reward gained, where one responded."""
     notes: tuple[str, ...]
@@ -66,15 +85,16 @@ def run_quickstart(
     overwrite: bool = False,
     events: JobEvents | None = None,
 ) -> QuickstartResult:
-    """Trains a reward model, measures it on unseen prompts, scores, explains, and lets it pick better responses.
+    """Fits what wins by evidence, measures it on unseen prompts, explains it, and lets it pick better responses.
 
-    The folder then holds report.html, model/, evaluation.json, test.jsonl (the unseen rows), scores.jsonl (their
-    rewards), and answers.json, what the reward gained by picking responses of a language model.
+    The folder then holds report.html, model/ (the reward), evaluation.json, evidence.json (its candidates and what it
+    rests on), test.jsonl (the unseen rows), scores.jsonl (their rewards), answers.json, what the reward gained by
+    picking responses of a language model, and gold/, the reward that judged these.
 
     Example:
         >>> result = run_quickstart("mine.jsonl", "mine", QuickstartConfig(group="topic"))
         >>> result.evaluation.sections[0].overall.models[0].metrics["accuracy"].point
-        0.674
+        0.748
 
     Args:
         data: a file, a hub name (owner/name[:split]), `-` or `starter`.
@@ -84,9 +104,9 @@ def run_quickstart(
         events: told about every step.
 
     Raises:
-        DataError: rows that cannot be used, too few, or too long.
+        DataError: rows that cannot be used, or too few.
         ConfigError: all rows belong to one group.
-        ModelError: the backbone or the policy cannot be found.
+        ModelError: encoder, backbone or policy cannot be found.
         OutputError: the folder cannot be written, or holds something else.
     """
     run = _QuickstartRun(data, Path(out), config or QuickstartConfig(), events or JobEvents())
@@ -144,117 +164,133 @@ class _QuickstartRun:
         """Carries it out."""
         with self.steps.step("data", self.data):
             workload = self._choose()
-        config = workload.training
         claim_folder(self.out, {"command": self.command()})
         write_rows(workload.test, self.out / "test.jsonl")
-        times = "once" if config.epochs == 1 else f"{config.epochs:g} times"
-        with self.steps.step("train", f"{config.backbone} on {len(workload.train):,} rows, {times}"):
-            reward = self._train(workload)
+        with self.steps.step("fit", f"candidates and their blend on {count_rows(workload.train)}"):
+            fitted = self._fit(workload)
+        reward = load_scorer(self.out / "model")
         scorer = CachedScorer(reward)
-        with self.steps.step("evaluate", f"on {len(workload.test):,} rows, beside baselines"):
-            evaluation, by_coverage = self._evaluate(workload, reward, scorer)
-        self.events.evaluated(evaluation, by_coverage)
+        with self.steps.step("evaluate", f"on {count_rows(workload.test)} of other prompts, beside baselines"):
+            evaluation, by_language = self._evaluate(workload.test, scorer)
+            evidence = gather_evidence(fitted, scorer, workload.test, seed=self.config.seed)
+            _write_json(self.out / "evidence.json", evidence.to_dict())
+        lines = headline(evaluation, by_language, evidence)
+        self.events.evaluated(evaluation, by_language)
+        self.events.judged(lines, evidence.table(), evidence.length_sentence)
         scores = self.out / "scores.jsonl"
         with self.steps.step("score", f"the responses to the unseen prompts, into {scores}"):
             score_rows(scorer, str(self.out / "test.jsonl"), scores, column="reward")
         gain = None
         if self.policy:
             with self.steps.step("respond", f"{self.policy} responds to unseen prompts, the reward picks"):
-                gain = self._measure_policy(workload, reward)
+                gain = self._measure_policy(workload.test, reward)
         if gain:
             self.events.policy_measured(gain.result, gain.verdict)
         commands = self._next_commands()
         with self.steps.step("report", str(self.out / "report.html")):
-            examples = choose_examples(scorer, workload.test, temperature=reward.contract.temperature)
+            examples = choose_examples(scorer, workload.test)
             page = report_page.ReportData(
                 data="the starter set" if self.data == "starter" else Path(self.data).name,
+                headline=lines,
                 evaluation=evaluation,
-                by_coverage=by_coverage,
+                evidence=evidence,
+                by_language=by_language,
                 notes=self.notes,
-                coverage=report_page.coverage_by_subset(reward, workload.test),
-                curve=read_curve(self.out / "model" / "run"),
                 rewards=report_page.paired_rewards(scorer, workload.test),
                 examples=examples,
-                explanations=report_page.explain(scorer, examples),
+                explanations=report_page.explain(scorer, fitted.reward, examples),
                 gain=gain,
-                facts=report_page.run_facts(reward, config, command=self.command(), seconds=self.steps.seconds),
+                facts=report_page.run_facts(
+                    fitted, workload.train, self.config, command=self.command(), seconds=self.steps.seconds
+                ),
                 commands=commands,
             )
             with atomic_write(self.out / "report.html") as file:
                 file.write(report_page.render(page))
-        seconds = self.steps.seconds
-        return QuickstartResult(self.out, reward, evaluation, gain, tuple(self.notes), seconds, tuple(commands))
+        return QuickstartResult(
+            self.out,
+            reward,
+            evaluation,
+            evidence,
+            lines,
+            gain,
+            tuple(self.notes),
+            self.steps.seconds,
+            tuple(commands),
+        )
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.events.noted(text)
 
     def _choose(self) -> Workload:
-        """The rows, the backbone, and how it is trained; what the training would refuse is refused here."""
+        """The rows, and what is fine-tuned."""
         import torch
 
-        config, starter = self.config, self.data == "starter"
-        train, test = read_train_test(self.data, config, self._note)
-        self.events.noted(f"{count_rows(train)} to train on, {count_rows(test)} of other prompts to measure on")
-        backbone = choose_backbone(config.backbone, test, self._note, starter=starter)
-        workload = choose_workload(train, test, backbone, config, self._note, gpu=torch.cuda.is_available())
-        if config.overlong != "cut":
-            untrained = TransformerReward.create(
-                backbone, max_length=workload.training.max_length or None, overlong=config.overlong
-            )
-            refuse_truncation([untrained], row_texts(workload.train))
-        return workload
+        train, test = read_train_test(self.data, self.config, self._note)
+        self.events.noted(f"{count_rows(train)} to learn from, {count_rows(test)} of other prompts to measure on")
+        return choose_workload(train, test, self.config, self._note, gpu=torch.cuda.is_available())
 
-    def _train(self, workload: Workload) -> TransformerReward:
-        """The reward that everything after is about, loaded as any user will load it."""
-        train_reward_model(workload.train, self.out / "model", workload.training, on_step=self.events.trained)
-        # Too many long responses were refused before the training; a few more in the test part do not stop the run.
-        return TransformerReward.load(
-            self.out / "model", overlong="cut" if self.config.overlong == "auto" else self.config.overlong
-        )
+    def _fit(self, workload: Workload) -> FittedReward:
+        config = FitConfig(encoder=self.config.encoder, seed=self.config.seed)
+        if workload.tuning:
+            tuned = self._tune(workload.tuning, "fine-tuned")
+            config = replace(config, members=(*config.members, str(tuned)))
+        return fit_reward(workload.train, self.out / "model", config, on_stage=self.events.noted)
 
-    def _evaluate(
-        self, workload: Workload, reward: TransformerReward, scorer: CachedScorer
-    ) -> tuple[Evaluation, dict[str, Evaluation]]:
-        rows, seed = workload.test, self.config.seed
+    def _tune(self, work: TuningWork, name: str) -> Path:
+        """A fine-tuned model in a folder of this name."""
+        config = work.training
+        times = "once" if config.epochs == 1 else f"{config.epochs:g} times"
+        self.events.noted(f"fine-tuning {config.backbone} on {count_rows(work.rows)}, {times}")
+        train_reward_model(work.rows, self.out / name, config, on_step=self.events.trained)
+        return self.out / name
+
+    def _evaluate(self, rows: Sequence[AnyRow], scorer: CachedScorer) -> tuple[Evaluation, dict[str, Evaluation]]:
+        seed = self.config.seed
 
         def progress(system: str, done: int, total: int) -> None:
             if system == "model":
                 self.events.progressed("scoring", done, total)
 
         systems = {"model": scorer}
-        baselines = default_baselines(rows, systems, seed=seed)
+        baselines = {name: CachedScorer(one) for name, one in default_baselines(rows, systems, seed=seed).items()}
         found = evaluate_reward(systems, rows, baselines=baselines, seed=seed, progress=progress)
         found.save(self.out / "evaluation.json")
-        return found, report_page.evaluate_by_coverage(reward, scorer, rows, baselines, seed=seed)
+        return found, evaluate_by_language(scorer, rows, baselines, seed=seed)
 
-    def _measure_policy(self, workload: Workload, reward: TransformerReward) -> PolicyGain | None:
+    def _measure_policy(self, test: Sequence[AnyRow], reward: Scorer) -> PolicyGain | None:
         from guerdon.policy.model import Policy
 
         name = self.policy
         try:
             policy = Policy.load(name)
-            prompts = prompts_for_policy(workload.test, reward.tokenizer, policy)
+            prompts = prompts_for_policy(test, load_tokenizer(self.config.gold), policy)
             if not prompts:
                 self._note(
-                    f"No unseen prompt that both {name} and the reward read has a best response, so {name} was not "
-                    "asked."
+                    f"No unseen prompt that both {name} and the gold reward read has a best response, so {name} was "
+                    "not asked."
                 )
                 return None
             gain = measure_policy_gain(
                 policy,
                 name,
                 reward,
-                fit_tfidf(workload.test),
+                self._gold(test),
                 prompts,
+                gold_name=self.config.gold,
                 seed=self.config.seed,
                 on_prompts=lambda done: self.events.progressed("responding", done, len(prompts)),
             )
-        except (DataError, ModelError) as error:  # what was trained and measured is worth a report all the same
+        except (DataError, ModelError) as error:  # what was fitted and measured is worth a report all the same
             self._note(f"Picking among responses of {name} was left out: {error}")
             return None
         _write_json(self.out / "answers.json", gain.to_dict())
         return gain
+
+    def _gold(self, test: Sequence[AnyRow]) -> Scorer:
+        """A fine-tuned model, a family that is no member, of the judgements of prompts that the reward has not seen."""
+        return load_scorer(self._tune(tuning_work(test, self.config.gold, self.config), "gold"), overlong="cut")
 
     def command(self) -> str:
         """The command that does the same again."""
@@ -279,6 +315,14 @@ class _QuickstartRun:
         else:
             reading = {"--group": config.group, "--group-regex": config.group_regex, "--question": config.question}
             words = [word for name, value in reading.items() if value for word in (name, value)]
-            longer = ["train", self.data, *words, "--epochs", "2", "--out", "runs/longer"]
-            commands["more training, on all rows"] = longer
+            commands["the same on all rows"] = [
+                "quickstart",
+                "--data",
+                self.data,
+                *words,
+                "--max-train-pairs",
+                "0",
+                "--out",
+                "all",
+            ]
         return [(what, shlex.join(["guerdon", *words])) for what, words in commands.items()]

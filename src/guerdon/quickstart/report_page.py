@@ -7,39 +7,40 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from guerdon import __version__
-from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.result_tables import tables_of
 from guerdon.evaluate.results import Evaluation, Section
 from guerdon.evaluate.systems import ask_scorer
 from guerdon.explain.occlusion import Occlusion, occlude
 from guerdon.metrics import METRICS, Floats, Interval
+from guerdon.quickstart.evidence import Evidence, contributions
 from guerdon.quickstart.policy_gain import SAMPLING, PolicyGain
+from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.worked_examples import WorkedExample
-from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
-from guerdon.report.charts import distribution_chart, learning_charts
+from guerdon.report.charts import distribution_chart
 from guerdon.report.templating import environment
-from guerdon.rewards.encode import Reading
-from guerdon.runs.log import LearningCurve
-from guerdon.text.vocabulary import UNREADABLE_SHARE
-from guerdon.types import AnyRow, Prompt, Scorer, prompt_text, response_texts
-
-if TYPE_CHECKING:
-    from guerdon.rewards.transformer import TransformerReward
-    from guerdon.train.train_config import TrainConfig
+from guerdon.rewards.blend import Blend
+from guerdon.train.cross_validation import BLEND
+from guerdon.train.fit_run import FittedReward
+from guerdon.types import AnyRow, Scorer, prompt_text
 
 TEMPLATE = "report.html.j2"
 MANY_SUBSETS = 40
 """Largest number of subsets that are listed; all are in evaluation.json."""
-_FEW = 20
-"""Rows that a part needs to be measured by itself."""
 
-Explanation = tuple[WorkedExample, Mapping[str, Occlusion]]
-"""Why a reward puts one response of an example above another: what a response is, and its sentences with effects."""
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a reward puts one response of an example above another."""
+
+    example: WorkedExample
+    parts: Mapping[str, Occlusion]
+    """What a response is -> its sentences with their effects."""
+    members: Mapping[str, Sequence[float]]
+    """Name of a member -> what it adds to the reward of each of these responses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +50,14 @@ class ReportData:
     data: str
     """What the data is called."""
     evaluation: Evaluation
-    by_coverage: Mapping[str, Evaluation] = field(default_factory=dict)
-    """What rows are ("rows that it reads") -> their evaluation, where the model cannot read all."""
+    headline: Sequence[str] = ()
+    """How far the reward can be trusted, in plain words."""
+    evidence: Evidence | None = None
+    """Its candidates, and what it rests on."""
+    by_language: Mapping[str, Evaluation] = field(default_factory=dict)
+    """Language -> the evaluation of its rows, where there are several."""
     notes: Sequence[str] = ()
     """What a reader must know first."""
-    coverage: Mapping[str, Reading] = field(default_factory=dict)
-    """Subset -> how much of it the model reads; the whole under the empty name."""
-    curve: LearningCurve = LearningCurve()  # noqa: RUF009  # frozen
     rewards: tuple[Floats, Floats] | None = None
     """Rewards of preferred responses and of those they stand above, each shape (m,)."""
     examples: Sequence[WorkedExample] = ()
@@ -71,37 +73,6 @@ class ReportData:
 # --- what the report tells besides the evaluation
 
 
-def evaluate_by_coverage(
-    reward: TransformerReward, scorer: Scorer, rows: Sequence[AnyRow], baselines: Mapping[str, Scorer], *, seed: int
-) -> dict[str, Evaluation]:
-    """The rows that the model can read and those that it cannot, each measured by themselves.
-
-    Returns:
-        What the rows are -> evaluation; empty where one of the two parts has fewer than 20 rows.
-    """
-    lost = [share > UNREADABLE_ROW for share in unknown_share(reward.tokenizer, rows)]
-    read, cannot = ([row for row, is_lost in zip(rows, lost, strict=True) if is_lost is part] for part in (False, True))
-    if min(len(read), len(cannot)) < _FEW:
-        return {}
-    parts = {
-        "rows that it reads": read,
-        "rows that it cannot (over a third of the responses unknown to it)": cannot,
-    }
-    systems = {"model": scorer}
-    return {name: evaluate_reward(systems, part, baselines=baselines, seed=seed) for name, part in parts.items()}
-
-
-def coverage_by_subset(reward: TransformerReward, rows: Sequence[AnyRow]) -> dict[str, Reading]:
-    """What the model reads of each subset, and of all rows under the empty name."""
-    by_subset: dict[str, dict[tuple[Prompt, str], None]] = {"": {}}
-    for row in rows:
-        for text in response_texts(row):
-            for name in {"", row.subset}:
-                by_subset.setdefault(name, {})[row.prompt, text] = None
-    pairs = {name: list(zip(*texts, strict=True)) for name, texts in by_subset.items() if texts}
-    return {name: Reading() + reward.encode(prompts, responses) for name, (prompts, responses) in pairs.items()}
-
-
 def paired_rewards(scorer: Scorer, rows: Sequence[AnyRow]) -> tuple[Floats, Floats] | None:
     """Finite rewards of preferred responses and of those they stand above, each shape (m,); None without an order."""
     tables, requests = tables_of(rows)
@@ -112,46 +83,47 @@ def paired_rewards(scorer: Scorer, rows: Sequence[AnyRow]) -> tuple[Floats, Floa
     return (better[known], worse[known]) if known.any() else None
 
 
-def explain(scorer: Scorer, examples: Sequence[WorkedExample]) -> list[Explanation]:
-    """Sentence effects of two responses for one example in Chinese and one in other languages, right ones first."""
+def explain(scorer: Scorer, reward: Blend, examples: Sequence[WorkedExample]) -> list[Explanation]:
+    """Two responses of one example in Chinese and of one in other languages, right ones first, sentence by sentence.
+
+    `scorer` gives the rewards of `reward`, some of which it may know already.
+    """
     found: dict[bool, Explanation] = {}
     for example in sorted(examples, key=lambda example: not example.right):
         if example.chinese not in found:
             shown = {
-                "The preferred response": example.best(preferred=True),
-                "The best of the others": example.best(preferred=False),
+                "The preferred response": example.best(preferred=True).text,
+                "The best of the others": example.best(preferred=False).text,
             }
-            parts = {what: occlude(scorer, example.prompt, one.text) for what, one in shown.items()}
-            found[example.chinese] = example, parts
+            parts = {what: occlude(scorer, example.prompt, text) for what, text in shown.items()}
+            added = contributions(reward, example.prompt, list(shown.values()))
+            found[example.chinese] = Explanation(example, parts, added)
     return [found[chinese] for chinese in sorted(found)]
 
 
 def run_facts(
-    reward: TransformerReward, config: TrainConfig, *, command: str, seconds: Mapping[str, float]
+    fitted: FittedReward,
+    rows: Sequence[AnyRow],
+    config: QuickstartConfig,
+    *,
+    command: str,
+    seconds: Mapping[str, float],
 ) -> dict[str, dict[str, str]]:
-    """Score contract, data, versions, times and the command, as text."""
-    contract = reward.contract
-    data = contract.data
-    rendering = {"pair": "prompt and response as two segments", "chat": "the tokenizer's chat template"}
+    """What the reward is, data, versions, times and the command, as text."""
+    reward, judged = fitted.reward, fitted.judged
+    members = zip(reward.members, reward.weights / reward.weights.sum(), strict=True)
     return {
         "How a text becomes a score": {
-            "backbone": contract.backbone,
-            "architecture": contract.architecture,
-            "rendering": rendering.get(contract.rendering, "prompt, blank line, response"),
-            "pooling": contract.pooling,
-            "longest text": f"{contract.max_length:,} tokens, cut on the left of the prompt",
-            "outputs": ", ".join(contract.attributes),
-            "P(a preferred)": f"sigmoid((score a − score b) / {contract.temperature:.3g})",
-            "on training data": f"mean {contract.mean:.3g}, deviation {contract.std:.3g}".replace("-", "−"),
-            "arithmetic": f"{contract.dtype} on {reward.device}",
+            "kind": "a weighted sum of standardised members",
+            "members": ", ".join(f"{name} {share:.0%}" for name, share in members),
+            "chosen": "the blend" if fitted.fit.best == BLEND else f"{fitted.fit.best} alone, which did best",
+            "frozen encoder": config.encoder,
+            "P(a preferred)": "sigmoid(score a − score b)" if judged.objective == "pairs" else "from ratings: none",
         },
-        "Training": {
-            "rows": f"{data.get('rows', 0):,}",
-            "sources": ", ".join(data.get("sources", [])) or "starter",
-            "sha256 of the rows": str(data.get("sha256", ""))[:16] + "…",
-            "epochs": f"{config.epochs:g}",
-            "judgements a step": str(config.batch_size),
-            "learning rate": f"{config.learning_rate:g}",
+        "Learning": {
+            "rows": f"{len(rows):,}",
+            "judgements": f"{len(judged):,} of {len(np.unique(judged.group)):,} prompts or groups",
+            "responses": f"{len(judged.responses):,}",
             "seed": str(config.seed),
         },
         "Time": {name: f"{value:.0f} s" for name, value in seconds.items()},
@@ -170,22 +142,17 @@ def run_facts(
 def render(page: ReportData) -> str:
     """The page as HTML text."""
     templates = environment()
-    templates.filters |= {"prompt": prompt_text, "unread": unread_share, "shaded": shaded}
+    templates.filters |= {"prompt": prompt_text, "shaded": shaded}
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
         page=page,
         axes=[section_axis(section) for section in page.evaluation.sections],
         metrics=METRICS,
         many=MANY_SUBSETS,
-        charts=[*learning_charts(page.curve), *([distribution] if distribution else [])],
+        charts=[distribution] if distribution else [],
         tokens=SAMPLING.max_new_tokens,
-        unreadable=UNREADABLE_SHARE,
+        blend=BLEND,
     )
-
-
-def unread_share(reading: Reading) -> float:
-    """The share of the tokens that are unknown to the model's vocabulary."""
-    return reading.unknown / max(1, reading.total)
 
 
 def shaded(part: Occlusion, parts: Mapping[str, Occlusion]) -> list[tuple[str, float, float]]:

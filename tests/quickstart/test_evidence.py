@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from guerdon.evaluate.agreement import evaluate_reward
+from guerdon.quickstart.evidence import (
+    UNTRUSTWORTHY,
+    contributions,
+    distinct_responses,
+    evaluate_by_language,
+    gather_evidence,
+    headline,
+    length_correlation,
+)
+from guerdon.rewards.rules import LengthReward
+from guerdon.train.fit_config import FitConfig
+from guerdon.train.fit_run import FittedReward, fit_reward
+from guerdon.types import Comparison
+
+CHEAP = FitConfig(members=("longest", "shortest", "surface", "tfidf"))
+BASELINES = {"shortest wins": LengthReward(-1)}
+
+
+def by_length(count: int, seed: int) -> list[Comparison]:
+    """The longer response wins in three of four pairs, and nothing else is to be learnt."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(count):
+        texts = sorted((" ".join(rng.choices("abcdefgh", k=rng.randint(5, 40))) for _ in range(2)), key=len)
+        worse, better = texts if rng.random() < 0.75 else texts[::-1]
+        rows.append(Comparison(prompt=f"{seed} p{i}", chosen=better, rejected=worse))
+    return rows
+
+
+def by_word(count: int, seed: int) -> list[Comparison]:
+    rng = random.Random(seed)
+    texts = [" ".join(rng.choices("abcdefgh", k=12)) for _ in range(2 * count)]
+    return [
+        Comparison(prompt=f"{seed} p{i}", chosen=f"{texts[2 * i]} please", rejected=f"{texts[2 * i + 1]} now")
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def polite_fit() -> FittedReward:
+    return fit_reward(by_word(80, 0), config=CHEAP)
+
+
+def test_where_only_length_wins_nothing_is_trusted() -> None:
+    fitted, unseen = fit_reward(by_length(150, 0), config=CHEAP), by_length(40, 1)
+    evidence = gather_evidence(fitted, fitted.reward, unseen, seed=0)
+    assert not evidence.trusted
+    assert evidence.candidates[0].accuracy.low > 0.5, "by length it is right"
+    assert evidence.length_correlation > 0.9
+    evaluation = evaluate_reward({"model": fitted.reward}, unseen, baselines=BASELINES)
+    first, second = headline(evaluation, {}, evidence)
+    assert first.startswith(UNTRUSTWORTHY)
+    assert "On 40 unseen prompts, the reward beats the best baseline, shortest wins" in second
+
+
+def test_what_decides_is_named(polite_fit: FittedReward) -> None:
+    unseen = by_word(20, 1)
+    evidence = gather_evidence(polite_fit, polite_fit.reward, unseen, seed=0)
+    assert evidence.trusted
+    assert evidence.candidates[0].name == "blend"
+    accuracies = [one.accuracy.point for one in evidence.candidates[1:]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert sum(one.weight for one in evidence.candidates[1:]) == pytest.approx(1.0)
+    assert evidence.pairs == 80
+    raising = [one.name for one in evidence.features["tfidf"] if one.effect > 0]
+    lowering = [one.name for one in evidence.features["tfidf"] if one.effect < 0]
+    assert any("please" in name for name in raising)
+    assert any("now" in name for name in lowering)
+    (only,) = headline(evaluate_reward({"model": polite_fit.reward}, unseen, baselines=BASELINES), {}, evidence)
+    assert only.startswith("On 20 unseen prompts, the reward beats")
+
+
+def test_members_add_up_to_the_reward(polite_fit: FittedReward) -> None:
+    responses = ["a b please", "a b now"]
+    added = contributions(polite_fit.reward, "p", responses)
+    total = np.sum(list(added.values()), axis=0) + polite_fit.reward.shift
+    assert np.allclose(total, polite_fit.reward.score(["p"] * 2, responses), atol=1e-5)
+
+
+def test_length_is_compared_within_a_prompt() -> None:
+    texts = distinct_responses(by_length(10, 0))
+    assert len(texts) == 20
+    assert length_correlation(LengthReward(1), texts) == pytest.approx(1.0)
+    assert length_correlation(LengthReward(-1), texts) == pytest.approx(-1.0)
+    assert np.isnan(length_correlation(LengthReward(1), [("p", "only one")]))
+
+
+def test_languages_are_measured_apart(lengths: list[Comparison], polite_fit: FittedReward) -> None:
+    found = evaluate_by_language(LengthReward(1), lengths, BASELINES, seed=0)
+    assert {name: one.sections[0].overall.rows for name, one in found.items()} == {"other languages": 20, "Chinese": 20}
+    assert evaluate_by_language(LengthReward(1), lengths[::2], BASELINES, seed=0) == {}
+    evidence = gather_evidence(polite_fit, polite_fit.reward, lengths, seed=0)
+    (line,) = headline(evaluate_reward({"model": LengthReward(1)}, lengths, baselines=BASELINES), found, evidence)
+    assert "Apart: in other languages +" in line
+    assert ", in Chinese +" in line

@@ -19,7 +19,8 @@ def curve(offset: float, slope: float, exponent: float, noise: float, seed: int 
     rng = np.random.default_rng(seed)
     accuracies = 1 - offset - slope * SIZES**-exponent
     groups = rng.normal(size=(500, 1)) * 0.02
-    return SizeCurve(SIZES, accuracies, accuracies + groups + rng.normal(size=(500, 4)) * noise, noise)
+    by_draw = accuracies[:3, None] + noise * np.sqrt(SIZES[-1] / SIZES[:3, None] / 2) * np.array([-1.0, 1.0])
+    return SizeCurve(SIZES, accuracies, accuracies + groups + rng.normal(size=(500, 4)) * noise, by_draw)
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.5, 0.8])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from guerdon.errors import ModelError
 from guerdon.evaluate.costly_candidates import Cost, CostlyCandidate
 from guerdon.evaluate.successive_halving import (
     affordable,
@@ -122,3 +123,18 @@ def test_what_cannot_finish_is_not_started(rows: list[Comparison]) -> None:
     late = compare_by_halving([rule(1, learnt)], judged, split, time.monotonic() - 1)
     assert "no time" in late.not_run["long"]
     assert np.all([not one.tried for one in (late,)])
+
+
+def test_a_model_that_is_not_there_is_named_and_fails_no_other(rows: list[Comparison]) -> None:
+    judged = JudgedResponses.of(rows)
+    split = split_once(rows, judged)
+    assert split is not None
+
+    def missing(rows: Sequence[AnyRow], folder: Path, tick: Callable[[], None]) -> Scorer:
+        raise ModelError("there is no such model")
+
+    found = compare_by_halving(
+        [CostlyCandidate("gone", "", missing, ""), rule(1, [])], judged, split, time.monotonic() + 60
+    )
+    assert found.not_run == {"gone": "it cannot be tried: there is no such model"}
+    assert [one.name for one in found.tried] == ["long"]

@@ -22,6 +22,7 @@ from guerdon.evaluate.costly_candidates import CostlyCandidate, costly_candidate
 from guerdon.evaluate.counted_pairs import CountedPairs, Measured
 from guerdon.evaluate.learning_curve import expected_gain
 from guerdon.evaluate.recommendation import choose, gain_sentence, next_commands, task_notes, worth_of
+from guerdon.evaluate.results import FEW_CLUSTERS
 from guerdon.evaluate.successive_halving import Halving, compare_by_halving, observations_of, split_once
 from guerdon.files import check_writable
 from guerdon.rewards.embedding import text_encoder
@@ -248,8 +249,11 @@ def _notes(
         )
     if not cheap.curves:
         notes.append("There was no time for learning curves; a longer --time has them.")
-    if len(np.unique(judged.group)) == 1:
+    groups = len(np.unique(judged.group))
+    if groups == 1:
         notes.append("All rows are of one group: intervals draw single judgements and speak of this group alone.")
+    elif groups < FEW_CLUSTERS:
+        notes.append(f"With {groups} groups to draw from, intervals are too narrow to be trusted.")
     return notes
 
 

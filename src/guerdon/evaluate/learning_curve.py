@@ -38,8 +38,17 @@ class SizeCurve:
     """Means over draws, shape (k,)."""
     resampled: Floats
     """The same when groups are drawn with replacement, shape (resamples, k)."""
-    deviation: float
-    """Standard deviation of the accuracy of one draw of training observations around the mean over draws."""
+    by_draw: Floats
+    """Accuracies of the single draws of each subsample, shape (k - 1, draws)."""
+
+    @property
+    def deviation(self) -> float:
+        """How much the accuracy of a fit on everything differs by which observations were drawn; one deviation.
+
+        The variance of a draw is taken to fall with the number of observations.
+        """
+        shares = self.sizes[:-1] / self.sizes[-1]
+        return float(np.sqrt((self.by_draw.var(axis=1, ddof=1) * shares).mean()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +126,7 @@ def _curve(sizes: Floats, parts: Floats, whole: Floats, pairs: CountedPairs, see
     points = pairs.accuracy(stacked)
     by_draw = points[:-1].reshape(fractions, draws)
     means = [resampled[:, :-1].reshape(-1, fractions, draws).mean(axis=2), resampled[:, -1:]]
-    deviation = float(np.sqrt(by_draw.var(axis=1, ddof=1).mean()))
-    return SizeCurve(sizes, np.append(by_draw.mean(axis=1), points[-1]), np.concatenate(means, axis=1), deviation)
+    return SizeCurve(sizes, np.append(by_draw.mean(axis=1), points[-1]), np.concatenate(means, axis=1), by_draw)
 
 
 def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
@@ -135,7 +143,8 @@ def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
     """
     rng = np.random.default_rng(seed)
     drawn = curve.resampled[np.arange(_SAMPLES) % len(curve.resampled)]
-    noise = curve.deviation / np.sqrt([DRAWS] * (len(curve.sizes) - 1) + [1])
+    draws = np.append(np.full(len(curve.sizes) - 1, curve.by_draw.shape[1]), 1)
+    noise = curve.deviation * np.sqrt(curve.sizes[-1] / curve.sizes / draws)
     errors = 1 - drawn + rng.normal(size=drawn.shape) * noise
     own = errors - errors.mean(axis=1, keepdims=True)
     scale = np.sqrt(own.var(axis=0) + 1e-6)

@@ -63,11 +63,12 @@ def worth_of(recommended: str, results: Mapping[str, CandidateResult], measured:
         return WorthOfAdvice(False, headline, tuple(evidence))
     if not lead.low > 0 and not one.length_balanced.low > 0.5:
         headline = f"No trustworthy reward found: {recommended} is not clearly better than {rule}."
-        evidence += [
-            f"{recommended} minus {rule}: accuracy {format_interval(lead, signed=True)}.",
-            f"Where length decides nothing, it is not clearly better than guessing: length-balanced accuracy "
-            f"{format_interval(one.length_balanced)}.",
-        ]
+        evidence.append(f"{recommended} minus {rule}: accuracy {format_interval(lead, signed=True)}.")
+        if np.isfinite(one.length_balanced.point):
+            evidence.append(
+                "Where length decides nothing, it is not clearly better than guessing: length-balanced accuracy "
+                f"{format_interval(one.length_balanced)}."
+            )
         return WorthOfAdvice(False, headline, tuple(evidence))
     evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)} on groups that it has not seen.")
     evidence.append(f"{recommended} minus {rule}, the better rule of length: {format_interval(lead, signed=True)}.")

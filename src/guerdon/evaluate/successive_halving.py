@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from guerdon.errors import GuerdonError
 from guerdon.evaluate.costly_candidates import (
     WARM_UP_ROWS,
     Cost,
@@ -127,12 +128,15 @@ def compare_by_halving(
             not_run[candidate.name] = "no time was left to measure how fast it learns"
             continue
         on_stage(f"measuring the speed of {candidate.name}")
-        costs[candidate.name] = measure_cost(
-            candidate,
-            split.rows[:WARM_UP_ROWS],
-            [judged.prompts[place] for place in few],
-            [judged.responses[place] for place in few],
-        )
+        try:
+            costs[candidate.name] = measure_cost(
+                candidate,
+                split.rows[:WARM_UP_ROWS],
+                [judged.prompts[place] for place in few],
+                [judged.responses[place] for place in few],
+            )
+        except GuerdonError as error:  # a model that is not there, or data that it cannot learn from
+            not_run[candidate.name] = f"it cannot be tried: {error}"
     texts = len(np.unique([judged.better[split.held], judged.worse[split.held]]))
     alive, rows = affordable(costs, len(split.rows), texts, deadline - time.monotonic())
     for name in costs:

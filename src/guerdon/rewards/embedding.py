@@ -66,8 +66,7 @@ class TextEncoder:
             if len(self._kept) + len(new) > _MOST_KEPT:
                 self._kept.clear()
                 new = list(dict.fromkeys(texts))
-            if new:  # tokenizers of Transformers refuse an empty list
-                self._kept.update(zip(new, self._computed(new), strict=True))
+            self._kept.update(zip(new, self._computed(new), strict=True))
             return np.array([self._kept[text] for text in texts], dtype=np.float32).reshape(len(texts), self.width)
 
     def reasons(self, vectors: np.ndarray) -> tuple[str, ...]:

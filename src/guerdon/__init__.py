@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from guerdon.rewards.load import load_scorer as load_scorer
     from guerdon.rewards.score_rows import score_rows as score_rows
     from guerdon.rewards.scoring import score_texts as score_texts
+    from guerdon.train.fit_config import FitConfig as FitConfig
+    from guerdon.train.fit_run import fit_reward as fit_reward
     from guerdon.train.train_config import TrainConfig as TrainConfig
     from guerdon.train.train_run import train_reward_model as train_reward_model
     from guerdon.types import Candidates as Candidates
@@ -88,6 +90,8 @@ _HOMES = {
         "rewards.load": "ScorerConfig load_scorer",
         "rewards.score_rows": "score_rows",
         "rewards.scoring": "score_texts",
+        "train.fit_config": "FitConfig",
+        "train.fit_run": "fit_reward",
         "train.train_config": "TrainConfig",
         "train.train_run": "train_reward_model",
         "types": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,28 @@ def test_what_is_saved_comes_back_to_the_last_bit_and_only_with_its_encoder(
 
 def test_all_who_ask_for_an_encoder_share_it(tiny_bert: str) -> None:
     assert text_encoder(tiny_bert) is text_encoder(tiny_bert)
+
+
+@pytest.mark.slow
+def test_ten_thousand_pairs_of_kept_vectors_fit_in_ten_seconds(encoder: TextEncoder) -> None:
+    rng = np.random.default_rng(0)
+    taste = rng.normal(size=384)
+    vectors = rng.normal(size=(22_000, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoder.width = 384
+    encoder._kept = {str(number): vector for number, vector in enumerate(vectors)}
+    rows = []
+    for number in range(10_000):
+        first, second = sorted((2_000 + number, 12_000 + number), key=lambda one: -vectors[one] @ taste)
+        rows.append(Comparison(prompt=str(number % 2_000), chosen=str(first), rejected=str(second)))
+    start = time.process_time()
+    judged = JudgedResponses.of(rows)
+    reward = LinearReward.fit(EmbeddingFeatures(encoder), judged, penalty=30.0)
+    took = time.process_time() - start
+    print(f"10,000 pairs: {took:.1f} s")
+    scores = reward.score(judged.prompts, judged.responses)
+    assert judged.agreement(judged.margins(scores.astype(np.float64))) > 0.9
+    assert took <= 10
 
 
 @pytest.mark.slow

@@ -47,6 +47,9 @@ VERBS: dict[str, Verb] = {
         "a reward model from comparisons, ratings, rankings or references",
         "train_reward_model",
     ),
+    "fit": Verb(
+        "guerdon.cli.fit:fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"
+    ),
     "evaluate": Verb(
         "guerdon.cli.evaluate:evaluate",
         "agreement with people, beside trivial baselines, with intervals",

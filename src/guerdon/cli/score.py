@@ -18,6 +18,7 @@ def score(
     /,
     out: str = "-",
     column: Annotated[str | None, arg(name="as", metavar="NAME")] = None,
+    contributions: bool = False,
     overwrite: bool = False,
     question: str | None = None,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
@@ -34,6 +35,7 @@ def score(
         data: The rows.
         out: A file for the JSON Lines, or - for standard output.
         column: Name of the new column; default: reward_ and the name of the model.
+        contributions: Of a blend (guerdon fit), also write what each member adds to each reward.
         overwrite: Replace columns of these names where the data has them; without it, that is an error.
         question: Question of an annotation export that says what is preferred, where there are several.
         scorer: How MODEL is loaded, and how it reads.
@@ -47,6 +49,7 @@ def score(
             data,
             sys.stdout if out == "-" else out,
             column=column,
+            contributions=contributions,
             overwrite=overwrite,
             question=question,
             progress=partial(text_progress, console),

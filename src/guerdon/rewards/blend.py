@@ -59,8 +59,11 @@ class Blend(BaseScorer):
         return {name: score_texts(self.members[name], prompts, responses) for name in used}
 
     def contributions(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Floats:
-        """What each member adds to the reward, shape (n, members); 0 where it has no reward or no weight."""
-        return self._contributions(self.member_rewards(prompts, responses), len(responses))
+        """What each member adds to the reward, shape (n, members); 0 where it has no reward or no weight.
+
+        With `shift`, they sum to the reward.
+        """
+        return self.explained(prompts, responses)[1]
 
     def _contributions(self, rewards: Mapping[str, Rewards], count: int) -> Floats:
         found = np.zeros((count, len(self.members)))
@@ -74,12 +77,17 @@ class Blend(BaseScorer):
         self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
     ) -> Rewards:
         """The rewards of n responses. `references` are not read."""
+        return self.explained(prompts, responses)[0]
+
+    def explained(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> tuple[Rewards, Floats]:
+        """The rewards of n responses and their `contributions`, from one pass over the members."""
         rewards = self.member_rewards(prompts, responses)
-        values = self.shift + self._contributions(rewards, len(responses)).sum(axis=1)
+        contributions = self._contributions(rewards, len(responses))
+        values = self.shift + contributions.sum(axis=1)
         nobody = np.all([np.isnan(member.values) for member in rewards.values()], axis=0)
         whys = zip(*(member.reasons for member in rewards.values()), strict=True)
         reasons = tuple(next(filter(None, why)) if empty else "" for empty, why in zip(nobody, whys, strict=True))
-        return Rewards(np.where(nobody, np.nan, values).astype(np.float32), reasons)
+        return Rewards(np.where(nobody, np.nan, values).astype(np.float32), reasons), contributions
 
     def save(self, folder: str | Path) -> None:
         """Writes every member that can be saved into a folder of its name, and `guerdon.json`. Raises OutputError.

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
+import numpy as np
+
 from guerdon.data.candidates import CandidateRecord, all_candidates
 from guerdon.data.read import STARTER_PARTS
 from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
+from guerdon.metrics import Floats
+from guerdon.rewards.blend import Blend
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import score_texts, scorer_name
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
@@ -55,6 +59,7 @@ def score_rows(
     out: str | Path | TextIO,
     *,
     column: str | None = None,
+    contributions: bool = False,
     overwrite: bool = False,
     question: str | None = None,
     progress: Progress = silent,
@@ -76,6 +81,7 @@ def score_rows(
             rejected. Judgements are not needed. Rows of other layouts are written in Guerdon's own.
         out: a file for the JSON Lines, or a stream.
         column: name of the new column, instead of `reward_` and the scorer's name.
+        contributions: of a blend, also write what each member adds to each reward (`reward_NAME_contributions`).
         overwrite: replace columns of these names where the data has them.
         question: of an annotation export with several questions, the one that says what is preferred.
         progress: shows how far it is.
@@ -83,7 +89,8 @@ def score_rows(
     Raises:
         DataError: rows that cannot be scored, listed with file and line, or a file of which too many responses would
             be cut; the rewards are then not written.
-        ConfigError: the data has a column of a new name already, and `overwrite` is not set.
+        ConfigError: the data has a column of a new name already, and `overwrite` is not set; or contributions are
+            asked of a reward that is no blend.
         OutputError: the file cannot be written.
     """
     if isinstance(out, str | Path):
@@ -91,6 +98,10 @@ def score_rows(
     name = scorer if isinstance(scorer, str) else scorer_name(scorer)
     writer = _Writer(column or f"reward_{reward_label(name)}", overwrite)
     loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
+    if contributions:
+        if not isinstance(loaded, Blend):
+            raise ConfigError(f"{name} is no blend: its rewards have no contributions of members (--contributions)")
+        writer.blend = loaded
     total = None
     if data in STARTER_PARTS or Path(data).is_file():
         found = (writer.checked(found).candidates for found in all_candidates(data, question))
@@ -121,6 +132,8 @@ class _Writer:
 
     def __init__(self, column: str, overwrite: bool) -> None:
         self.column, self.overwrite = column, overwrite
+        self.blend: Blend | None = None
+        """Whose members' contributions are written, where they are."""
         self.rows = self.responses = self.missing = 0
         self.reasons: Counter[str] = Counter()
         self.columns: dict[str, None] = {}
@@ -128,7 +141,9 @@ class _Writer:
     def checked(self, found: CandidateRecord) -> CandidateRecord:
         """The record; raises ConfigError where it has a column of a new name that may not be replaced."""
         names = self._places(found.columns)
-        taken = [name for base in names for name in (base, f"{base}_reason") if name in found.record]
+        taken = [
+            name for base in names for name in (base, f"{base}_reason", f"{base}_contributions") if name in found.record
+        ]
         if taken and not self.overwrite:
             raise ConfigError(
                 f"{found.candidates.origin or 'the data'}: there is a column {taken[0]!r} already. Fix: --as NAME "
@@ -143,22 +158,37 @@ class _Writer:
         owners = [found.candidates for found in chunk for _ in found.columns]
         responses = [text for found in chunk for text in found.candidates.responses]
         references = [owner.reference for owner in owners]
-        rewards = score_texts(scorer, [owner.prompt for owner in owners], responses, references, on_progress=advance)
+        prompts = [owner.prompt for owner in owners]
+        parts = None
+        if self.blend is None:
+            rewards = score_texts(scorer, prompts, responses, references, on_progress=advance)
+        else:
+            rewards, parts = self.blend.explained(prompts, responses)
+            advance(len(responses))
         start = 0
         for found in chunk:
-            yield self._with_rewards(self.checked(found), rewards, start)
+            yield self._with_rewards(self.checked(found), rewards, parts, start)
             start += len(found.columns)
 
-    def _with_rewards(self, found: CandidateRecord, rewards: Rewards, start: int) -> dict[str, Any]:
+    def _with_rewards(
+        self, found: CandidateRecord, rewards: Rewards, parts: Floats | None, start: int
+    ) -> dict[str, Any]:
         record = dict(found.record)
         for name, places in self._places(found.columns).items():
             values = [_shortest(rewards.values[start + place]) for place in places]
             reasons = [rewards.reasons[start + place] or None for place in places]
             several = found.columns[places[0]] in ("responses", "generated")
             record[name] = values if several else values[0]
-            record.pop(f"{name}_reason", None)
+            for stale in ("reason", "contributions"):
+                record.pop(f"{name}_{stale}", None)
             if any(reasons):
                 record[f"{name}_reason"] = reasons if several else reasons[0]
+            if self.blend is not None and parts is not None:
+                added = [
+                    {member: _shortest(np.float32(part)) for member, part in zip(self.blend.members, own, strict=True)}
+                    for own in (parts[start + place] for place in places)
+                ]
+                record[f"{name}_contributions"] = added if several else added[0]
             self.columns.setdefault(name)
             self.responses += len(reasons)
             for reason in filter(None, reasons):

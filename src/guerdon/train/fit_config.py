@@ -12,7 +12,12 @@ MEMBERS = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine", "li
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """Which members, and the frozen models that they read with."""
+    """Which members, and the frozen models that they read with.
+
+    Example:
+        >>> FitConfig(members=("surface", "tfidf")).encoder
+        'minilm'
+    """
 
     members: tuple[str, ...] = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
     """What is fitted and combined. longest and shortest: the length; surface: length, form, variety, overlap with the

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from guerdon.data.data_options import ReadOptions
+from guerdon.data.preferences import TIE
 from guerdon.data.read import load_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.files import check_writable
-from guerdon.metrics import Floats
+from guerdon.metrics import (
+    Floats,
+    Interval,
+    accuracy_ties_half,
+    clustered_bootstrap,
+    length_balanced_accuracy,
+    mean_interval,
+    spearman,
+)
 from guerdon.rewards.blend import Blend
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.load import ScorerConfig
@@ -22,12 +31,25 @@ from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.score_rows import reward_label
 from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
-from guerdon.train.cross_validation import BlendFit, Member, build_blend, cross_validate, fit_blend
+from guerdon.train.cross_validation import BLEND, BlendFit, Member, build_blend, cross_validate, fit_blend
 from guerdon.train.fit_config import FitConfig
 from guerdon.types import AnyRow
 
 FEWEST_LEFT = 50
 """Observations that a trained member must not have learnt from, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMember:
+    """How a member, or the blend, did on judgements that it did not learn from."""
+
+    name: str
+    agreement: Interval
+    """Share of pairs in the right order; Spearman's correlation with ratings. The 95% interval draws whole groups."""
+    length_balanced: Interval
+    """Mean of the shares where the longer and where the shorter response was preferred; NaN for ratings."""
+    weight: float
+    """Of the member brought to deviation 1; 0 where it is not used, NaN for the blend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +64,40 @@ class FittedReward:
     fits that never saw its group (`cross_validate`)."""
     learnt: np.ndarray
     """Which observations a trained member has learnt from, bool, shape (m,): margins of these prove nothing."""
+
+    def measured(self) -> list[MeasuredMember]:
+        """Every member, and what is handed over (`blend`), measured where no trained member has learnt."""
+        where = np.flatnonzero(~self.learnt)
+        clusters = np.unique(self.judged.group[where], return_inverse=True)[1]
+        weights = dict(zip(self.fit.agreement, self.fit.weights, strict=False))
+        sizes = np.array([len(text) for text in self.judged.responses], dtype=np.float64)
+        pairs = self.judged.objective == "pairs"
+        ordered = self.judged.target[where] != TIE if pairs else np.ones(len(where), dtype=bool)
+        longer = self.judged.margins(sizes)[where]
+
+        def one(name: str, margins: Floats) -> MeasuredMember:
+            def agreement(drawn: Floats) -> Any:
+                if pairs:
+                    return accuracy_ties_half(margins, drawn * ordered)
+                return spearman(margins, self.judged.target[where], drawn)
+
+            def balanced(drawn: Floats) -> Any:
+                return length_balanced_accuracy(margins, longer, drawn * ordered)
+
+            return MeasuredMember(
+                name,
+                clustered_bootstrap(agreement, clusters),
+                clustered_bootstrap(balanced, clusters) if pairs else Interval(float("nan")),
+                float(weights.get(name, np.nan)),
+            )
+
+        return [one(name, margins[where]) for name, margins in self.margins.items()]
+
+    def gain_over(self, member: str) -> Interval:
+        """How much more often than this member what is handed over orders a pair right, with its 95% interval."""
+        where = np.flatnonzero(~self.learnt)
+        merits = [self.judged.merit(self.margins[name][where], where) for name in (BLEND, member)]
+        return mean_interval(merits[0] - merits[1], self.judged.group[where].tolist())
 
 
 def fit_reward(

@@ -87,7 +87,7 @@ def advise_reward(
     ahead = [one for one in results.values() if one.state == "estimated" and one.minus.low > 0]
     recommended = max(ahead, key=lambda one: one.minus.point).name if ahead else chosen
     verdict = worth_of(recommended, results, cheap.measured)
-    source = str(data) if isinstance(data, str | Path) else "DATA"
+    source = str(data) if isinstance(data, str | Path) and str(data) != "-" else "DATA"
     options = "".join(f" {flag(name)} {shlex.quote(str(value))}" for name, value in reading.items() if value)
     what = judged.objective
     gains = [gain_sentence(gain, what) for gain in results[chosen].gains]

@@ -24,8 +24,10 @@ FEW_GROUPS = 40
 BAND = 0.8
 """What share of the plausible gains a band holds."""
 _SAMPLES = 1000
-_EXPONENTS = np.arange(0.1, 1.01, 0.1)
-"""Plausible c of the power law (0.07 to 0.35 on deep networks, 1/2 for estimation noise, 1 for fixed features)."""
+_EXPONENTS = np.arange(0.05, 0.51, 0.05)
+"""Plausible c of the power law: 0.07 to 0.35 on deep networks (Hestness et al.), 1/2 for plain estimation noise."""
+_MISFIT = 0.01
+"""Standard deviation of what no power law knows: that the next judgements are not quite like those that are there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,8 +134,8 @@ def _curve(sizes: Floats, parts: Floats, whole: Floats, pairs: CountedPairs, see
 def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
     """The accuracy that `more` observations would add to what `now` of them give, with its band.
 
-    Each sample of the band draws groups (a resample), draws of the training observations (normal noise), and one
-    of the power laws that fit the curve, with the probability that its fit deserves.
+    Each sample of the band draws groups (a resample), draws of the training observations (normal noise), one of the
+    power laws that fit the curve, with the probability that its fit deserves, and a point of misfit.
 
     Args:
         curve: what was measured.
@@ -149,7 +151,7 @@ def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
     own = errors - errors.mean(axis=1, keepdims=True)
     scale = np.sqrt(own.var(axis=0) + 1e-6)
     gains = _sampled_gains(curve.sizes, errors, scale, now, more, rng)
-    gains = gains + rng.normal(size=len(gains)) * curve.deviation
+    gains = gains + rng.normal(size=len(gains)) * np.hypot(curve.deviation, _MISFIT)
     low, point, high = np.quantile(gains, [(1 - BAND) / 2, 0.5, (1 + BAND) / 2])
     return Gain(more, float(low), float(point), float(high))
 

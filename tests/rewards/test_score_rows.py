@@ -142,5 +142,6 @@ def test_a_scorer_is_named_by_what_tells_it_apart(tmp_path: Path) -> None:
     labels = ["longest", "helpful", "quickstart_model", "b_checkpoint-50", "Name-7B", "make"]
     assert [reward_label(name) for name in names] == labels
     assert reward_label("tfidf:data/some rows.jsonl") == "tfidf_some_rows"
+    assert reward_label("bm25:passages.jsonl") == "bm25_passages"
     data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "r"})
     assert score_rows(ScorerConfig(name="shortest"), data, tmp_path / "o").columns == ("reward_shortest",)

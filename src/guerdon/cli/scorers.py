@@ -14,8 +14,8 @@ Model = Annotated[
     arg(
         metavar="MODEL",
         help="The scorer: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), "
-        "cosine, likelihood:POLICY, implicit:POLICY@REFERENCE, tfidf:DATA (fitted on that data here and now), or "
-        "module:object.",
+        "cosine, likelihood:POLICY, implicit:POLICY@REFERENCE, tfidf:DATA or bm25:DATA (fitted on that "
+        "data here and now), or module:object.",
     ),
 ]
 

@@ -28,6 +28,7 @@ RULES: dict[str, Scorer] = {
 }
 """Scorers that need no weights, by name; all but the first two read references."""
 TFIDF = "tfidf:"
+SEARCH = "bm25:"
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -44,7 +45,8 @@ class ScorerConfig:
     exact, numeric, unit-tests, chrf); `cosine` or `cosine:ENCODER`, how near the response is to the prompt for a frozen
     encoder; `likelihood:POLICY`, the mean log-probability of the response under a language model;
     `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
-    fitted on judgements when it is loaded; or `module:object`, a `Scorer` or a callable without arguments that makes
+    fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
+    word counts of the responses of DATA; or `module:object`, a `Scorer` or a callable without arguments that makes
     one."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
@@ -95,6 +97,12 @@ class ScorerConfig:
             return RULES[self.name]
         if (frozen := self._frozen()) is not None:
             return frozen
+        if self.name.startswith(SEARCH):
+            from guerdon.data.candidates import all_candidates
+            from guerdon.rewards.bm25 import Bm25Reward
+
+            every = all_candidates(self.name.removeprefix(SEARCH))
+            return Bm25Reward.fit(text for found in every for text in found.candidates.responses)
         if self.name.startswith(TFIDF):
             from guerdon.data.read import load_rows
             from guerdon.rewards.terms import fit_tfidf

@@ -20,6 +20,7 @@ FORMAT = 1
 KINDS: dict[str, tuple[str, set[str]]] = {
     "transformer": ("guerdon.rewards.transformer:TransformerReward", {"contract", "training"}),
     "ensemble": ("guerdon.rewards.ensemble:Ensemble", {"members", "k"}),
+    "bm25": ("guerdon.rewards.bm25:Bm25Reward", {"frequencies", "documents", "mean_length"}),
     "linear": ("guerdon.rewards.linear:LinearReward", {"features", "shift", "scale"}),
     "blend": ("guerdon.rewards.blend:Blend", {"members", "shift", "scale"}),
 }

@@ -118,8 +118,9 @@ def score_rows(
 def reward_label(name: str) -> str:
     """A short name for a scorer: the last part of a path (two, where runs call every folder so), the object's name."""
     name, path = name.removesuffix("/"), Path(name)
-    if name.startswith("tfidf:"):
-        return f"tfidf_{reward_label(name.removeprefix('tfidf:').split('.')[0])}"
+    kind, _, source = name.partition(":")
+    if kind in ("tfidf", "bm25") and source:
+        return f"{kind}_{reward_label(source.split('.')[0])}"
     parts = [part for part in path.parts if part not in ("/", ".", "..")]
     label = "_".join(parts[-2:] if parts and _GENERIC.fullmatch(parts[-1]) else parts[-1:])
     if not path.exists() and ":" in label:

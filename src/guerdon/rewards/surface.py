@@ -81,7 +81,7 @@ class _PromptWords(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _prompt_words(prompt: str) -> _PromptWords:
-    words = _words(prompt)
+    words = words_of(prompt)
     lead = words[: max(_LEAD_WORDS, int(len(words) * _LEAD_SHARE))]
     place = {word: i / len(words) for i, word in reversed(list(enumerate(words))) if len(word) > _COMMON}
     return _PromptWords(
@@ -200,7 +200,8 @@ NAMES = (
 """The features in their order."""
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Words in small letters, and single characters of Chinese and Japanese."""
     return [word.lower() for word in _WORD.findall(text)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
 
-MEMBERS = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine", "likelihood", "decoder")
+MEMBERS = ("longest", "shortest", "bm25", "surface", "tfidf", "embedding", "cosine", "likelihood", "decoder")
 """What a blend can be made of, besides saved reward models."""
 
 
@@ -20,7 +20,8 @@ class FitConfig:
     """
 
     members: tuple[str, ...] = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
-    """What is fitted and combined. longest and shortest: the length; surface: length, form, variety, overlap with the
+    """What is fitted and combined. longest and shortest: the length; bm25: the words
+    of the prompt, as a search engine weighs them; surface: length, form, variety, overlap with the
     prompt; tfidf: words; embedding: frozen vectors of prompt and response; cosine: how near they are, untrained;
     likelihood: log-probabilities of a language model; decoder: its hidden states; or the folder of a reward model
     that was trained before. A trained one must not have learnt from all of the data: the weights are fitted on rows

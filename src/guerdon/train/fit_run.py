@@ -166,6 +166,10 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
     place = config.device, config.trust_remote_code
     if name in ("longest", "shortest"):
         return Member.fixed(name, LengthReward(1 if name == "longest" else -1), judged)
+    if name == "bm25":
+        from guerdon.rewards.bm25 import Bm25Reward
+
+        return Member.fixed(name, Bm25Reward.fit(judged.responses), judged)
     if name == "surface":
         from guerdon.rewards.surface import SurfaceFeatures
 

@@ -13,12 +13,13 @@ import pytest
 
 from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
+from guerdon.recipes.applications import RECIPES
 from guerdon.recipes.job_events import JobEvents
 from guerdon.recipes.policy_responses import reference_response, yardsticks
-from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
+from guerdon.recipes.recipe_config import RecipeConfig
 from guerdon.recipes.recipe_run import blend, picked_value, run_recipe
-from guerdon.train.train_config import TrainConfig
-from guerdon.train.train_run import train_reward_model
+from guerdon.rewards.judged import JudgedResponses
+from guerdon.train.fit_config import MEMBERS
 from guerdon.types import AnyRow, Candidates, prompt_text
 
 WORDS = ["rude", "sorry", "good", "polite"]
@@ -44,12 +45,12 @@ def scored(count: int) -> list[Candidates]:
     return found
 
 
-def config(backbone: str) -> TrainConfig:
-    return TrainConfig(backbone=backbone, learning_rate=5e-3, epochs=6, batch_size=8, validation=0.0, eval_steps=1000)
+def config(encoder: str, **more: Any) -> RecipeConfig:
+    return RecipeConfig(encoder=encoder, members=("longest", "surface", "tfidf", "embedding"), **more)
 
 
 def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> None:
-    result = run_recipe("translation", scored(60), tmp_path, training=config(tiny_bert))
+    result = run_recipe("translation", scored(60), tmp_path, config(tiny_bert))
     worth = {system.name: system.value for system in result.systems}
     assert list(worth) == [
         "reward model", "BM25", "random", "longest", "TF-IDF (same training data)",
@@ -65,22 +66,20 @@ def test_it_picks_better_than_the_baselines(tiny_bert: str, tmp_path: Path) -> N
     assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["measured_on"] == 12
 
 
-def test_what_is_learnt_and_what_is_measured_share_no_group(
-    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_learnt_and_what_is_measured_share_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[str] = []
 
     def watched(rows: list[AnyRow], *args: Any, **options: Any) -> Any:
         learnt.extend(prompt_text(row.prompt) for row in rows)
-        return train_reward_model(rows, *args, **options)
+        return judge(rows, *args, **options)
 
-    monkeypatch.setattr("guerdon.recipes.recipe_run.train_reward_model", watched)
+    judge = JudgedResponses.of
+    monkeypatch.setattr("guerdon.recipes.recipe_run.JudgedResponses.of", watched)
     spelt = [
         replace(one, prompt=f" Boil  EGG {place // 2}" if place % 2 else f"boil egg {place // 2}")
         for place, one in enumerate(scored(20))
     ]
-    brief = replace(config(tiny_bert), epochs=1)
-    result = run_recipe("translation", spelt, tmp_path, training=brief)
+    result = run_recipe("translation", spelt, tmp_path, RecipeConfig(members=("longest", "surface")))
     assert (result.trained_on, result.measured_on) == (16, 4)
     prompts = {" ".join(prompt.casefold().split()) for prompt in learnt}
     assert len(prompts) == 8, "eight of ten prompts; the two measured are not among them in another spelling"
@@ -94,10 +93,9 @@ class Folds(JobEvents):
         self.seen.append((number, count))
 
 
-@pytest.mark.slow
 def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     folds = Folds()
-    result = run_recipe("retrieval", scored(30), tmp_path, RecipeConfig(folds=3), config(tiny_bert), events=folds)
+    result = run_recipe("retrieval", scored(30), tmp_path, config(tiny_bert, folds=3), events=folds)
     assert folds.seen == [(1, 3), (2, 3), (3, 3)]
     assert (result.trained_on, result.measured_on) == (20, 30)
     names = ["reward model", "BM25", "reward model + BM25"]
@@ -107,13 +105,12 @@ def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     gained = result.systems[2].value.point - result.systems[1].value.point
     assert result.added.point == pytest.approx(gained)
     with pytest.raises(DataError, match="cannot be divided into 5 folds"):
-        run_recipe("retrieval", scored(4), tmp_path / "few", training=config(tiny_bert))
+        run_recipe("retrieval", scored(4), tmp_path / "few", config(tiny_bert))
 
 
 def test_what_some_prompts_alone_have(tiny_bert: str, tmp_path: Path) -> None:
     some = [replace(one, other_scores={}, systems=()) if place % 3 else one for place, one in enumerate(scored(12))]
-    brief = replace(config(tiny_bert), epochs=1)
-    result = run_recipe("retrieval", some, tmp_path, RecipeConfig(folds=2), brief)
+    result = run_recipe("retrieval", some, tmp_path, config(tiny_bert, folds=2))
     names = [system.name for system in result.systems]
     assert "always the best system in training" in names
     assert "BM25" not in names
@@ -149,14 +146,14 @@ def preferences(folder: Path) -> str:
 
 def test_on_the_command_line(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = preferences(tmp_path)
-    command = ["recipe", "dialogue", data, "--out", str(tmp_path / "out"), "--backbone", tiny_bert, "--epochs", "1"]
+    command = ["recipe", "dialogue", data, "--out", str(tmp_path / "out"), "--encoder", tiny_bert]
     assert main(command) == 0
-    printed, told = capsys.readouterr()
+    printed = capsys.readouterr().out
     assert "dialogue: share of picks that people preferred" in printed
     assert "the best baseline, " in printed
     assert "TF-IDF" in printed
-    assert "step 1/" in told
-    assert "Trained on 16 prompts, measured on 4 others" in printed
+    assert "fold 1" in printed
+    assert "Fitted on 16 prompts, measured on 4 others" in printed
     assert main(["recipe", "poetry", data]) == 2
     assert "there is no recipe 'poetry'" in capsys.readouterr().err
 
@@ -165,7 +162,7 @@ def test_a_policy_responds_and_function_and_command_write_the_same_files(
     tiny_bert: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out = preferences(tmp_path), tmp_path / "out"
-    common = ["--backbone", tiny_bert, "--epochs", "1", "--policy", tiny_llama]
+    common = ["--encoder", tiny_bert, "--policy", tiny_llama]
     few = ["--num-generations", "4", "--max-new-tokens", "8", "--num-prompts", "3"]
     assert main(["recipe", "dialogue", data, "--out", str(out), *common, *few]) == 0
     assert "The reward model picks among responses" in capsys.readouterr().out
@@ -174,10 +171,9 @@ def test_a_policy_responds_and_function_and_command_write_the_same_files(
     names = [curve["name"] for curve in found["curves"]]
     assert names == ["reward model", "gold reward", "chrF to the best candidate", "characters"]
 
-    options = RecipeConfig(policy=tiny_llama, num_generations=4, max_new_tokens=8, num_prompts=3)
-    training = replace(DEFAULT_TRAINING, backbone=tiny_bert, epochs=1)
-    run_recipe("dialogue", data, tmp_path / "function", options, training)
-    for name in ("recipe.json", "answers.jsonl", "fold-0/model.safetensors"):
+    options = RecipeConfig(encoder=tiny_bert, policy=tiny_llama, num_generations=4, max_new_tokens=8, num_prompts=3)
+    run_recipe("dialogue", data, tmp_path / "function", options)
+    for name in ("recipe.json", "answers.jsonl", "fold-0/guerdon.json"):
         assert (out / name).read_bytes() == (tmp_path / "function" / name).read_bytes(), name
 
     assert main(["recipe", "retrieval", data, "--out", str(tmp_path / "other"), *common]) == 2
@@ -186,8 +182,8 @@ def test_a_policy_responds_and_function_and_command_write_the_same_files(
 
 
 def test_options_are_checked_at_once() -> None:
-    with pytest.raises(ConfigError, match=r"--folds .*; --num-generations .*; --num-prompts "):
-        RecipeConfig(folds=1, num_generations=1, num_prompts=0)
+    with pytest.raises(ConfigError, match=r"--folds .*; --members .*mine; --num-generations .*; --num-prompts "):
+        RecipeConfig(folds=1, members=("mine",), num_generations=1, num_prompts=0)
 
 
 def test_what_tells_whether_new_responses_are_good() -> None:
@@ -198,3 +194,10 @@ def test_what_tells_whether_new_responses_are_good() -> None:
     code = Candidates(prompt="f", responses=programs, scores=(1.0, 0.0), reference="assert f() == 1")
     assert list(yardsticks([code])) == ["tests passed"]
     assert reference_response(code) == "assert f() == 1"
+
+
+def test_each_application_has_members_that_are_known() -> None:
+    for name, recipe in RECIPES.items():
+        assert set(recipe.members) <= set(MEMBERS), name
+    assert "likelihood" in RECIPES["translation"].members
+    assert set(RECIPES["retrieval"].members) == {"embedding", "cosine"}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.train.train_config import TrainConfig
+from guerdon.recipes.recipe_config import RecipeConfig
 
 if TYPE_CHECKING:
     from guerdon.recipes.recipe_run import RecipeResult
@@ -20,12 +19,11 @@ def recipe(
     /,
     out: Path = Path("recipe"),
     config: OmitArgPrefixes[RecipeConfig] = RecipeConfig(),  # noqa: B008  # frozen
-    training: OmitArgPrefixes[TrainConfig] = DEFAULT_TRAINING,
 ) -> None:
-    """One application from judgements to better picks: split, train, pick, measure beside baselines.
+    """One application from judgements to better picks: split, fit, pick, measure beside baselines.
 
     NAME is translation, summarisation, dialogue, question-answering, code-generation, code-completion or retrieval. A
-    reward model is trained on the judgements of some prompts of DATA, and picks among the candidates of others; what it
+    reward is fitted on the judgements of some prompts of DATA, and picks among the candidates of others; what it
     picks is worth what people, or tests, say. Beside it stand random, longest and TF-IDF picks, the single system that
     was best in training, BM25 where the data has it, and an oracle.
 
@@ -34,15 +32,15 @@ def recipe(
         data: Scored candidates (translation, summarisation, retrieval), preferences (dialogue, question answering), or
             problems with solutions and unit tests (code).
         out: Folder of the models and recipe.json.
-        config: How the data is divided, and which language model responds to the held-out prompts.
-        training: How to train.
+        config: How the data is divided, what the reward is made of, and which language model responds to the held-out
+            prompts.
     """
     from guerdon.cli.job_screen import job_screen
 
     with job_screen() as screen:
         from guerdon.recipes.recipe_run import run_recipe
 
-        result = run_recipe(name, data, out, config, training, events=screen)
+        result = run_recipe(name, data, out, config, events=screen)
     _show(result, out)
     if result.policy:
         from guerdon.cli.best_of_n import show_curves
@@ -65,6 +63,6 @@ def _show(result: RecipeResult, out: Path) -> None:
     if result.added:
         console.print(f"The reward model adds to BM25: {format_interval(result.added, signed=True)}")
     console.print(
-        f"Trained on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals. "
-        f"{result.cut:.0%} of the texts were longer than the model reads.\n{out}: the models, recipe.json"
+        f"Fitted on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals.\n"
+        f"{out}: the rewards, recipe.json"
     )

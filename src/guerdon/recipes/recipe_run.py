@@ -1,4 +1,4 @@
-"""Split by prompt, train, pick, and measure beside baselines: the same for every application."""
+"""Split by prompt, fit, pick, and measure beside baselines: the same for every application."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ from guerdon.recipes.applications import Recipe, recipe_named
 from guerdon.recipes.job_events import JobEvents, JobSteps
 from guerdon.recipes.policy_responses import pick_policy_responses
 from guerdon.recipes.readers import scores_of, training_rows
-from guerdon.recipes.recipe_config import DEFAULT_TRAINING, RecipeConfig
-from guerdon.rewards.encode import Reading
+from guerdon.recipes.recipe_config import RecipeConfig
+from guerdon.rewards.blend import Blend
+from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.terms import fit_tfidf
-from guerdon.rewards.transformer import TransformerReward
-from guerdon.train.train_config import TrainConfig
-from guerdon.train.train_run import train_reward_model
-from guerdon.types import Candidates, Scorer, group_key
+from guerdon.rewards.training_data import TrainingPrompts
+from guerdon.train.cross_validation import build_blend, fit_blend
+from guerdon.train.fit_config import FitConfig
+from guerdon.train.fit_run import read_members
+from guerdon.types import AnyRow, Candidates, Scorer, group_key
 
 MODEL, BM25, BOTH, ORACLE = "reward model", "BM25", "reward model + BM25", "oracle"
 ALWAYS = "always the best system in training"
@@ -61,8 +63,6 @@ class RecipeResult:
     trained_on: int
     """Prompts."""
     measured_on: int
-    cut: float
-    """Share of the measured texts of which the model did not read all."""
     added: Interval | None = None
     """What the reward model adds to BM25, where their sum was measured."""
     policy: BestOfN | None = None
@@ -81,14 +81,14 @@ def run_recipe(
     data: str | Sequence[Candidates],
     out: str | Path,
     config: RecipeConfig | None = None,
-    training: TrainConfig = DEFAULT_TRAINING,
     *,
     events: JobEvents | None = None,
 ) -> RecipeResult:
-    """Trains reward models on the judgements of some prompts and lets them pick among the candidates of others.
+    """Fits rewards on the judgements of some prompts and lets them pick among the candidates of others.
 
-    `out/fold-K` holds the model of each fold, `out/recipe.json` the result, `out/answers.jsonl` the responses of a
-    policy.
+    The reward is a blend of what suits the application (`Recipe.members`), or the one of them that does best alone, as
+    out-of-fold scores of the prompts that are learnt from say. `out/fold-K` holds the reward of each fold,
+    `out/recipe.json` the result, `out/answers.jsonl` the responses of a policy.
 
     Example:
         >>> result = run_recipe("translation", "mqm.jsonl", "recipe")
@@ -99,14 +99,13 @@ def run_recipe(
         name: one of `guerdon.recipes.applications.RECIPES`.
         data: a source, or what its reader gives.
         out: folder for everything that is made.
-        config: folds, and which language model responds to held-out prompts.
-        training: how to train; its seed also deals the groups out to folds.
+        config: folds, members, and which language model responds to held-out prompts.
         events: told about every step.
 
     Raises:
         DataError: rows that cannot be used, or fewer groups than folds.
         ConfigError: there is no such recipe, or options do not go with it.
-        ModelError: the backbone or the policy cannot be loaded.
+        ModelError: a frozen model or the policy cannot be loaded.
         OutputError: `out` cannot be written.
     """
     recipe, config, events = recipe_named(name), config or RecipeConfig(), events or JobEvents()
@@ -118,7 +117,7 @@ def run_recipe(
     candidates = recipe.read(data, config.question) if isinstance(data, str) else data
     count = sum(len(one.responses) for one in candidates)
     events.noted(f"{len(candidates):,} prompts with {count:,} candidates")
-    result = _RecipeRun(recipe, candidates, Path(out), config, training, events).result()
+    result = _RecipeRun(recipe, candidates, Path(out), config, events).result()
     with atomic_write(Path(out) / RESULT_FILE) as file:
         json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
     return result
@@ -132,7 +131,6 @@ class _RecipeRun:
     candidates: Sequence[Candidates]
     out: Path
     config: RecipeConfig
-    training: TrainConfig
     events: JobEvents
     tested: list[Candidates] = field(default_factory=list)
     tested_in: list[int] = field(default_factory=list)
@@ -140,17 +138,15 @@ class _RecipeRun:
     scores: dict[str, list[Floats]] = field(default_factory=dict)
     """System -> its scores of the candidates of each prompt tested."""
     trained_on: int = 0
-    read: Reading = field(default_factory=Reading)
-    """How the model read the texts that were measured."""
 
     def result(self) -> RecipeResult:
-        fold_of = group_folds([group_key(one) for one in self.candidates], self.config.folds, self.training.seed)
+        fold_of = group_folds([group_key(one) for one in self.candidates], self.config.folds, self.config.seed)
         held_out = range(self.config.folds) if self.recipe.cross_validated else range(1)
         steps, policy = JobSteps(self.events, len(held_out)), None
         for fold in held_out:
             learnt = [one for one, own in zip(self.candidates, fold_of, strict=True) if own != fold]
             test = [one for one, own in zip(self.candidates, fold_of, strict=True) if own == fold]
-            with steps.step(f"fold {fold + 1}", f"train on {len(learnt):,} prompts, measure on {len(test):,} others"):
+            with steps.step(f"fold {fold + 1}", f"fit on {len(learnt):,} prompts, measure on {len(test):,} others"):
                 model = self._train(learnt, test, fold)
                 if self.config.policy:
                     policy = pick_policy_responses(
@@ -158,7 +154,7 @@ class _RecipeRun:
                         test,
                         self.out / "answers.jsonl",
                         self.config,
-                        seed=self.training.seed,
+                        seed=self.config.seed,
                         on_prompts=partial(self.events.progressed, "responding"),
                     )
         metric = self.recipe.metric
@@ -181,26 +177,38 @@ class _RecipeRun:
             ),
             trained_on=self.trained_on // len(held_out),
             measured_on=int(counts.sum()),
-            cut=max(self.read.prompts_cut, self.read.responses_cut) / max(self.read.texts, 1),
             added=interval(values[BOTH] - values[BM25]) if BOTH in values else None,
             policy=policy,
         )
 
     def _train(self, learnt: Sequence[Candidates], test: Sequence[Candidates], fold: int) -> Scorer:
-        """Trains on some prompts, and lets every system score the candidates of the others."""
+        """Fits on some prompts, and lets every system score the candidates of the others."""
         limit = self.config.limit
-        learnt = random.Random(self.training.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
-        rows = list(training_rows(learnt))
-        model = train_reward_model(rows, self.out / f"fold-{fold}", self.training, on_step=self.events.trained)
-        if isinstance(model, TransformerReward):
-            pairs = [(one.prompt, text) for one in test for text in one.responses]
-            self.read += model.encode([prompt for prompt, _ in pairs], [text for _, text in pairs])
+        learnt = random.Random(self.config.seed).sample(learnt, limit) if 0 < limit < len(learnt) else learnt
+        model = self._fit(list(training_rows(learnt)))
+        model.save(self.out / f"fold-{fold}")
         for name, own in self._systems(model, learnt, test).items():
             self.scores.setdefault(name, []).extend(own)
         self.tested += test
         self.tested_in += [fold] * len(test)
         self.trained_on += len(learnt)
         return model
+
+    def _fit(self, rows: list[AnyRow]) -> Blend:
+        """The reward that out-of-fold scores of these rows speak for; members see the frozen models once."""
+        config = FitConfig(
+            members=self.config.members or self.recipe.members,
+            encoder=self.config.encoder,
+            policy=self.config.reader,
+            device=self.config.device,
+            seed=self.config.seed,
+        )
+        judged = JudgedResponses.of(rows)
+        members = read_members(judged, config)
+        found = fit_blend(members, judged, np.arange(len(judged)), config.seed)
+        reward = build_blend(members, judged, found)
+        reward.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
+        return reward
 
     def _systems(
         self, model: Scorer, learnt: Sequence[Candidates], test: Sequence[Candidates]

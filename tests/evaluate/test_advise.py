@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,13 @@ def test_every_kind_is_compared_and_the_best_is_recommended(
 
 
 def test_command_says_what_the_function_finds(
-    rows: list[Comparison], config: AdviseConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rows: list[Comparison],
+    config: AdviseConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     data = tmp_path / "polite.jsonl"
     write_rows(rows, data)
     options = ["--encoder", config.encoder, "--policy", config.policy, "--time", "0.01"]
@@ -85,6 +91,13 @@ def test_command_says_what_the_function_finds(
     assert [one["accuracy"]["point"] for one in found["candidates"][:7]] == [
         one.accuracy.point for one in same.candidates[:7]
     ]
+    ((_, command),) = same.commands
+    assert command in printed.out
+    program, *arguments = shlex.split(command)
+    assert program == "guerdon"
+    assert main(arguments) == 0, "it works as it is printed"
+    rewards = guerdon.load_scorer("my-reward").score(["How?"] * 2, [rows[0].chosen, rows[0].rejected])
+    assert rewards[0] > rewards[1]
 
 
 def test_no_more_groups_are_read_than_fit(rows: list[Comparison], tiny_bert: str) -> None:

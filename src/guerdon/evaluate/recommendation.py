@@ -17,19 +17,21 @@ from guerdon.rewards.judged import JudgedResponses
 from guerdon.train.cross_validation import BLEND
 from guerdon.types import AnyRow, Rating, prompt_text
 
+CLEARLY = 2.0
+"""Standard errors by which another candidate must lead."""
 FEW_VALUES = 5
 """Ratings of so few values are classes."""
 
 
 def choose(measured: Measured) -> str:
-    """The candidate with the least regret to expect: the blend, unless another is better by a standard error.
+    """The candidate with the least regret to expect: the blend, unless another is better by two standard errors.
 
-    The blend chooses and weighs its members out of fold, and can hand all to one of them, so on data not seen before
-    it is the best guess; a difference that noise explains is no reason to leave it.
+    The blend chooses and weighs its members out of fold, and hands all to one of them that is better by a standard
+    error, so before any measurement it is the best guess; of six others one is ahead by chance often enough.
     """
     best = max(measured.accuracy, key=lambda name: (measured.accuracy[name].point, name == BLEND))
     gain = measured.accuracy[best].point - measured.accuracy[BLEND].point
-    return best if gain > measured.standard_error(best, BLEND) else BLEND
+    return best if gain > CLEARLY * measured.standard_error(best, BLEND) else BLEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def worth_of(recommended: str, results: Mapping[str, CandidateResult], measured:
         return WorthOfAdvice(False, headline, tuple(evidence))
     evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)} on groups that it has not seen.")
     evidence.append(f"{recommended} minus {rule}, the better rule of length: {format_interval(lead, signed=True)}.")
+    if not lead.low > 0:
+        evidence.append(f"{rule}, which needs no training, may serve as well.")
     others = [name for name in measured.accuracy if name not in (recommended, rule)]
     nearest = max(others, key=lambda name: measured.accuracy[name].point)
     difference = measured.difference(recommended, nearest)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,13 +51,13 @@ def polite_fit() -> FittedReward:
 
 
 def test_where_only_length_wins_nothing_is_trusted() -> None:
-    fitted, unseen = fit_reward(by_length(150, 0), config=CHEAP), by_length(40, 1)
+    fitted, unseen = fit_reward(by_length(100, 0), config=CHEAP), by_length(40, 1)
     evidence = gather_evidence(fitted, fitted.reward, unseen, seed=0)
     assert not evidence.trusted
     assert evidence.candidates[0].accuracy.low > 0.5, "by length it is right"
     assert evidence.length_correlation > 0.9
     evaluation = evaluate_reward({"model": fitted.reward}, unseen, baselines=BASELINES)
-    first, second = headline(evaluation, {}, evidence)
+    first, second = headline(evaluation, {}, evidence, unseen)
     assert first.startswith(UNTRUSTWORTHY)
     assert "On 40 unseen prompts, the reward beats the best baseline, shortest wins" in second
 
@@ -74,7 +75,7 @@ def test_what_decides_is_named(polite_fit: FittedReward) -> None:
     lowering = [one.name for one in evidence.features["tfidf"] if one.effect < 0]
     assert any("please" in name for name in raising)
     assert any("now" in name for name in lowering)
-    (only,) = headline(evaluate_reward({"model": polite_fit.reward}, unseen, baselines=BASELINES), {}, evidence)
+    (only,) = headline(evaluate_reward({"model": polite_fit.reward}, unseen, baselines=BASELINES), {}, evidence, unseen)
     assert only.startswith("On 20 unseen prompts, the reward beats")
 
 
@@ -98,6 +99,11 @@ def test_languages_are_measured_apart(lengths: list[Comparison], polite_fit: Fit
     assert {name: one.sections[0].overall.rows for name, one in found.items()} == {"other languages": 20, "Chinese": 20}
     assert evaluate_by_language(LengthReward(1), lengths[::2], BASELINES, seed=0) == {}
     evidence = gather_evidence(polite_fit, polite_fit.reward, lengths, seed=0)
-    (line,) = headline(evaluate_reward({"model": LengthReward(1)}, lengths, baselines=BASELINES), found, evidence)
+    (line,) = headline(
+        evaluate_reward({"model": LengthReward(1)}, lengths, baselines=BASELINES), found, evidence, lengths
+    )
     assert "Apart: in other languages +" in line
     assert ", in Chinese +" in line
+    named = [replace(row, extra={"language": "en" if i < 30 else "fr"}) for i, row in enumerate(lengths * 2)]
+    parts = evaluate_by_language(LengthReward(1), named, BASELINES, seed=0)
+    assert {name: one.sections[0].overall.rows for name, one in parts.items()} == {"fr": 50, "English": 30}

@@ -29,6 +29,8 @@ STRONGEST = 6
 _MOST_RESPONSES = 1000
 """Responses that tell how strong features are."""
 
+_LANGUAGES = {"en": "English", "zh": "Chinese"}
+_OTHERS = "other languages"
 UNTRUSTWORTHY = "No trustworthy reward found"
 
 
@@ -190,24 +192,32 @@ def contributions(reward: Blend, prompt: Prompt, responses: Sequence[str]) -> di
 def evaluate_by_language(
     scorer: Scorer, rows: Sequence[AnyRow], baselines: Mapping[str, Scorer], *, seed: int
 ) -> dict[str, Evaluation]:
-    """The rows with Chinese responses and those with others, each measured by themselves.
+    """The rows of each language, measured by themselves.
 
     Returns:
-        `Chinese` and `other languages` -> evaluation; empty where one of the two has fewer than 20 rows.
+        Language, as the column `language` names it, else `Chinese` and `other languages` by what the responses are
+        written in -> evaluation; empty where there is one language, or where one has fewer than 20 rows.
     """
-    chinese = [is_chinese(" ".join(response_texts(row))) for row in rows]
-    parts = {
-        name: [row for row, own in zip(rows, chinese, strict=True) if own is part]
-        for name, part in (("other languages", False), ("Chinese", True))
-    }
-    if min(map(len, parts.values())) < FEW:
+    named = [str(row.extra.get("language", "")) for row in rows]
+    if not all(named):
+        named = ["zh" if is_chinese(" ".join(response_texts(row))) else _OTHERS for row in rows]
+    parts: dict[str, list[AnyRow]] = {}
+    for row, name in zip(rows, named, strict=True):
+        parts.setdefault(_LANGUAGES.get(name, name), []).append(row)
+    if len(parts) < 2 or min(map(len, parts.values())) < FEW:
         return {}
     systems = {"model": scorer}
-    return {name: evaluate_reward(systems, part, baselines=baselines, seed=seed) for name, part in parts.items()}
+    return {
+        name: evaluate_reward(systems, parts[name], baselines=baselines, seed=seed)
+        for name in sorted(parts, reverse=True)
+    }
 
 
-def headline(evaluation: Evaluation, by_language: Mapping[str, Evaluation], evidence: Evidence) -> tuple[str, ...]:
-    """The first lines of the report: how far the reward can be trusted, in plain words."""
+def headline(
+    evaluation: Evaluation, by_language: Mapping[str, Evaluation], evidence: Evidence, rows: Sequence[AnyRow]
+) -> tuple[str, ...]:
+    """The first lines of the report: how far the reward can be trusted, in plain words; `rows` were evaluated."""
+    prompts = len({prompt_text(row.prompt) for row in rows})
     lines = []
     if not evidence.trusted:
         lines.append(
@@ -220,8 +230,9 @@ def headline(evaluation: Evaluation, by_language: Mapping[str, Evaluation], evid
         part = section.overall
         unseen = "" if evaluation.seen else "unseen "
         of = f" ({section.kind})" if len(evaluation.sections) > 1 else ""
+        unit = "prompt" if prompts == part.clusters else part.unit
         lines.append(
-            f"On {part.clusters:,} {unseen}{part.unit}{'s' * (part.clusters != 1)}{of}, "
+            f"On {part.clusters:,} {unseen}{unit}{'s' * (part.clusters != 1)}{of}, "
             f"{section.sentence('model', 'the reward')}{_apart(section, by_language)}"
         )
     return tuple(lines)

@@ -174,7 +174,7 @@ class _QuickstartRun:
             evaluation, by_language = self._evaluate(workload.test, scorer)
             evidence = gather_evidence(fitted, scorer, workload.test, seed=self.config.seed)
             _write_json(self.out / "evidence.json", evidence.to_dict())
-        lines = headline(evaluation, by_language, evidence)
+        lines = headline(evaluation, by_language, evidence, workload.test)
         self.events.evaluated(evaluation, by_language)
         self.events.judged(lines, evidence.table(), evidence.length_sentence)
         scores = self.out / "scores.jsonl"

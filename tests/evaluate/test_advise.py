@@ -84,6 +84,7 @@ def test_command_says_what_the_function_finds(
     assert main(["advise", str(data), "--out", str(tmp_path / "advise"), *options]) == 0
     printed = capsys.readouterr()
     assert "decoder was not run: no time" in printed.out
+    assert "would take it at least" in printed.out
     assert "cross-validating" in printed.err
     found = json.loads((tmp_path / "advise" / "advise.json").read_text(encoding="utf-8"))
     same = guerdon.advise_reward(str(data), None, AdviseConfig(encoder=config.encoder, policy=config.policy, time=0.01))
@@ -112,3 +113,14 @@ def test_no_more_groups_are_read_than_fit(rows: list[Comparison], tiny_bert: str
 def test_time_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="--time"):
         AdviseConfig(time=0)
+
+
+def test_encoder_that_cannot_read_the_language_is_not_fine_tuned(tiny_bert: str, tiny_llama: str) -> None:
+    rows = [
+        Comparison(prompt=f"问 {i}", chosen="ሰላም ነው" + "እ" * (i % 5), rejected="አይደለም" + "ለ" * (i % 3))
+        for i in range(24)
+    ]
+    advice = guerdon.advise_reward(rows, None, AdviseConfig(encoder=tiny_bert, policy=tiny_llama, time=0.01))
+    assert "cannot read 100% of the responses" in advice.candidate("lora").reason
+    assert "no time" in advice.candidate("decoder").reason
+    assert not advice.candidate("embedding").accuracy.low > 0.5

@@ -69,6 +69,7 @@ def test_nothing_is_trusted_where_only_length_wins(judged: JudgedResponses) -> N
     verdict = worth_of(choose(found), results(found), found)
     assert not verdict.trustworthy
     assert "No trustworthy reward found: longest wins" in verdict.headline
+    assert verdict.evidence[-1].startswith("What to do")
 
 
 def test_nothing_is_trusted_where_nothing_beats_guessing(judged: JudgedResponses) -> None:

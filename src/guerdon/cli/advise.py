@@ -51,11 +51,8 @@ def show_advice(advice: Advice) -> None:
     """Prints the table of candidates, the recommendation with its evidence, and what to type next."""
     console = output()
     console.print(_candidates_table(advice))
-    for one in advice.candidates:
-        if one.state == "not run":
-            console.print(
-                f"{one.name} was not run: {one.reason}; on all of the data it takes about {clock(one.seconds)}."
-            )
+    for line in advice.why_not_run():
+        console.print(line)
     console.print()
     console.print(advice.headline, style="bold")
     for line in (*advice.evidence, *advice.notes):

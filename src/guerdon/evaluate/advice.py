@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,9 @@ class CandidateResult:
     rows_learnt: int = 0
     """Rows or judgements that it learnt from, in each fold or in the one split."""
     seconds: float = float("nan")
-    """To read and fit all of the data; for a candidate that was not run, what that would take."""
+    """To read and fit all of the data; for a candidate that was not run, what that would take, NaN if unknown."""
+    at_least: bool = False
+    """Whether `seconds` is a lower bound by the size of the encoder: its own speed was not measured."""
     texts_per_second: float = float("nan")
     reason: str = ""
     """Why it was not run."""
@@ -75,6 +78,17 @@ class Advice:
     """What it took."""
     seed: int
     files: tuple[str, ...] = field(default=(), compare=False)
+
+    def why_not_run(self) -> list[str]:
+        """A sentence for each candidate that was not run, with what it would cost."""
+        sentences = []
+        for one in self.candidates:
+            if one.state == "not run":
+                bound = "at least" if one.at_least else "about"
+                minutes = f" All of the data would take it {bound} {one.seconds / 60:.1f} minutes."
+                known = minutes if math.isfinite(one.seconds) else ""
+                sentences.append(f"{one.name} was not run: {one.reason}.{known}")
+        return sentences
 
     def candidate(self, name: str) -> CandidateResult:
         """The candidate of a name. Raises KeyError."""

@@ -36,6 +36,8 @@ ROWS_PER_MINUTE = 500
 """More rows than that are not read, so that the time goes round."""
 READING_SHARE = 0.4
 """Of the time, for the encoder to read all texts once; more texts are not read."""
+MOST_UNREAD = 0.5
+"""An encoder that cannot read more of the responses is not fine-tuned."""
 _PROBE_TEXTS = 32
 _FEWEST_TEXTS = 200
 
@@ -157,7 +159,12 @@ def _try_costly(
     if split is None or not len(split.rows):
         reason = "the data have too few groups to hold some out"
         return Halving((), {one.name: reason for one in candidates}, {}), {}
-    halving = compare_by_halving(candidates, judged, split, begin + 60 * config.time, on_stage)
+    unread = _unread_share(judged, config)
+    able = [one for one in candidates if not one.reads_with_encoder or unread <= MOST_UNREAD]
+    halving = compare_by_halving(able, judged, split, begin + 60 * config.time, on_stage)
+    reason = f"{config.encoder} cannot read {unread:.0%} of the responses"
+    unable = {one.name: reason for one in candidates if one not in able}
+    halving = replace(halving, not_run={**halving.not_run, **unable})
     pairs = CountedPairs.of(judged, split.held, config.seed)
     measured = {}
     for count in sorted({one.rows for one in halving.tried}):
@@ -169,6 +176,12 @@ def _try_costly(
             everywhere[name][split.held] = values
         measured[count] = Measured.of(pairs, everywhere, config.seed)
     return halving, measured
+
+
+def _unread_share(judged: JudgedResponses, config: AdviseConfig) -> float:
+    """The share of the responses that the encoder's vocabulary cannot read."""
+    encoder = text_encoder(config.encoder, config.device, config.trust_remote_code)
+    return float(np.mean(~encoder.embed(judged.responses).any(axis=1)))
 
 
 def _cheap_results(judged: JudgedResponses, cheap: CheapResult, chosen: str) -> list[CandidateResult]:
@@ -210,10 +223,15 @@ def _costly_results(
         name = candidate.name
         cost = halving.costs.get(name)
         # Learning is forward and backward, twice as long as forward, in two passes over the data.
-        at_least = 6 * cheap.fit_seconds["embedding"]
-        whole = cost.seconds(rows, 0) if cost else at_least
+        bound = 6 * cheap.fit_seconds["embedding"] if cheap.margins["embedding"].any() else float("nan")
+        whole = cost.seconds(rows, 0) if cost else bound
         result = CandidateResult(
-            name=name, about=candidate.about, state="not run", seconds=whole, reason=halving.not_run.get(name, "")
+            name=name,
+            about=candidate.about,
+            state="not run",
+            seconds=whole,
+            at_least=cost is None,
+            reason=halving.not_run.get(name, ""),
         )
         if name in tried:
             found = measured[tried[name].rows]

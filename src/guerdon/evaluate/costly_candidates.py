@@ -39,6 +39,8 @@ class CostlyCandidate:
     """Rows, an empty folder, and what to call when learning begins and after each step -> the scorer."""
     command: str
     """What to type to have it, with {data} and {out}."""
+    reads_with_encoder: bool = False
+    """Whether it reads with the vocabulary of the encoder, which may not know the language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,11 @@ def _fine_tuned(
         return train_reward_model(rows, folder, training, on_step=lambda metrics: tick())
 
     return CostlyCandidate(
-        name, about, learn, f"guerdon train {{data}} {options} --batch-size {BATCH_SIZE} --out {{out}}"
+        name,
+        about,
+        learn,
+        f"guerdon train {{data}} {options} --batch-size {BATCH_SIZE} --out {{out}}",
+        reads_with_encoder=backbone == config.encoder,
     )
 
 

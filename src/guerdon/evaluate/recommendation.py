@@ -34,6 +34,12 @@ def choose(measured: Measured) -> str:
     return best if gain > CLEARLY * measured.standard_error(best, BLEND) else BLEND
 
 
+WHAT_TO_DO = (
+    "What to do: have more responses judged, best of equal length, and say in the instructions what counts; or use the "
+    "rule, knowing what it is."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class WorthOfAdvice:
     """What the recommendation is worth."""
@@ -58,11 +64,11 @@ def worth_of(recommended: str, results: Mapping[str, CandidateResult], measured:
     if recommended in RULES_OF_LENGTH:
         headline = f"No trustworthy reward found: {recommended} wins, and nothing here knows more than length."
         evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)} without reading a word.")
-        return WorthOfAdvice(False, headline, tuple(evidence))
+        return WorthOfAdvice(False, headline, (*evidence, WHAT_TO_DO))
     if not one.accuracy.low > 0.5:
         headline = f"No trustworthy reward found: not even {recommended} is clearly better than guessing."
         evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)}; guessing gets 0.5.")
-        return WorthOfAdvice(False, headline, tuple(evidence))
+        return WorthOfAdvice(False, headline, (*evidence, WHAT_TO_DO))
     if not lead.low > 0 and not one.length_balanced.low > 0.5:
         headline = f"No trustworthy reward found: {recommended} is not clearly better than {rule}."
         evidence.append(f"{recommended} minus {rule}: accuracy {format_interval(lead, signed=True)}.")
@@ -71,7 +77,7 @@ def worth_of(recommended: str, results: Mapping[str, CandidateResult], measured:
                 "Where length decides nothing, it is not clearly better than guessing: length-balanced accuracy "
                 f"{format_interval(one.length_balanced)}."
             )
-        return WorthOfAdvice(False, headline, tuple(evidence))
+        return WorthOfAdvice(False, headline, (*evidence, WHAT_TO_DO))
     evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)} on groups that it has not seen.")
     evidence.append(f"{recommended} minus {rule}, the better rule of length: {format_interval(lead, signed=True)}.")
     if not lead.low > 0:

@@ -94,7 +94,8 @@ def test_ratings_are_measured_by_rank_correlation(tmp_path: Path, capsys: pytest
 
 
 def test_faults_of_options_are_told_together(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", data, "--members", "tfidf", "tfidf", "--seed", "-1"]) == 2
+    assert main(["fit", data, "--members", "tfidf", "tfidf", f"tfidf:{data}", "--seed", "-1"]) == 2
     error = capsys.readouterr().err
     assert "--members names tfidf twice" in error
+    assert f"--members names tfidf:{data}, of which nobody knows" in error
     assert "--seed must be 0 or more" in error

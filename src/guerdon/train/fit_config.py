@@ -47,6 +47,11 @@ class FitConfig:
             faults.append("--members names none")
         if twice := sorted({name for name in self.members if self.members.count(name) > 1}):
             faults.append(f"--members names {', '.join(twice)} twice")
+        if fitted := [name for name in self.members if name.startswith("tfidf:")]:
+            faults.append(
+                f"--members names {', '.join(fitted)}, of which nobody knows what it learnt from. Fix: tfidf, "
+                "which is fitted out of fold, or the folder of a reward that was trained on other rows"
+            )
         if not 0 <= self.balance_length <= 1:
             faults.append(f"--balance-length must be from 0 to 1, got {self.balance_length}")
         if self.seed < 0:

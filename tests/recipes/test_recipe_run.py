@@ -200,4 +200,4 @@ def test_each_application_has_members_that_are_known() -> None:
     for name, recipe in RECIPES.items():
         assert set(recipe.members) <= set(MEMBERS), name
     assert "likelihood" in RECIPES["translation"].members
-    assert set(RECIPES["retrieval"].members) == {"embedding", "cosine"}
+    assert set(RECIPES["retrieval"].members) == {"bm25", "embedding", "cosine"}

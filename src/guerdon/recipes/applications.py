@@ -42,7 +42,7 @@ _CODE = (  # an encoder of prose reads no code; a language model has seen some
     "likelihood",
     "decoder",
 )
-_RETRIEVAL = ("embedding", "cosine")
+_RETRIEVAL = ("bm25", "embedding", "cosine")
 
 RECIPES: dict[str, Recipe] = {
     "translation": Recipe("machine translation", rated_candidates, RATED, _SOURCE),

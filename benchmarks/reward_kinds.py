@@ -130,7 +130,7 @@ def ordering_values(rows: Sequence[AnyRow], judged: JudgedResponses, margins: Fl
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as a Markdown table, a data set a line."""
-    names = [name for name in (*MEMBERS, "bm25") if any(name in one["systems"] for one in results.values())]
+    names = [name for name in MEMBERS if any(name in one["systems"] for one in results.values())]
     others = sorted({name for one in results.values() for name in one["systems"]} - {*names, BLEND})
     columns = list(dict.fromkeys((*names, *others, BLEND)))
     head = ["data", "pairs", "groups", *(HEADINGS.get(name, name) for name in columns)]

@@ -36,6 +36,8 @@ ROWS_PER_MINUTE = 500
 """More rows than that are not read, so that the time goes round."""
 READING_SHARE = 0.4
 """Of the time, for the encoder to read all texts once; more texts are not read."""
+FINISHING = 0.93
+"""Of the time, after which no trial may end: measuring and writing need the rest."""
 MOST_UNREAD = 0.5
 """An encoder that cannot read more of the responses is not fine-tuned."""
 _PROBE_TEXTS = 32
@@ -161,7 +163,7 @@ def _try_costly(
         return Halving((), {one.name: reason for one in candidates}, {}), {}
     unread = _unread_share(judged, config)
     able = [one for one in candidates if not one.reads_with_encoder or unread <= MOST_UNREAD]
-    halving = compare_by_halving(able, judged, split, begin + 60 * config.time, on_stage)
+    halving = compare_by_halving(able, judged, split, begin + FINISHING * 60 * config.time, on_stage)
     reason = f"{config.encoder} cannot read {unread:.0%} of the responses"
     unable = {one.name: reason for one in candidates if one not in able}
     halving = replace(halving, not_run={**halving.not_run, **unable})

@@ -68,6 +68,7 @@ def test_subsamples_keep_groups_whole_where_there_are_many() -> None:
     assert len(np.unique(few.group[part])) == 10
 
 
+@pytest.mark.slow
 def test_curves_rise_to_what_cross_validation_found() -> None:
     judged = JudgedResponses.of(rows_of(60, 2))
     members = [Member.linear(SurfaceFeatures(), judged), Member.linear(SurfaceFeatures(), judged, "again")]

@@ -169,6 +169,7 @@ def test_what_the_user_can_put_right_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_model_joins_the_candidates(polite: Polite, tiny_bert: str, tmp_path: Path) -> None:
     write_rows(polite(160), tmp_path / "polite.jsonl")
     out = tmp_path / "out"

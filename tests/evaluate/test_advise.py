@@ -80,14 +80,16 @@ def test_command_says_what_the_function_finds(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "polite.jsonl"
     write_rows(rows, data)
-    options = ["--encoder", config.encoder, "--policy", config.policy, "--time", "0.01"]
+    options = ["--encoder", config.encoder, "--policy", config.policy, "--time", "0.0001"]
     assert main(["advise", str(data), "--out", str(tmp_path / "advise"), *options]) == 0
     printed = capsys.readouterr()
     assert "decoder was not run: no time" in printed.out
     assert "would take it at least" in printed.out
     assert "cross-validating" in printed.err
     found = json.loads((tmp_path / "advise" / "advise.json").read_text(encoding="utf-8"))
-    same = guerdon.advise_reward(str(data), None, AdviseConfig(encoder=config.encoder, policy=config.policy, time=0.01))
+    same = guerdon.advise_reward(
+        str(data), None, AdviseConfig(encoder=config.encoder, policy=config.policy, time=0.0001)
+    )
     assert found["headline"] == same.headline
     assert [one["accuracy"]["point"] for one in found["candidates"][:7]] == [
         one.accuracy.point for one in same.candidates[:7]

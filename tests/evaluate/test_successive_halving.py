@@ -118,7 +118,7 @@ def test_what_cannot_finish_is_not_started(rows: list[Comparison]) -> None:
     found = compare_by_halving([rule(1, learnt, 0.05), rule(-1, learnt)], judged, split, begin + 2)
     assert [count for sign, count in learnt if sign == 1] == [8]
     assert "more than was left" in found.not_run["long"]
-    assert found.costs["long"].per_row == pytest.approx(0.05, rel=0.5)
+    assert found.costs["long"].per_row >= 0.05
     assert [one.name for one in found.tried] == ["short"]
     late = compare_by_halving([rule(1, learnt)], judged, split, time.monotonic() - 1)
     assert "no time" in late.not_run["long"]

@@ -13,7 +13,7 @@ from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
 from guerdon.quickstart.evidence import Candidate, Evidence, Feature
-from guerdon.quickstart.report_page import Axis, Explanation, ReportData, paired_rewards, render
+from guerdon.quickstart.report_page import Explanation, ReportData, paired_rewards, render
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
@@ -158,11 +158,3 @@ def test_a_model_that_was_trained_on_the_rows_is_not_said_to_be_new_to_them(eval
     text = render(ReportData(data="d", evaluation=seen))
     assert "has not learned from" not in text
     assert "model was TRAINED on half of it." in text
-
-
-def test_axis_holds_everything() -> None:
-    axis = Axis.around(0.5, [Interval(0.73, 0.68, 0.81), Interval(math.nan)])
-    assert (axis.low, axis.high, axis.chance) == (0.5, 0.9, 0.5)
-    assert axis.mark(Interval(0.7, 0.6, 0.8)) == {"at": 50.0, "from": 25.0, "span": 50.0}
-    assert axis.mark(Interval(math.nan)) is None
-    assert Axis.around(0.0, [Interval(-0.25)]).low == -0.3

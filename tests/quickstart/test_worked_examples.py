@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from guerdon.quickstart.worked_examples import choose_examples, is_chinese, prompts_with_a_best
+from guerdon.quickstart.worked_examples import choose_examples, prompts_with_a_best
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Comparison, Rating
 
@@ -32,9 +32,3 @@ def test_best_response_of_a_prompt() -> None:
     assert (rated.responses[0], len(rated.responses), rated.responses[-1]) == ("19", 5, "0")
     assert (rated.scores[0], rated.scores[-1]) == (19, 0)
     assert prompts_with_a_best([Rating(prompt="p", response=x, scores={"score": 1}) for x in "ab"]) == []
-
-
-def test_script() -> None:
-    assert is_chinese("水开后煮 8 分钟。")
-    assert not is_chinese("Boil it. 煮")
-    assert not is_chinese("")

@@ -13,11 +13,11 @@ from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.counted_pairs import CountedPairs, Measured
 from guerdon.evaluate.results import Evaluation, Section
 from guerdon.metrics import Interval, format_interval, format_value, spearman_by_group
-from guerdon.quickstart.worked_examples import is_chinese
 from guerdon.rewards.blend import Blend
 from guerdon.rewards.linear import LinearReward, standardised
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.terms import TermFeatures
+from guerdon.text.language import is_chinese
 from guerdon.train.cross_validation import BLEND
 from guerdon.train.fit_run import FittedReward
 from guerdon.types import AnyRow, Prompt, Scorer, prompt_text, response_texts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ from guerdon.evaluate.result_tables import tables_of
 from guerdon.evaluate.results import Evaluation, Section
 from guerdon.evaluate.systems import ask_scorer
 from guerdon.explain.occlusion import Occlusion, occlude
-from guerdon.metrics import METRICS, Floats, Interval
+from guerdon.metrics import METRICS, Floats
 from guerdon.quickstart.evidence import Evidence, contributions
 from guerdon.quickstart.policy_gain import SAMPLING, PolicyGain
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.report.charts import distribution_chart
+from guerdon.report.strips import Axis
 from guerdon.report.templating import environment
 from guerdon.rewards.blend import Blend
 from guerdon.train.cross_validation import BLEND
@@ -160,36 +160,6 @@ def shaded(part: Occlusion, parts: Mapping[str, Occlusion]) -> list[tuple[str, f
     strongest = max(float(np.nan_to_num(np.abs(one.effects)).max(initial=0.0)) for one in parts.values()) or 1.0
     weights = np.nan_to_num(np.abs(part.effects.astype(np.float64)) / strongest).round(3)
     return list(zip(part.segments, part.effects.tolist(), weights.tolist(), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A range of values as a strip 100 wide."""
-
-    low: float
-    high: float
-    chance: float | None
-
-    @classmethod
-    def around(cls, chance: float | None, values: Sequence[Interval]) -> Axis:
-        """A range in tenths that holds all points, their intervals, and what guessing gets."""
-        known = [v for value in values for v in (value.point, value.low, value.high) if not math.isnan(v)]
-        known += [] if chance is None else [chance]
-        low = math.floor(10 * min(known, default=0.0)) / 10
-        high = math.ceil(10 * max(known, default=1.0)) / 10
-        return cls(low, high if high > low else low + 0.1, chance)
-
-    def place(self, value: float) -> float:
-        """Percent of the strip, within it."""
-        return round(min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low))), 2)
-
-    def mark(self, value: Interval) -> dict[str, float] | None:
-        """Places of the point and of the ends of its interval; None where there is no value."""
-        if math.isnan(value.point):
-            return None
-        low, high = (value.point if math.isnan(end) else end for end in (value.low, value.high))
-        start = self.place(low)
-        return {"at": self.place(value.point), "from": start, "span": round(self.place(high) - start, 2)}
 
 
 def section_axis(section: Section) -> Axis:

@@ -11,6 +11,7 @@ from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.metrics import sigmoid
 from guerdon.optimize.best_of_n import rewards_of
 from guerdon.recipes.policy_responses import evenly
+from guerdon.text.language import is_chinese
 from guerdon.types import AnyRow, Candidates, Comparison, Prompt, Reference, Scorer, prompt_text
 
 MAX_RESPONSES = 5
@@ -92,12 +93,6 @@ def _scored(scorer: Scorer, candidates: Sequence[Candidates], temperature: float
         chinese = is_chinese(" ".join(one.responses))
         ordered = tuple(sorted(responses, key=lambda response: -response.score))
         yield WorkedExample(one.prompt, one.subset, chinese, ordered)
-
-
-def is_chinese(text: str) -> bool:
-    """Whether at least three in ten letters are Chinese characters."""
-    letters = [character for character in text if character.isalpha()]
-    return 10 * sum("\u3400" <= character <= "\u9fff" for character in letters) >= 3 * max(1, len(letters))
 
 
 def prompts_with_a_best(rows: Sequence[AnyRow]) -> list[Candidates]:

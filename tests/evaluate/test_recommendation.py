@@ -72,6 +72,17 @@ def test_nothing_is_trusted_where_only_length_wins(judged: JudgedResponses) -> N
     assert verdict.evidence[-1].startswith("What to do")
 
 
+def test_nothing_is_trusted_that_is_level_with_length(judged: JudgedResponses) -> None:
+    found = measured(judged, longest=0.7, blend=0.7)
+    assert found.balanced("blend").low > 0.5
+    verdict = worth_of("blend", results(found), found)
+    assert not verdict.trustworthy
+    assert verdict.headline == "No trustworthy reward found: blend knows little more than length."
+    assert verdict.evidence[0].startswith("blend minus longest: accuracy +0.000 [-0.0")
+    clear = measured(judged, longest=0.7, blend=0.8)
+    assert worth_of("blend", results(clear), clear).trustworthy
+
+
 def test_nothing_is_trusted_where_nothing_beats_guessing(judged: JudgedResponses) -> None:
     found = measured(judged, blend=0.52)
     verdict = worth_of("blend", results(found), found)

@@ -37,10 +37,11 @@ def by_length(count: int, seed: int) -> list[Comparison]:
 
 
 def by_word(count: int, seed: int) -> list[Comparison]:
+    """One word decides, and length says nothing."""
     rng = random.Random(seed)
-    texts = [" ".join(rng.choices("abcdefgh", k=12)) for _ in range(2 * count)]
+    texts = [" ".join(rng.choices("abcdefgh", k=rng.randint(8, 16))) for _ in range(2 * count)]
     return [
-        Comparison(prompt=f"{seed} p{i}", chosen=f"{texts[2 * i]} please", rejected=f"{texts[2 * i + 1]} now")
+        Comparison(prompt=f"{seed} p{i}", chosen=f"{texts[2 * i]} please", rejected=f"{texts[2 * i + 1]} pronto")
         for i in range(count)
     ]
 
@@ -62,6 +63,32 @@ def test_where_only_length_wins_nothing_is_trusted() -> None:
     assert "On 40 unseen prompts, the reward beats the best baseline, shortest wins" in second
 
 
+def test_what_is_level_with_a_rule_of_length_is_not_trusted() -> None:
+    """Right in three of four pairs by other means than length: good, but the longer response is right as often."""
+    fitted, unseen = fit_reward(by_length(400, 0), config=CHEAP), by_length(40, 1)
+    lengths = np.array([len(text) for text in fitted.judged.responses], dtype=np.float64)
+    longer = fitted.judged.margins(lengths)
+    right = np.random.default_rng(0).permutation(longer > 0)
+    level = replace(fitted, margins=fitted.margins | {"blend": np.where(right, 1.0, -1.0)})
+    evidence = gather_evidence(level, fitted.reward, unseen, seed=0)
+    assert evidence.rule == "longest"
+    assert evidence.over_rule.point == pytest.approx(0.0, abs=0.02)
+    assert evidence.over_rule.low < 0 < evidence.over_rule.high
+    assert evidence.balanced.low > 0.5, "length-balanced it is better than guessing"
+    assert not evidence.trusted
+    evaluation = evaluate_reward({"model": fitted.reward}, unseen, baselines=BASELINES)
+    first = headline(evaluation, {}, evidence, unseen)[0]
+    assert first.startswith(UNTRUSTWORTHY)
+    assert "not clearly more than the rule `longest` gets" in first
+    assert "What to do:" in first
+
+    better = replace(fitted, margins=fitted.margins | {"blend": np.where(right | (longer > 0), 1.0, -1.0)})
+    evidence = gather_evidence(better, fitted.reward, unseen, seed=0)
+    expected = np.mean(right | (longer > 0)) - np.mean(longer > 0) - np.mean(longer == 0) / 2
+    assert evidence.over_rule.point == pytest.approx(expected)
+    assert evidence.trusted
+
+
 def test_what_decides_is_named(polite_fit: FittedReward) -> None:
     unseen = by_word(20, 1)
     evidence = gather_evidence(polite_fit, polite_fit.reward, unseen, seed=0)
@@ -74,13 +101,13 @@ def test_what_decides_is_named(polite_fit: FittedReward) -> None:
     raising = [one.name for one in evidence.features["tfidf"] if one.effect > 0]
     lowering = [one.name for one in evidence.features["tfidf"] if one.effect < 0]
     assert any("please" in name for name in raising)
-    assert any("now" in name for name in lowering)
+    assert any("pronto" in name for name in lowering)
     (only,) = headline(evaluate_reward({"model": polite_fit.reward}, unseen, baselines=BASELINES), {}, evidence, unseen)
     assert only.startswith("On 20 unseen prompts, the reward beats")
 
 
 def test_members_add_up_to_the_reward(polite_fit: FittedReward) -> None:
-    responses = ["a b please", "a b now"]
+    responses = ["a b please", "a b pronto"]
     added = contributions(polite_fit.reward, "p", responses)
     total = np.sum(list(added.values()), axis=0) + polite_fit.reward.shift
     assert np.allclose(total, polite_fit.reward.score(["p"] * 2, responses), atol=1e-5)

@@ -132,6 +132,19 @@ class Measured:
             {name: drawn[:, place, 0] for place, name in enumerate(names)},
         )
 
+    def knows_more_than_length(self, name: str, rule: str) -> bool:
+        """Whether a reward is clearly better than a rule of length, and clearly better than guessing without length.
+
+        Both are asked: what orders no more pairs than the rule has not shown that reading pays, however it gets there;
+        and what is right in half of the pairs once length is balanced may follow length by another way.
+        """
+        return bool(self.difference(name, rule).low > 0 and self.balanced(name).low > 0.5)
+
+    def balanced(self, name: str) -> Interval:
+        """Length-balanced accuracy; plain accuracy where length never decides against what was preferred."""
+        found = self.length_balanced[name]
+        return self.accuracy[name] if np.isnan(found.point) else found
+
     def difference(self, name: str, other: str) -> Interval:
         """Accuracy of one minus that of another, with its paired 95% interval."""
         point = self.accuracy[name].point - self.accuracy[other].point

@@ -69,19 +69,16 @@ def worth_of(recommended: str, results: Mapping[str, CandidateResult], measured:
         headline = f"No trustworthy reward found: not even {recommended} is clearly better than guessing."
         evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)}; guessing gets 0.5.")
         return WorthOfAdvice(False, headline, (*evidence, WHAT_TO_DO))
-    if not lead.low > 0 and not one.length_balanced.low > 0.5:
-        headline = f"No trustworthy reward found: {recommended} is not clearly better than {rule}."
+    if not measured.knows_more_than_length(recommended, rule):
+        headline = f"No trustworthy reward found: {recommended} knows little more than length."
         evidence.append(f"{recommended} minus {rule}: accuracy {format_interval(lead, signed=True)}.")
-        if np.isfinite(one.length_balanced.point):
-            evidence.append(
-                "Where length decides nothing, it is not clearly better than guessing: length-balanced accuracy "
-                f"{format_interval(one.length_balanced)}."
-            )
+        evidence.append(
+            f"Where length decides nothing it is right in {format_interval(measured.balanced(recommended))} of the "
+            "pairs; guessing gets 0.5."
+        )
         return WorthOfAdvice(False, headline, (*evidence, WHAT_TO_DO))
     evidence.append(f"{recommended} reaches accuracy {format_interval(one.accuracy)} on groups that it has not seen.")
     evidence.append(f"{recommended} minus {rule}, the better rule of length: {format_interval(lead, signed=True)}.")
-    if not lead.low > 0:
-        evidence.append(f"{rule}, which needs no training, may serve as well.")
     others = [name for name in measured.accuracy if name not in (recommended, rule)]
     nearest = max(others, key=lambda name: measured.accuracy[name].point)
     difference = measured.difference(recommended, nearest)

@@ -10,6 +10,7 @@ import numpy as np
 
 from guerdon.data.values import plain
 from guerdon.evaluate.agreement import evaluate_reward
+from guerdon.evaluate.cheap_candidates import RULES_OF_LENGTH
 from guerdon.evaluate.counted_pairs import CountedPairs, Measured
 from guerdon.evaluate.results import Evaluation, Section
 from guerdon.metrics import Interval, format_interval, format_value, spearman_by_group
@@ -67,17 +68,30 @@ class Evidence:
     """Member -> its strongest features on unseen responses, from the most positive effect to the most negative."""
     length_correlation: float
     """Mean over unseen prompts of the rank correlation of reward and length."""
+    rule: str
+    """The better of the rules of length on these pairs, `longest` or `shortest`."""
+    over_rule: Interval
+    """Accuracy of what is handed over less that of the rule, paired."""
+    balanced: Interval
+    """Length-balanced accuracy of what is handed over; plain accuracy where length never decides wrongly."""
+    trusted: bool
+    """Whether the reward clearly knows more than length (`Measured.knows_more_than_length`)."""
 
     @property
-    def trusted(self) -> bool:
-        """Whether the reward clearly knows more than length: length-balanced accuracy above one half."""
-        return bool(self.balanced.low > 0.5)
-
-    @property
-    def balanced(self) -> Interval:
-        """Length-balanced accuracy of what is handed over; plain accuracy where no pair differs in length."""
-        whole = self.candidates[0]
-        return whole.accuracy if np.isnan(whole.length_balanced.point) else whole.length_balanced
+    def doubts(self) -> str:
+        """Why the reward is not trusted, in plain words."""
+        accuracy = self.candidates[0].accuracy
+        right = f"right in {format_interval(accuracy)} of the pairs"
+        if not accuracy.low > 0.5:
+            return f"it is {right}, and guessing is right in 0.5."
+        without = (
+            f"where length gives nothing away, it is right in {format_interval(self.balanced)} of them, and guessing "
+            "in 0.5."
+        )
+        if not self.over_rule.low > 0:
+            beside = format_interval(self.over_rule, signed=True)
+            return f"it is {right}, which is not clearly more than the rule `{self.rule}` gets ({beside}); {without}"
+        return without.replace("of them", "of the pairs")
 
     @property
     def length_sentence(self) -> str:
@@ -105,7 +119,7 @@ class Evidence:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
-        values: dict[str, Any] = plain(asdict(self) | {"trusted": self.trusted})
+        values: dict[str, Any] = plain(asdict(self))
         return values
 
 
@@ -119,7 +133,9 @@ def gather_evidence(fitted: FittedReward, scorer: Scorer, unseen: Sequence[AnyRo
         seed: seed of the bootstrap.
     """
     pairs = CountedPairs.of(fitted.judged, np.flatnonzero(~fitted.learnt), seed)
-    measured = Measured.of(pairs, fitted.margins, seed)
+    lengths = fitted.judged.margins(np.array([len(text) for text in fitted.judged.responses], dtype=np.float64))
+    measured = Measured.of(pairs, fitted.margins | {"longest": lengths, "shortest": -lengths}, seed)
+    rule = max(RULES_OF_LENGTH, key=lambda name: measured.accuracy[name].point)
     names = [name for name in fitted.margins if name != BLEND]
     shares = fitted.fit.weights / fitted.fit.weights.sum()
     weights = dict(zip(names, shares.tolist(), strict=True)) | {BLEND: float("nan")}
@@ -136,7 +152,14 @@ def gather_evidence(fitted: FittedReward, scorer: Scorer, unseen: Sequence[AnyRo
     )
     texts = distinct_responses(unseen)
     return Evidence(
-        candidates, len(pairs.first), strongest_features(fitted.reward, texts), length_correlation(scorer, texts)
+        candidates,
+        len(pairs.first),
+        strongest_features(fitted.reward, texts),
+        length_correlation(scorer, texts),
+        rule,
+        measured.difference(BLEND, rule),
+        measured.balanced(BLEND),
+        measured.knows_more_than_length(BLEND, rule),
     )
 
 
@@ -221,10 +244,9 @@ def headline(
     lines = []
     if not evidence.trusted:
         lines.append(
-            f"{UNTRUSTWORTHY}: where length gives nothing away, it is right in {format_interval(evidence.balanced)} of "
-            "the pairs, and guessing is right in 0.5. Do not optimise by it. What to do: check that two people agree "
-            "on such pairs; collect some hundred pairs whose responses are of like length; or write down a rule, as "
-            "`longest` is one, and know that it is a rule."
+            f"{UNTRUSTWORTHY}: {evidence.doubts} Do not optimise by it. What to do: check that two people agree on "
+            "such pairs; collect some hundred pairs whose responses are of like length; or take the rule, as `longest` "
+            "is one, and know that it is a rule."
         )
     for section in evaluation.sections:
         part = section.overall

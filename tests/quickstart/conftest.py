@@ -9,6 +9,9 @@ import pytest
 
 from guerdon.types import Comparison
 
+LETTERS = str.maketrans("0123456789", "abdefghimn")
+"""Digits as letters, which every vocabulary knows."""
+
 
 @pytest.fixture(scope="session")
 def lengths() -> list[Comparison]:
@@ -34,7 +37,7 @@ def rows(count: int = 40) -> list[Comparison]:
     words = ["egg", "planet", "water", "answer", "function", "number"]
     return [
         Comparison(
-            prompt=f"How do I boil {rng.choice(words)} {i // 2}?",
+            prompt=f"How do I boil {rng.choice(words)} {str(i // 2).translate(LETTERS)}?",
             chosen=f"Put the {rng.choice(words)} into boiling water. It is good and polite.",
             rejected=f"I do not know the {rng.choice(words)}, and I am rude. It is off the topic, too.",
             subset=f"s{i % 2}",

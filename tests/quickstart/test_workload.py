@@ -17,6 +17,7 @@ from guerdon.quickstart.workload import (
     choose_workload,
     limit_rows,
     load_tokenizer,
+    read_by,
     read_train_test,
     readable,
     sample_coverage,
@@ -123,6 +124,8 @@ def test_rows_with_unread_answers_are_learnt_from_but_not_fine_tuned_on(polite: 
     assert planned(tiny_bert, rows, pairs=0).train == rows
     tuned = tuning_work(rows, tiny_bert, QuickstartConfig(), gpu=True).rows
     assert list(tuned) == rows[:300]
+    unread_prompts = [replace(row, prompt=f"龘靐齉 {i}") for i, row in enumerate(polite(50))]
+    assert list(read_by(load_tokenizer(tiny_bert), [*odd, *rows[:2], *unread_prompts])) == rows[:2]
     few = [*polite(50), *odd]
     assert readable(load_tokenizer(tiny_bert), few) is few
 

@@ -19,7 +19,7 @@ from guerdon.metrics import Floats, Interval, format_interval, spearman
 from guerdon.optimize.best_of_n import BestOfN, pick_by_rewards
 from guerdon.policy.decode import Sampling
 from guerdon.quickstart.worked_examples import prompts_with_a_best
-from guerdon.quickstart.workload import UNREADABLE_ROW, unknown_share
+from guerdon.quickstart.workload import read_by
 from guerdon.recipes.policy_responses import evenly
 from guerdon.rewards.rules import ChrF, LengthReward
 from guerdon.types import AnyRow, Candidates, Prompt, Reference, prompt_text
@@ -104,7 +104,7 @@ def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBas
     Left out are prompts whose responses the tokenizer of the gold reward cannot read, and those that the policy cannot
     read whole. At most 48, evenly spread over the rows.
     """
-    kept = [row for row, lost in zip(rows, unknown_share(tokenizer, rows), strict=True) if lost <= UNREADABLE_ROW]
+    kept = read_by(tokenizer, rows)
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
     best |= {prompt_text(one.prompt): (one.prompt, one.responses[0]) for one in prompts_with_a_best(kept)}
     known = [Candidates(prompt=prompt, reference=reference) for text, (prompt, reference) in best.items()]

@@ -13,7 +13,7 @@ from guerdon.data.split import leaks, split_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.models import resolve
 from guerdon.quickstart.quickstart_config import QuickstartConfig
-from guerdon.text.vocabulary import count_tokens
+from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens
 from guerdon.train.train_config import TrainConfig
 from guerdon.types import AnyRow, Rating, group_key, prompt_text, response_texts
 
@@ -32,10 +32,6 @@ _ENOUGH = 100
 _MOST_EPOCHS = 2.0
 _SHARE_OF_A_GROUP = 20
 """Where rows are left out, a large group gives at most one in so many of those that are kept: variety counts."""
-UNREADABLE_ROW = 1 / 3
-"""A row with a larger share of unknown tokens in its responses teaches little but noise, and takes the most time: an
-unknown character is a token of its own."""
-
 Note: TypeAlias = Callable[[str], None]
 """Told what the reader of the report must know."""
 
@@ -149,14 +145,11 @@ def sample_coverage(
     return unknown / max(1, total), read / len(pairs)
 
 
-def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[float]:
-    """The share of unknown tokens in the responses of each row, which are what is judged."""
-    counts = iter(count_tokens(tokenizer, [text for row in rows for text in response_texts(row)]))
-    shares = []
-    for row in rows:
-        own = [next(counts) for _ in response_texts(row)]
-        shares.append(sum(lost for _, lost in own) / max(1, sum(tokens for tokens, _ in own)))
-    return shares
+def read_by(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """The rows that a tokenizer can read: it knows nine in ten tokens of the prompt, and of the responses."""
+    texts = [text for row in rows for text in (prompt_text(row.prompt), "\n".join(response_texts(row)))]
+    known = [unknown <= UNREADABLE_SHARE * tokens for tokens, unknown in count_tokens(tokenizer, texts)]
+    return [row for row, asked, said in zip(rows, known[::2], known[1::2], strict=True) if asked and said]
 
 
 # --- how much
@@ -264,8 +257,10 @@ def _bounded(pairs: float, speed: CpuBudget) -> int:
 
 
 def readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[AnyRow]) -> Sequence[AnyRow]:
-    """The rows of whose responses a tokenizer knows two thirds; all rows where fewer than 100 would be left."""
-    if sample_coverage(tokenizer, rows)[0] == 0.0:
-        return rows
-    kept = [row for row, share in zip(rows, unknown_share(tokenizer, rows), strict=True) if share <= UNREADABLE_ROW]
-    return kept if len(kept) >= _ENOUGH else rows
+    """The rows that a tokenizer can read (see `read_by`); all rows where fewer than 100 would be left.
+
+    A row that it cannot read teaches little but noise, and takes the most time: an unknown character is a token of its
+    own.
+    """
+    kept = read_by(tokenizer, rows)
+    return rows if len(kept) == len(rows) or len(kept) < _ENOUGH else kept

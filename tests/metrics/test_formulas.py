@@ -159,19 +159,6 @@ def test_ndcg_of_the_ideal_order_and_of_no_order():
     assert np.isnan(metrics.ndcg([3, 2, 1], [1, 1, 1]))
 
 
-def test_sigmoid_is_stable():
-    np.testing.assert_allclose(metrics.sigmoid([-1e4, 0, np.log(3), 1e4]), [0, 0.5, 0.75, 1])
-
-
-def test_calibration_error():
-    assert metrics.expected_calibration_error([0.75] * 4, [1, 1, 1, 0]) == 0
-    assert metrics.expected_calibration_error([1.0, 1.0, 0.0], [1, 0, 0]) == pytest.approx(1 / 3)
-    rng = np.random.default_rng(0)
-    p = rng.random(50_000)
-    assert metrics.expected_calibration_error(p, rng.random(50_000) < p) < 0.01
-    assert np.isnan(metrics.expected_calibration_error([], []))
-
-
 @given(paired(), st.integers(1, 6))
 def test_best_of_n_is_the_mean_over_all_subsets(data, n):
     scores, values, *_ = (column[:7] for column in data)
@@ -200,3 +187,19 @@ def test_the_kl_bound_of_best_of_n_is_reached_without_ties():
         u = (np.arange(200_000) + 0.5) / 200_000
         density = n * u ** (n - 1)
         assert metrics.best_of_n_kl(n) == pytest.approx(np.mean(density * np.log(density)), abs=1e-3)
+
+
+@given(paired())
+def test_the_best_pick_of_each_group(data):
+    scores, truth, _, groups = data
+    groups = metrics.cluster_codes(groups.tolist())
+    found = metrics.best_pick_by_group(scores, truth, groups)
+    for g in range(groups.max() + 1):
+        own, people = scores[groups == g], truth[groups == g]
+        if np.ptp(people) == 0:
+            assert np.isnan(found[g])
+            continue
+        picked = people[own == own.max()].mean()
+        assert found[g] == pytest.approx((picked - people.mean()) / (people.max() - people.mean()))
+    assert np.nan_to_num(metrics.best_pick_by_group(truth, truth, groups), nan=1.0) == pytest.approx(1)
+    assert np.nan_to_num(metrics.best_pick_by_group(truth * 0, truth, groups)) == pytest.approx(0)

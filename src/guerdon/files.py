@@ -68,7 +68,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
                 if not special:
                     os.fsync(file.fileno())
             if not special:
-                _keep_mode(target, place)
+                if target.exists():
+                    place.chmod(stat.S_IMODE(target.stat().st_mode))
                 place.replace(target)
                 _sync_folder(target.parent)
         finally:
@@ -153,11 +154,7 @@ def _temporary(target: Path) -> Path:
 
 
 def _is_special(target: Path) -> bool:
-    try:
-        kind = target.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+    return os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)
 
 
 def _is_output_failure(error: OSError, place: Path) -> bool:
@@ -168,11 +165,6 @@ def _is_output_failure(error: OSError, place: Path) -> bool:
         return error.errno in _REASONS
     names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return any(name == place or place in name.parents or name in place.parents for name in names)
-
-
-def _keep_mode(target: Path, place: Path) -> None:
-    if target.exists():
-        place.chmod(stat.S_IMODE(target.stat().st_mode))
 
 
 def _check_folder_free(target: Path, replace: bool) -> None:
@@ -221,19 +213,14 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        code = _errno_of(error)
-        if code is None:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found and type(error).__name__ == "SafetensorError":
+            code = int(found[1])
+        elif isinstance(error, RuntimeError) and "inline_container" in str(error):
+            code = errno.ENOSPC  # torch.save does not say why; hardly anything else stops it in the middle of a file
+        else:
             raise
         raise OSError(code, os.strerror(code)) from error
-
-
-def _errno_of(error: Exception) -> int | None:
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    if found and type(error).__name__ == "SafetensorError":
-        return int(found[1])
-    if isinstance(error, RuntimeError) and "inline_container" in str(error):
-        return errno.ENOSPC  # torch.save does not say why; hardly anything else stops it in the middle of a file
-    return None
 
 
 @contextlib.contextmanager

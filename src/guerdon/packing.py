@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -52,13 +53,8 @@ Batch = dict[str, Tensor]
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """How many leading tokens all sequences share, leaving each at least one token of its own."""
-    limit = min(len(sequence) for sequence in sequences) - 1
-    first = sequences[0]
-    for position in range(limit):
-        token = first[position]
-        if any(sequence[position] != token for sequence in sequences):
-            return position
-    return limit
+    shared = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*sequences, strict=False))
+    return min(sum(1 for _ in shared), min(map(len, sequences)) - 1)
 
 
 def lay_out(

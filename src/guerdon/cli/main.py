@@ -15,66 +15,44 @@ from guerdon.errors import GuerdonError
 class Verb(NamedTuple):
     """A line of the table."""
 
-    command: str
-    """`module:function` that parses, calls and prints."""
+    place: str
+    """Module below `guerdon.cli`, and behind a colon the function where it is called otherwise."""
     about: str
     """One line of help."""
     function: str
     """The function of `guerdon` that does the work, for scripts."""
 
+    @property
+    def command(self) -> str:
+        """`module:function` that parses, calls and prints."""
+        module, _, function = self.place.partition(":")
+        return f"guerdon.cli.{module}:{function or module}"
+
 
 VERBS: dict[str, Verb] = {
     "quickstart": Verb(
-        "guerdon.cli.quickstart:quickstart",
-        "fit what wins by evidence, measure, explain, pick by it; writes report.html",
-        "run_quickstart",
+        "quickstart", "fit what wins by evidence, measure, explain, pick by it; writes report.html", "run_quickstart"
     ),
-    "data info": Verb(
-        "guerdon.cli.data:info", "what a data file holds: kinds, subsets, lengths, ties", "describe_data"
-    ),
-    "data check": Verb("guerdon.cli.data:check", "every bad row, with file and line", "check_data"),
-    "data split": Verb(
-        "guerdon.cli.data:split", "train and test by prompt, dialogue or column, never by row", "split_data"
-    ),
-    "data convert": Verb("guerdon.cli.data:convert", "any known layout into Guerdon's own", "convert_data"),
-    "advise": Verb(
-        "guerdon.cli.advise:advise",
-        "compare kinds of reward on your data, and recommend one",
-        "advise_reward",
-    ),
-    "train": Verb(
-        "guerdon.cli.train:train",
-        "a reward model from comparisons, ratings, rankings or references",
-        "train_reward_model",
-    ),
-    "fit": Verb(
-        "guerdon.cli.fit:fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"
-    ),
-    "evaluate": Verb(
-        "guerdon.cli.evaluate:evaluate",
-        "agreement with people, beside trivial baselines, with intervals",
-        "evaluate_reward",
-    ),
-    "doctor": Verb(
-        "guerdon.cli.doctor:doctor",
-        "whether a reward gives a text the same score however it is asked",
-        "check_reward_model",
-    ),
-    "score": Verb("guerdon.cli.score:score", "give every response its reward", "score_rows"),
+    "data info": Verb("data:info", "what a data file holds: kinds, subsets, lengths, ties", "describe_data"),
+    "data check": Verb("data:check", "every bad row, with file and line", "check_data"),
+    "data split": Verb("data:split", "train and test by prompt, dialogue or column, never by row", "split_data"),
+    "data convert": Verb("data:convert", "any known layout into Guerdon's own", "convert_data"),
+    "advise": Verb("advise", "compare kinds of reward on your data, and recommend one", "advise_reward"),
+    "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),
+    "fit": Verb("fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"),
+    "evaluate": Verb("evaluate", "agreement with people, beside trivial baselines, with intervals", "evaluate_reward"),
+    "doctor": Verb("doctor", "whether a reward gives a text the same score however it is asked", "check_reward_model"),
+    "score": Verb("score", "give every response its reward", "score_rows"),
     "optimize best-of-n": Verb(
-        "guerdon.cli.best_of_n:best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
+        "best_of_n", "the best of n responses by a reward, and what that gains", "run_best_of_n"
     ),
     "optimize weighted": Verb(
-        "guerdon.cli.weighted:weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
+        "weighted", "a policy by reward-weighted likelihood, RWR or RAFT", "train_weighted_policy"
     ),
     "optimize rl": Verb(
-        "guerdon.cli.rl:rl",
-        "a policy by PPO, RLOO, REINFORCE++, GRPO, Dr. GRPO, DAPO, GSPO or CISPO",
-        "train_rl_policy",
+        "rl", "a policy by PPO, RLOO, REINFORCE++, GRPO, Dr. GRPO, DAPO, GSPO or CISPO", "train_rl_policy"
     ),
-    "recipe": Verb(
-        "guerdon.cli.recipe:recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"
-    ),
+    "recipe": Verb("recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"),
 }
 """The verbs in the order of a reward model's life."""
 

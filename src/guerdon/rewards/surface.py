@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import log1p
 from typing import Any, ClassVar, NamedTuple, Self
@@ -45,7 +45,8 @@ class SurfaceFeatures:
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses, shape (n, len(NAMES)); every text has them."""
-        rows = [_measure(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
+        measured = (_measure(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True))
+        rows = [list(one.values()) for one in measured]
         return FeatureMatrix(np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES)), ("",) * len(rows))
 
     def names(self) -> list[str]:
@@ -95,7 +96,8 @@ def _prompt_words(prompt: str) -> _PromptWords:
     )
 
 
-def _measure(prompt: str, text: str) -> tuple[float, ...]:
+def _measure(prompt: str, text: str) -> dict[str, float]:
+    """The features by name."""
     asked = _prompt_words(prompt)
     spelt = _WORD.findall(text)
     words = [word.lower() for word in spelt]
@@ -107,97 +109,50 @@ def _measure(prompt: str, text: str) -> tuple[float, ...]:
     numbers = _NUMBER.findall(text)
     right, wrong = _equations(text)
     n, letters = len(words), len(text)
-    return (
-        log1p(letters),
-        log1p(n),
-        log1p(sentences),
-        log1p(_share(n, sentences)),
-        _share(sum(map(len, words)), n),
-        _share(len(distinct), n),
-        _share(len(set(bigrams)), len(bigrams)),
-        _share(categories.count("Lu"), letters),
-        _share(categories.count("Nd"), letters),
-        _share(sum(name[0] == "P" for name in categories), letters),
-        _share(sum(name[0] == "S" for name in categories), letters),
-        _share(sum(not letter.isascii() for letter in text), letters),
-        log1p(text.count("\n")),
-        log1p(len(_LIST_ITEM.findall(text))),
-        float("```" in text),
-        log1p(text.count("?") + text.count("？")),
-        log1p(text.count("!") + text.count("！")),
-        log1p(len(_QUOTE.findall(text))),
-        log1p(text.count("(") + text.count("（")),
-        _share(text.count(",") + text.count("，"), n),
-        float("://" in text),
-        float(bool(_END.search(text))),
-        float(text[:1].isupper()),
-        float(text[:1].islower()),
-        _share(sum(word in ("i", "me", "my") for word in words), n),
-        _share(sum(word in ("you", "your") for word in words), n),
-        _share(sum(len(word) > 1 and word.isupper() for word in spelt), n),
-        _share(sum(word in asked.words for word in words), n),
-        _share(sum(pair in asked.bigrams for pair in bigrams), len(bigrams)),
-        _share(sum(triple in asked.trigrams for triple in trigrams), len(trigrams)),
-        _share(len(asked.words & distinct), len(asked.words)),
-        _share(len(asked.lead & distinct), len(asked.lead)),
-        sum(places) / len(places) if places else 0.5,
-        float(bool(text.strip()) and text.strip() in prompt),
-        log1p(n) - log1p(asked.total),
-        abs(log1p(n) - log1p(asked.total)),
-        log1p(len(numbers)),
-        _share(sum(number in asked.numbers for number in numbers), len(numbers)),
-        _share(len(asked.numbers & set(numbers)), len(asked.numbers)),
-        log1p(right),
-        log1p(wrong),
-        float(wrong > 0),
-    )
-
-
-NAMES = (
-    "log characters",
-    "log words",
-    "log sentences",
-    "log words per sentence",
-    "letters per word",
-    "distinct words, share",
-    "distinct bigrams, share",
-    "capitals, share of characters",
-    "digits, share of characters",
-    "punctuation, share of characters",
-    "symbols, share of characters",
-    "non-ASCII, share of characters",
-    "log line breaks",
-    "log list items",
-    "has a code block",
-    "log question marks",
-    "log exclamation marks",
-    "log quotation marks",
-    "log parentheses",
-    "commas per word",
-    "has a link",
-    "ends with a closing mark",
-    "begins with a capital",
-    "begins with a small letter",
-    "first person, share of words",
-    "second person, share of words",
-    "words in capitals, share",
-    "words of the prompt, share of the response",
-    "bigrams of the prompt, share of the response",
-    "trigrams of the prompt, share of the response",
-    "words of the prompt that the response has, share",
-    "words of the prompt's beginning that the response has, share",
-    "where in the prompt its words come from, 0 to 1",
-    "is a copy of a part of the prompt",
-    "log ratio of words to the prompt's",
-    "absolute log ratio of words to the prompt's",
-    "log numbers",
-    "numbers of the prompt, share of the response's",
-    "numbers of the prompt that the response has, share",
-    "log right equations",
-    "log wrong equations",
-    "has a wrong equation",
-)
-"""The features in their order."""
+    return {
+        "log characters": log1p(letters),
+        "log words": log1p(n),
+        "log sentences": log1p(sentences),
+        "log words per sentence": log1p(_share(n, sentences)),
+        "letters per word": _share(sum(map(len, words)), n),
+        "distinct words, share": _share(len(distinct), n),
+        "distinct bigrams, share": _share(len(set(bigrams)), len(bigrams)),
+        "capitals, share of characters": _share(categories.count("Lu"), letters),
+        "digits, share of characters": _share(categories.count("Nd"), letters),
+        "punctuation, share of characters": _share(sum(name[0] == "P" for name in categories), letters),
+        "symbols, share of characters": _share(sum(name[0] == "S" for name in categories), letters),
+        "non-ASCII, share of characters": _share(sum(not letter.isascii() for letter in text), letters),
+        "log line breaks": log1p(text.count("\n")),
+        "log list items": log1p(len(_LIST_ITEM.findall(text))),
+        "has a code block": float("```" in text),
+        "log question marks": log1p(text.count("?") + text.count("？")),
+        "log exclamation marks": log1p(text.count("!") + text.count("！")),
+        "log quotation marks": log1p(len(_QUOTE.findall(text))),
+        "log parentheses": log1p(text.count("(") + text.count("（")),
+        "commas per word": _share(text.count(",") + text.count("，"), n),
+        "has a link": float("://" in text),
+        "ends with a closing mark": float(bool(_END.search(text))),
+        "begins with a capital": float(text[:1].isupper()),
+        "begins with a small letter": float(text[:1].islower()),
+        "first person, share of words": _share_in(words, ("i", "me", "my")),
+        "second person, share of words": _share_in(words, ("you", "your")),
+        "words in capitals, share": _share(sum(len(word) > 1 and word.isupper() for word in spelt), n),
+        "words of the prompt, share of the response": _share_in(words, asked.words),
+        "bigrams of the prompt, share of the response": _share_in(bigrams, asked.bigrams),
+        "trigrams of the prompt, share of the response": _share_in(trigrams, asked.trigrams),
+        "words of the prompt that the response has, share": _share_in(asked.words, distinct),
+        "words of the prompt's beginning that the response has, share": _share_in(asked.lead, distinct),
+        "where in the prompt its words come from, 0 to 1": sum(places) / len(places) if places else 0.5,
+        "is a copy of a part of the prompt": float(bool(text.strip()) and text.strip() in prompt),
+        "log ratio of words to the prompt's": log1p(n) - log1p(asked.total),
+        "absolute log ratio of words to the prompt's": abs(log1p(n) - log1p(asked.total)),
+        "log numbers": log1p(len(numbers)),
+        "numbers of the prompt, share of the response's": _share_in(numbers, asked.numbers),
+        "numbers of the prompt that the response has, share": _share_in(asked.numbers, set(numbers)),
+        "log right equations": log1p(right),
+        "log wrong equations": log1p(wrong),
+        "has a wrong equation": float(wrong > 0),
+    }
 
 
 def words_of(text: str) -> list[str]:
@@ -211,6 +166,11 @@ def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
+
+
+def _share_in(items: Collection[str | tuple[str, ...]], known: Collection[str | tuple[str, ...]]) -> float:
+    """The share of the items that are known; 0 where there are none."""
+    return _share(sum(item in known for item in items), len(items))
 
 
 def _equations(text: str) -> tuple[int, int]:
@@ -244,3 +204,7 @@ def _value(expression: str) -> float | None:
             except (ValueError, ZeroDivisionError):
                 return None
     return total + sign * (product or 0.0)
+
+
+NAMES = tuple(_measure("", ""))
+"""The features in their order."""

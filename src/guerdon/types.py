@@ -53,6 +53,12 @@ class Message:
 Prompt: TypeAlias = str | tuple[Message, ...]
 """A plain text, or the turns of a chat that the response answers."""
 
+Prompts: TypeAlias = Sequence[Prompt]
+"""One for each response that a scorer is asked about."""
+
+Responses: TypeAlias = Sequence[str]
+"""n responses, each to the prompt of its place."""
+
 References: TypeAlias = Sequence[str | None] | None
 """One for each response, where it has one: what a scorer may check it against (an answer, unit tests, a reference)."""
 
@@ -212,9 +218,7 @@ class Scorer(Protocol):
         True
     """
 
-    def score(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """Scores `responses[i]` as the answer to `prompts[i]`.
 
         Args:
@@ -241,9 +245,7 @@ class ReasonedScorer(Scorer, Protocol):
         True
     """
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores as `Scorer.score`, with a reason for each response that has no reward."""
         ...
 
@@ -260,9 +262,7 @@ class Comparer(Protocol):
         True
     """
 
-    def compare(
-        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """Returns P(a[i] preferred to b[i]), float32 array, shape (n,), NaN where there is no verdict."""
         ...
 

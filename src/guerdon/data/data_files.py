@@ -206,7 +206,8 @@ def _parquet_records(stream: BinaryIO, name: str) -> Records:
 
     with tempfile.TemporaryFile() as unpacked:
         file: BinaryIO = stream
-        if not _is_plain(stream):  # Parquet is read from its end, so a packed one is unpacked to disk first
+        plain = isinstance(getattr(stream, "raw", None), io.FileIO) and stream.seekable()
+        if not plain:  # Parquet is read from its end, so a packed one is unpacked to disk first
             shutil.copyfileobj(stream, unpacked, 2**20)
             unpacked.seek(0)
             file = unpacked
@@ -222,10 +223,6 @@ def _parquet_records(stream: BinaryIO, name: str) -> Records:
                     yield Origin(name, number), record
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-
-
-def _is_plain(stream: BinaryIO) -> bool:
-    return isinstance(getattr(stream, "raw", None), io.FileIO) and stream.seekable()
 
 
 def _hub_records(source: str) -> Records:

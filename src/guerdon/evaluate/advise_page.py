@@ -13,12 +13,6 @@ from guerdon.report.templating import environment
 TEMPLATE = "advise.html.j2"
 
 
-def advice_page(advice: Advice) -> str:
-    """The page as HTML text."""
-    chosen = advice.candidate(advice.recommended)
-    return environment().get_template(TEMPLATE).render(advice=advice, chosen=chosen, charts=curve_charts(advice))
-
-
 def curve_charts(advice: Advice) -> list[Chart]:
     """Accuracy by judgements learnt from, the best four candidates in one chart; none where nothing was measured."""
     drawn = [one for one in advice.candidates if one.curve]
@@ -29,5 +23,7 @@ def curve_charts(advice: Advice) -> list[Chart]:
 
 def write_advice_page(advice: Advice, path: Path) -> None:
     """Writes the page. Raises OutputError."""
+    chosen = advice.candidate(advice.recommended)
+    page = environment().get_template(TEMPLATE).render(advice=advice, chosen=chosen, charts=curve_charts(advice))
     with atomic_write(path) as file:
-        file.write(advice_page(advice))
+        file.write(page)

@@ -14,7 +14,7 @@ from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import LinearReward, fit_judged, prepared
 from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.terms import BASELINE_FOLDER, TermFeatures
-from guerdon.types import AnyRow, Prompt, References, Scorer, prompt_text
+from guerdon.types import AnyRow, Prompts, References, Responses, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +88,7 @@ class CrossFittedTfidf:
         keys = zip(map(prompt_text, judged.prompts), judged.responses, strict=True)
         self._rewards = dict(zip(keys, rewards.tolist(), strict=True))
 
-    def score(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """Scores as `guerdon.types.Scorer.score`; NaN for a response that the rows do not have."""
         pairs = zip(prompts, responses, strict=True)
         values = [self._rewards.get((prompt_text(prompt), response), np.nan) for prompt, response in pairs]

@@ -97,7 +97,7 @@ def _read(
         began.append(time.monotonic())
         on_stage(what)
 
-    names = tuple(name for name in ("longest", "shortest", "surface", "tfidf", "embedding", "cosine"))
+    names = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
     reader = FitConfig(
         members=names,
         encoder=config.encoder,

@@ -15,7 +15,7 @@ from guerdon.metrics import Floats
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.scoring import score_texts
 from guerdon.train.train_config import TrainConfig
-from guerdon.types import AnyRow, Prompt, Scorer
+from guerdon.types import AnyRow, Prompts, Responses, Scorer
 
 WARM_UP_ROWS = 8
 """Rows that a candidate learns from, and texts that it scores, to tell its speed."""
@@ -120,9 +120,7 @@ def _likelihood(config: AdviseConfig) -> Callable[[Sequence[AnyRow], Path, Calla
     return learn
 
 
-def measure_cost(
-    candidate: CostlyCandidate, rows: Sequence[AnyRow], prompts: Sequence[Prompt], responses: Sequence[str]
-) -> Cost:
+def measure_cost(candidate: CostlyCandidate, rows: Sequence[AnyRow], prompts: Prompts, responses: Responses) -> Cost:
     """How long a candidate takes, from learning from a few rows and scoring a few texts."""
     ticks: list[float] = []
     begin = time.monotonic()

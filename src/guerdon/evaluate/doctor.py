@@ -20,7 +20,7 @@ from guerdon.rewards.saved import FILE_NAME, write_card
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.training_data import read_training_prompts
 from guerdon.text.vocabulary import UNREADABLE_SHARE
-from guerdon.types import Prompt, Scorer
+from guerdon.types import Prompt, Prompts, Responses, Scorer
 
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
@@ -198,7 +198,7 @@ def _stability(scorer: Scorer, sample: Sample, tolerance: float) -> Iterator[Doc
     yield _compared("threads", f"From {THREADS} threads at a time", first, worst, tolerance)
 
 
-def _reading(reward: TransformerReward, prompts: Sequence[Prompt], responses: Sequence[str]) -> Iterator[DoctorCheck]:
+def _reading(reward: TransformerReward, prompts: Prompts, responses: Responses) -> Iterator[DoctorCheck]:
     """What becomes of the texts before the model reads them."""
     contract, tokenizer = reward.contract, reward.tokenizer
     encoded = reward.encode(prompts, responses)
@@ -231,7 +231,7 @@ def _reading(reward: TransformerReward, prompts: Sequence[Prompt], responses: Se
 
 
 def _padding(
-    reward: TransformerReward, prompts: Sequence[Prompt], responses: Sequence[str], tolerance: float
+    reward: TransformerReward, prompts: Prompts, responses: Responses, tolerance: float
 ) -> Iterator[DoctorCheck]:
     """Whether padding moves a score, in Guerdon and in the architecture's own path."""
     import torch

@@ -90,7 +90,7 @@ def _draw(axis: Axes, section: Section) -> None:
     many = len(clusters) > 4
     axis.set_xticks(
         range(len(clusters)),
-        [_shorten(label) for label, _, _ in clusters],
+        [label if len(label) <= 28 or "\n" in label else f"{label[:27]}…" for label, _, _ in clusters],
         rotation=25 if many else 0,
         ha="right" if many else "center",
         fontsize=9,
@@ -107,7 +107,3 @@ def _draw(axis: Axes, section: Section) -> None:
 
 def _gap(length: float) -> float:
     return length if length >= 0 else float("nan")
-
-
-def _shorten(label: str, most: int = 28) -> str:
-    return label if len(label) <= most or "\n" in label else label[: most - 1] + "…"

@@ -79,7 +79,8 @@ def resample(
     if codes.max() == 0:
         return points, np.full((1, *points.shape), np.nan)
     distribution = bootstrap_distribution(statistic, codes, resamples=resamples, seed=seed)
-    if _torn_groups(table, codes):
+    groups, start = _groups(table)
+    if (codes != codes[start][groups]).any():  # a group that lies in several clusters is never drawn as a whole
         distribution[..., [m for m, metric in enumerate(metrics) if metric in WITHIN_METRICS]] = np.nan
     return points, distribution
 
@@ -160,9 +161,3 @@ def _groups(table: Table) -> tuple[Ints, Ints]:
     """Group codes 0..G-1 of the items, shape (n,), and the first item of each group, shape (G,)."""
     groups = cluster_codes(table.groups.tolist())
     return groups, np.unique(groups, return_index=True)[1]
-
-
-def _torn_groups(table: Table, codes: Ints) -> bool:
-    """Whether the items of some group lie in several clusters, so that the group is never drawn as a whole."""
-    groups, start = _groups(table)
-    return bool((codes != codes[start][groups]).any())

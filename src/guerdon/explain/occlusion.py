@@ -50,11 +50,7 @@ def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | N
         array([ 4., 11.], dtype=float32)
     """
     segments = split_segments(response)
-    texts = [response, *(_without(segments, i) for i in range(len(segments)))]
+    texts = [response, *("".join(segments[:i] + segments[i + 1 :]).strip() for i in range(len(segments)))]
     found = score_texts(scorer, [prompt] * len(texts), texts, [reference] * len(texts))
     reasons = tuple(found.reasons[0] or reason for reason in found.reasons[1:])
     return Occlusion(tuple(segments), found.values[0] - found.values[1:], float(found.values[0]), reasons)
-
-
-def _without(segments: list[str], left_out: int) -> str:
-    return "".join(segment for i, segment in enumerate(segments) if i != left_out).strip()

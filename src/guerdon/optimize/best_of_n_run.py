@@ -86,7 +86,7 @@ def run_best_of_n(
     check_writable(out / "curve.json")
     if out.is_dir() and any(out.iterdir()) and not (out / RUN_FOLDER / RUN_FILE).exists():
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
-    names = [_full_name(one) for one in (scorer, *gold)]
+    names = [scorer_name(one) for one in (scorer, *gold)]
     candidates = (read_prompts if config.policy else read_candidates)(data, config.question)
     run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
     with locked(run.path):
@@ -124,12 +124,6 @@ def _check_responses(candidates: Sequence[Candidates], data: str) -> None:
             f"{data}: no prompt has two responses to pick from. Fix: give rows with `responses`, or several rows to a "
             "prompt; or name a --policy that responds to the prompts"
         )
-
-
-def _full_name(scorer: Scorer | ScorerConfig | str) -> str:
-    if isinstance(scorer, str):
-        return scorer
-    return scorer.name if isinstance(scorer, ScorerConfig) else scorer_name(scorer)
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import log
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from guerdon.errors import ContractError
 from guerdon.rewards.saved import FILE_NAME, read_card, saving
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.rewards.surface import words_of
-from guerdon.types import Prompt, References, Rewards, prompt_text
+from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 
 K1, B = 1.2, 0.75
 """How soon a repeated word counts no more, and how much the length of a response matters."""
@@ -42,9 +42,7 @@ class Bm25Reward(BaseScorer):
         frequencies = Counter(word for words in found for word in sorted(set(words)))
         return cls(frequencies, len(found), sum(map(len, found)) / max(len(found), 1))
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Rewards of 0 or more, 0 where no word is shared. `references` are not read."""
         check_lengths(prompts, responses, references)
         asked = {text: words_of(text) for text in set(map(prompt_text, prompts))}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from guerdon.rewards.scoring import BaseScorer, score_texts
-from guerdon.types import Prompt, References, Rewards, Scorer
+from guerdon.types import Prompt, Prompts, References, Responses, Rewards, Scorer
 
 
 class CompositeScorer(BaseScorer):
@@ -22,9 +22,7 @@ class CompositeScorer(BaseScorer):
     def values(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
         """The reward from those of the parts, shape (n,) each; NaN where a part that counts has none."""
 
-    def parts(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> dict[str, Rewards]:
+    def parts(self, prompts: Prompts, responses: Responses, *, references: References = None) -> dict[str, Rewards]:
         """The rewards that each part gives to n responses, by name; each part is asked once."""
         return {name: score_texts(part, prompts, responses, references) for name, part in self.scorers.items()}
 
@@ -37,9 +35,7 @@ class CompositeScorer(BaseScorer):
 
         return Rewards(values, tuple(reason(i) if missing else "" for i, missing in enumerate(np.isnan(values))))
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores n responses; where there is no reward, the reason names the parts that have none."""
         return self.combine(self.parts(prompts, responses, references=references))
 
@@ -118,9 +114,7 @@ class CachedScorer(BaseScorer):
         self.scorer = scorer
         self._known: dict[tuple[Prompt, str, str | None], tuple[float, str]] = {}
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores as `guerdon.types.ReasonedScorer.score_with_reasons`."""
         keys = list(zip(prompts, responses, references or [None] * len(responses), strict=True))
         new = list(dict.fromkeys(key for key in keys if key not in self._known))

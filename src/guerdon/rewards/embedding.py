@@ -18,7 +18,7 @@ from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
-from guerdon.types import Prompt, References, Rewards, prompt_text
+from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 
 DEFAULT_ENCODER = "minilm"
 _MOST_TOKENS = 512
@@ -130,7 +130,7 @@ class EmbeddingFeatures:
     def __init__(self, encoder: TextEncoder) -> None:
         self.encoder = encoder
 
-    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+    def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, shape (n, 2 * width + 1)."""
         asked, said = _vectors(self.encoder, prompts, responses)
         product = asked * said
@@ -167,9 +167,7 @@ class CosineReward(BaseScorer):
         self.name = "cosine" if encoder.name == DEFAULT_ENCODER else f"cosine:{encoder.name}"
         """What `load_scorer` takes."""
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Cosines in [-1, 1]; a response that the encoder cannot read has no reward. `references` are not read."""
         check_lengths(prompts, responses, references)
         asked, said = _vectors(self.encoder, prompts, responses)
@@ -178,8 +176,6 @@ class CosineReward(BaseScorer):
         return Rewards(np.where([bool(reason) for reason in reasons], np.nan, values).astype(np.float32), reasons)
 
 
-def _vectors(
-    encoder: TextEncoder, prompts: Sequence[Prompt], responses: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(encoder: TextEncoder, prompts: Prompts, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
     vectors = encoder.embed([*map(prompt_text, prompts), *responses])
     return vectors[: len(prompts)], vectors[len(prompts) :]

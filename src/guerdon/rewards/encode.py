@@ -14,7 +14,7 @@ from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
 from guerdon.text.chat import ChatRenderer, RenderedChat, align
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
-from guerdon.types import Overlong, Prompt, prompt_text
+from guerdon.types import Overlong, Prompt, Prompts, Responses, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -127,7 +127,7 @@ class Encoder:
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
         )
 
-    def encode(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Encoded:
+    def encode(self, prompts: Prompts, responses: Responses) -> Encoded:
         """Tokenizes n texts; none has more than the contract's `max_length` tokens.
 
         Raises:
@@ -162,7 +162,7 @@ class Encoder:
             **counts,
         )
 
-    def locate(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[Located]:
+    def locate(self, prompts: Prompts, responses: Responses) -> list[Located]:
         """The tokens that `encode` gives, each with its part and its characters; slower, for texts to be explained."""
         found: list[Located] = []
         for texts, _ in self._chunks(prompts, responses):
@@ -188,9 +188,7 @@ class Encoder:
         for text in new.values():
             logger.warning("in all, %s", text)
 
-    def _chunks(
-        self, prompts: Sequence[Prompt], responses: Sequence[str]
-    ) -> Iterator[tuple[list[RenderedChat], Mapping[str, Any]]]:
+    def _chunks(self, prompts: Prompts, responses: Responses) -> Iterator[tuple[list[RenderedChat], Mapping[str, Any]]]:
         if len(prompts) != len(responses):
             raise ValueError(f"one prompt per response: got {len(prompts)} prompts and {len(responses)} responses")
         for start in range(0, len(prompts), _CHUNK):

@@ -13,7 +13,7 @@ from guerdon.rewards.model_card import ensemble_card
 from guerdon.rewards.saved import read_card, saving
 from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.transformer import TransformerReward
-from guerdon.types import Prompt, References, Rewards
+from guerdon.types import Prompts, References, Responses, Rewards
 
 
 class Ensemble(BaseScorer):
@@ -35,18 +35,12 @@ class Ensemble(BaseScorer):
         self.k = k
         self.folder = folder
 
-    def member_scores(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
-        """Every member's score on the common scale, float32, shape (members, n)."""
-        return self._on_common_scale(self._member_rewards(prompts, responses))
-
-    def mean_std(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def mean_std(self, prompts: Prompts, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
         """The members' mean and (population) standard deviation, each float32, shape (n,)."""
-        scores = self.member_scores(prompts, responses)
+        scores = self._on_common_scale(self._member_rewards(prompts, responses))
         return scores.mean(axis=0), scores.std(axis=0)
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """The mean less k standard deviations over the members, shape (n,). `references` are not read.
 
         A response has a reward where every member gives it one; the reason is that of the first member that does not.
@@ -57,7 +51,7 @@ class Ensemble(BaseScorer):
         reasons = zip(*(member.reasons for member in rewards), strict=True)
         return Rewards(values, tuple(next((reason for reason in each if reason), "") for each in reasons))
 
-    def _member_rewards(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[Rewards]:
+    def _member_rewards(self, prompts: Prompts, responses: Responses) -> list[Rewards]:
         return [score_texts(member, prompts, responses) for member in self.members]
 
     def _on_common_scale(self, rewards: Sequence[Rewards]) -> np.ndarray:
@@ -66,9 +60,7 @@ class Ensemble(BaseScorer):
         standard = (np.stack([member.values for member in rewards]) - means[:, None]) / stds[:, None]
         return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
 
-    def compare(
-        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """The members' mean P(a preferred to b), float32, shape (n,)."""
         return np.asarray(np.mean([member.compare(prompts, a, b) for member in self.members], axis=0))
 

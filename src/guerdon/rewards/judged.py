@@ -206,17 +206,12 @@ def _compares(ratings: Sequence[Rating], overall: Floats, objective: Objective |
     """Whether ratings are learnt by comparing those of one prompt."""
     if objective is not None:
         return objective == "pairs"
-    _, codes = np.unique([prompt_text(row.prompt) for row in ratings], return_inverse=True)
+    prompts = [prompt_text(row.prompt) for row in ratings]
+    _, first, codes = np.unique(prompts, return_index=True, return_inverse=True)
     counts = np.bincount(codes)
     pairs = (counts * (counts - 1) // 2).sum()
-    varied = len(np.unique(codes[_differs_from_first(overall, codes)]))
+    varied = len(np.unique(codes[overall != overall[first[codes]]]))
     return bool(len(ratings) / 2 <= pairs <= MOST_PAIRS_PER_RATING * len(ratings) and varied >= 2)
-
-
-def _differs_from_first(values: Floats, codes: Ints) -> Any:
-    """Whether a value differs from the first of its group."""
-    _, first = np.unique(codes, return_index=True)
-    return values != values[first[codes]]
 
 
 def _pairs(rows: Sequence[AnyRow], place: dict[tuple[str, str], int]) -> tuple[Ints, Ints, Floats, list[AnyRow]]:

@@ -17,7 +17,7 @@ from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, response_batche
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix
 from guerdon.rewards.scoring import BaseScorer, check_lengths
-from guerdon.types import Prompt, References, Rewards, prompt_text
+from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 
 if TYPE_CHECKING:
     from guerdon.policy.model import Policy
@@ -37,7 +37,7 @@ class ResponseLogps(NamedTuple):
     """Why there are none; empty where there are."""
 
 
-def response_logps(policy: Policy, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[ResponseLogps]:
+def response_logps(policy: Policy, prompts: Prompts, responses: Responses) -> list[ResponseLogps]:
     """The log-probabilities of n responses under a policy, the prompt of a group of responses computed once.
 
     A response that does not fit into the model's context has none, and says why; it does not fail the others.
@@ -92,9 +92,7 @@ class LikelihoodReward(BaseScorer):
         self.name = f"likelihood:{lasting_name(policy_name)}"
         """What `load_scorer` takes."""
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Mean log-probabilities, each below 0. `references` are not read."""
         check_lengths(prompts, responses, references)
         logps = response_logps(self.policy, prompts, responses)
@@ -115,9 +113,7 @@ class ImplicitReward(BaseScorer):
             raise ConfigError(f"beta must be above 0, got {beta}")
         self.policy, self.reference, self.beta, self.name = policy, reference, beta, name
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """The rewards of n responses. `references` are not read."""
         check_lengths(prompts, responses, references)
         trained = response_logps(self.policy, prompts, responses)
@@ -143,7 +139,7 @@ class LikelihoodFeatures:
         self._kept: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {}
         self._lock = threading.Lock()
 
-    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+    def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, shape (n, 9). Each (prompt, response) is computed once."""
         keys = [(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
         with self._lock:

@@ -138,12 +138,8 @@ def _keep_logits_in_float32(model: PreTrainedModel) -> None:
     if layer is not None:
         layer.float()
         if _float32_logits not in layer._forward_hooks.values():
-            layer.register_forward_pre_hook(_float32_states)
+            layer.register_forward_pre_hook(lambda _, given: (given[0].float(),))
             layer.register_forward_hook(_float32_logits)
-
-
-def _float32_states(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-    return (given[0].float(),)
 
 
 def _float32_logits(layer: nn.Module, given: tuple[Tensor], _: Tensor) -> Tensor:

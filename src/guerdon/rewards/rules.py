@@ -6,7 +6,7 @@ import re
 import unicodedata
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -19,7 +19,7 @@ from guerdon.cpu import count
 from guerdon.errors import ConfigError
 from guerdon.rewards.sandbox import DEFAULT_LIMITS, Limits, run_tests
 from guerdon.rewards.scoring import BaseScorer, check_lengths
-from guerdon.types import Prompt, References, Rewards, prompt_text
+from guerdon.types import Prompt, Prompts, References, Responses, Rewards, prompt_text
 
 Answered = tuple[Prompt, str, str | None]
 """Prompt, response, reference."""
@@ -41,9 +41,7 @@ class Rule(BaseScorer):
     def _reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
         """The reward of one response, or the reason why it has none; the reference is empty where none is needed."""
 
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores n responses; those without a reference that the rule needs have no reward."""
         check_lengths(prompts, responses, references)
         given = [None] * len(responses) if references is None else references

@@ -95,7 +95,7 @@ def score_rows(
     """
     if isinstance(out, str | Path):
         check_writable(out)
-    name = scorer if isinstance(scorer, str) else scorer_name(scorer)
+    name = scorer_name(scorer)
     writer = _Writer(column or f"reward_{reward_label(name)}", overwrite)
     loaded = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
     if contributions:

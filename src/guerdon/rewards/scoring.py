@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError, TextError
-from guerdon.types import Prompt, ReasonedScorer, References, Rewards, Scorer, prompt_text
+from guerdon.types import Prompt, Prompts, ReasonedScorer, References, Responses, Rewards, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +34,10 @@ class BaseScorer(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def score_with_reasons(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> Rewards:
+    def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores n responses; see `guerdon.types.ReasonedScorer`."""
 
-    def score(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """The rewards alone, float32, shape (n,), NaN where there is none; see `guerdon.types.Scorer`."""
         return self.score_with_reasons(prompts, responses, references=references).values
 
@@ -97,7 +93,7 @@ def _texts_per_call() -> int:
     return TEXTS_PER_CALL_ON_GPU if torch is not None and torch.cuda.is_available() else TEXTS_PER_CALL
 
 
-def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], references: References) -> None:
+def check_lengths(prompts: Prompts, responses: Responses, references: References) -> None:
     """Raises ValueError unless there are as many prompts, and references where there are some, as responses."""
     if not len(prompts) == len(responses) == len(responses if references is None else references):
         given = "" if references is None else f" and {len(references)} references"
@@ -105,8 +101,8 @@ def check_lengths(prompts: Sequence[Prompt], responses: Sequence[str], reference
 
 
 def scorer_name(scorer: object) -> str:
-    """What a message calls a scorer: its name where it has one, else its class."""
-    name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None)
+    """What a message calls a scorer: its name where it has one (or is one), else its class."""
+    name = scorer if isinstance(scorer, str) else getattr(scorer, "name", None) or getattr(scorer, "__name__", None)
     return name if isinstance(name, str) else type(scorer).__name__
 
 
@@ -134,9 +130,7 @@ def joined(parts: Iterable[Rewards]) -> Rewards:
 class _Asking:
     """Calls of a scorer, cut in halves around the texts on which it raises, and what they gave."""
 
-    def __init__(
-        self, scorer: Scorer, prompts: Sequence[Prompt], responses: Sequence[str], references: References
-    ) -> None:
+    def __init__(self, scorer: Scorer, prompts: Prompts, responses: Responses, references: References) -> None:
         self.scorer, self.prompts, self.responses, self.references = scorer, prompts, responses, references
         self.values = np.full(len(responses), np.nan, dtype=np.float32)
         self.reasons = [""] * len(responses)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from guerdon.rewards.linear import FeatureMatrix
-from guerdon.types import Prompt, prompt_text
+from guerdon.types import Prompts, Responses, prompt_text
 
 _WORD = re.compile(r"[^\W_\u3040-\u9fff]+|[\u3040-\u9fff]")
 """Words, and single characters of Chinese and Japanese."""
@@ -43,7 +43,7 @@ class SurfaceFeatures:
     penalties: ClassVar[tuple[float, ...]] = (3.0, 30.0)
     leading: ClassVar[tuple[str, ...]] = ()
 
-    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+    def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, shape (n, len(NAMES)); every text has them."""
         measured = (_measure(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True))
         rows = [list(one.values()) for one in measured]

@@ -9,7 +9,7 @@ import numpy as np
 
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import FeatureMatrix, LinearReward
-from guerdon.types import AnyRow, Prompt
+from guerdon.types import AnyRow, Prompts, Responses
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -50,7 +50,7 @@ class TermFeatures:
         distinct = list(dict.fromkeys(texts))
         return cls([vectorizer.fit(distinct) for vectorizer in _vectorizers()])
 
-    def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
+    def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, a sparse float32 matrix of shape (n, terms)."""
         from scipy import sparse
 

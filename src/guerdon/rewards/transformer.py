@@ -26,7 +26,7 @@ from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positio
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.saving import fold_units, load_parts, read_contract, record_base, write_reward
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
-from guerdon.types import Dtype, Overlong, Prompt, References, prompt_text
+from guerdon.types import Dtype, Overlong, Prompt, Prompts, References, Responses, prompt_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -182,11 +182,11 @@ class TransformerReward:
         """Where the weights are."""
         return next(self.net.parameters()).device
 
-    def encode(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> Encoded:
+    def encode(self, prompts: Prompts, responses: Responses) -> Encoded:
         """Tokenizes n texts under the contract."""
         return self.encoder.encode(prompts, responses)
 
-    def logits(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
+    def logits(self, prompts: Prompts, responses: Responses) -> np.ndarray:
         """What the head gives, before the contract's shift and scale: float32, shape (n, attributes)."""
         encoded = self.encode(prompts, responses)
         self.encoder.report(encoded)
@@ -235,15 +235,13 @@ class TransformerReward:
         if self.adapter is not None:
             self.net.model.set_adapter(self.adapter)  # type: ignore[operator]
 
-    def attributes(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> np.ndarray:
+    def attributes(self, prompts: Prompts, responses: Responses) -> np.ndarray:
         """Every named output in the units of the training data: float32, shape (n, attributes)."""
         shift = np.asarray(self.contract.shift, dtype=np.float32)
         scale = np.asarray(self.contract.scale, dtype=np.float32)
         return np.asarray(shift + scale * self.logits(prompts, responses))
 
-    def score(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """R(prompt, response): the contract's weighted sum of the attributes. float32, shape (n,), unbounded.
 
         `references` are not read. Scores do not depend on the batch, its order, or the padding.
@@ -251,9 +249,7 @@ class TransformerReward:
         weights = np.asarray(self.contract.weights, dtype=np.float32)
         return np.asarray(self.attributes(prompts, responses) @ weights)
 
-    def compare(
-        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature), float32, shape (n,)."""
         if len(a) != len(b):
             raise ValueError(f"as many a as b: got {len(a)} and {len(b)}")

@@ -148,7 +148,8 @@ class Loop:
                 examples, on_step = config.examples_per_step, self._on_step
                 log = RunLog(self._run, self.step, steps=config.steps, examples_per_step=examples, on_step=on_step)
                 opened.callback(log.close)
-            while self.step < config.steps and not self._should_stop:
+            patience = config.early_stopping_patience or float("inf")
+            while self.step < config.steps and self._worse < patience:
                 step = steps(self.step)
                 self.update(step)
                 saves = self.step % config.save_steps == 0 or self.step == config.steps
@@ -233,10 +234,6 @@ class Loop:
         else:
             self._worse += 1
         return {"eval_loss": mean} | ({"eval_accuracy": float(order[1] / order[0])} if order[0] else {})
-
-    @property
-    def _should_stop(self) -> bool:
-        return bool(self.config.early_stopping_patience) and self._worse >= self.config.early_stopping_patience
 
     def _save(self) -> None:
         """Writes a checkpoint: what is trained, the optimiser, every random state, and how far the run has come."""

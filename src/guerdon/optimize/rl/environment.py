@@ -12,7 +12,7 @@ from guerdon.rewards.compose import CompositeScorer
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_rewards, score_texts
 from guerdon.text.messages import prompt_turns
-from guerdon.types import Candidates, Message, Prompt, Rewards, Scorer
+from guerdon.types import Candidates, Message, Prompt, Prompts, Responses, Rewards, Scorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +143,7 @@ class PromptEnvironment:
         return TurnResult(observations, Rewards(values, tuple(reasons)), terminated, info)
 
     def _score(
-        self, prompts: Sequence[Prompt], responses: Sequence[str], rows: Sequence[int]
+        self, prompts: Prompts, responses: Responses, rows: Sequence[int]
     ) -> tuple[Rewards, dict[str, Sequence[float]]]:
         """Rewards, and for a composite scorer those of its parts."""
         scorer, references = self.scorer, [self._tasks[row].reference for row in rows]

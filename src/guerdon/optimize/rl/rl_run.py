@@ -100,7 +100,7 @@ def train_rl_policy(
             folder.begin()
             run = _Run(workers, prompts, folder, resume=resume)
             monitor = Monitor(workers, held_out, folder.path, gold=gold_scorer, step=run.step) if held_out else None
-            name = str(reward) if isinstance(reward, str | Path) else scorer_name(reward)
+            name = scorer_name(str(reward) if isinstance(reward, Path) else reward)
             run.train(monitor, f"{out.name}, by {name}", on_step)
             weights = monitor.best_weights() if monitor else workers.weights()
             local = None if config.num_learners else workers.policy()

@@ -49,11 +49,8 @@ class CandidateRecord(NamedTuple):
 def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
     """Streams the candidates of every record of a source; after a faulty record none follow.
 
-    A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed.
-
-    Args:
-        source: as for `guerdon.data.read.iter_rows`.
-        question: as for `guerdon.data.read.iter_rows`.
+    A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed. Source and
+    question are as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: records have no candidates (all faults as one, at the end), or there is no record.
@@ -101,9 +98,7 @@ def read_candidates(source: str, question: str | None = None) -> list[Candidates
 def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
     """The distinct prompts of a source, without responses; judgements are not needed, and not read.
 
-    Args:
-        source: as for `guerdon.data.read.iter_rows`.
-        question: as for `guerdon.data.read.iter_rows`; what it prefers is the demonstration.
+    Source and question are as for `guerdon.data.read.iter_rows`; what the question prefers is the demonstration.
 
     Raises:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.

@@ -112,13 +112,9 @@ def _argilla(fields: Fields, shown: Mapping[str, Any], questions: dict[str, list
 
 
 def _judged(fields: Fields, asked: Prompt, responses: Mapping[str, str], questions: Mapping[str, list[Any]]) -> AnyRow:
-    """The row of a record.
+    """The row of a record: the responses by name, and for each question what each annotator who finished it chose.
 
-    Args:
-        fields: the record without its questions; those that do not judge the responses are put back as extra.
-        asked: the prompt.
-        responses: name -> response.
-        questions: question -> what each annotator who finished it chose.
+    `fields` come without the questions; those that do not judge the responses are put back as extra.
     """
     finished = {name: values for name, values in questions.items() if values}
     chosen = fields.question.chosen

@@ -107,12 +107,7 @@ _EXPORTS = (exports.label_studio, exports.argilla_records, exports.argilla_table
 def read_record(
     record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
 ) -> list[AnyRow]:
-    """The rows of one record.
-
-    Args:
-        record: its columns.
-        origin: where it was read.
-        question: which question of an annotation export counts; one object for all records of a source.
+    """The rows of one record; `question`, for annotation exports, is one object for all records of a source.
 
     Raises:
         LayoutError: no layout has these columns.

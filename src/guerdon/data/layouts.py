@@ -99,15 +99,9 @@ def _history(fields: Fields) -> tuple[Message, ...]:
 def pair(
     fields: Fields, asked: Prompt, first: str, second: str, *, preference: float, margin: float | None = None
 ) -> Comparison:
-    """A comparison with the preferred response as chosen.
+    """A comparison with the preferred response as chosen, by how much it is better (`margin`, >= 0) beside it.
 
-    Args:
-        fields: the record, for what every row has.
-        asked: the prompt.
-        first: one response.
-        second: the other response.
-        preference: P(first preferred), in [0, 1]; below 0.5 the two change places.
-        margin: by how much the preferred one is better, >= 0.
+    `preference` is P(first preferred), in [0, 1]; below 0.5 the two change places.
     """
     if not 0.0 <= preference <= 1.0:
         raise DataError(f"the preference is {preference:g}; it must lie between 0 and 1")
@@ -321,10 +315,8 @@ def response_pair(fields: Fields) -> tuple[str, str] | None:
 def verdict_share(value: object, name: str, sides: tuple[str, str]) -> float:
     """The share of a verdict that goes to the first of two responses: 1, 0, or 0.5 for a tie.
 
-    Args:
-        value: what an annotator chose: `left`, `a`, `1`, `response_1`, the column's name, `tie` ..., or a list of one.
-        name: the column it stands in, for the message.
-        sides: the names of the two response columns.
+    `value` is what an annotator chose in the column `name`: `left`, `a`, `1`, `response_1`, the name of one of the two
+    response columns (`sides`), `tie` ..., or a list of one.
     """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]

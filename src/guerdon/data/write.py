@@ -219,10 +219,8 @@ def _needs_json(value: Any) -> bool:
 def _as_cells(record: Record, own: Sequence[str], typed: Collection[str] = ()) -> Record:
     """The record with texts for what a cell cannot hold; own columns in which they are JSON are named beside them.
 
-    Args:
-        record: a record in Guerdon's own layout.
-        own: its own columns: they are read as they stand, whereas readers of the others know what to expect.
-        typed: columns that hold their values as they are.
+    Own columns are read as they stand, whereas readers of the others know what to expect; `typed` columns hold their
+    values as they are.
     """
     cells, marked = dict(record), []
     for name, value in record.items():

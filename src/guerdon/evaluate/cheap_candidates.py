@@ -54,14 +54,7 @@ def compare_cheap(
     begin: float,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> CheapResult:
-    """Reads, cross-validates and measures the cheap candidates.
-
-    Args:
-        judged: what is learnt from and measured on.
-        config: models, time and seed.
-        begin: when the advice began, by `time.monotonic`.
-        on_stage: called with what is being done, in a few words.
-    """
+    """Reads, cross-validates and measures the cheap candidates; the advice began at `begin`, by `time.monotonic`."""
     members, reading = _read(judged, config, on_stage)
 
     def told(what: str) -> Callable[[int, int], None]:

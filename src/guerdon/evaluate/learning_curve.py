@@ -136,12 +136,6 @@ def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
 
     Each sample of the band draws groups (a resample), draws of the training observations (normal noise), one of the
     power laws that fit the curve, with the probability that its fit deserves, and a point of misfit.
-
-    Args:
-        curve: what was measured.
-        more: observations more.
-        now: observations that there are.
-        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     drawn = curve.resampled[np.arange(_SAMPLES) % len(curve.resampled)]

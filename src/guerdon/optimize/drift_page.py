@@ -89,17 +89,14 @@ def render(evaluations: Sequence[PolicyEvaluation], title: str) -> str:
         (prompt, [(evaluations[i], evaluations[i].samples[place][1]) for i in chosen])
         for place, (prompt, _) in enumerate(evaluations[0].samples)
     ]
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            title=title,
-            evaluations=evaluations,
-            best=best,
-            last=evaluations[-1],
-            gained=gains(evaluations[0], best),
-            charts=charts(evaluations),
-            fits=fits(evaluations),
-            prompts=prompts,
-        )
+    template = environment().get_template(TEMPLATE)
+    return template.render(
+        title=title,
+        evaluations=evaluations,
+        best=best,
+        last=evaluations[-1],
+        gained=gains(evaluations[0], best),
+        charts=charts(evaluations),
+        fits=fits(evaluations),
+        prompts=prompts,
     )

@@ -123,9 +123,8 @@ class JudgedResponses:
     def length_balanced(self, share: float) -> JudgedResponses:
         """The same pairs, so weighted that length tells less of what is preferred; ratings stay as they are.
 
-        Args:
-            share: 1 lets the pairs that the longer response won count as much as those that the shorter one won, 0
-                changes nothing, and between them the weights are powers of the full ones.
+        A share of 1 lets the pairs that the longer response won count as much as those that the shorter one won, 0
+        changes nothing, and between them the weights are powers of the full ones.
         """
         longer = np.sign(self.margins(np.array([len(text) for text in self.responses], dtype=np.float64)))
         if self.objective != "pairs" or not share or not {-1.0, 1.0} <= set(longer):

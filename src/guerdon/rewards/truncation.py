@@ -33,16 +33,9 @@ def candidate_texts(candidates: Iterable[Candidates]) -> Iterable[Text]:
 def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text], *, limit: float = CUT_LIMIT) -> int:
     """Refuses a data set that scorers could not read as they were told to; for the start of a verb.
 
-    Under `auto` at most a small share of the responses may be cut; under `error` no text may be longer than the model
-    reads; under `cut` everything passes. Scorers that read no tokens cut nothing.
-
-    Args:
-        scorers: any scorers.
-        texts: everything that they will be asked about; read once.
-        limit: the largest share of responses that may be cut.
-
-    Returns:
-        How many texts there were.
+    Under `auto` at most a share of `limit` of the responses may be cut; under `error` no text may be longer than the
+    model reads; under `cut` everything passes. Scorers that read no tokens cut nothing. `texts` are everything that
+    they will be asked about, and are read once; how many there were is returned.
 
     Raises:
         DataError: with the place of the first response that is too long.

@@ -122,11 +122,7 @@ class ChatRenderer:
         return found.text.removeprefix(begun) if found.text.startswith(begun) else found.text[found.start :]
 
     def between(self, conversation: Sequence[Message]) -> str:
-        """What follows the last response of a chat, up to where the next one begins.
-
-        Args:
-            conversation: ends with a response and the turn that answers it.
-        """
+        """What follows the last response of a chat, which one turn answers, up to where the next one begins."""
         *before, _, reply = conversation
         chats = ((*before, Message("assistant", probe), reply) for probe in _PROBES)
         return _common_suffix(*(self.turns(turns, generation_prompt=True) for turns in chats))
@@ -167,12 +163,8 @@ class ChatRenderer:
 def with_still_clock(template: str, template_date: str) -> str:
     """A chat template whose clock (`strftime_now`) always shows one day; as it is where it reads no clock.
 
-    Transformers lets no function of ours into a template, so a macro in front of it puts the day into a format. A
-    template that has one already keeps its day.
-
-    Args:
-        template: of a tokenizer.
-        template_date: the day, as YYYY-MM-DD.
+    Transformers lets no function of ours into a template, so a macro in front of it puts the day (YYYY-MM-DD) into a
+    format. A template that has one already keeps its day.
     """
     if "strftime_now" not in template or template.startswith(_CLOCK):
         return template

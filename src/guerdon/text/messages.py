@@ -30,14 +30,9 @@ def kind_of(value: object) -> str:
 
 
 def parse_messages(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """The turns of a chat.
+    """The turns of a sequence of messages as `parse_message` reads them; an error calls it by `name`.
 
-    Args:
-        value: a sequence of messages as `parse_message` reads them.
-        name: what an error calls it.
-
-    Returns:
-        The turns; system turns without content are left out, for they say nothing.
+    System turns without content are left out, for they say nothing.
 
     Raises:
         DataError: it is not a sequence of messages.
@@ -153,10 +148,8 @@ def response_text(turns: Sequence[Message]) -> str:
 def messages_to_dicts(turns: Iterable[Message], *, json_arguments: bool = False) -> list[dict[str, Any]]:
     """Messages as chat templates read them; fields that a message does not have are left out.
 
-    Args:
-        turns: a chat.
-        json_arguments: give the arguments of tool calls as JSON text, which the chat completions API wants, and not as
-            objects, which templates want.
+    `json_arguments` gives the arguments of tool calls as JSON text, which the chat completions API wants, and not as
+    objects, which templates want.
     """
     return [_message_dict(turn, json_arguments) for turn in turns]
 

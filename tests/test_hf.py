@@ -15,7 +15,7 @@ from guerdon.rewards.transformer import TransformerReward
 
 
 def test_a_backbone_gets_a_head_of_the_named_attributes(tiny_llama: str) -> None:
-    model = hf.load_classifier(tiny_llama, ("helpful", "有用"), "float32", False, new_head=True)
+    model = hf.load_classifier(tiny_llama, ("helpful", "有用"), False, new_head=True)
     assert model.config.id2label == {0: "helpful", 1: "有用"}
     assert model.score.out_features == 2
 
@@ -26,7 +26,7 @@ def test_a_backbone_that_lacks_weights_is_refused(tiny_llama: str, tmp_path: Pat
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 weight.*model\.layers\.1\.mlp\.up_proj\.weight"):
-        hf.load_classifier(str(tmp_path), ("score",), "float32", False, new_head=True)
+        hf.load_classifier(str(tmp_path), ("score",), False, new_head=True)
 
 
 def test_loading_is_silent(tiny_llama: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_a_slow_tokenizer_is_refused(monkeypatch: pytest.MonkeyPatch, tiny_bert:
 @pytest.mark.parametrize("name", ["no/such-model", "tiny_missing"])
 def test_a_model_that_cannot_be_had_is_a_model_error(name: str) -> None:
     with pytest.raises(ModelError, match=f"cannot load '{name}'"):
-        hf.load_classifier(name, None, "float32", False, new_head=False)
+        hf.load_classifier(name, None, False, new_head=False)
     with pytest.raises(ModelError, match="tokenizer of"):
         hf.load_tokenizer(name, False)
 

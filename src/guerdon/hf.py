@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -66,18 +66,16 @@ class Lora:
 def load_classifier(
     path: str,
     attributes: Sequence[str] | None,
-    dtype: Literal["float32", "bfloat16"],
     trust_remote_code: bool,
     *,
     new_head: bool,
     revision: str | None = None,
 ) -> PreTrainedModel:
-    """Loads a sequence classifier; one that Guerdon saved with modelling code without running that code.
+    """Loads a sequence classifier in float32; one that Guerdon saved with modelling code without running that code.
 
     Args:
         path: folder or hub name.
         attributes: names of the head's outputs; None takes what the checkpoint has.
-        dtype: the precision of the weights.
         trust_remote_code: run code that comes with the model.
         new_head: the checkpoint is a backbone, whose head is made new. Otherwise every weight must be there.
         revision: commit of a model on the hub.
@@ -93,7 +91,7 @@ def load_classifier(
         named = dict(enumerate(attributes))
         labels = {"num_labels": len(named), "id2label": named, "label2id": {name: i for i, name in named.items()}}
     options: dict[str, Any] = {
-        "dtype": getattr(torch, dtype),
+        "dtype": torch.float32,
         "use_safetensors": True,  # a model is never unpickled
         "output_loading_info": True,
         "trust_remote_code": trust_remote_code,

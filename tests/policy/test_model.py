@@ -12,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config
 
 from guerdon.errors import DataError, ModelError, TextError
 from guerdon.policy.decode import Sampling
-from guerdon.policy.model import Policy, SampledResponse
+from guerdon.policy.model import Policy
 from guerdon.types import Message, Prompt
 
 PROMPTS: list[Prompt] = [
@@ -22,20 +22,16 @@ PROMPTS: list[Prompt] = [
 ]
 
 
-def answers(policy: Policy, prompts: list[Prompt] = PROMPTS, **options: Any) -> list[list[SampledResponse]]:
+def answers(policy: Policy, prompts: list[Prompt] = PROMPTS, **options: Any) -> list[list[str]]:
     sampling = Sampling(max_new_tokens=6, temperature=options.pop("temperature", 1.0))
-    found = dict(policy.sample_responses(prompts, **({"num_generations": 2, "sampling": sampling} | options)))
+    found = dict(policy.sample_texts(prompts, **({"num_generations": 2, "sampling": sampling} | options)))
     assert sorted(found) == list(range(len(prompts)))
     return [found[index] for index in range(len(prompts))]
 
 
-def texts(found: list[list[SampledResponse]]) -> list[list[str]]:
-    return [[answer.text for answer in own] for own in found]
-
-
 @pytest.mark.parametrize("name", ["tiny_llama", "tiny_gemma_like", "tiny_sliding"])
 def test_every_prompt_has_its_answers(name: str, request: pytest.FixtureRequest) -> None:
-    found = texts(answers(Policy.load(request.getfixturevalue(name))))
+    found = answers(Policy.load(request.getfixturevalue(name)))
     assert [len(own) for own in found] == [2, 2, 2]
     assert len({text for own in found for text in own}) > 3, "they are sampled"
     assert not [text for own in found for text in own if "<|im_end|>" in text or "boil an egg" in text]
@@ -52,15 +48,15 @@ def test_the_seed_decides_the_answers(name: str, request: pytest.FixtureRequest)
 
 def test_a_prompt_is_answered_in_any_batch_as_alone(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
-    beside = texts(answers(policy, temperature=0.0, num_generations=1))
-    assert beside == texts(answers(policy, temperature=0.0, num_generations=1, batch_size=1))
+    beside = answers(policy, temperature=0.0, num_generations=1)
+    assert beside == answers(policy, temperature=0.0, num_generations=1, batch_size=1)
 
 
 def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
     options: dict[str, Any] = {"num_generations": 2, "sampling": Sampling(max_new_tokens=6), "batch_size": 4}
-    whole = dict(policy.sample_responses([*PROMPTS, "egg"], **options))
-    rest = dict(policy.sample_responses([*PROMPTS, "egg"], **options, done={0, 2}))
+    whole = dict(policy.sample_texts([*PROMPTS, "egg"], **options))
+    rest = dict(policy.sample_texts([*PROMPTS, "egg"], **options, done={0, 2}))
     assert rest == {index: whole[index] for index in (1, 3)}
 
 
@@ -112,7 +108,7 @@ def test_a_template_that_writes_bos_gets_no_second(tiny_gemma_like: str) -> None
 def test_a_prompt_without_room_for_the_answer_is_named(tiny_llama: str) -> None:
     policy = Policy.load(tiny_llama)
     with pytest.raises(TextError, match="the policy reads 512") as caught:
-        list(policy.sample_responses(["egg?", "egg " * 500], sampling=Sampling(max_new_tokens=100)))
+        list(policy.sample_texts(["egg?", "egg " * 500], sampling=Sampling(max_new_tokens=100)))
     assert caught.value.index == 1
 
 

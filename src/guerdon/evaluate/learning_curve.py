@@ -131,13 +131,13 @@ def _curve(sizes: Floats, parts: Floats, whole: Floats, pairs: CountedPairs, see
     return SizeCurve(sizes, np.append(by_draw.mean(axis=1), points[-1]), np.concatenate(means, axis=1), by_draw)
 
 
-def expected_gain(curve: SizeCurve, more: int, now: int, seed: int = 0) -> Gain:
+def expected_gain(curve: SizeCurve, more: int, now: int) -> Gain:
     """The accuracy that `more` observations would add to what `now` of them give, with its band.
 
     Each sample of the band draws groups (a resample), draws of the training observations (normal noise), one of the
     power laws that fit the curve, with the probability that its fit deserves, and a point of misfit.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = curve.resampled[np.arange(_SAMPLES) % len(curve.resampled)]
     draws = np.append(np.full(len(curve.sizes) - 1, curve.by_draw.shape[1]), 1)
     noise = curve.deviation * np.sqrt(curve.sizes[-1] / curve.sizes / draws)

@@ -96,7 +96,6 @@ def best_of_n(
     *,
     n: int | None = None,
     reasons: Sequence[Sequence[str]] | None = None,
-    resamples: int = 1000,
     seed: int = 0,
 ) -> BestOfN:
     """The curve over n = 1, 2, 4 ... of every value, by the first one's pick, with 95% intervals.
@@ -107,8 +106,7 @@ def best_of_n(
             response without one of the values takes no part.
         n: the largest n; None takes the largest for which 90% of the prompts have enough responses.
         reasons: for every prompt, why responses have no value; they are repeated where a prompt is left out.
-        resamples: number of bootstrap data sets, of whole groups.
-        seed: random seed of the bootstrap.
+        seed: random seed of the bootstrap, which draws whole groups.
 
     Raises:
         DataError: too few responses have a reward.
@@ -132,7 +130,7 @@ def best_of_n(
         return np.asarray((weights @ flat / weights.sum(1, keepdims=True)).reshape(-1, len(ns), len(values)))
 
     point = expected.mean(axis=0)
-    drawn = bootstrap_distribution(means, groups, resamples=resamples, seed=seed)
+    drawn = bootstrap_distribution(means, groups, seed=seed)
     gain, drawn_gain = point - point[:1], drawn - drawn[:, :1]
     curves = tuple(
         Curve(name, _intervals(point[:, v], drawn[:, :, v]), _intervals(gain[:, v], drawn_gain[:, :, v]))

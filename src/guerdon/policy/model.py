@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SampledResponse:
-    """A response that the policy sampled, as text (see `Policy.text`) and as tokens."""
-
-    text: str
-    sample: Sample
 
 
 class Policy:
@@ -180,7 +171,7 @@ class Policy:
             self.tokenizer.save_pretrained(stage)
             (stage / "policy.json").write_text(json.dumps({"training": dict(training)}, indent=2), encoding="utf-8")
 
-    def sample_responses(
+    def sample_texts(
         self,
         prompts: Sequence[Prompt],
         *,
@@ -189,7 +180,7 @@ class Policy:
         seed: int = 0,
         batch_size: int = 64,
         done: Collection[int] = (),
-    ) -> Iterator[tuple[int, list[SampledResponse]]]:
+    ) -> Iterator[tuple[int, list[str]]]:
         """Samples responses, `batch_size` of them side by side, prompts of like length together.
 
         With the same seed, the same prompts get the same responses; those with an index in `done` have theirs already,
@@ -215,12 +206,7 @@ class Policy:
             samples = self.sample_tokens([encoded[index] for index in chosen], num_generations, sampling, generator)
             for index, own in zip(chosen, samples, strict=True):
                 if index not in done:
-                    yield index, [SampledResponse(self.text(sample), sample) for sample in own]
-
-    def sample_texts(self, prompts: Sequence[Prompt], **options: Any) -> Iterator[tuple[int, list[str]]]:
-        """The texts of `sample_responses` alone, which is what an endpoint gives as well; the same options."""
-        for index, responses in self.sample_responses(prompts, **options):
-            yield index, [response.text for response in responses]
+                    yield index, [self.text(sample) for sample in own]
 
     def sample_tokens(
         self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator

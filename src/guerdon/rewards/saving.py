@@ -148,7 +148,7 @@ def load_parts(
     elif contract.base:
         model = hf.load_adapter(_load_base(contract, str(folder), trust_remote_code), folder)
     else:
-        model = hf.load_classifier(str(folder), None, "float32", trust_remote_code, new_head=False)
+        model = hf.load_classifier(str(folder), None, trust_remote_code, new_head=False)
     check_contract(contract, model, tokenizer, str(folder))
     return model, tokenizer
 
@@ -204,9 +204,7 @@ def _load_base(contract: ScoreContract, where: str, trust_remote_code: bool) -> 
     """Loads the base of the adapter in the folder `where`, and refuses another one."""
     path, revision = resolve(contract.base), contract.base_revision or None
     try:
-        model = hf.load_classifier(
-            path, contract.attributes, "float32", trust_remote_code, new_head=True, revision=revision
-        )
+        model = hf.load_classifier(path, contract.attributes, trust_remote_code, new_head=True, revision=revision)
     except ModelError as error:
         raise ModelError(f"{where} is a LoRA adapter on {contract.base}, which cannot be loaded: {error}") from error
     found = weights_digest(model_folder(path, revision))

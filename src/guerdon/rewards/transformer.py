@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -75,7 +75,6 @@ class TransformerReward:
         pooling: Pooling | None = None,
         max_length: int | None = None,
         lora: Lora | None = None,
-        dtype: Literal["float32", "bfloat16"] = "float32",
         keep_reasoning: bool = False,
         overlong: Overlong = "auto",
         seed: int = 0,
@@ -89,7 +88,6 @@ class TransformerReward:
             pooling: None takes `last` for decoders and `native` for encoders.
             max_length: None takes what the model reads, at most 2048.
             lora: train adapters instead of all weights.
-            dtype: the precision of the weights.
             keep_reasoning: read whole responses where the chat template leaves out a part.
             overlong: what to do with texts over `max_length`.
             seed: random seed of the new head and adapters.
@@ -101,7 +99,7 @@ class TransformerReward:
         """
         torch.manual_seed(seed)
         path = resolve(backbone)
-        model = hf.load_classifier(path, attributes, dtype, trust_remote_code, new_head=True)
+        model = hf.load_classifier(path, attributes, trust_remote_code, new_head=True)
         tokenizer = hf.load_tokenizer(path, trust_remote_code)
         if tokenizer.chat_template:  # so that plain Transformers reads the same day as well
             tokenizer.chat_template = with_still_clock(tokenizer.get_chat_template(), TEMPLATE_DATE)
@@ -114,7 +112,6 @@ class TransformerReward:
             weights=(1 / len(attributes),) * len(attributes),
             shift=(0.0,) * len(attributes),
             scale=(1.0,) * len(attributes),
-            dtype=dtype,
             keep_reasoning=keep_reasoning,
             backbone=backbone,
         )
@@ -160,7 +157,7 @@ class TransformerReward:
                 folder, contract, None if first is None else first.net.model, trust_remote_code
             )
         else:
-            model = hf.load_classifier(path, None, "float32", trust_remote_code, new_head=False)
+            model = hf.load_classifier(path, None, trust_remote_code, new_head=False)
             tokenizer = hf.load_tokenizer(path, trust_remote_code)
             contract = adopted_contract(model, tokenizer, path, str(name))
         reward = cls(model, tokenizer, contract, overlong=overlong, adapter=folder.name if first else None)

@@ -30,10 +30,10 @@ def candidate_texts(candidates: Iterable[Candidates]) -> Iterable[Text]:
     return ((one.prompt, text, one.origin) for one in candidates for text in one.responses)
 
 
-def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text], *, limit: float = CUT_LIMIT) -> int:
+def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text]) -> int:
     """Refuses a data set that scorers could not read as they were told to; for the start of a verb.
 
-    Under `auto` at most a share of `limit` of the responses may be cut; under `error` no text may be longer than the
+    Under `auto` at most 5% of the responses may be cut; under `error` no text may be longer than the
     model reads; under `cut` everything passes. Scorers that read no tokens cut nothing. `texts` are everything that
     they will be asked about, and are read once; how many there were is returned.
 
@@ -50,7 +50,7 @@ def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text], *, limit
                 cut[number] += len(found)
                 first.setdefault(number, found[0])
     for number, (_, response, origin) in first.items():
-        check_truncation(encoders[number], cut[number], total, response, origin, limit=limit)
+        check_truncation(encoders[number], cut[number], total, response, origin)
     return total
 
 
@@ -61,14 +61,12 @@ def report_totals(scorers: Iterable[object]) -> None:
             encoder.report_totals()
 
 
-def check_truncation(
-    encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None, *, limit: float = CUT_LIMIT
-) -> None:
+def check_truncation(encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None) -> None:
     """Raises the DataError of `refuse_truncation` where `cut` of `total` responses are too many for `auto`.
 
     The message names the first that is cut, and where that was read.
     """
-    if encoder.overlong == "auto" and cut > limit * total:
+    if encoder.overlong == "auto" and cut > CUT_LIMIT * total:
         raise DataError(
             f"{'' if origin is None else f'{origin}: '}{cut:,} of {total:,} responses ({cut / total:.0%}) are longer "
             f"than the {encoder.contract.max_length} tokens that the model reads, so that their ends would not count; "

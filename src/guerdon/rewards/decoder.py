@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from guerdon.rewards.embedding import TextEncoder, mean_over_tokens
+from guerdon.rewards.embedding import EncoderFeatures, TextEncoder, mean_over_tokens
 from guerdon.rewards.linear import FeatureMatrix
 from guerdon.types import Prompt
 
@@ -48,37 +48,18 @@ def decoder_states(name: str, device: str | None = None, trust_remote_code: bool
     return DecoderStates(name, device=device, trust_remote_code=trust_remote_code)
 
 
-class DecoderFeatures:
+class DecoderFeatures(EncoderFeatures):
     """The vector of a response by a frozen decoder (see `DecoderStates`). The prompt is not read."""
 
     kind: ClassVar[str] = "decoder"
     penalties: ClassVar[tuple[float, ...]] = (300.0, 3000.0, 30000.0)
-    leading: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, states: DecoderStates) -> None:
-        self.states = states
+    encoder_is, load_encoder = "decoder", staticmethod(decoder_states)
 
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses, shape (n, width)."""
-        vectors = self.states.embed(responses)
-        return FeatureMatrix(vectors.astype(np.float64), self.states.reasons(vectors))
+        vectors = self.encoder.embed(responses)
+        return FeatureMatrix(vectors.astype(np.float64), self.encoder.reasons(vectors))
 
     def names(self) -> list[str]:
         """`middle 0` ..., `end 0` ...."""
-        return [f"{part} {i}" for part in _PARTS for i in range(self.states.width // len(_PARTS))]
-
-    def record(self) -> dict[str, Any]:
-        """The name of the decoder, whose weights are frozen and stay where they are, and their digest."""
-        return {"decoder": self.states.name, "sha256": self.states.digest}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """None are needed."""
-        return {}
-
-    @classmethod
-    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
-        """The same features again. Raises ValueError where the decoder has other weights by now."""
-        states = decoder_states(record["decoder"], options.get("device"), bool(options.get("trust_remote_code")))
-        if states.digest != record["sha256"]:
-            raise ValueError(f"{states.name} has other weights than when it was fitted")
-        return cls(states)
+        return [f"{part} {i}" for part in _PARTS for i in range(self.encoder.width // len(_PARTS))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from guerdon import hf
 from guerdon.models import lasting_name, resolve
 from guerdon.packing import Tokens, batches, items_of
 from guerdon.rewards.infer import frozen_digest
-from guerdon.rewards.linear import FeatureMatrix
+from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
 from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
@@ -117,7 +117,32 @@ def text_encoder(
     return TextEncoder(name, device=device, trust_remote_code=trust_remote_code)
 
 
-class EmbeddingFeatures:
+class EncoderFeatures(Features):
+    """Features that are read off the vectors of a frozen encoder."""
+
+    encoder_is: ClassVar[str]
+    """What a record calls the encoder."""
+    load_encoder: ClassVar[Callable[[str, str | None, bool], TextEncoder]]
+    """Name, device, and whether code that comes with it may be run -> the encoder."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+
+    def record(self) -> dict[str, Any]:
+        """The name of the encoder, whose weights are frozen and stay where they are, and their digest."""
+        return {self.encoder_is: self.encoder.name, "sha256": self.encoder.digest}
+
+    @classmethod
+    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
+        """The same features again. Raises ValueError where the encoder has other weights by now."""
+        place = options.get("device"), bool(options.get("trust_remote_code"))
+        encoder = cls.load_encoder(record[cls.encoder_is], *place)
+        if encoder.digest != record["sha256"]:
+            raise ValueError(f"{encoder.name} has other weights than when it was fitted")
+        return cls(encoder)
+
+
+class EmbeddingFeatures(EncoderFeatures):
     """Vectors of prompt and response: the response's, its product with the prompt's, and their cosine.
 
     What a linear reward on frozen features reaches is measured in arXiv:2502.04357.
@@ -126,9 +151,7 @@ class EmbeddingFeatures:
     kind: ClassVar[str] = "embedding"
     penalties: ClassVar[tuple[float, ...]] = (30.0, 300.0, 3000.0, 30000.0)
     leading: ClassVar[tuple[str, ...]] = ("cosine",)
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        self.encoder = encoder
+    encoder_is, load_encoder = "encoder", staticmethod(text_encoder)
 
     def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, shape (n, 2 * width + 1)."""
@@ -141,22 +164,6 @@ class EmbeddingFeatures:
         """`response 0` ..., `product 0` ..., `cosine`."""
         width = range(self.encoder.width)
         return [*(f"response {i}" for i in width), *(f"product {i}" for i in width), "cosine"]
-
-    def record(self) -> dict[str, Any]:
-        """The name of the encoder, whose weights are frozen and stay where they are, and their digest."""
-        return {"encoder": self.encoder.name, "sha256": self.encoder.digest}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """None are needed."""
-        return {}
-
-    @classmethod
-    def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
-        """The same features again. Raises ValueError where the encoder has other weights by now."""
-        encoder = text_encoder(record["encoder"], options.get("device"), bool(options.get("trust_remote_code")))
-        if encoder.digest != record["sha256"]:
-            raise ValueError(f"{encoder.name} has other weights than when it was fitted")
-        return cls(encoder)
 
 
 class CosineReward(BaseScorer):

@@ -15,7 +15,7 @@ from guerdon.metrics import Floats
 from guerdon.models import lasting_name
 from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, response_batches
 from guerdon.rewards.infer import frozen_digest
-from guerdon.rewards.linear import FeatureMatrix
+from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 
@@ -126,12 +126,11 @@ class ImplicitReward(BaseScorer):
         return Rewards(np.array(values, dtype=np.float32), reasons)
 
 
-class LikelihoodFeatures:
+class LikelihoodFeatures(Features):
     """Log-probabilities of a response under a causal language model: given the prompt, alone, and the gain."""
 
     kind: ClassVar[str] = "likelihood"
     penalties: ClassVar[tuple[float, ...]] = (1.0, 10.0)
-    leading: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, policy: Policy, name: str) -> None:
         """`name` is how the model is loaded again."""
@@ -163,10 +162,6 @@ class LikelihoodFeatures:
     def record(self) -> dict[str, Any]:
         """The name of the language model, whose weights are frozen and stay where they are, and their digest."""
         return {"policy": self.name, "sha256": frozen_digest(self.name)}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """None are needed."""
-        return {}
 
     @classmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:

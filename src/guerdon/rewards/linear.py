@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -37,36 +38,36 @@ class FeatureMatrix:
     """Why a response has no features (its row is then 0); empty where it has."""
 
 
-class Features(Protocol):
+class Features(ABC):
     """Reads numbers from prompts and responses."""
 
     kind: ClassVar[str]
     """The name of the kind of reward that is linear in these features."""
     penalties: ClassVar[tuple[float, ...]]
     """L2 penalties to choose from by cross-validation."""
-    leading: ClassVar[tuple[str, ...]]
+    leading: ClassVar[tuple[str, ...]] = ()
     """Names of dense features that are rewards by themselves, which the others only correct: see `LEAD`."""
 
+    @abstractmethod
     def compute(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> FeatureMatrix:
         """The features of n responses."""
-        ...
 
+    @abstractmethod
     def names(self) -> list[str]:
         """The name of each feature, for explanations."""
-        ...
 
+    @abstractmethod
     def record(self) -> dict[str, Any]:
         """What `restore` needs, as JSON."""
-        ...
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `restore` needs besides, as arrays."""
-        ...
+        return {}
 
     @classmethod
+    @abstractmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
         """The same features again; `options` as `guerdon.rewards.saved.KINDS` has them."""
-        ...
 
 
 _FEATURES = {

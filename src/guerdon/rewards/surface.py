@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from guerdon.rewards.linear import FeatureMatrix
+from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.types import Prompts, Responses, prompt_text
 
 _WORD = re.compile(r"[^\W_\u3040-\u9fff]+|[\u3040-\u9fff]")
@@ -36,12 +36,11 @@ _COMMON = 3
 """Shorter words are left out where the place of an overlap is measured: they occur everywhere."""
 
 
-class SurfaceFeatures:
+class SurfaceFeatures(Features):
     """Readable numbers of a prompt and a response; see `NAMES`."""
 
     kind: ClassVar[str] = "surface"
     penalties: ClassVar[tuple[float, ...]] = (3.0, 30.0)
-    leading: ClassVar[tuple[str, ...]] = ()
 
     def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
         """The features of n responses, shape (n, len(NAMES)); every text has them."""
@@ -56,10 +55,6 @@ class SurfaceFeatures:
     def record(self) -> dict[str, Any]:
         """The names, so that another version that measures otherwise is not mistaken for this one."""
         return {"names": list(NAMES)}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """None are needed."""
-        return {}
 
     @classmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **_: Any) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from guerdon.rewards.judged import JudgedResponses
-from guerdon.rewards.linear import FeatureMatrix, LinearReward
+from guerdon.rewards.linear import FeatureMatrix, Features, LinearReward
 from guerdon.types import AnyRow, Prompts, Responses
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MAX_TERMS = 50_000
 """Most terms that each vectorizer keeps."""
 
 
-class TermFeatures:
+class TermFeatures(Features):
     """Word 1-2-grams beside character 2-4-grams (the 50,000 most frequent of each), each part of length 1.
 
     (1 + log tf) * idf, idf = log((1 + N) / (1 + df)) + 1 (Salton & Buckley 1988; as scikit-learn has it). The prompt is
@@ -38,7 +38,6 @@ class TermFeatures:
 
     kind: ClassVar[str] = "tfidf"
     penalties: ClassVar[tuple[float, ...]] = (1.0,)
-    leading: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, vectorizers: Sequence[TfidfVectorizer]) -> None:
         """Takes fitted vectorizers, of words and of characters; use `fit` or `restore`."""

@@ -83,9 +83,10 @@ def test_sequence_to_sequence_policies_answer_too(tiny_llama: str, tmp_path: Pat
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     policy = Policy.load(str(tmp_path))
-    found = answers(policy)
-    assert [len(own) for own in found] == [2, 2, 2]
-    assert all(len(answer.sample.ids) == len(answer.sample.logps) for own in found for answer in own)
+    assert [len(own) for own in answers(policy)] == [2, 2, 2]
+    coded, sampling = policy.encode_prompts(PROMPTS, max_new_tokens=6), Sampling(max_new_tokens=6)
+    found = policy.sample_tokens(coded, 2, sampling, torch.Generator().manual_seed(0))
+    assert all(len(sample.ids) == len(sample.logps) for own in found for sample in own)
     assert policy.render("egg?") == "egg?"
 
 

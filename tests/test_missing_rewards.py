@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from guerdon.cli.main import main
+from json_lines import write_lines
 
 SCORER = """
 import numpy as np
@@ -47,17 +48,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(path: Path, *records: object) -> str:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return str(path)
-
-
 def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_score(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write(
+    data = write_lines(
         here / "in.jsonl",
         {"prompt": "p", "response": "abc"},
         {"prompt": "p", "response": "abcd"},
@@ -73,7 +69,7 @@ def test_score(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_evaluate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"prompt": f"p{i}", "chosen": "abc" if i else "abcd", "rejected": "b"} for i in range(12)]
-    data = write(here / "in.jsonl", *rows)
+    data = write_lines(here / "in.jsonl", *rows)
     assert main(["evaluate", "failing_scorers:fourth", data, "--resamples", "20", "--json", "found.json"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "no reward to 1 responses" in printed
@@ -82,7 +78,7 @@ def test_evaluate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_best_of_n(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write(here / "in.jsonl", *({"prompt": f"p{i}", "responses": ["abcd", "abc", "b"]} for i in range(3)))
+    data = write_lines(here / "in.jsonl", *({"prompt": f"p{i}", "responses": ["abcd", "abc", "b"]} for i in range(3)))
     assert main(["optimize", "best-of-n", "failing_scorers:fourth", data, "--out", "out"]) == 0
     assert f"3 of 9 responses have no reward; 3 of them: {REASON}" in capsys.readouterr().err
     (first, *_) = read(here / "out" / "candidates.jsonl")
@@ -92,7 +88,9 @@ def test_best_of_n(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def training(verb: str, scorer: str, here: Path, policy: str) -> list[str]:
-    data = write(here / "prompts.jsonl", *({"prompt": text} for text in ("How do I boil an egg?", "planet?", "add")))
+    data = write_lines(
+        here / "prompts.jsonl", *({"prompt": text} for text in ("How do I boil an egg?", "planet?", "add"))
+    )
     options = ["--num-generations", "8", "--max-new-tokens", "5", "--prompts-per-step", "3", "--epochs", "4"]
     return ["optimize", verb, f"failing_scorers:{scorer}", data, "--policy", policy, "--out", "out", *options]
 

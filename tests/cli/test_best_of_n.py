@@ -10,14 +10,10 @@ import pytest
 
 import guerdon
 from guerdon.cli.main import main
+from json_lines import write_lines
 
 PROMPTS = ["How do I boil an egg?", "planet?", "怎样煮鸡蛋？"]
 SAMPLED = ["--n", "4", "--max-new-tokens", "6"]
-
-
-def lines(path: Path, *records: Any) -> str:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return str(path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -26,7 +22,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def prompts(tmp_path: Path) -> str:
-    return lines(tmp_path / "prompts.jsonl", *({"prompt": prompt} for prompt in PROMPTS))
+    return write_lines(tmp_path / "prompts.jsonl", *({"prompt": prompt} for prompt in PROMPTS))
 
 
 def test_answers_of_a_policy(tiny_llama: str, prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +66,7 @@ def test_a_run_cut_short_goes_on(
 
 def test_answers_of_a_file_with_scores_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ({"prompt": f"p{i}", "responses": ["a", "bbb", "cc"], "scores": [3, 1, 2]} for i in range(5))
-    data = lines(tmp_path / "in.jsonl", *rows)
+    data = write_lines(tmp_path / "in.jsonl", *rows)
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out")]) == 0
     assert "score in the data" in capsys.readouterr().out
     curve = json.loads((tmp_path / "out" / "curve.json").read_text())
@@ -80,7 +76,7 @@ def test_answers_of_a_file_with_scores_of_its_own(tmp_path: Path, capsys: pytest
 
 def test_function_and_command_write_the_same_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ({"prompt": f"p{i}", "responses": ["aa", "bbbb", ""] if i else ["a"], "id": f"i{i}"} for i in range(3))
-    data = lines(
+    data = write_lines(
         tmp_path / "in.jsonl", *({**row, "responses": [text or "cc" for text in row["responses"]]} for row in rows)
     )
     options = ["--n", "3", "--gold", "shortest", "--out", str(tmp_path / "command")]
@@ -95,7 +91,7 @@ def test_function_and_command_write_the_same_files(tmp_path: Path, capsys: pytes
 
 
 def test_a_reward_alone_does_not_pass_for_a_gain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = lines(tmp_path / "in.jsonl", {"prompt": "p", "responses": ["a", "bbb"]})
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "responses": ["a", "bbb"]})
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out")]) == 0
     assert "Whether the responses got better, --gold tells" in capsys.readouterr().out
 
@@ -115,7 +111,7 @@ def test_what_cannot_be_is_refused(
     options: list[str], words: str, prompts: str, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [tiny_llama if option == "tiny" else option for option in options]
-    data = prompts if "--policy" in options else lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"})
+    data = prompts if "--policy" in options else write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"})
     assert main(["optimize", "best-of-n", "longest", data, "--out", str(tmp_path / "out"), *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

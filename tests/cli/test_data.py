@@ -11,11 +11,7 @@ import pytest
 import guerdon
 from guerdon.cli.main import main
 from guerdon.data.read import load_rows
-
-
-def write(path: Path, *records: Any) -> str:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return str(path)
+from json_lines import write_lines
 
 
 def pairs(count: int, **more: Any) -> list[dict[str, Any]]:
@@ -24,12 +20,12 @@ def pairs(count: int, **more: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def good(tmp_path: Path) -> str:
-    return write(tmp_path / "good.jsonl", *pairs(50, subset="[x] :smile:_1"))
+    return write_lines(tmp_path / "good.jsonl", *pairs(50, subset="[x] :smile:_1"))
 
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> str:
-    return write(tmp_path / "faulty.jsonl", *pairs(3), {"prompt": "Q?", "chosen": "a", "rejected": "a"}, {"a": 1})
+    return write_lines(tmp_path / "faulty.jsonl", *pairs(3), {"prompt": "Q?", "chosen": "a", "rejected": "a"}, {"a": 1})
 
 
 def test_check_of_a_good_file(good: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,11 +74,11 @@ def test_split_by_prompt(good: str, tmp_path: Path) -> None:
 def test_split_by_dialogue_and_by_column(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
     later = {"prompt": [*turns, {"role": "user", "content": "And?"}], "chosen": "a", "rejected": "b"}
-    source = write(tmp_path / "a.jsonl", later, {"prompt": "Hi", "chosen": "a", "rejected": "b"}, *pairs(4))
+    source = write_lines(tmp_path / "a.jsonl", later, {"prompt": "Hi", "chosen": "a", "rejected": "b"}, *pairs(4))
     assert main(["data", "split", source, str(tmp_path / "dialogue"), "--group", "dialogue"]) == 0
     found = [path.stem for path in (tmp_path / "dialogue").iterdir() if "And?" in path.read_text()]
     assert [path.stem for path in (tmp_path / "dialogue").iterdir() if '"Hi"' in path.read_text()] == found
-    source = write(
+    source = write_lines(
         tmp_path / "b.jsonl", *pairs(4, topic="x_1"), *[row | {"prompt": "R"} for row in pairs(4, topic="y_1")]
     )
     assert main(["data", "split", source, str(tmp_path / "topic"), "--group", "topic", "--group-regex", "(.)_"]) == 0
@@ -91,7 +87,7 @@ def test_split_by_dialogue_and_by_column(tmp_path: Path) -> None:
 
 def test_split_refuses_leaks_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"prompt": "Q?", "chosen": f"good {at}", "rejected": "bad", "topic": at} for at in range(9)]
-    source, out = write(tmp_path / "a.jsonl", *rows), tmp_path / "parts"
+    source, out = write_lines(tmp_path / "a.jsonl", *rows), tmp_path / "parts"
     assert main(["data", "split", source, str(out), "--group", "topic"]) == 2
     assert "the prompt 'Q?'" in capsys.readouterr().err
     assert not out.exists()

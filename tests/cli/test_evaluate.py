@@ -12,6 +12,7 @@ from guerdon.cli.main import main
 from guerdon.evaluate.figure import accuracy_figure
 from guerdon.report.drawing import save_figure
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
+from json_lines import write_lines
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def data(tmp_path):
         }
         for i in range(40)
     ]
-    path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
+    return write_lines(tmp_path / "data.jsonl", *rows)
 
 
 def test_table_json_and_figure(data, tmp_path, capsys):
@@ -122,9 +121,8 @@ def test_a_model_that_beats_the_baselines_is_said_to(tmp_path, capsys, monkeypat
         texts[sum(map(ord, text)) % 2].append(text)
     pairs = enumerate(zip(texts[1], texts[0], strict=False))
     rows = [{"prompt": f"p{i}", "chosen": odd, "rejected": even} for i, (odd, even) in pairs]
-    data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert main(["evaluate", "parity:Parity", str(data), "--resamples", "200"]) == 0
+    data = write_lines(tmp_path / "data.jsonl", *rows)
+    assert main(["evaluate", "parity:Parity", data, "--resamples", "200"]) == 0
     assert "parity:Parity beats the best baseline" in capsys.readouterr().out
 
 

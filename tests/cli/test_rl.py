@@ -9,6 +9,7 @@ import pytest
 
 import guerdon
 from guerdon.cli.main import main
+from json_lines import write_lines
 
 PROMPTS = ["How do I boil an egg?", "planet?", "怎样煮鸡蛋？"]
 SAMPLED = ["--n", "4", "--max-new-tokens", "6"]
@@ -16,9 +17,7 @@ SAMPLED = ["--n", "4", "--max-new-tokens", "6"]
 
 @pytest.fixture
 def prompts(tmp_path: Path) -> str:
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS), encoding="utf-8")
-    return str(path)
+    return write_lines(tmp_path / "prompts.jsonl", *({"prompt": prompt} for prompt in PROMPTS))
 
 
 def files(out: Path) -> dict[str, bytes | list[dict[str, object]]]:

@@ -10,11 +10,7 @@ import pytest
 
 import guerdon
 from guerdon.cli.main import main
-
-
-def write(path: Path, *records: object) -> str:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return str(path)
+from json_lines import write_lines
 
 
 def scored(data: str, out: Path, model: str = "longest") -> list[dict]:
@@ -24,7 +20,7 @@ def scored(data: str, out: Path, model: str = "longest") -> list[dict]:
 
 def test_command_and_function_write_the_same(tmp_path: Path) -> None:
     rows = [{"prompt": "p", "response": "abc", "own": 1}, {"prompt": "p", "responses": ["a", "bb"]}]
-    data = write(tmp_path / "in.jsonl", *rows)
+    data = write_lines(tmp_path / "in.jsonl", *rows)
     for options, arguments in (([], {}), (["--as", "quality"], {"column": "quality"})):
         assert main(["score", "longest", data, "--out", str(tmp_path / "c.jsonl"), *options]) == 0
         guerdon.score_rows("longest", data, tmp_path / "f.jsonl", **arguments)
@@ -33,7 +29,7 @@ def test_command_and_function_write_the_same(tmp_path: Path) -> None:
 
 
 def test_an_existing_column_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "abc"})
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "abc"})
     once = tmp_path / "once.jsonl"
     scored(data, once)
     assert main(["score", "longest", str(once)]) == 2
@@ -42,7 +38,7 @@ def test_an_existing_column_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_faults_are_listed_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "abc"}, {"prompt": "p"}, 3)
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "abc"}, {"prompt": "p"}, 3)
     for out in (str(tmp_path / "out.jsonl"), "-"):
         assert main(["score", "longest", data, "--out", out]) == 2
         captured = capsys.readouterr()
@@ -63,7 +59,7 @@ def test_standard_input_to_standard_output() -> None:
 
 
 def test_no_reward_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write(
+    data = write_lines(
         tmp_path / "in.jsonl", {"prompt": "p", "response": "3", "reference": "3"}, {"prompt": "p", "response": "3"}
     )
     assert main(["score", "exact", data]) == 0
@@ -76,7 +72,7 @@ def test_transformer_scores_as_python_does(tiny_bert: str, tmp_path: Path) -> No
     from guerdon.rewards.load import load_scorer
 
     rows = [{"prompt": "How do I boil an egg?", "response": text} for text in ("eight minutes", "I do not know", "水")]
-    data = write(tmp_path / "in.jsonl", *rows)
+    data = write_lines(tmp_path / "in.jsonl", *rows)
     records = scored(data, tmp_path / "out.jsonl", tiny_bert)
     (name,) = records[0].keys() - {"prompt", "response"}
     found = [record[name] for record in records]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,7 @@ import pytest
 from guerdon.data.candidates import CandidateRecord, all_candidates, read_candidates, read_prompts, record_candidates
 from guerdon.errors import DataError
 from guerdon.types import Message, Origin
-
-
-def lines(path: Path, *records: Any) -> str:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return str(path)
+from json_lines import write_lines
 
 
 def single(record: dict[str, Any]) -> CandidateRecord:
@@ -75,7 +70,7 @@ def test_what_has_no_response_is_refused(record: dict[str, Any]) -> None:
 
 
 def test_responses_of_one_prompt_are_joined(tmp_path: Path) -> None:
-    source = lines(
+    source = write_lines(
         tmp_path / "in.jsonl",
         {"prompt": "p", "responses": ["a", "b"], "scores": [1, 2]},
         {"prompt": "p", "response": "c", "score": 3, "reference": "r"},
@@ -92,7 +87,7 @@ def test_responses_of_one_prompt_are_joined(tmp_path: Path) -> None:
 
 
 def test_equal_responses_are_samples_but_comparisons_name_one_several_times(tmp_path: Path) -> None:
-    source = lines(
+    source = write_lines(
         tmp_path / "in.jsonl",
         {"prompt": "sampled", "responses": ["aa", "aa", "aa", "bbbb"]},
         {"prompt": "compared", "chosen": "a", "rejected": "b"},
@@ -105,7 +100,7 @@ def test_equal_responses_are_samples_but_comparisons_name_one_several_times(tmp_
 
 
 def test_ids_subsets_and_own_columns_are_kept(tmp_path: Path) -> None:
-    source = lines(
+    source = write_lines(
         tmp_path / "in.jsonl",
         {"prompt": "p", "responses": ["a", "b"], "id": "7", "subset": "geo", "source": "mine"},
         {"prompt": "q", "response": "a", "id": 1, "subset": "geo", "source": "x", "split": "new", "score": 2},
@@ -121,7 +116,7 @@ def test_ids_subsets_and_own_columns_are_kept(tmp_path: Path) -> None:
 
 
 def test_faults_of_a_source_are_listed(tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"}, {"prompt": "p"}, 3)
+    source = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"}, {"prompt": "p"}, 3)
     with pytest.raises(DataError, match=r"2 of 3 rows cannot be scored") as caught:
         list(all_candidates(source))
     assert f"{source}:2: there is nothing to score" in str(caught.value)
@@ -132,7 +127,7 @@ def test_faults_of_a_source_are_listed(tmp_path: Path) -> None:
 
 def test_prompts_are_read_from_whatever_has_them(tmp_path: Path) -> None:
     turn = {"role": "user", "content": "q"}
-    source = lines(
+    source = write_lines(
         tmp_path / "in.jsonl",
         {"prompt": "p", "reference": "r", "group": "g"},
         {"prompt": "p", "chosen": "a", "rejected": "b"},
@@ -153,7 +148,7 @@ def test_prompts_are_read_from_whatever_has_them(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_prompt_are_listed(tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", {"prompt": "p"}, {"x": 1}, 3)
+    source = write_lines(tmp_path / "in.jsonl", {"prompt": "p"}, {"x": 1}, 3)
     with pytest.raises(DataError, match=r"2 of 3 rows cannot be used") as caught:
         read_prompts(source)
     assert f"{source}:2:" in str(caught.value)
@@ -187,7 +182,7 @@ def test_messages_are_a_prompt_and_its_response(tmp_path: Path) -> None:
     found = single({"messages": [USER, assistant("good")], "note": "n"})
     assert (found.candidates.responses, found.columns) == (("good",), ("response",))
     rows = ({"messages": [USER]}, {"messages": [USER | {"content": "r"}, assistant("good")]})
-    first, second = read_prompts(lines(tmp_path / "a.jsonl", *rows))
+    first, second = read_prompts(write_lines(tmp_path / "a.jsonl", *rows))
     assert (first.prompt, first.demonstration) == ((Message("user", "q"),), None)
     assert (second.prompt, second.demonstration) == ((Message("user", "r"),), "good")
 
@@ -202,7 +197,7 @@ def test_the_name_of_a_system_stays_one_and_a_system_message_is_read() -> None:
 def test_a_question_of_an_export_says_what_is_preferred(tmp_path: Path) -> None:
     judged = {name: [{"value": value, "status": "submitted"}] for name, value in (("long", "text2"), ("best", "text1"))}
     fields = {"prompt": "q", "text1": "a", "text2": "b"}
-    source = lines(tmp_path / "in.jsonl", {"fields": fields, "responses": judged})
+    source = write_lines(tmp_path / "in.jsonl", {"fields": fields, "responses": judged})
     for read in (read_candidates, read_prompts):
         with pytest.raises(DataError, match="--question NAME"):
             read(source)

@@ -10,11 +10,7 @@ import pytest
 
 from guerdon.data.check import check_data, describe_data, hash64
 from guerdon.errors import DataError
-
-
-def write(path: Path, *records: dict[str, Any]) -> str:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return str(path)
+from json_lines import write_lines
 
 
 def pair(chosen: str, rejected: str, **more: Any) -> dict[str, Any]:
@@ -22,7 +18,7 @@ def pair(chosen: str, rejected: str, **more: Any) -> dict[str, Any]:
 
 
 def test_check_counts_kinds_faults_repeats_and_contradictions(tmp_path: Path) -> None:
-    source = write(
+    source = write_lines(
         tmp_path / "a.jsonl",
         pair("a", "b"),
         pair("a", "c"),
@@ -47,14 +43,14 @@ def test_check_counts_kinds_faults_repeats_and_contradictions(tmp_path: Path) ->
 
 
 def test_check_keeps_only_the_first_faults(tmp_path: Path) -> None:
-    report = check_data(write(tmp_path / "a.jsonl", *[pair("a", "")] * 100))
+    report = check_data(write_lines(tmp_path / "a.jsonl", *[pair("a", "")] * 100))
     assert (report.rows, report.faults, len(report.first_faults)) == (0, 100, 20)
     with pytest.raises(DataError, match="there is no row in it"):
-        check_data(write(tmp_path / "empty.jsonl"))
+        check_data(write_lines(tmp_path / "empty.jsonl"))
 
 
 def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
-    source = write(
+    source = write_lines(
         tmp_path / "a.jsonl",
         pair("longer", "short", subset="x_1"),
         pair("ab", "cd", subset="x_2", margin=1),
@@ -74,7 +70,7 @@ def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
     assert (report.lengths["chosen"].high, report.lengths["response"].n) == (6.0, 3)
     assert (report.scores["score"].mean, report.scores["score"].n) == (2.0, 3)
     with pytest.raises(DataError, match="1 of 1 rows cannot be used"):
-        describe_data(write(tmp_path / "bad.jsonl", pair("a", "")))
+        describe_data(write_lines(tmp_path / "bad.jsonl", pair("a", "")))
 
 
 def test_hashes_tell_texts_and_their_borders_apart() -> None:

@@ -9,17 +9,13 @@ import pytest
 from guerdon.data.read import iter_rows, load_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.types import Comparison, Origin, prompt_text
+from json_lines import write_lines
 
 PAIR: dict[str, Any] = {"prompt": "Q?", "chosen": "good", "rejected": "bad", "subset": "topic_for"}
 
 
-def write(path: Path, *records: Any) -> str:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return str(path)
-
-
 def test_rows_and_faults_come_in_order(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.jsonl", PAIR, PAIR | {"chosen": "bad"}, 3, PAIR | {"chosen": "fine"})
+    source = write_lines(tmp_path / "a.jsonl", PAIR, PAIR | {"chosen": "bad"}, 3, PAIR | {"chosen": "fine"})
     good, same, number, last = iter_rows(source)
     assert isinstance(good, Comparison)
     assert good.origin == Origin(source, 1)
@@ -30,12 +26,12 @@ def test_rows_and_faults_come_in_order(tmp_path: Path) -> None:
 
 
 def test_kinds_may_be_mixed_in_one_file(tmp_path: Path) -> None:
-    rows = load_rows(write(tmp_path / "a.jsonl", PAIR, {"prompt": "Q?", "response": "a", "score": 1}))
+    rows = load_rows(write_lines(tmp_path / "a.jsonl", PAIR, {"prompt": "Q?", "response": "a", "score": 1}))
     assert [type(row).__name__ for row in rows] == ["Comparison", "Rating"]
 
 
 def test_load_rows_lists_the_first_faults_and_the_total(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.jsonl", PAIR, *[PAIR | {"chosen": ""}] * 25)
+    source = write_lines(tmp_path / "a.jsonl", PAIR, *[PAIR | {"chosen": ""}] * 25)
     with pytest.raises(DataError) as caught:
         load_rows(source)
     lines = str(caught.value).splitlines()
@@ -47,7 +43,7 @@ def test_load_rows_lists_the_first_faults_and_the_total(tmp_path: Path) -> None:
 
 def test_unknown_columns_bring_the_list_of_layouts_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        load_rows(write(tmp_path / "a.jsonl", {"a": 1}, {"b": 2}))
+        load_rows(write_lines(tmp_path / "a.jsonl", {"a": 1}, {"b": 2}))
     text = str(caught.value)
     assert "no known layout has these columns: a" in text
     assert text.count("  comparison (chosen, rejected)") == 1
@@ -63,7 +59,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str, text: str) -> None
 
 
 def test_groups_from_a_column(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.jsonl", PAIR | {"topic": 4}, PAIR | {"topic": "b", "subset": "other_x"})
+    source = write_lines(tmp_path / "a.jsonl", PAIR | {"topic": 4}, PAIR | {"topic": "b", "subset": "other_x"})
     assert [row.group for row in load_rows(source)] == ["", ""]
     assert [row.group for row in load_rows(source, group="topic")] == ["4", "b"]
     assert [row.group for row in load_rows(source, group="subset", group_regex="^(.*)_")] == ["topic", "other"]
@@ -75,12 +71,14 @@ def test_dialogues_are_known_by_their_first_user_turn(tmp_path: Path) -> None:
     start = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     later = [*start, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "And?"}]
     prompts = ("Hi", start, later, [{"role": "tool", "content": "x"}])
-    source = write(tmp_path / "a.jsonl", *(PAIR | {"prompt": prompt} for prompt in prompts), PAIR | {"dialogue": 7})
+    source = write_lines(
+        tmp_path / "a.jsonl", *(PAIR | {"prompt": prompt} for prompt in prompts), PAIR | {"dialogue": 7}
+    )
     assert [row.group for row in load_rows(source, group="dialogue")] == ["Hi", "Hi", "Hi", "tool: x", "7"]
 
 
 def test_group_faults(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.jsonl", PAIR)
+    source = write_lines(tmp_path / "a.jsonl", PAIR)
     with pytest.raises(
         DataError, match="'topic' has no single value here; columns found: prompt, chosen, rejected, subset"
     ):
@@ -110,12 +108,11 @@ def test_the_starter_set_is_a_source_of_its_own() -> None:
 
 
 def test_a_column_with_text_that_is_not_read_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "rows.jsonl"
     row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "source": "mine", "scale": "from one to five stars"}
     rows = (row | {"passage": f"The text that question {at} is about."} for at in range(3))
-    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+    path = write_lines(tmp_path / "rows.jsonl", *rows)
     for _ in range(2):
-        assert len(load_rows(str(path))) == 3
+        assert len(load_rows(path)) == 3
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{path}: not read, though there is text in it: column 'passage'.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from guerdon.recipes.code_mutations import MOST, mutants
 from guerdon.recipes.readers import preferred_candidates, program_candidates, rated_candidates, training_rows
 from guerdon.rewards.sandbox import sandbox_fault
 from guerdon.types import Comparison, Ranking
+from json_lines import write_lines
 
 SOLUTION = '''
 def total(xs, least):
@@ -28,9 +28,7 @@ def total(xs, least):
 
 
 def write(folder: Path, *records: dict[str, Any]) -> str:
-    path = folder / "data.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return str(path)
+    return write_lines(folder / "data.jsonl", *records)
 
 
 def test_ratings_become_candidates(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ from guerdon.recipes.recipe_run import blend, picked_value, run_recipe
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.train.fit_config import MEMBERS
 from guerdon.types import AnyRow, Candidates, prompt_text
+from json_lines import write_lines
 
 WORDS = ["rude", "sorry", "good", "polite"]
 
@@ -140,7 +141,7 @@ def test_a_blend_takes_its_weight_from_the_other_folds() -> None:
 def preferences(folder: Path) -> str:
     data = folder / "data.jsonl"
     rows = [{"prompt": f"egg {i}", "chosen": f"good {i}", "rejected": f"rude {i}"} for i in range(20)]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, *rows)
     return str(data)
 
 

@@ -15,11 +15,7 @@ from guerdon.rewards import score_rows as module
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.score_rows import reward_label, score_rows
 from guerdon.types import Prompt, References
-
-
-def write(path: Path, *records: object) -> str:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return str(path)
+from json_lines import write_lines
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -47,7 +43,7 @@ def test_rows_keep_columns_and_order_and_get_rewards(tmp_path: Path) -> None:
         {"prompt": "p", "reference": "ref", "generated": ["g"]},
         {"prompt": "p", "reference": "ref"},
     ]
-    done = score_rows("longest", write(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl")
+    done = score_rows("longest", write_lines(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl")
     rewards = [
         {"reward_longest": 3.0},
         {"reward_longest": [1.0, 2.0]},
@@ -62,7 +58,7 @@ def test_rows_keep_columns_and_order_and_get_rewards(tmp_path: Path) -> None:
 
 
 def test_three_models_in_turn_give_three_columns(tmp_path: Path) -> None:
-    data = write(tmp_path / "0.jsonl", {"prompt": "p", "chosen": "1000000000", "rejected": "12"})
+    data = write_lines(tmp_path / "0.jsonl", {"prompt": "p", "chosen": "1000000000", "rejected": "12"})
     for turn, scorer in enumerate(["longest", "shortest", Fussy()]):
         score_rows(scorer, data, tmp_path / f"{turn + 1}.jsonl")
         data = str(tmp_path / f"{turn + 1}.jsonl")
@@ -75,7 +71,7 @@ def test_three_models_in_turn_give_three_columns(tmp_path: Path) -> None:
 
 def test_a_column_that_is_there_is_an_error_unless_it_may_be_replaced(tmp_path: Path) -> None:
     old = {"prompt": "p", "response": "abc", "quality": "good", "quality_reason": "old"}
-    data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"}, old)
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "a"}, old)
     with pytest.raises(ConfigError, match=r"in\.jsonl:2: there is a column 'quality' already.*--as NAME.*--overwrite"):
         score_rows("longest", data, tmp_path / "out.jsonl", column="quality")
     assert not (tmp_path / "out.jsonl").exists()
@@ -84,7 +80,7 @@ def test_a_column_that_is_there_is_an_error_unless_it_may_be_replaced(tmp_path: 
 
 
 def test_no_reward_is_null_with_its_reason_and_fails_nothing_else(tmp_path: Path) -> None:
-    data = write(
+    data = write_lines(
         tmp_path / "in.jsonl",
         {"prompt": "p", "response": "four"},
         {"prompt": "p", "responses": ["1", "two"]},
@@ -107,7 +103,7 @@ def test_no_reward_is_null_with_its_reason_and_fails_nothing_else(tmp_path: Path
 
 def test_faulty_rows_are_found_before_anything_is_scored(tmp_path: Path) -> None:
     scorer = Fussy()
-    data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "1"}, {"prompt": "p"})
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "1"}, {"prompt": "p"})
     with pytest.raises(DataError, match="1 of 2 rows cannot be scored"):
         score_rows(scorer, data, tmp_path / "out.jsonl")
     assert (scorer.calls, list(tmp_path.iterdir())) == ([], [tmp_path / "in.jsonl"])
@@ -117,7 +113,7 @@ def test_chunks_are_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "CHUNK_TEXTS", 3)
     rows = [{"prompt": "p", "responses": ["1"] * count} for count in (1, 5, 1, 1)]
     scorer = Fussy()
-    score_rows(scorer, write(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl")
+    score_rows(scorer, write_lines(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl")
     assert scorer.calls == [6, 2]
 
 
@@ -130,8 +126,8 @@ def test_references_are_handed_over_and_numbers_are_short(tmp_path: Path) -> Non
             rewards = [0.1] * len(responses) if references is None else [len(text or "") for text in references]
             return np.array(rewards, dtype=np.float32)
 
-    plain = write(tmp_path / "a.jsonl", {"prompt": "p", "response": "r"})
-    given = write(tmp_path / "b.jsonl", {"prompt": "p", "response": "r", "reference": "the reference"})
+    plain = write_lines(tmp_path / "a.jsonl", {"prompt": "p", "response": "r"})
+    given = write_lines(tmp_path / "b.jsonl", {"prompt": "p", "response": "r", "reference": "the reference"})
     for data, expected in ((plain, 0.1), (given, 13.0)):
         score_rows(Echo(), data, tmp_path / "o.jsonl", column="r")
         assert read(tmp_path / "o.jsonl")[0]["r"] == expected
@@ -143,5 +139,5 @@ def test_a_scorer_is_named_by_what_tells_it_apart(tmp_path: Path) -> None:
     assert [reward_label(name) for name in names] == labels
     assert reward_label("tfidf:data/some rows.jsonl") == "tfidf_some_rows"
     assert reward_label("bm25:passages.jsonl") == "bm25_passages"
-    data = write(tmp_path / "in.jsonl", {"prompt": "p", "response": "r"})
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "p", "response": "r"})
     assert score_rows(ScorerConfig(name="shortest"), data, tmp_path / "o").columns == ("reward_shortest",)

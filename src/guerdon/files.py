@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import secrets
@@ -40,14 +41,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """Opens a file that takes its place only when the block ends well.
 
     Until then whatever stood at `path` stays as it was, whatever happens: an exception, a full disk, `kill -9`.
-    Missing parent folders are made. A device or pipe (`/dev/stdout`) is written to directly.
-
-    Args:
-        path: where the file shall stand in the end.
-        mode: `"w"` (UTF-8 text, newlines as they are) or `"wb"`.
-
-    Yields:
-        The open file.
+    Missing parent folders are made. A device or pipe (`/dev/stdout`) is written to directly. The mode is `"w"` (UTF-8
+    text, newlines as they are) or `"wb"`.
 
     Raises:
         OutputError: the file cannot be written; the message says why.
@@ -78,6 +73,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
                     place.unlink(missing_ok=True)
 
 
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Writes a JSON file, whole or not at all; NaN is a ValueError. Raises OutputError."""
+    with atomic_write(path) as file:
+        json.dump(value, file, ensure_ascii=False, indent=2, allow_nan=False)
+        file.write("\n")
+
+
 @contextlib.contextmanager
 def _told(path: str | os.PathLike[str], place: Path) -> Iterator[None]:
     """Turns an `OSError` about our output, which is written at `place`, into the `OutputError` of `path`."""
@@ -93,13 +95,9 @@ def _told(path: str | os.PathLike[str], place: Path) -> Iterator[None]:
 def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Gives an empty temporary folder that takes the place of `path` only when the block ends well.
 
-    Args:
-        path: where the folder shall stand in the end; an empty folder may stand there already.
-        replace: whether a folder with something in it may be replaced. It is moved aside, the new one takes its
-            place, and only then is it deleted.
-
-    Yields:
-        The temporary folder, beside `path` so that the rename stays within one file system.
+    It lies beside `path`, so that the rename stays within one file system. An empty folder may stand there already, one
+    with something in it only where `replace` says so: it is moved aside, the new one takes its place, and only then is
+    it deleted.
 
     Raises:
         OutputError: the folder cannot be written, or `path` is taken and `replace` is False.

@@ -60,14 +60,10 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
 def lay_out(
     tokens: Sequence[Tokens], items: Iterable[int], prompt_of: Sequence[Hashable], *, longest: int, shared: bool
 ) -> list[SharedRow]:
-    """Puts sequences into rows: one each, or those of one prompt together.
+    """Puts the sequences of `items` (indices of `tokens`) into rows: one each, or, `shared`, those of one prompt.
 
-    Args:
-        tokens: all sequences.
-        items: which of them to place, as indices of `tokens`.
-        prompt_of: what the prompt of each sequence is, parallel to `tokens`; equal keys may share a row.
-        longest: the most tokens that a row of several sequences may have (a single sequence may be longer).
-        shared: compute the common prefix of one prompt's sequences once.
+    `prompt_of` says what the prompt of each sequence is, parallel to `tokens`; equal keys may share a row, whose common
+    prefix is then computed once. A row of several sequences has at most `longest` tokens (a single one may be longer).
     """
     if not shared:
         return [SharedRow((item,), 0, len(tokens[item])) for item in items]

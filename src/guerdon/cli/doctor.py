@@ -26,7 +26,7 @@ def doctor(
     other side. Exit status 2 says that scores cannot be relied on.
 
     Args:
-        model: the scorer.
+        model: The scorer.
         data: Where the sample of texts is read.
         question: Question of an annotation export that says what is preferred, where there are several.
         adopt: Write the contract that was inferred for a model of other origin beside its weights.

@@ -166,12 +166,7 @@ class Faults(Generic[_T]):
             self._on_fault(one)
 
     def raise_if_any(self, source: str, good: int) -> None:
-        """Raises one `DataError` for all faults, or for a source that has no row at all.
-
-        Args:
-            source: what was read.
-            good: how many rows of it can be used.
-        """
+        """Raises one `DataError` for all faults, or for a source that has no row at all; `good` rows can be used."""
         if self.count:
             raise DataError(self.message(source, good))
         if not good:

@@ -75,14 +75,10 @@ def group_folds(keys: Sequence[str], folds: int, seed: int = 0) -> Ints:
     """The fold of each row or item, 0 to `folds` - 1, shape (n,), for cross-validation; no two folds share a group.
 
     Groups are drawn in the same order as by `split_rows`, and dealt out in turn, so folds differ by one group at most.
-
-    Args:
-        keys: the group of each (`types.group_key`); those that differ in case and white space alone are one group.
-        folds: as many parts, at least 2.
-        seed: another seed, another division.
+    `keys` are the group of each (`types.group_key`); those that differ in case and white space alone are one group.
 
     Raises:
-        DataError: there are fewer groups than folds.
+        DataError: there are fewer groups than folds, or fewer than 2 folds.
     """
     groups = [normalised(key) for key in keys]
     order = _drawn(set(groups), seed)

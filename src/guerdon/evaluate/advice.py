@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from guerdon.data.values import plain
 from guerdon.evaluate.learning_curve import Gain
-from guerdon.files import atomic_write
+from guerdon.files import write_json
 from guerdon.metrics import Interval
 
 State = Literal["cross-validated", "estimated", "not run"]
@@ -103,6 +102,4 @@ class Advice:
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` to a JSON file, whole or not at all. Raises OutputError."""
-        with atomic_write(path) as file:
-            json.dump(self.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
-            file.write("\n")
+        write_json(path, self.to_dict())

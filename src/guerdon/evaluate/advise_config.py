@@ -32,6 +32,5 @@ class AdviseConfig:
     """Random seed of folds, subsamples and training."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError with every fault found."""
         if faults := option_faults(self, positive=("time",)):
             raise ConfigError("; ".join(faults))

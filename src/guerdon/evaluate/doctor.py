@@ -203,11 +203,9 @@ def _reading(reward: TransformerReward, prompts: Prompts, responses: Responses) 
     contract, tokenizer = reward.contract, reward.tokenizer
     encoded = reward.encode(prompts, responses)
     ids = [tokens.ids for tokens in encoded.tokens]
-    if contract.head_sha256:
-        yield DoctorCheck("head", "ok", "The head's weights are those that were saved (SHA-256).")
-    else:
-        message = "The contract has no digest of the head: another head would not be noticed."
-        yield DoctorCheck("head", "warning", message)
+    saved = "The head's weights are those that were saved (SHA-256)."
+    unknown = "The contract has no digest of the head: another head would not be noticed."
+    yield DoctorCheck("head", "ok", saved) if contract.head_sha256 else DoctorCheck("head", "warning", unknown)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ends = {"BOS": (bos, slice(2)), "EOS": (eos, slice(-2, None))}
     doubled = [

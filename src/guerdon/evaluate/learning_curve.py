@@ -85,15 +85,10 @@ def learning_curves(
     seed: int = 0,
     on_part: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, SizeCurve]:
-    """Measures members and blend on every fold by fits on subsamples of the other folds.
+    """Measures members (two or more) and blend on every fold by fits on subsamples of the other folds.
 
-    Args:
-        members: two or more.
-        judged: what is learnt from and measured on.
-        margins: what `cross_validate` with the same seed found on all of it.
-        pairs: what accuracy counts.
-        seed: seed of the folds and of the draws.
-        on_part: called after each fold of each draw with how many are done, and of how many.
+    `margins` are what `cross_validate` with the same seed found on all of it; `on_part` is called after each fold of
+    each draw with how many are done, and of how many.
 
     Returns:
         Name of each fitted member, and `blend` -> its curve.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guerdon.data.values import plain
-from guerdon.files import atomic_write
+from guerdon.files import write_json
 from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
 
 FEW_CLUSTERS = 10
@@ -182,9 +181,7 @@ class Evaluation:
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` to a JSON file, whole or not at all. Raises OutputError."""
-        with atomic_write(path) as file:
-            json.dump(self.to_dict(), file, ensure_ascii=False, indent=2, allow_nan=False)
-            file.write("\n")
+        write_json(path, self.to_dict())
 
 
 def _section_dict(section: Section) -> dict[str, Any]:

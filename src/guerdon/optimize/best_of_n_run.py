@@ -13,7 +13,7 @@ import numpy as np
 
 from guerdon.data.candidates import read_candidates, read_prompts
 from guerdon.errors import DataError, OutputError
-from guerdon.files import atomic_write, check_writable
+from guerdon.files import atomic_write, check_writable, write_json
 from guerdon.metrics import Floats
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
 from guerdon.optimize.optimize_config import BestOfNConfig
@@ -178,8 +178,7 @@ def _write(
     for name, records in {"candidates.jsonl": everything, "sft.jsonl": best, "pairs.jsonl": pairs}.items():
         with atomic_write(out / name) as file:
             file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    with atomic_write(out / "curve.json") as file:
-        json.dump(curves.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+    write_json(out / "curve.json", curves.to_dict())
     save_figure(best_of_n_figure(curves), out / "curve.png")
 
 

@@ -188,7 +188,6 @@ class RLConfig(PolicyTrainingConfig):
         return self.learning_rate or (5e-5 if self.lora_r else 1e-6)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError with every fault found."""
         positive = ("num_iterations", "max_turns", "eval_num_generations", "max_grad_norm")
         faults = option_faults(self, positive=(*_POSITIVE, *positive))
         if self.algorithm not in ALGORITHMS:

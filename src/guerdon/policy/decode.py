@@ -113,16 +113,11 @@ def decode(
     eos_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[list[Sample]]:
-    """Samples `num_generations` responses to each prompt, all side by side.
+    """Samples `num_generations` responses to each of n prompts (token ids, none empty), all side by side.
 
-    Args:
-        model: a causal language model for which `supports_batched_decoding` holds, in evaluation mode.
-        prompts: n prompts as token ids, none empty.
-        num_generations: how many responses each prompt gets.
-        sampling: how tokens are drawn.
-        pad_id: any valid id; the mask says what is padding.
-        eos_ids: tokens that end a response.
-        generator: on the CPU; gives n * num_generations * max_new_tokens numbers whatever is sampled.
+    The model is one for which `supports_batched_decoding` holds, in evaluation mode; `pad_id` is any valid id, since
+    the mask says what is padding; `eos_ids` end a response. The generator, on the CPU, gives
+    n * num_generations * max_new_tokens numbers whatever is sampled.
     """
     device = next(model.parameters()).device
     rows = len(prompts) * num_generations

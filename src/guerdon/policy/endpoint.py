@@ -41,11 +41,8 @@ class Endpoint:
     def __init__(self, base: str, model: str, *, key: str | None = None, timeout: float = 600.0) -> None:
         """Does not connect yet.
 
-        Args:
-            base: e.g. `http://localhost:8000/v1`.
-            model: the name that the server knows the policy by.
-            key: sent as a bearer token.
-            timeout: seconds for one request.
+        `base` is e.g. `http://localhost:8000/v1`, `model` the name that the server knows the policy by; the key is sent
+        as a bearer token; `timeout` is in seconds, for one request.
         """
         self.base, self.model = base.rstrip("/"), model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from guerdon.data.split import group_folds
 from guerdon.data.values import plain
 from guerdon.errors import ConfigError
-from guerdon.files import atomic_write, check_writable
+from guerdon.files import check_writable, write_json
 from guerdon.metrics import Floats, Interval, Metric, mean_interval, ndcg, verdict_sentence
 from guerdon.models import resolve
 from guerdon.optimize.best_of_n import BestOfN, rewards_of
@@ -118,8 +117,7 @@ def run_recipe(
     count = sum(len(one.responses) for one in candidates)
     events.noted(f"{len(candidates):,} prompts with {count:,} candidates")
     result = _RecipeRun(recipe, candidates, Path(out), config, events).result()
-    with atomic_write(Path(out) / RESULT_FILE) as file:
-        json.dump(plain(asdict(result)), file, indent=2, allow_nan=False)
+    write_json(Path(out) / RESULT_FILE, plain(asdict(result)))
     return result
 
 

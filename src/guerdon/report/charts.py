@@ -62,11 +62,9 @@ def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> Chart:
 
 
 def distribution_chart(preferred: Floats, others: Floats) -> Chart | None:
-    """Where the rewards of preferred and of other responses lie; None for fewer than 10 pairs.
+    """Where the rewards of preferred responses and of those that they stand above lie; None for fewer than 10 pairs.
 
-    Args:
-        preferred: finite rewards, shape (m,).
-        others: shape (m,), of the responses that the preferred ones stand above.
+    Both have shape (m,), and are finite.
     """
     from matplotlib.ticker import PercentFormatter
 

@@ -186,11 +186,8 @@ class JudgedResponses:
     def units(self, scores: Floats, margins: Floats, where: Ints | None = None) -> tuple[float, float]:
         """Shift and scale that bring rewards to the units of the ratings, where every response has one; else 0 and 1.
 
-        Args:
-            scores: rewards of the n responses, shape (n,).
-            margins: margins of the observations in `where`, best by fits that did not see them: in-sample ones are too
-                large, and the scale would come out too small.
-            where: which observations; None means all.
+        `scores` are the rewards of the n responses. The margins, of the observations in `where` (all by default), are
+        best by fits that did not see them: in-sample ones are too large, and the scale would come out too small.
         """
         if not len(self.rating) or np.isnan(self.rating).any():
             return 0.0, 1.0

@@ -55,14 +55,11 @@ class ChatRenderer:
         template_date: str = TEMPLATE_DATE,
         keep_reasoning: bool = False,
     ) -> None:
-        """Renders nothing yet.
+        """Takes a tokenizer that has a chat template, and whose (`owner`) it is, for error messages.
 
-        Args:
-            tokenizer: a tokenizer that has a chat template.
-            owner: whose template it is, for error messages.
-            template_date: the day, as YYYY-MM-DD, that the template reads from its clock (`strftime_now`).
-            keep_reasoning: where the template leaves out a part of a response, write the response as it is behind the
-                generation prompt.
+        `template_date` is the day, as YYYY-MM-DD, that the template reads from its clock (`strftime_now`).
+        `keep_reasoning`: where the template leaves out a part of a response, the response is written as it is behind
+        the generation prompt.
         """
         self._tokenizer, self._owner, self._keep_reasoning = tokenizer, owner, keep_reasoning
         self._date = template_date

@@ -20,12 +20,11 @@ class FitConfig:
     """
 
     members: tuple[str, ...] = ("longest", "shortest", "surface", "tfidf", "embedding", "cosine")
-    """What is fitted and combined. longest and shortest: the length; bm25: the words
-    of the prompt, as a search engine weighs them; surface: length, form, variety, overlap with the
-    prompt; tfidf: words; embedding: frozen vectors of prompt and response; cosine: how near they are, untrained;
-    likelihood: log-probabilities of a language model; decoder: its hidden states; or the folder of a reward model
-    that was trained before. A trained one must not have learnt from all of the data: the weights are fitted on rows
-    that it did not learn from."""
+    """What is fitted and combined. longest and shortest: the length; bm25: the words of the prompt, as a search engine
+    weighs them; surface: length, form, variety, overlap with the prompt; tfidf: words; embedding: frozen vectors of
+    prompt and response; cosine: how near they are, untrained; likelihood: log-probabilities of a language model;
+    decoder: its hidden states; or the folder of a reward model that was trained before. A trained one must not have
+    learnt from all of the data: the weights are fitted on rows that it did not learn from."""
     encoder: str = "minilm"
     """Frozen model of embedding and cosine: minilm, a folder, or a hub name."""
     policy: str = "smollm2"
@@ -41,7 +40,6 @@ class FitConfig:
     """Random seed of the folds."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError with every fault found."""
         faults = []
         if not self.members:
             faults.append("--members names none")

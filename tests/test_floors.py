@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"types", "errors"},
     {"losses", "metrics", "files", "cpu", "modeling_guerdon"},
     {"text"},
-    {"data", "models"},
+    {"data", "models", "perturbations"},
     {"packing", "hf"},
     {"policy"},
     {"rewards"},

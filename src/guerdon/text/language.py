@@ -9,7 +9,7 @@ Language: TypeAlias = Literal["en", "zh"]
 """The languages for which the house has words of its own."""
 
 _WORD = re.compile(r"[a-zA-Z]+(?:'[a-z]+)?")
-_FREQUENT = re.compile(
+FREQUENT_WORD = re.compile(
     r"\b(?:the|of|and|to|a|in|is|it|that|for|you|on|with|as|was|are|be|this|i|not|have|or|at|by|from|but|an|they|we|he|"
     r"she|his|her|their|will|can|if|there|so|all|your|which|do|what|more|no|about|when|up|one|would|my|been|has)\b",
     re.IGNORECASE,
@@ -29,7 +29,7 @@ def language_of(text: str) -> Language | None:
     letters = sum(map(str.isalpha, text))
     if not words or sum(map(len, words)) < 0.9 * letters or "```" in text:
         return None
-    frequent = len(_FREQUENT.findall(text))
+    frequent = len(FREQUENT_WORD.findall(text))
     return "en" if len(words) < _FEW_WORDS or frequent >= _FREQUENT_SHARE * len(words) else None
 
 

@@ -49,28 +49,26 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """
     if mode not in ("w", "wb"):
         raise ValueError(f'mode must be "w" or "wb", got {mode!r}')
-    target = _target(path)
-    special = _is_special(target)
-    place = target if special else _temporary(target)
+    target, text = _target(path), dict[str, Any]() if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    if _is_special(target):
+        with _told(path, target), target.open(mode, **text) as file:
+            yield file
+        return
+    place = _temporary(target)
     with _told(path, place):
         try:
-            if not special:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+            target.parent.mkdir(parents=True, exist_ok=True)
             with place.open(mode, **text) as file:
                 yield file
                 file.flush()
-                if not special:
-                    os.fsync(file.fileno())
-            if not special:
-                if target.exists():
-                    place.chmod(stat.S_IMODE(target.stat().st_mode))
-                place.replace(target)
-                _sync_folder(target.parent)
+                os.fsync(file.fileno())
+            if target.exists():
+                place.chmod(stat.S_IMODE(target.stat().st_mode))
+            place.replace(target)
+            _sync_folder(target.parent)
         finally:
-            if not special:
-                with contextlib.suppress(OSError):
-                    place.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                place.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:

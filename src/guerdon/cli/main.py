@@ -60,19 +60,17 @@ VERBS: dict[str, Verb] = {
 def usage() -> str:
     """The text of `guerdon --help`."""
     width = max(len(verb) for verb in VERBS)
-    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text, _) in VERBS.items()]
-    return "\n".join(
-        [
-            f"guerdon {__version__}: a reward-model workbench for language models",
-            "",
-            "usage: guerdon VERB [options]      guerdon VERB --help for the options of one verb",
-            "",
-            *lines,
-            "",
-            "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`,",
-            "the set that comes along (parts of it: `starter:train`, `starter:test`, `starter:train:en` ...).",
-        ]
-    )
+    lines = [
+        f"guerdon {__version__}: a reward-model workbench for language models",
+        "",
+        "usage: guerdon VERB [options]      guerdon VERB --help for the options of one verb",
+        "",
+        *(f"  {name:<{width}}  {verb.about}" for name, verb in VERBS.items()),
+        "",
+        "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`,",
+        "the set that comes along (parts of it: `starter:train`, `starter:test`, `starter:train:en` ...).",
+    ]
+    return "\n".join(lines)
 
 
 def find_verb(args: list[str]) -> tuple[str, list[str]] | None:

@@ -68,10 +68,11 @@ def compare_cheap(
     if time.monotonic() - begin + 2 * validating < CURVES_SHARE * 60 * config.time:
         curves = learning_curves(members, judged, margins, pairs, seed=config.seed, on_part=told("learning curves"))
     on_stage("measuring")
-    seconds = {
-        member.name: reading[member.name] + _fit_seconds(member, judged, fits[0].penalties[place])
-        for place, member in enumerate(members)
-    }
+    seconds = dict(reading)
+    for member, penalty in zip(members, fits[0].penalties, strict=True):
+        start = time.monotonic()
+        member.scores(judged, np.arange(len(judged)), penalty)
+        seconds[member.name] += time.monotonic() - start
     shared = {name: value for name, value in reading.items() if name != "cosine"}  # it reads what embedding has read
     seconds[BLEND] = sum(shared.values()) + validating / len(fits)
     per_second = {name: len(judged.responses) / max(value, 1e-6) for name, value in reading.items()}
@@ -102,9 +103,3 @@ def _read(
     reading = dict(zip(names, np.diff([*began, time.monotonic()]).tolist(), strict=True))
     reading["cosine"] += reading["embedding"]  # the vectors were there already
     return members, reading
-
-
-def _fit_seconds(member: Member, judged: JudgedResponses, penalty: float) -> float:
-    start = time.monotonic()
-    member.scores(judged, np.arange(len(judged)), penalty)
-    return time.monotonic() - start

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def costly_candidates(config: AdviseConfig) -> list[CostlyCandidate]:
         CostlyCandidate(
             "likelihood",
             f"log-probabilities under {policy}, weighted",
-            _likelihood(config),
+            partial(_likelihood, config),
             f"guerdon fit {{data}} --members likelihood --policy {policy} --out {{out}}",
         ),
         _fine_tuned("decoder", f"{policy}, fine-tuned by LoRA", config, policy, LORA_R, f"--backbone {policy} {lora}"),
@@ -104,20 +105,16 @@ def _fine_tuned(
     )
 
 
-def _likelihood(config: AdviseConfig) -> Callable[[Sequence[AnyRow], Path, Callable[[], None]], Scorer]:
-    def learn(rows: Sequence[AnyRow], folder: Path, tick: Callable[[], None]) -> Scorer:
-        from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
-        from guerdon.rewards.linear import LinearReward
+def _likelihood(config: AdviseConfig, rows: Sequence[AnyRow], folder: Path, tick: Callable[[], None]) -> Scorer:
+    from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
+    from guerdon.rewards.linear import LinearReward
 
-        features = LikelihoodFeatures(
-            frozen_policy(config.policy, config.device, config.trust_remote_code), config.policy
-        )
-        tick()
-        reward = LinearReward.fit(features, JudgedResponses.of(rows), penalty=LikelihoodFeatures.penalties[0])
-        tick()
-        return reward
-
-    return learn
+    policy = frozen_policy(config.policy, config.device, config.trust_remote_code)
+    features = LikelihoodFeatures(policy, config.policy)
+    tick()
+    reward = LinearReward.fit(features, JudgedResponses.of(rows), penalty=features.penalties[0])
+    tick()
+    return reward
 
 
 def measure_cost(candidate: CostlyCandidate, rows: Sequence[AnyRow], prompts: Prompts, responses: Responses) -> Cost:

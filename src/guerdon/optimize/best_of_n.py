@@ -73,8 +73,7 @@ class BestOfN:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
-        values: dict[str, Any] = plain(asdict(self))
-        return values
+        return dict(plain(asdict(self)))
 
 
 def rewards_of(

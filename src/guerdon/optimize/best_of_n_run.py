@@ -198,14 +198,8 @@ def best_of_n_figure(result: BestOfN) -> Figure:
         points = [mean.point for mean in curve.means]
         colour = SERIES[place % len(SERIES)]
         axis.plot(result.ns, points, marker="o", color=colour)
-        axis.fill_between(
-            result.ns,
-            [mean.low for mean in curve.means],
-            [mean.high for mean in curve.means],
-            color=colour,
-            alpha=0.15,
-            lw=0,
-        )
+        low, high = zip(*((mean.low, mean.high) for mean in curve.means), strict=True)
+        axis.fill_between(result.ns, low, high, color=colour, alpha=0.15, lw=0)
         axis.set_xscale("log", base=2)
         axis.set_xticks(result.ns, [str(n) for n in result.ns])
         axis.set_xlabel("n, responses to pick from")

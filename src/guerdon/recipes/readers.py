@@ -91,13 +91,9 @@ def program_candidates(source: str, question: str | None = None) -> list[Candida
         known = {text: score for text, score in scored if not math.isnan(score)}
         if len(set(known.values())) == 2:
             found.append(replace(one, responses=tuple(known), scores=tuple(known.values())))
-    if len(found) < len(problems):
-        logger.warning(
-            "%s: %d of %d problems are left out: of the solution and its mutations, not some pass and some fail",
-            source,
-            len(problems) - len(found),
-            len(problems),
-        )
+    if left := len(problems) - len(found):
+        why = "of the solution and its mutations, not some pass and some fail"
+        logger.warning("%s: %d of %d problems are left out: %s", source, left, len(problems), why)
     return _with_a_choice(found, source)
 
 
@@ -126,13 +122,8 @@ def _with_a_choice(candidates: Sequence[Candidates], source: str) -> list[Candid
     kept = [one for one in candidates if len(one.responses) > 1]
     if not kept:
         raise DataError(f"{source}: no prompt has two candidates to choose from")
-    if len(kept) < len(candidates):
-        logger.warning(
-            "%s: %d of %d prompts are left out: they have one candidate",
-            source,
-            len(candidates) - len(kept),
-            len(candidates),
-        )
+    if left := len(candidates) - len(kept):
+        logger.warning("%s: %d of %d prompts are left out: they have one candidate", source, left, len(candidates))
     return kept
 
 

@@ -22,6 +22,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,11 +127,9 @@ def _start(
 
 def _feed(process: subprocess.Popen[bytes], line: bytes) -> None:
     assert process.stdin is not None
-    try:
+    with suppress(OSError):  # it is gone already; whoever waits for it says why
         process.stdin.write(line)
         process.stdin.flush()
-    except OSError:
-        pass  # it is gone already; whoever waits for it says why
 
 
 def _top_level(tree: ast.Module) -> list[str]:

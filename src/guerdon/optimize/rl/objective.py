@@ -6,7 +6,7 @@ same whoever sampled, on however many learners.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -133,8 +133,7 @@ def policy_loss(
         loss = losses.clipped_surrogate(ratio, advantages, low=algorithm.clip_low, high=algorithm.clip_high)
     if algorithm.kl == "loss" and beta:
         loss = loss + beta * losses.kl_k3(logps, _given(ref_logps))
-    sizes = {"responses": minibatch.responses, "tokens": minibatch.tokens, "max_length": minibatch.max_length}
-    return (loss * losses.token_weights(mask, algorithm.average, **sizes)).sum()
+    return (loss * losses.token_weights(mask, algorithm.average, **asdict(minibatch))).sum()
 
 
 def value_loss(

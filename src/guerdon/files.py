@@ -51,11 +51,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         raise ValueError(f'mode must be "w" or "wb", got {mode!r}')
     target, text = _target(path), dict[str, Any]() if "b" in mode else {"encoding": "utf-8", "newline": ""}
     if _is_special(target):
-        with _told(path, target), target.open(mode, **text) as file:
+        with _as_output_error(path, target), target.open(mode, **text) as file:
             yield file
         return
     place = _temporary(target)
-    with _told(path, place):
+    with _as_output_error(path, place):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with place.open(mode, **text) as file:
@@ -79,7 +79,7 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: str | os.PathLike[str], place: Path) -> Iterator[None]:
+def _as_output_error(path: str | os.PathLike[str], place: Path) -> Iterator[None]:
     """Turns an `OSError` about our output, which is written at `place`, into the `OutputError` of `path`."""
     try:
         yield
@@ -103,7 +103,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
     target = _target(path)
     _check_folder_free(target, replace)
     place = _temporary(target)
-    with _told(path, place):
+    with _as_output_error(path, place):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             place.mkdir()
@@ -232,7 +232,7 @@ def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(folder)
     card = "guerdon.json"
     stage = target / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    with _told(folder, stage):
+    with _as_output_error(folder, stage):
         try:
             stage.mkdir(parents=True)
             with disk_errors():

@@ -46,8 +46,8 @@ def evaluate(
         also: Another model to measure on the same rows. The option may be given several times.
         json: File for all values (- is standard output, instead of the tables).
         figure: File for a picture of the models beside the baselines (.png, .svg or .pdf).
-        resamples: Bootstrap data sets behind the intervals.
-        seed: Seed of the bootstrap.
+        resamples: Number of bootstrap data sets behind the intervals.
+        seed: Random seed of the bootstrap.
         reading: How DATA is read; intervals draw groups instead of prompts where it names them.
         scorer: How the models are loaded, and how they read.
     """

@@ -133,19 +133,19 @@ class RLConfig(PolicyTrainingConfig):
     """
 
     algorithm: str = "grpo"
-    """Row of the table in docs/optimize.md: ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo."""
+    """Algorithm: ppo, rloo, reinforce++, grpo, dr-grpo, dapo, gspo or cispo; the table is in docs/optimize.md."""
     num_generations: int = 8
-    """Responses sampled for each prompt; all algorithms but ppo and reinforce++ compare them with each other."""
+    """Number of responses sampled for each prompt; all algorithms but ppo and reinforce++ compare them."""
     num_iterations: int = 1
-    """Passes of the update over the responses of a sampling step (mu in the paper of GRPO, PPO's epochs)."""
+    """Number of passes of the update over the responses of a sampling step (mu in the paper of GRPO, PPO's epochs)."""
     prompts_per_minibatch: int = 0
-    """Prompts of an optimiser step; 0 takes all prompts of the sampling step."""
+    """Number of prompts of an optimiser step; 0 takes all prompts of the sampling step."""
     learning_rate: float = 0.0
     """Learning rate of AdamW; 0 takes 1e-6, or 5e-5 for LoRA."""
     warmup_ratio: float = 0.05
     """Share of the steps over which the learning rate rises; it then stays."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm where theirs is larger."""
+    """Gradient clipping: the largest norm of a gradient, to which a larger one is scaled down."""
     beta: float | None = None
     """Weight of the KL from the reference policy, which is the policy at the start; default: the algorithm's own."""
     kl_target: float = 0.0
@@ -155,27 +155,27 @@ class RLConfig(PolicyTrainingConfig):
     lam: float = 0.95
     """Lambda of ppo's generalised advantage estimation."""
     max_turns: int = 1
-    """Most turns of the policy in a conversation; more than one needs an environment that answers (in Python)."""
+    """Largest number of turns of the policy; more than one needs an environment that answers (in Python)."""
     mask_truncated_completions: bool = False
     """Leave responses that reach max_new_tokens out of the update, and out of the mean of their group."""
     missing_eos_penalty: float = 0.0
-    """Subtracted from the reward of a response that reaches max_new_tokens."""
+    """Penalty that is subtracted from the reward of a response that reaches max_new_tokens."""
     token_penalty: float = 0.0
-    """Subtracted from the reward for each token of a response."""
+    """Penalty that is subtracted from the reward for each token of a response."""
     whiten_rewards: bool = False
     """Scale the rewards of a step to mean 0 and standard deviation 1."""
     reward_clip: float = 0.0
     """Largest absolute value of a response's reward; 0 clips nothing."""
     num_env_runners: int = 0
-    """Ray actors that sample; 0 samples in this process."""
+    """Number of Ray actors that sample; 0 samples in this process."""
     num_learners: int = 0
-    """Ray actors that learn, each on its share of the responses; 0 learns in this process."""
+    """Number of Ray actors that learn, each on its share of the responses; 0 learns in this process."""
     eval_steps: int = 0
-    """Steps between evaluations on the held-out prompts, where there are some; 0 takes a tenth of the run."""
+    """Number of steps between evaluations on the held-out prompts, where there are some; 0 takes a tenth of the run."""
     eval_num_generations: int = 2
-    """Responses sampled for each held-out prompt in an evaluation."""
+    """Number of responses sampled for each held-out prompt in an evaluation."""
     early_stopping_patience: int = 0
-    """Stop after so many evaluations below the best one; 0 never stops. The best policy is kept in any case."""
+    """Number of evaluations below the best one after which training stops; 0 never does. The best is kept anyway."""
 
     @property
     def row(self) -> Algorithm:

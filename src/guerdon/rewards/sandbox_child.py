@@ -124,7 +124,7 @@ def serve(task: dict[str, Any], channel: TextIO) -> None:
         channel.flush()
 
 
-class Stand:
+class Stub:
     """Stands in for what the candidate defines under a name."""
 
     def __init__(self, name: str, channel: TextIO) -> None:
@@ -150,7 +150,7 @@ class Stand:
 
 def judge(task: dict[str, Any], channel: TextIO) -> dict[str, Any]:
     """Runs the tests, each top-level assert as one, and says how many passed."""
-    names: dict[str, Any] = {name: Stand(name, channel) for name in task["names"]}
+    names: dict[str, Any] = {name: Stub(name, channel) for name in task["names"]}
     names["__name__"] = "tests"
     passed = tests = 0
     reason = ""

@@ -150,13 +150,13 @@ class Updater:
             batch, self.algorithm, group=count, beta=beta, gamma=config.gamma, lam=config.lam
         )
         metrics = _Metrics()
-        lesson = _Lesson(groups, batch, advantages, beta, metrics)
+        whole = _UpdateBatch(groups, batch, advantages, beta, metrics)
         size = config.prompts_per_minibatch or len(groups)
         self.actor.train()
         for _ in range(config.num_iterations):
             order = torch.randperm(len(groups), generator=generator).tolist()
             for start in range(0, len(order), size):
-                self._step(lesson, order[start : start + size])
+                self._step(whole, order[start : start + size])
         self.optimizer.zero_grad(set_to_none=True)  # the next step samples, and has better use for the memory
         metrics.join(self.ranks)
         found = metrics.means() | {"responses_masked": float((~advantages.included).float().mean())}
@@ -219,32 +219,32 @@ class Updater:
         for items, batch in batches:
             yield items, {name: tensor.to(device) for name, tensor in batch.items()}
 
-    def _step(self, lesson: _Lesson, chosen: Sequence[int]) -> None:
+    def _step(self, whole: _UpdateBatch, chosen: Sequence[int]) -> None:
         """One step of the optimiser on some of the groups."""
-        count = len(lesson.groups[0].trajectories)
+        count = len(whole.groups[0].trajectories)
         rows = _rows(chosen, count)
-        included = lesson.advantages.included[rows]
-        tokens = int((lesson.sampled.mask[rows] * included.unsqueeze(1)).sum())
+        included = whole.advantages.included[rows]
+        tokens = int((whole.sampled.mask[rows] * included.unsqueeze(1)).sum())
         size = MinibatchSize(int(included.sum()), tokens, self.config.max_new_tokens * self.config.max_turns)
         if not size.responses:
             return
         self.optimizer.zero_grad(set_to_none=True)
         mine = self.ranks.share(chosen)
         rows = _rows(mine, count)
-        for items, batch in self._batches([lesson.groups[index] for index in mine]):
-            self._loss(batch, [rows[item] for item in items], lesson, size).backward()
-        self._apply(lesson.metrics)
+        for items, batch in self._batches([whole.groups[index] for index in mine]):
+            self._loss(batch, [rows[item] for item in items], whole, size).backward()
+        self._apply(whole.metrics)
 
-    def _loss(self, batch: ResponseBatch, rows: Sequence[int], lesson: _Lesson, size: MinibatchSize) -> Tensor:
+    def _loss(self, batch: ResponseBatch, rows: Sequence[int], whole: _UpdateBatch, size: MinibatchSize) -> Tensor:
         """The loss of a micro-batch, whose responses are these rows of the step."""
-        sampled, advantages, metrics = lesson.sampled, lesson.advantages, lesson.metrics
+        sampled, advantages, metrics = whole.sampled, whole.advantages, whole.metrics
         algorithm, old_logps = self.algorithm, sampled.logps[rows]
         mask = sampled.mask[rows] * advantages.included[rows].unsqueeze(1)
         logps, values = self.actor(batch, self.config.temperature)
         logps = pad_by_response(logps, batch, *mask.shape)
         ref_logps = None if sampled.ref_logps is None else sampled.ref_logps[rows]
         loss = policy_loss(
-            logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=lesson.beta, ref_logps=ref_logps
+            logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=whole.beta, ref_logps=ref_logps
         )
         metrics.add("policy_loss", loss.detach(), 1)
         if advantages.value_targets is not None:
@@ -323,7 +323,7 @@ class _Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lesson:
+class _UpdateBatch:
     """What one update learns from."""
 
     groups: Sequence[Group]

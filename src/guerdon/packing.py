@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,10 @@ def by_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
-def pad(sequences: Iterable[Sequence[int]], length: int, value: int, *, left: bool = False) -> Tensor:
-    """Stacks sequences of ids into (rows, length), int64."""
-    rows = []
-    for sequence in sequences:
-        filler = [value] * (length - len(sequence))
-        rows.append([*filler, *sequence] if left else [*sequence, *filler])
-    return torch.tensor(rows, dtype=torch.long)
+def pad(sequences: Iterable[Sequence[int]], value: int, *, left: bool = False) -> Tensor:
+    """Stacks sequences of ids into (rows, length of the longest), int64."""
+    rows = [torch.tensor(list(sequence), dtype=torch.long) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=value, padding_side="left" if left else "right")
 
 
 def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, left: bool = False) -> Batch:
@@ -125,15 +123,15 @@ def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, le
     length = max(len(sequence) for sequence in tokens)
     ends = [length - 1 if left else len(sequence) - 1 for sequence in tokens]
     batch = {
-        "input_ids": pad((sequence.ids for sequence in tokens), length, pad_id, left=left),
-        "attention_mask": pad(([1] * len(sequence) for sequence in tokens), length, 0, left=left),
+        "input_ids": pad((sequence.ids for sequence in tokens), pad_id, left=left),
+        "attention_mask": pad(([1] * len(sequence) for sequence in tokens), 0, left=left),
         "row": torch.arange(len(tokens)),
         "column": torch.tensor(ends),
     }
     if positions:
-        batch["position_ids"] = pad((range(len(sequence)) for sequence in tokens), length, 0, left=left)
+        batch["position_ids"] = pad((range(len(sequence)) for sequence in tokens), 0, left=left)
     if tokens[0].types is not None:
-        batch["token_type_ids"] = pad((sequence.types or () for sequence in tokens), length, 0, left=left)
+        batch["token_type_ids"] = pad((sequence.types or () for sequence in tokens), 0, left=left)
     return batch
 
 
@@ -167,9 +165,9 @@ def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_i
         positions.append(place)
         mask.append(_shared_mask(torch.tensor(segment), length))
     return {
-        "input_ids": pad(ids, length, pad_id),
+        "input_ids": pad(ids, pad_id),
         "attention_mask": torch.stack(mask).unsqueeze(1),
-        "position_ids": pad(positions, length, 0),
+        "position_ids": pad(positions, 0),
         "row": torch.tensor(at_row),
         "column": torch.tensor(at_column),
     }

@@ -173,9 +173,7 @@ def _line_pairs(pairs: list[tuple[int, int]], total: int) -> str:
 
 def _info_tables(report: InfoReport) -> list[Table]:
     rows = new_table(report.source, "what", "count")
-    for kind, count in report.kinds.items():
-        rows.add_row(kind, str(count))
-    facts = {"distinct prompts": report.prompts, "groups": report.groups, "chat prompts": report.chats}
+    facts = report.kinds | {"distinct prompts": report.prompts, "groups": report.groups, "chat prompts": report.chats}
     if "Comparison" in report.kinds:
         facts |= {"ties": report.ties, "soft preferences": report.soft, "with margin": report.margins}
     for name, count in facts.items():

@@ -173,10 +173,9 @@ def _prefill(
     distinct = {tuple(prompt): None for prompt in prompts}
     order = {prompt: index for index, prompt in enumerate(distinct)}
     repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(num_generations)], device=device)
-    width = max(map(len, distinct))
-    ids = pad(distinct, width, pad_id, left=True).to(device)
-    mask = pad(([1] * len(prompt) for prompt in distinct), width, 0, left=True).to(device)
-    positions = pad((range(len(prompt)) for prompt in distinct), width, 0, left=True).to(device)
+    ids = pad(distinct, pad_id, left=True).to(device)
+    mask = pad(([1] * len(prompt) for prompt in distinct), 0, left=True).to(device)
+    positions = pad((range(len(prompt)) for prompt in distinct), 0, left=True).to(device)
     filled: Any = DynamicCache(config=net.language_model.config)
     logits = net.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled)
     cache: Any = DynamicCache()

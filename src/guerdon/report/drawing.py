@@ -101,7 +101,11 @@ def page_svg(figure: Figure, title: str) -> Markup:
 
 def readable_label(text: str, fallback: str) -> str:
     """The text where the fonts of this machine have all its characters, else the fallback (not a row of boxes)."""
-    return text if all(_has_glyph(character) for character in text) else fallback
+    from matplotlib import font_manager
+
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in font_families()]
+    known = (mark == "\n" or any(font.get_char_index(ord(mark)) for font in fonts) for mark in text)
+    return text if all(known) else fallback
 
 
 def font_families() -> list[str]:
@@ -110,10 +114,3 @@ def font_families() -> list[str]:
 
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]]
-
-
-def _has_glyph(character: str) -> bool:
-    from matplotlib import font_manager
-
-    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in font_families()]
-    return character == "\n" or any(font.get_char_index(ord(character)) != 0 for font in fonts)

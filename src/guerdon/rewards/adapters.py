@@ -127,14 +127,9 @@ def _score(
         except DataError as error:
             reasons[place] = str(error)
     places = list(texts)
-    found = score_texts(
-        scorer,
-        [texts[place][0] for place in places],
-        [texts[place][1] for place in places],
-        None
-        if references is None
-        else [None if references[place] is None else str(references[place]) for place in places],
-    )
+    given = [None if references is None or references[place] is None else str(references[place]) for place in places]
+    asked, said = [prompt for prompt, _ in texts.values()], [text for _, text in texts.values()]
+    found = score_texts(scorer, asked, said, given)
     values[places] = found.values
     for place, reason in zip(places, found.reasons, strict=True):
         reasons[place] = reason

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from guerdon import losses
 from guerdon.packing import Batch, SharedRow, Tokens, collate, items_of, lay_out
@@ -112,18 +113,11 @@ def targets_of(judgements: Sequence[Judgement], order: Sequence[int]) -> Targets
         ("contrasts", "contrast_grades", [j for j in listed if j.contrastive]),
     ):
         if members:
-            targets[name], targets[grades] = _stack(members, place)
+            texts = [torch.tensor([place[text] for text in j.texts]) for j in members]
+            own = [torch.tensor(j.grades, dtype=torch.float32) for j in members]
+            targets[name] = pad_sequence(texts, batch_first=True)
+            targets[grades] = pad_sequence(own, batch_first=True, padding_value=math.nan)
     return targets
-
-
-def _stack(listed: Sequence[Listed], place: dict[int, int]) -> tuple[Tensor, Tensor]:
-    width = max(len(j.texts) for j in listed)
-    index = torch.zeros(len(listed), width, dtype=torch.long)
-    grades = torch.full((len(listed), width), math.nan)
-    for row, judgement in enumerate(listed):
-        index[row, : len(judgement.texts)] = torch.tensor([place[text] for text in judgement.texts])
-        grades[row, : len(judgement.texts)] = torch.tensor(judgement.grades)
-    return index, grades
 
 
 class RewardTrainee(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ def fit(
     """
     from guerdon.cli.progress import terminal
     from guerdon.cli.tables import output
-    from guerdon.cli.train import default_folder
+    from guerdon.cli.train import default_folder, next_steps
     from guerdon.train.fit_run import fit_reward
 
     folder = out or default_folder(data)
@@ -54,12 +53,7 @@ def fit(
     shown.print(_verdict(fitted), soft_wrap=True)
     for line in _reasons(fitted):
         shown.print(line, soft_wrap=True)
-    rows, model = (shlex.quote(str(one)) for one in (data if data != "-" else "DATA", folder))
-    shown.print(
-        f"reward: {folder}\nnext, with rows that it has not seen:\n  guerdon evaluate {model} TEST\n"
-        f"  guerdon score {model} {rows} --contributions --out scores.jsonl",
-        soft_wrap=True,
-    )
+    shown.print(f"reward: {folder}\n{next_steps(folder, data, ' --contributions')}", soft_wrap=True)
 
 
 def _table(fitted: FittedReward) -> Table:

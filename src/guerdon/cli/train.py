@@ -76,11 +76,13 @@ def summary(folder: Path, data: str, members: int) -> str:
             name = "" if members == 1 else f" of {place.name}"
             accuracy = format_value(kept[1])
             lines.append(f"accuracy on the validation rows{name}: {accuracy} (step {kept[0]:.0f}, which is kept)")
-    rows = shlex.quote(data) if data != "-" else "DATA"
-    model = shlex.quote(str(folder))
-    lines += [
-        "next, with rows that it has not seen:",
-        f"  guerdon evaluate {model} TEST",
-        f"  guerdon score {model} {rows} --out scores.jsonl",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, next_steps(folder, data)])
+
+
+def next_steps(folder: Path, data: str, options: str = "") -> str:
+    """How to measure a reward, and to score with it."""
+    rows, model = (shlex.quote(str(one)) for one in (data if data != "-" else "DATA", folder))
+    return (
+        f"next, with rows that it has not seen:\n  guerdon evaluate {model} TEST\n"
+        f"  guerdon score {model} {rows}{options} --out scores.jsonl"
+    )

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,27 +77,25 @@ class Endpoint:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
         }
-        waiting = [index for index in range(len(prompts)) if index not in done][::-1]
         with (
             httpx2.Client(headers=self._headers, timeout=self._timeout) as client,
             ThreadPoolExecutor(MAX_CONNECTIONS) as threads,
         ):
-            running: dict[Future[list[str | NoResponse]], int] = {}
+            running = {
+                threads.submit(self._sample, client, prompts[index], common | {"seed": seed + index}): index
+                for index in range(len(prompts))
+                if index not in done
+            }
             try:
-                while waiting or running:
-                    while waiting and len(running) < MAX_CONNECTIONS:
-                        index = waiting.pop()
-                        messages = messages_to_dicts(prompt_turns(prompts[index]), json_arguments=True)
-                        body = common | {"messages": messages, "seed": seed + index}
-                        running[threads.submit(self._sample, client, body)] = index
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        yield running.pop(future), future.result()
+                for future in as_completed(running):
+                    yield running[future], future.result()
             finally:
                 for future in running:
                     future.cancel()
 
-    def _sample(self, client: Any, body: dict[str, Any]) -> list[str | NoResponse]:
+    def _sample(self, client: Any, prompt: Prompt, options: dict[str, Any]) -> list[str | NoResponse]:
         """The responses to one prompt, by as many requests as the server needs for them."""
+        body = options | {"messages": messages_to_dicts(prompt_turns(prompt), json_arguments=True)}
         wanted: int = body["n"]
         found: list[str | NoResponse] = []
         while len(found) < wanted:

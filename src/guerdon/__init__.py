@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from guerdon.evaluate.advise import advise_reward as advise_reward
     from guerdon.evaluate.advise_config import AdviseConfig as AdviseConfig
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
+    from guerdon.evaluate.comparison import compare_rewards as compare_rewards
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
     from guerdon.optimize.optimize_config import BestOfNConfig as BestOfNConfig
@@ -76,6 +77,7 @@ _HOMES = {
         "evaluate.advise": "advise_reward",
         "evaluate.advise_config": "AdviseConfig",
         "evaluate.agreement": "evaluate_reward",
+        "evaluate.comparison": "compare_rewards",
         "evaluate.doctor": "check_reward_model",
         "optimize.best_of_n_run": "run_best_of_n",
         "optimize.optimize_config": "BestOfNConfig RLConfig WeightedConfig",

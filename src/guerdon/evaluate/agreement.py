@@ -72,7 +72,7 @@ def evaluate_reward(
     folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
     seen = seen_shares(systems, rows)
     notes = tuple(seen_note(name, share) for name, share in seen.items())
-    return Evaluation(sections, resamples, seed, notes, seen, tuple(sources), folders)
+    return Evaluation(sections, resamples, seed, notes, seen, tuple(sources), folders, tuple(requests))
 
 
 def _section(
@@ -141,6 +141,8 @@ def _measure(
         clusters=len(np.unique(codes)),
         unit=unit,
         systems=results,
+        table=kept,
+        margins=np.stack([one.margins for one in values], axis=-1),
         resampled={metric: distribution[..., m] for m, metric in enumerate(metrics_of(table.kind))},
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guerdon.data.values import plain
+from guerdon.evaluate.result_tables import Request, Table
 from guerdon.files import write_json
 from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
 
@@ -61,6 +62,10 @@ class PartResult:
     """What a piece is: `prompt`, `group`, or `row` where all rows share one prompt."""
     systems: tuple[SystemResult, ...]
     """The systems in the order given, baselines last."""
+    table: Table = field(repr=False, compare=False)
+    """The responses and pairs that every system judged."""
+    margins: Floats = field(repr=False, compare=False)
+    """Above 0 where a system orders a pair as people did, 0 for a tie; shape (pairs, systems)."""
     resampled: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
     """Metric -> its value in every resample for every system, shape (resamples, systems)."""
 
@@ -162,6 +167,8 @@ class Evaluation:
     """Where the rows were read, as far as they know."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """System -> the folder that it was loaded from, for those that have one."""
+    requests: tuple[Request, ...] = field(default=(), repr=False, compare=False)
+    """Prompt, response and reference of each distinct text, by the number that tables give it."""
 
     @property
     def systems(self) -> tuple[str, ...]:

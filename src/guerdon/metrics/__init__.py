@@ -29,6 +29,7 @@ from guerdon.metrics.describe import Metric as Metric
 from guerdon.metrics.describe import Outcome as Outcome
 from guerdon.metrics.describe import format_bounds as format_bounds
 from guerdon.metrics.describe import format_interval as format_interval
+from guerdon.metrics.describe import format_p_value as format_p_value
 from guerdon.metrics.describe import format_value as format_value
 from guerdon.metrics.describe import verdict_sentence as verdict_sentence
 from guerdon.metrics.formulas import Floats as Floats
@@ -37,6 +38,11 @@ from guerdon.metrics.formulas import accuracy_ties_half as accuracy_ties_half
 from guerdon.metrics.formulas import accuracy_where as accuracy_where
 from guerdon.metrics.formulas import length_balanced_accuracy as length_balanced_accuracy
 from guerdon.metrics.formulas import within_group_pairs as within_group_pairs
+from guerdon.metrics.paired_tests import bradley_terry_strengths as bradley_terry_strengths
+from guerdon.metrics.paired_tests import holm as holm
+from guerdon.metrics.paired_tests import mcnemar_p_value as mcnemar_p_value
+from guerdon.metrics.paired_tests import minimum_detectable_difference as minimum_detectable_difference
+from guerdon.metrics.paired_tests import permutation_p_value as permutation_p_value
 from guerdon.metrics.people import against_the_others as against_the_others
 from guerdon.metrics.probability import Calibration as Calibration
 from guerdon.metrics.probability import CalibrationMethod as CalibrationMethod

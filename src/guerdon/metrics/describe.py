@@ -90,6 +90,11 @@ def format_interval(interval: Interval, *, signed: bool = False, decimals: int |
     return f"{point} {format_bounds(interval, decimals=digits)}".rstrip()
 
 
+def format_p_value(value: float) -> str:
+    """A p-value as sentences and tables print it: `p = 0.031`, or `p < 0.001`."""
+    return "p < 0.001" if value < 0.001 else f"p = {format_value(value)}"
+
+
 def verdict_sentence(name: str, baseline: str, metric: Metric, difference: Interval) -> str:
     """Whether a system beats its best baseline, said plainly.
 

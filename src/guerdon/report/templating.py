@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guerdon.metrics import format_bounds, format_interval, format_value
+from guerdon.metrics import format_bounds, format_interval, format_p_value, format_value
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
 def environment() -> Environment:
-    """The templates of `report/templates`; `value`, `bounds`, `interval`, `count` and `percent` print numbers."""
+    """The templates of `report/templates`; value, bounds, interval, p_value, count and percent print numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
@@ -22,5 +22,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"value": format_value, "bounds": format_bounds, "interval": format_interval}
+    found.filters |= {"p_value": format_p_value}
     found.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
     return found

@@ -71,7 +71,9 @@ def test_the_strength_is_the_log_odds_of_being_the_one_that_is_right():
     assert section.standing("a").strength.point == pytest.approx(0, abs=1e-6)
     assert section.tests[0].p_value == 1.0
     assert "do not clearly differ" in section.tests[0].sentence("accuracy")
-    assert section.tests[0].detectable == pytest.approx(2.8 * (20 / 30 / 30) ** 0.5, rel=0.15)  # of +-1 in 20 of 30 prompts
+    assert section.tests[0].detectable == pytest.approx(
+        2.8 * (20 / 30 / 30) ** 0.5, rel=0.15
+    )  # of +-1 in 20 of 30 prompts
 
 
 def test_examples_are_those_that_one_system_alone_orders_rightly():

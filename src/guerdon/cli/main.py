@@ -41,7 +41,9 @@ VERBS: dict[str, Verb] = {
     "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),
     "fit": Verb("fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"),
     "evaluate": Verb("evaluate", "agreement with people, beside trivial baselines, with intervals", "evaluate_reward"),
-    "compare": Verb("compare", "which of several rewards agrees better with people, by paired tests", "compare_rewards"),
+    "compare": Verb(
+        "compare", "which of several rewards agrees better with people, by paired tests", "compare_rewards"
+    ),
     "doctor": Verb("doctor", "whether a reward gives a text the same score however it is asked", "check_reward_model"),
     "score": Verb("score", "give every response its reward", "score_rows"),
     "optimize best-of-n": Verb(

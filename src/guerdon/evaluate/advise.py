@@ -161,7 +161,8 @@ def _try_costly(
     if split is None or not len(split.rows):
         reason = "the data have too few groups to hold some out"
         return Halving((), {one.name: reason for one in candidates}, {}), {}
-    unread = _unread_share(judged, config)
+    encoder = text_encoder(config.encoder, config.device, config.trust_remote_code)
+    unread = float(np.mean(~encoder.embed(judged.responses).any(axis=1)))
     able = [one for one in candidates if not one.reads_with_encoder or unread <= MOST_UNREAD]
     halving = compare_by_halving(able, judged, split, begin + FINISHING * 60 * config.time, on_stage)
     reason = f"{config.encoder} cannot read {unread:.0%} of the responses"
@@ -178,12 +179,6 @@ def _try_costly(
             everywhere[name][split.held] = values
         measured[count] = Measured.of(pairs, everywhere, config.seed)
     return halving, measured
-
-
-def _unread_share(judged: JudgedResponses, config: AdviseConfig) -> float:
-    """The share of the responses that the encoder's vocabulary cannot read."""
-    encoder = text_encoder(config.encoder, config.device, config.trust_remote_code)
-    return float(np.mean(~encoder.embed(judged.responses).any(axis=1)))
 
 
 def _cheap_results(judged: JudgedResponses, cheap: CheapResult, chosen: str) -> list[CandidateResult]:

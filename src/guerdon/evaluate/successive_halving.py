@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,12 +112,7 @@ def compare_by_halving(
 ) -> Halving:
     """Measures how fast each candidate is, plans what fits, and runs it; nothing that cannot finish is started.
 
-    Args:
-        candidates: the costly ones.
-        judged: all observations.
-        split: what is learnt from, and what is held out.
-        deadline: by `time.monotonic`.
-        on_stage: called with what is being done, in a few words.
+    The deadline is by `time.monotonic`; `on_stage` is called with what is being done, in a few words.
     """
     costs: dict[str, Cost] = {}
     not_run: dict[str, str] = {}
@@ -165,11 +160,10 @@ def compare_by_halving(
     return Halving(tuple(tried.values()), not_run, costs)
 
 
-def rungs(candidates: int, rows: int) -> Iterator[int]:
+def rungs(candidates: int, rows: int) -> list[int]:
     """Rows of each round: the last has `rows`, the one before half as many, down to as many rounds as halve to one."""
     rounds = math.ceil(math.log2(candidates)) + 1 if candidates else 0
-    for number in range(rounds):
-        yield rows >> (rounds - 1 - number)
+    return [rows >> number for number in reversed(range(rounds))]
 
 
 def planned_seconds(costs: Sequence[Cost], rows: int, texts: int) -> float:

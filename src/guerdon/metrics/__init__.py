@@ -19,6 +19,9 @@ from guerdon.metrics.bootstrap import cluster_codes as cluster_codes
 from guerdon.metrics.bootstrap import clustered_bootstrap as clustered_bootstrap
 from guerdon.metrics.bootstrap import mean_interval as mean_interval
 from guerdon.metrics.bootstrap import percentile_interval as percentile_interval
+from guerdon.metrics.clustered_t import ClusteredMean as ClusteredMean
+from guerdon.metrics.clustered_t import clustered_mean as clustered_mean
+from guerdon.metrics.clustered_t import q_values as q_values
 from guerdon.metrics.correlation import kendall as kendall
 from guerdon.metrics.correlation import midranks as midranks
 from guerdon.metrics.correlation import pearson as pearson

@@ -87,7 +87,7 @@ def check_answers(folder: Path, said: str, policy: str) -> None:
     assert "[5/6] respond" in said
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Better responses from a language model" in page
-    (sentence,) = [line for line in said.splitlines() if "y the gold reward" in line or ": the gold reward" in line]
+    (sentence,) = {line for line in said.splitlines() if "y the gold reward" in line or ": the gold reward" in line}
     assert sentence in page
     assert f"--policy {policy}" in page
     for pick in found["shown"]:

@@ -13,7 +13,7 @@ from guerdon.evaluate.results import Evaluation
 from guerdon.explain.occlusion import occlude
 from guerdon.metrics import Interval
 from guerdon.quickstart.evidence import Candidate, Evidence, Feature
-from guerdon.quickstart.report_page import Explanation, ReportData, paired_rewards, render
+from guerdon.quickstart.report_page import Explanation, ReportData, is_code, paired_rewards, render
 from guerdon.quickstart.worked_examples import choose_examples
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
@@ -162,3 +162,17 @@ def test_a_model_that_was_trained_on_the_rows_is_not_said_to_be_new_to_them(eval
     text = render(ReportData(data="d", evaluation=seen))
     assert "has not learned from" not in text
     assert "model was TRAINED on half of it." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("def add(a, b):\n    return a + b", True),
+        ("if a:\n\tgo()", True),
+        ("A list:\n- one\n  - two", False),
+        ("One line    with room in it.", False),
+        ("Only room between.\n    \nthem", False),
+    ],
+)
+def test_what_is_indented_as_code_is_set_in_columns(text: str, code: bool) -> None:
+    assert is_code(text) is code

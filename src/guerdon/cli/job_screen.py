@@ -46,8 +46,7 @@ class _JobScreen(RunProgress, JobEvents):
         for line in table[1:]:
             shown.add_row(*line)
         output().print(shown)
-        for line in (*headline, length):
-            print(line)
+        print(length)  # the verdict comes last of all, where it is not lost among the steps
 
     def policy_measured(self, curves: BestOfN, verdict: str) -> None:
         from guerdon.cli.best_of_n import show_curves

@@ -111,14 +111,16 @@ def metrics_line(metrics: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def text_progress(console: Console, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Gives a function that counts texts; `total` None where it is not known."""
+def text_progress(
+    console: Console, what: str, total: int | None, unit: str = "texts"
+) -> Iterator[Callable[[int], None]]:
+    """Gives a function that counts texts, or what `unit` says; `total` None where it is not known."""
     if not console.is_terminal:
-        yield _TextLines(console, what, total)
+        yield _TextLines(console, what, total, unit)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("texts"))
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.update(task, advance=count)
@@ -127,8 +129,8 @@ def text_progress(console: Console, what: str, total: int | None) -> Iterator[Ca
 class _TextLines:
     """Prints a line every half minute."""
 
-    def __init__(self, console: Console, what: str, total: int | None) -> None:
-        self._console, self._what = console, what
+    def __init__(self, console: Console, what: str, total: int | None, unit: str) -> None:
+        self._console, self._what, self._unit = console, what, unit
         self._of = "" if total is None else f" of {total:,}"
         self._done = 0
         self._start = self._last = time.monotonic()
@@ -139,7 +141,7 @@ class _TextLines:
         if now - self._last >= _QUIET_SECONDS:
             self._last = now
             rate = self._done / (now - self._start)
-            self._console.print(f"{self._what}: {self._done:,}{self._of} texts, {rate:.1f} texts/s")
+            self._console.print(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate:.1f} {self._unit}/s")
 
 
 @contextmanager
@@ -185,7 +187,8 @@ class RunProgress(ExitStack):
         """So many texts are done."""
         if self._texts is None or what != self._what:
             self.end_part()
-            self._texts, self._what = self.enter_context(text_progress(self.console, what, total)), what
+            unit = "prompts" if what == "responding" else "texts"
+            self._texts, self._what = self.enter_context(text_progress(self.console, what, total, unit)), what
         self._texts(done - self._done)
         self._done = done
 

@@ -38,7 +38,7 @@ def quickstart(
         from guerdon.quickstart.quickstart_run import run_quickstart
 
         result = run_quickstart(data, out, config, overwrite=overwrite, events=screen)
-    for line in result.headline:
+    for line in (*result.headline, *([result.policy_gain.verdict] if result.policy_gain else [])):
         print(line)
     print(f"Done in {time.monotonic() - started:.0f} s. Open {out / 'report.html'}; what to do next:")
     for what, command in result.next_commands:

@@ -82,6 +82,11 @@ class PolicyGain:
         prompts = self.result.prompts
         return f"Whether they are better cannot be told from {prompts} prompts: the gold reward changed by {by}; {also}"
 
+    @property
+    def gain_by_gold(self) -> Interval:
+        """What the gold reward gained."""
+        return self._gain(GOLD)
+
     def _gain(self, name: str) -> Interval:
         return next(curve for curve in self.result.curves if curve.name == name).gains[-1]
 

@@ -38,7 +38,7 @@ from guerdon.rewards.score_rows import score_rows
 from guerdon.train.fit_config import FitConfig
 from guerdon.train.fit_run import FittedReward, fit_reward
 from guerdon.train.train_run import train_reward_model
-from guerdon.types import AnyRow, Scorer
+from guerdon.types import AnyRow, Scorer, prompt_text
 
 MARKER = "quickstart.json"
 """Names the files of a quickstart's folder, so that a later one replaces these and nothing else."""
@@ -193,6 +193,7 @@ class _QuickstartRun:
                 data="the starter set" if self.data == "starter" else Path(self.data).name,
                 headline=lines,
                 evaluation=evaluation,
+                prompts=len({prompt_text(row.prompt) for row in workload.test}),
                 evidence=evidence,
                 by_language=by_language,
                 notes=self.notes,
@@ -242,7 +243,8 @@ class _QuickstartRun:
         """A fine-tuned model in a folder of this name."""
         config = work.training
         times = "once" if config.epochs == 1 else f"{config.epochs:g} times"
-        self.events.noted(f"fine-tuning {config.backbone} on {count_rows(work.rows)}, {times}")
+        what = "the gold reward, which picks nothing and tells what picking gained: " if name == "gold" else ""
+        self.events.noted(f"{what}fine-tuning {config.backbone} on {count_rows(work.rows)}, {times}")
         train_reward_model(work.rows, self.out / name, config, on_step=self.events.trained)
         return self.out / name
 
@@ -272,6 +274,7 @@ class _QuickstartRun:
                     "not asked."
                 )
                 return None
+            self.events.noted(f"{len(prompts)} of the unseen prompts take part: those that the gold reward can read")
             gain = measure_policy_gain(
                 policy,
                 name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -50,6 +51,8 @@ class ReportData:
     data: str
     """What the data is called."""
     evaluation: Evaluation
+    prompts: int = 0
+    """How many prompts it was measured on."""
     headline: Sequence[str] = ()
     """How far the reward can be trusted, in plain words."""
     evidence: Evidence | None = None
@@ -142,7 +145,7 @@ def run_facts(
 def render(page: ReportData) -> str:
     """The page as HTML text."""
     templates = environment()
-    templates.filters |= {"prompt": prompt_text, "shaded": shaded}
+    templates.filters |= {"prompt": prompt_text, "shaded": shaded, "code": is_code}
     distribution = None if page.rewards is None else distribution_chart(*page.rewards)
     return templates.get_template(TEMPLATE).render(
         page=page,
@@ -153,6 +156,11 @@ def render(page: ReportData) -> str:
         tokens=SAMPLING.max_new_tokens,
         blend=BLEND,
     )
+
+
+def is_code(text: str) -> bool:
+    """Whether a text has lines that are indented as code is; its columns must then stand under each other."""
+    return re.search(r"(?m)^(?: {4}|\t)[ \t]*\S", text) is not None
 
 
 def shaded(part: Occlusion, parts: Mapping[str, Occlusion]) -> list[tuple[str, float, float]]:

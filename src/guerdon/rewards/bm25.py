@@ -13,7 +13,7 @@ import numpy as np
 from guerdon.errors import ContractError
 from guerdon.rewards.saved import FILE_NAME, read_card, saving
 from guerdon.rewards.scoring import BaseScorer, check_lengths
-from guerdon.rewards.surface import words_of
+from guerdon.text.words import words_of
 from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 
 K1, B = 1.2, 0.75

@@ -114,6 +114,11 @@ class CachedScorer(BaseScorer):
         self.scorer = scorer
         self._known: dict[tuple[Prompt, str, str | None], tuple[float, str]] = {}
 
+    @property
+    def asked(self) -> int:
+        """How many distinct texts the other scorer was asked about."""
+        return len(self._known)
+
     def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores as `guerdon.types.ReasonedScorer.score_with_reasons`."""
         keys = list(zip(prompts, responses, references or [None] * len(responses), strict=True))

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from guerdon.metrics import Floats
 from guerdon.rewards.embedding import EncoderFeatures, TextEncoder, mean_over_tokens
 from guerdon.rewards.linear import FeatureMatrix
-from guerdon.types import Prompt
+from guerdon.types import Prompt, prompt_text
 
 _PARTS = ("middle", "end")
 
@@ -36,10 +37,22 @@ class DecoderStates(TextEncoder):
 
     def _pooled(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         states = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        own = mask.clone()
-        own[torch.arange(len(mask)), mask.argmax(dim=1)] = (mask.sum(dim=1) == 1).to(mask.dtype)
+        own = _without_first(mask)
         means = [mean_over_tokens(states[layer], own) for layer in (len(states) // 2, -1)]
         return torch.cat([torch.nn.functional.normalize(mean, dim=1) for mean in means], dim=1)
+
+    def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        states = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        own = _without_first(mask)
+        parts = [states[layer].float() * own.unsqueeze(2) for layer in (len(states) // 2, -1)]
+        return torch.cat([part / part.sum(dim=1, keepdim=True).norm(dim=2, keepdim=True) for part in parts], dim=2)
+
+
+def _without_first(mask: Tensor) -> Tensor:
+    """The mask without the first token of each row, but for rows that have no other."""
+    own = mask.clone()
+    own[torch.arange(len(mask)), mask.argmax(dim=1)] = (mask.sum(dim=1) == 1).to(mask.dtype)
+    return own
 
 
 @lru_cache(maxsize=2)
@@ -59,6 +72,10 @@ class DecoderFeatures(EncoderFeatures):
         """The features of n responses, shape (n, width)."""
         vectors = self.encoder.embed(responses)
         return FeatureMatrix(vectors.astype(np.float64), self.encoder.reasons(vectors))
+
+    def located(self, prompt: Prompt, response: str, weights: Floats) -> tuple[Floats, Floats]:
+        """Token by token. The prompt is not read: its characters add nothing."""
+        return np.zeros(len(prompt_text(prompt))), self.encoder.located(response, weights)
 
     def names(self) -> list[str]:
         """`middle 0` ..., `end 0` ...."""

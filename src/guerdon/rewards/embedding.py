@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from guerdon import hf
+from guerdon.metrics import Floats
 from guerdon.models import lasting_name, resolve
 from guerdon.packing import Tokens, batches, items_of
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
-from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
+from guerdon.types import Prompt, Prompts, References, Responses, Rewards, prompt_text
 
 DEFAULT_ENCODER = "minilm"
 _MOST_TOKENS = 512
@@ -74,6 +75,28 @@ class TextEncoder:
         reason = f"more than {UNREADABLE_SHARE:.0%} of its tokens are unknown to {self.name}"
         return tuple("" if vector.any() else reason for vector in vectors)
 
+    def located(self, text: str, weights: np.ndarray) -> np.ndarray:
+        """Shares weights . vector out over the characters of a text, token by token, shape (len(text),).
+
+        The vector is a sum over tokens, so that this is exact for the hidden states as they are; each of them has read
+        the other tokens. What special tokens add is left out.
+        """
+        found = np.zeros(len(text))
+        if not self.embed([text]).any():
+            return found
+        (ids,) = self._token_ids([text])
+        coded = self.tokenizer(
+            text, truncation=True, max_length=self.max_length, verbose=False, return_offsets_mapping=True
+        )
+        spans = coded["offset_mapping"] if coded["input_ids"] == ids else [(0, 0), *coded["offset_mapping"]][: len(ids)]
+        with torch.inference_mode():
+            given = torch.tensor([ids], device=self.device)
+            shares = self._shares(given, torch.ones_like(given))[0].double().cpu().numpy()
+        values = shares @ weights / np.linalg.norm(shares.sum(axis=0))
+        for (start, stop), value in zip(spans, values, strict=True):
+            found[start:stop] += value / max(1, stop - start)
+        return found
+
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
         if not texts:
             return np.zeros((0, self.width), dtype=np.float32)
@@ -102,6 +125,11 @@ class TextEncoder:
     def _pooled(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask, both (batch, length) -> vectors, (batch, width), of any length."""
         return mean_over_tokens(self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state, mask)
+
+    def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """What each token adds to `_pooled`, (batch, length, width)."""
+        hidden = self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        return hidden.float() * (mask / mask.sum(dim=1, keepdim=True)).unsqueeze(2)
 
 
 def mean_over_tokens(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -164,6 +192,14 @@ class EmbeddingFeatures(EncoderFeatures):
         """`response 0` ..., `product 0` ..., `cosine`."""
         width = range(self.encoder.width)
         return [*(f"response {i}" for i in width), *(f"product {i}" for i in width), "cosine"]
+
+    def located(self, prompt: Prompt, response: str, weights: Floats) -> tuple[Floats, Floats]:
+        """Token by token; of the products, which belong to both texts, each has half."""
+        asked, said = _vectors(self.encoder, [prompt], [response])
+        width = self.encoder.width
+        shared = (weights[width : 2 * width] + weights[2 * width]) / 2
+        of_prompt = self.encoder.located(prompt_text(prompt), shared * said[0])
+        return of_prompt, self.encoder.located(response, weights[:width] + shared * asked[0])
 
 
 class CosineReward(BaseScorer):

@@ -64,6 +64,20 @@ class Features(ABC):
         """What `restore` needs besides, as arrays."""
         return {}
 
+    def located(self, prompt: Prompt, response: str, weights: Floats) -> tuple[Floats, Floats] | None:
+        """Shares weights . features out over the characters of a text; None for features that have no place in it.
+
+        Args:
+            prompt: the prompt.
+            response: the response.
+            weights: shape (features,).
+
+        Returns:
+            A value for each character of `prompt_text(prompt)` and of the response. What belongs to no character, as
+            to the special tokens of an encoder, is left out.
+        """
+        return None
+
     @classmethod
     @abstractmethod
     def restore(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **options: Any) -> Self:
@@ -262,6 +276,11 @@ class LinearReward(BaseScorer):
         values = standardised(self.features.compute(prompts, responses), self.mean, self.deviation)
         dense = values.toarray() if hasattr(values, "toarray") else values
         return np.asarray(dense * self.weights * self.scale)
+
+    def located(self, prompt: Prompt, response: str) -> tuple[Floats, Floats] | None:
+        """What each character of a prompt and of a response adds to the reward; None for features without a place."""
+        deviation = 1.0 if self.deviation is None else self.deviation
+        return self.features.located(prompt, response, self.scale * self.weights / deviation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

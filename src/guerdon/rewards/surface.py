@@ -15,10 +15,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from guerdon.rewards.linear import FeatureMatrix, Features
+from guerdon.text.words import WORD, words_of
 from guerdon.types import Prompts, Responses, prompt_text
 
-_WORD = re.compile(r"[^\W_\u3040-\u9fff]+|[\u3040-\u9fff]")
-"""Words, and single characters of Chinese and Japanese."""
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
 _LIST_ITEM = re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)、])\s*")
 _QUOTE = re.compile('["“”‘’「」『』]')
@@ -94,7 +93,7 @@ def _prompt_words(prompt: str) -> _PromptWords:
 def _measure(prompt: str, text: str) -> dict[str, float]:
     """The features by name."""
     asked = _prompt_words(prompt)
-    spelt = _WORD.findall(text)
+    spelt = WORD.findall(text)
     words = [word.lower() for word in spelt]
     distinct = set(words)
     bigrams, trigrams = _ngrams(words, 2), _ngrams(words, 3)
@@ -148,11 +147,6 @@ def _measure(prompt: str, text: str) -> dict[str, float]:
         "log wrong equations": log1p(wrong),
         "has a wrong equation": float(wrong > 0),
     }
-
-
-def words_of(text: str) -> list[str]:
-    """Words in small letters, and single characters of Chinese and Japanese."""
-    return [word.lower() for word in _WORD.findall(text)]
 
 
 def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from guerdon.metrics import Floats, Ints
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import FeatureMatrix, Features, LinearReward
-from guerdon.types import AnyRow, Prompts, Responses
+from guerdon.types import AnyRow, Prompt, Prompts, Responses, prompt_text
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -70,6 +73,26 @@ class TermFeatures(Features):
     def _terms(self) -> list[list[str]]:
         return [part.get_feature_names_out().tolist() for part in self._vectorizers]
 
+    def located(self, prompt: Prompt, response: str, weights: Floats) -> tuple[Floats, Floats]:
+        """The value of a term goes to its occurrences alike, and of each to its characters alike.
+
+        The prompt is not read: its characters add nothing.
+        """
+        found = self.compute([prompt], [response]).values
+        added = dict(zip(found.indices.tolist(), (found.data * weights[found.indices]).tolist(), strict=True))
+        text, places = _lowered(response)
+        characters, first = np.zeros(len(response)), 0
+        for vectorizer, occurrences in zip(self._vectorizers, (_word_terms, _character_terms), strict=True):
+            spans: dict[int, list[list[int]]] = {}
+            for term, at in occurrences(text):
+                if (column := vectorizer.vocabulary_.get(term)) is not None:
+                    spans.setdefault(first + int(column), []).append(at)
+            for column, several in spans.items():
+                for at in several:
+                    np.add.at(characters, places[at], added[column] / len(several) / len(at))
+            first += len(vectorizer.vocabulary_)
+        return np.zeros(len(prompt_text(prompt))), characters
+
     def record(self) -> dict[str, Any]:
         """The terms of each vectorizer."""
         return {"terms": self._terms()}
@@ -117,3 +140,30 @@ def _vectorizers(terms: Sequence[Sequence[str]] = (), idf: Sequence[np.ndarray] 
 
 def _beginning(text: str) -> str:
     return text[:MAX_CHARACTERS].lower()
+
+
+def _lowered(text: str) -> tuple[str, Ints]:
+    """What the vectorizers read, and the place in the text of each of its characters: small letters may be longer."""
+    sizes = [len(character.lower()) for character in text[:MAX_CHARACTERS]]
+    return _beginning(text), np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _word_terms(text: str) -> Iterator[tuple[str, list[int]]]:
+    """Every word and pair of words with the places of its characters, as the vectorizer of words finds them."""
+    words = [(match[0], list(range(*match.span()))) for match in re.finditer(_VECTORIZERS[0]["token_pattern"], text)]
+    yield from words
+    for (first, at), (second, then) in itertools.pairwise(words):
+        yield f"{first} {second}", at + then
+
+
+def _character_terms(text: str) -> Iterator[tuple[str, list[int]]]:
+    """Every piece of a word with the places of its characters, as scikit-learn's `char_wb` finds them."""
+    least, most = _VECTORIZERS[1]["ngram_range"]
+    for match in re.finditer(r"\S+", text):
+        word, before = f" {match[0]} ", match.start() - 1
+        for length in range(least, most + 1):
+            for offset in range(max(1, len(word) - length + 1)):
+                inside = range(max(offset, 1), min(offset + length, len(word) - 1))
+                yield word[offset : offset + length], [before + place for place in inside]
+            if len(word) <= length:  # a short word counts once
+                break

@@ -206,7 +206,7 @@ class TransformerReward:
             positions=takes_positions(self.net.classifier),
         )
         spread = map_on_cores if self.device.type == "cpu" else map
-        with self._adapter_in_force():
+        with self.in_force():
             self.net.eval()
             for items, logits in spread(self._score_batch, batches):
                 values[items] = logits
@@ -219,7 +219,7 @@ class TransformerReward:
             return packing.items_of(rows), self.net(**on_device).float().cpu().numpy()
 
     @contextmanager
-    def _adapter_in_force(self) -> Iterator[None]:
+    def in_force(self) -> Iterator[None]:
         """Where several adapters share the backbone, this one computes, and the others wait."""
         if self.adapter is None:
             yield

@@ -128,7 +128,7 @@ class TextEncoder:
 
     def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """What each token adds to `_pooled`, (batch, length, width)."""
-        hidden = self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
         return hidden.float() * (mask / mask.sum(dim=1, keepdim=True)).unsqueeze(2)
 
 

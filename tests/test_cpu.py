@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from guerdon.cpu import map_on_cores
+from guerdon.cpu import map_on_cores, one_blas_thread
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -79,3 +80,18 @@ def test_many_callers_share_the_workers_and_keep_their_own_threads(threads: int)
     assert results == [([item + 1 for item in range(start, start + 20)], threads) for start in range(8)]
     if threads > 1:
         assert most <= threads, "eight callers do not take the cores of each other"
+
+
+def test_numpy_and_scipy_compute_with_one_thread_and_then_with_as_many_as_before() -> None:
+    def threads() -> list[int]:
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    with one_blas_thread():
+        inside = threads()
+    assert inside
+    assert set(inside) == {1}
+    with threadpool_limits(3, "blas"):
+        before = threads()
+        with one_blas_thread():
+            pass
+        assert threads() == before

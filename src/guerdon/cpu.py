@@ -7,8 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,6 +24,24 @@ if hasattr(os, "register_at_fork"):
 def count() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """NumPy and SciPy compute with one thread while this context is open.
+
+    Small problems that are solved in thousands of steps gain nothing by a second thread, and wait at every step where
+    another process has its core: a fit of 200 pairs took 20 times as long on a busy machine.
+    """
+    import scipy.linalg  # noqa: F401  # its BLAS is found only once it is loaded
+
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def map_on_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from guerdon.errors import ContractError
@@ -56,6 +57,22 @@ def test_ratings_are_a_ridge_regression_in_their_own_units() -> None:
     standard = (found - found.mean(axis=0)) / np.where(deviation > 1e-9, deviation, 1.0)
     expected = Ridge(alpha=3.0).fit(standard, judged.target).predict(standard)
     np.testing.assert_allclose(reward.score(judged.prompts, judged.responses), expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_more_features_than_rows_give_the_same_minimum(sparse: bool, intercept: bool) -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(40, 90)) * (rng.random(size=(40, 90)) < 0.3)
+    target = torch.from_numpy(rng.normal(size=40))
+
+    def loss(scores: torch.Tensor) -> torch.Tensor:
+        return ((scores - target) ** 2).sum() / 2
+
+    found, offset = fit_weights(csr_matrix(dense) if sparse else dense, loss, 2.0, intercept=intercept)
+    expected = Ridge(alpha=2.0, fit_intercept=intercept).fit(dense, target.numpy())
+    np.testing.assert_allclose(found, expected.coef_, rtol=0, atol=1e-4)
+    assert offset == pytest.approx(expected.intercept_, abs=1e-4)
 
 
 def test_no_weight_is_below_zero_where_none_may_be() -> None:

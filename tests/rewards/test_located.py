@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guerdon.rewards.decoder import DecoderFeatures, DecoderStates
+from guerdon.rewards.decoder import DecoderFeatures
 from guerdon.rewards.embedding import EmbeddingFeatures, TextEncoder
 from guerdon.rewards.judged import JudgedResponses
+from guerdon.rewards.likelihood import frozen_policy
 from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.surface import SurfaceFeatures
 from guerdon.rewards.terms import TermFeatures, fit_tfidf
@@ -53,14 +54,14 @@ def test_a_term_stands_where_it_occurs() -> None:
 
 
 def test_tokens_of_a_frozen_encoder_add_up_but_for_special_ones(tiny_bert: str, tiny_llama: str) -> None:
-    encoder, states = TextEncoder(tiny_bert, None, False), DecoderStates(tiny_llama, None, False)
+    encoder = TextEncoder(tiny_bert, None, False)
     prompt, text = "How do I boil an egg?", TEXTS[0]
-    for features in (EmbeddingFeatures(encoder), DecoderFeatures(states)):
+    for features in (EmbeddingFeatures(encoder), DecoderFeatures(frozen_policy(tiny_llama, "cpu"), tiny_llama)):
         weights = np.random.default_rng(0).normal(size=len(features.names()))
         asked, said = features.located(prompt, text, weights)
         whole = float(features.compute([prompt], [text]).values[0] @ weights)
         assert (len(asked), len(said)) == (len(prompt), len(text))
-        if isinstance(features, DecoderFeatures):  # its first token, which is BOS, is not in the mean
+        if isinstance(features, DecoderFeatures):  # only tokens of the response are in the mean
             assert not asked.any()
             assert said.sum() == pytest.approx(whole, abs=1e-5)
         else:

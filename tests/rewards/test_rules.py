@@ -34,6 +34,11 @@ def test_length_counts_characters_in_any_language() -> None:
     assert LengthReward(-1).score(["?"] * 2, ["a", "bbb"]).tolist() == [-1, -3]
     with pytest.raises(ValueError, match=r"\+1 .* or -1"):
         LengthReward(0)
+    logs = LengthReward(-1, log=True).score(["?"] * 2, ["", "你好"])
+    np.testing.assert_allclose(logs, [0, -np.log(3)], rtol=1e-6)
+    assert [LengthReward(sign, log).name for sign in (1, -1) for log in (False, True)] == [
+        "longest", "log-longest", "shortest", "log-shortest",
+    ]  # fmt: skip
 
 
 def test_a_rule_is_a_scorer_that_takes_references() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from guerdon.rewards.blend import Blend
 from guerdon.rewards.judged import JudgedResponses
-from guerdon.train.cross_validation import BLEND, Member, build_blend, cross_validate, fit_blend
+from guerdon.train.cross_validation import BLEND, Member, build_blend, cross_validate, fit_blend, measure_unseen
 from guerdon.types import Comparison, Prompt, References
 
 
@@ -62,6 +62,32 @@ def test_a_member_that_knows_everything_is_not_lost(noise: int, rng: np.random.G
     members = [member("knows", knows, judged), *(member(f"n{i}", row, judged) for i, row in enumerate(guesses))]
     margins, _ = cross_validate(members, judged)
     assert judged.agreement(margins[BLEND]) == 1.0
+
+
+def test_with_few_pairs_noise_costs_the_best_member_little() -> None:
+    lost = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        quality = rng.normal(size=2400)
+        seen, unseen = np.arange(120), np.arange(120, 1200)
+        judged = judged_by(quality, seed)
+        noisy = [quality + noise * rng.normal(size=len(quality)) for noise in (2, 3)]
+        guesses = [*noisy, *rng.normal(size=(5, len(quality)))]
+        members = [member(f"m{i}", values, judged) for i, values in enumerate(guesses)]
+        _, margins = measure_unseen(members, judged, seen, unseen)
+        found = {name: judged.agreement(values, unseen) for name, values in margins.items()}
+        lost.append(found["m0"] - found[BLEND])
+    assert np.mean(lost) < 0.01
+    assert max(lost) < 0.05
+
+
+def test_the_scale_of_a_blend_is_that_of_log_odds(rng: np.random.Generator) -> None:
+    quality, noise = rng.normal(size=(2, 4000))
+    judged = judged_by(quality + 0.5 * rng.logistic(size=4000))
+    members = [member("knows", quality, judged), member("noise", noise, judged)]
+    fit = fit_blend(members, judged, np.arange(300))
+    probability = 1 / (1 + np.exp(-np.abs(fit.margins)))
+    assert probability.mean() == pytest.approx(fit.agreement[BLEND], abs=0.05)
 
 
 def test_a_member_that_is_wrong_has_no_weight(rng: np.random.Generator) -> None:

@@ -127,6 +127,11 @@ class PolicyNet(nn.Module):
         output = model(**_model_inputs(batch), use_cache=False, output_hidden_states=True)
         return output.hidden_states[-1][places], output.logits[places]
 
+    def hidden_states(self, batch: ResponseBatch, layers: Sequence[int]) -> Tensor:
+        """The states that predict each token, behind these layers (0: the embeddings), (layers, tokens, hidden)."""
+        found = self.backbone(**_model_inputs(batch), use_cache=False, output_hidden_states=True).hidden_states
+        return torch.stack([found[layer][batch["row"], batch["column"]] for layer in layers])
+
     def next_logits(self, **inputs: Any) -> Tensor:
         """Logits of the token that follows the last column, shape (rows, vocabulary); no gradient is asked for."""
         model = self.language_model

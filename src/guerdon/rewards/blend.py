@@ -17,8 +17,10 @@ from guerdon.rewards.scoring import BaseScorer, score_texts
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts, write_training_prompts
 from guerdon.types import Prompt, References, Rewards, Scorer
 
-_PENALTY = 1.0
-"""L2 penalty of the weights of standardised members."""
+_PENALTY = 100.0
+"""L2 penalty of the weights of standardised members: a hundred pairs are little against it, thousands are much."""
+_SCALE_PENALTY = 1.0
+"""L2 penalty of all weights together, as one number: finite also where every pair is in the right order."""
 
 
 class Blend(BaseScorer):
@@ -145,6 +147,10 @@ class Blend(BaseScorer):
 def fit_blend_weights(margins: Floats, judged: JudgedResponses, where: Ints | None = None) -> tuple[Floats, float]:
     """Weights of members, 0 or more, by Bradley-Terry (or least squares, for ratings) on their standardised margins.
 
+    Weights of 0 or more are what makes a sum of fits safe (stacking; Breiman 1996). A strong penalty draws them towards
+    counting each member by its own evidence, which few judgements know far better than what it adds to all the others;
+    their common scale is fitted apart, so that margins stay log-odds.
+
     Args:
         margins: what each member says of each observation it did not learn from (`JudgedResponses.margins`), divided
             by the member's deviation; shape (m, members).
@@ -155,10 +161,19 @@ def fit_blend_weights(margins: Floats, judged: JudgedResponses, where: Ints | No
         Weights, shape (members,), and the intercept, which is 0 for pairs.
     """
     places = np.arange(len(judged)) if where is None else where
-    return fit_weights(
-        margins[places],
-        lambda scores: judged.loss(scores, places).sum(),
-        _PENALTY,
-        intercept=judged.objective == "ratings",
-        non_negative=True,
-    )
+
+    def fit(values: Floats, penalty: float) -> tuple[Floats, float]:
+        return fit_weights(
+            values,
+            lambda scores: judged.loss(scores, places).sum(),
+            penalty,
+            intercept=judged.objective == "ratings",
+            non_negative=True,
+        )
+
+    direction, intercept = fit(margins[places], _PENALTY)
+    if not direction.any():
+        return direction, intercept
+    together = (margins[places] @ direction)[:, None]
+    scale, intercept = fit(together, _SCALE_PENALTY * float(direction @ direction))
+    return direction * scale, intercept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -13,6 +14,7 @@ import torch
 from guerdon.errors import ConfigError, TextError
 from guerdon.metrics import Floats
 from guerdon.models import lasting_name
+from guerdon.packing import default_budget
 from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, response_batches
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
@@ -22,8 +24,6 @@ from guerdon.types import Prompts, References, Responses, Rewards, prompt_text
 if TYPE_CHECKING:
     from guerdon.policy.model import Policy
 
-_TOKENS = 4096
-"""Padded tokens of a batch."""
 _MOST_KEPT = 100_000
 """Responses whose numbers are kept; beyond, all are forgotten."""
 
@@ -42,38 +42,53 @@ def response_logps(policy: Policy, prompts: Prompts, responses: Responses) -> li
 
     A response that does not fit into the model's context has none, and says why; it does not fail the others.
     """
-    groups: dict[str, list[int]] = {}
+    groups, places, reasons = tokenized_groups(policy, prompts, responses)
+    found = [ResponseLogps(np.zeros(0), reason) for reason in reasons]
+    for place, logps in zip(places, group_logps(policy, groups), strict=True):
+        found[place] = ResponseLogps(logps, "")
+    return found
+
+
+def tokenized_groups(
+    policy: Policy, prompts: Prompts, responses: Responses
+) -> tuple[list[TokenizedGroup], list[int], list[str]]:
+    """Token ids of n responses as a policy would have written them, those of a prompt together.
+
+    Returns:
+        The groups; which of the n each of their responses is; and why a response is in no group, as it is too long for
+        the model's context, for each of the n, empty where it is in one.
+    """
+    by_prompt: dict[str, list[int]] = {}
     for place, prompt in enumerate(prompts):
-        groups.setdefault(prompt_text(prompt), []).append(place)
-    tokenized, order = [], []
-    found = [ResponseLogps(np.zeros(0), "")] * len(prompts)
-    for places in groups.values():
+        by_prompt.setdefault(prompt_text(prompt), []).append(place)
+    groups, order, reasons = [], [], [""] * len(prompts)
+    for places in by_prompt.values():
         kept: list[tuple[int, tuple[int, ...]]] = []
         try:
             (ids,) = policy.encode_prompts([prompts[places[0]]], max_new_tokens=1)
         except TextError as error:
             for place in places:
-                found[place] = ResponseLogps(np.zeros(0), error.fault)
+                reasons[place] = error.fault
             continue
         for place in places:
             try:
                 (own,) = policy.encode_responses([ids], [(prompts[place], responses[place])])
                 kept.append((place, tuple(own)))
             except TextError as error:
-                found[place] = ResponseLogps(np.zeros(0), error.fault)
+                reasons[place] = error.fault
         if kept:
-            tokenized.append(TokenizedGroup(tuple(ids), tuple(own for _, own in kept)))
+            groups.append(TokenizedGroup(tuple(ids), tuple(own for _, own in kept)))
             order += [place for place, _ in kept]
-    for number, logps in enumerate(group_logps(policy, tokenized)):
-        found[order[number]] = ResponseLogps(logps, "")
-    return found
+    return groups, order, reasons
 
 
 def group_logps(policy: Policy, groups: Sequence[TokenizedGroup]) -> list[Floats]:
     """Log-probabilities of the tokens of each response, counted through all groups."""
     net = PolicyNet(policy.model)
     found: list[Floats] = [np.zeros(0)] * sum(len(group.responses) for group in groups)
-    batches = response_batches(groups, budget=_TOKENS, pad_id=policy.tokenizer.pad_token_id, shared=net.reads_groups)
+    batches = response_batches(
+        groups, budget=default_budget(), pad_id=policy.tokenizer.pad_token_id, shared=net.reads_groups
+    )
     with torch.inference_mode():
         for items, batch in batches:
             there = {name: tensor.to(policy.model.device) for name, tensor in batch.items()}
@@ -126,38 +141,31 @@ class ImplicitReward(BaseScorer):
         return Rewards(np.array(values, dtype=np.float32), reasons)
 
 
-class LikelihoodFeatures(Features):
-    """Log-probabilities of a response under a causal language model: given the prompt, alone, and the gain."""
-
-    kind: ClassVar[str] = "likelihood"
-    penalties: ClassVar[tuple[float, ...]] = (1.0, 10.0)
+class PolicyFeatures(Features):
+    """What a frozen causal language model makes of each response; computed once for each (prompt, response)."""
 
     def __init__(self, policy: Policy, name: str) -> None:
         """`name` is how the model is loaded again."""
         self.policy, self.name = policy, lasting_name(name)
-        self._kept: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {}
+        self._kept: dict[tuple[str, str], tuple[Floats, str]] = {}
         self._lock = threading.Lock()
 
+    @abstractmethod
+    def computed(self, prompts: Prompts, responses: Responses) -> tuple[Floats, Sequence[str]]:
+        """Numbers of n responses, shape (n, features), and why a response has none (its row is then 0)."""
+
     def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
-        """The features of n responses, shape (n, 9). Each (prompt, response) is computed once."""
+        """The features of n responses, shape (n, features)."""
         keys = [(prompt_text(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
         with self._lock:
             if len(self._kept) > _MOST_KEPT:
                 self._kept.clear()
             new = {key: place for place, key in enumerate(keys) if key not in self._kept}
             asked, said = [prompts[place] for place in new.values()], [responses[place] for place in new.values()]
-            given = response_logps(self.policy, asked, said)
-            alone = response_logps(self.policy, [""] * len(said), said)
-            for key, with_prompt, by_itself in zip(new, given, alone, strict=True):
-                reason = with_prompt.reason or by_itself.reason
-                self._kept[key] = ((0.0,) * len(NAMES) if reason else _numbers(with_prompt, by_itself), reason)
+            self._kept.update(zip(new, zip(*self.computed(asked, said), strict=True), strict=True))
             found = [self._kept[key] for key in keys]
-        values = np.array([numbers for numbers, _ in found], dtype=np.float64).reshape(len(found), len(NAMES))
+        values = np.array([numbers for numbers, _ in found], dtype=np.float64).reshape(len(found), len(self.names()))
         return FeatureMatrix(values, tuple(reason for _, reason in found))
-
-    def names(self) -> list[str]:
-        """What each number is."""
-        return list(NAMES)
 
     def record(self) -> dict[str, Any]:
         """The name of the language model, whose weights are frozen and stay where they are, and their digest."""
@@ -170,6 +178,28 @@ class LikelihoodFeatures(Features):
         if frozen_digest(name) != record["sha256"]:
             raise ValueError(f"{name} has other weights than when it was fitted")
         return cls(frozen_policy(name, options.get("device"), bool(options.get("trust_remote_code"))), name)
+
+
+class LikelihoodFeatures(PolicyFeatures):
+    """Log-probabilities of a response under a causal language model: given the prompt, alone, and the gain."""
+
+    kind: ClassVar[str] = "likelihood"
+    penalties: ClassVar[tuple[float, ...]] = (1.0, 10.0)
+
+    def computed(self, prompts: Prompts, responses: Responses) -> tuple[Floats, Sequence[str]]:
+        """The features of n responses, shape (n, 9)."""
+        given = response_logps(self.policy, prompts, responses)
+        alone = response_logps(self.policy, [""] * len(responses), responses)
+        reasons = [a.reason or b.reason for a, b in zip(given, alone, strict=True)]
+        numbers = [
+            (0.0,) * len(NAMES) if reason else _numbers(a, b)
+            for a, b, reason in zip(given, alone, reasons, strict=True)
+        ]
+        return np.array(numbers), reasons
+
+    def names(self) -> list[str]:
+        """What each number is."""
+        return list(NAMES)
 
 
 @lru_cache(maxsize=2)

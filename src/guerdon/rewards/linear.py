@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from guerdon.cpu import one_blas_thread
 from guerdon.errors import ContractError
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.judged import JudgedResponses
@@ -95,6 +96,8 @@ _ARRAYS_FILE = "linear.safetensors"
 LEAD = 20.0
 """A leading feature is so many times as large as the others once all are standardised: the penalty hardly touches its
 weight, and where little can be learnt, the reward is that feature."""
+_MOST_ROWS = 1000
+"""Up to so many rows it is quicker to fit as many numbers as there are rows than one for each of more columns."""
 
 
 def fit_weights(
@@ -116,6 +119,10 @@ def fit_weights(
     from scipy.optimize import minimize
 
     values = values.astype(np.float64, copy=False)  # a float32 sparse matrix would be cast in every product
+    if values.shape[0] < min(values.shape[1], _MOST_ROWS) and not non_negative:
+        turned, back = _as_few_columns(values)
+        found, offset = fit_weights(turned, loss, penalty, intercept=intercept)
+        return back(found), offset
     count, across = values.shape[1], values.T.tocsr() if hasattr(values, "tocsr") else values.T
 
     def objective(point: Floats) -> tuple[float, Floats]:
@@ -129,8 +136,26 @@ def fit_weights(
     bounds = [(0.0, None)] * count + [(None, None)] * intercept if non_negative else None
     options = {"maxiter": 500, "ftol": 1e-9}
     origin = np.zeros(count + intercept)
-    found = minimize(objective, origin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    with one_blas_thread():
+        found = minimize(objective, origin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return found.x[:count], float(found.x[count:].sum())
+
+
+def _as_few_columns(values: Any) -> tuple[Floats, Callable[[Floats], Floats]]:
+    """X, shape (n, p) with n < p, as Z of at most n columns that has the same inner products of rows.
+
+    The minimum of loss(X w) + |w|^2 lies in the span of the rows (the representer theorem, Kimeldorf & Wahba 1971), so
+    it is w = X^T U S^-1/2 v with the minimum v for Z = U S^1/2, where X X^T = U S U^T. Far fewer numbers are fitted.
+
+    Returns:
+        Z, and what turns v into w.
+    """
+    product = values @ values.T
+    with one_blas_thread():
+        size, vectors = np.linalg.eigh(product.toarray() if hasattr(product, "toarray") else product)
+    kept = size > 1e-10 * max(size[-1], 1e-300)
+    root, vectors = np.sqrt(size[kept]), vectors[:, kept]
+    return vectors * root, lambda found: np.asarray(values.T @ ((vectors / root) @ found))
 
 
 def standardised(found: FeatureMatrix, mean: Floats | None, deviation: Floats | None) -> Any:
@@ -152,18 +177,19 @@ def moments(found: FeatureMatrix) -> tuple[Floats | None, Floats | None]:
 
 
 def fit_judged(values: Any, judged: JudgedResponses, penalty: float, where: Ints | None = None) -> tuple[Floats, float]:
-    """`fit_weights` on the observations in `where` (all of them by default)."""
+    """`fit_weights` on the observations in `where` (all of them by default); other responses cost nothing."""
     import torch
 
     places = np.arange(len(judged)) if where is None else where
-    better, worse = torch.from_numpy(judged.better[places]), torch.from_numpy(judged.worse[places])
+    used, position = np.unique([judged.better[places], judged.worse[places]], return_inverse=True)
+    better, worse = torch.from_numpy(position.reshape(2, -1))
     pairs = judged.objective == "pairs"
 
     def loss(scores: Tensor) -> Tensor:
         margins = scores[better] - scores[worse] if pairs else scores[better]
         return judged.loss(margins, places).sum()
 
-    return fit_weights(values, loss, penalty, intercept=not pairs)
+    return fit_weights(values[used], loss, penalty, intercept=not pairs)
 
 
 class LinearReward(BaseScorer):

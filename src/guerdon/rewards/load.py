@@ -19,14 +19,13 @@ from guerdon.rewards.saved import FILE_NAME, load_saved
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
 RULES: dict[str, Scorer] = {
-    "longest": LengthReward(+1),
-    "shortest": LengthReward(-1),
+    **{rule.name: rule for log in (False, True) for rule in (LengthReward(+1, log), LengthReward(-1, log))},
     "exact": ExactAnswer(),
     "numeric": NumericAnswer(),
     "unit-tests": UnitTests(),
     "chrf": ChrF(),
 }
-"""Scorers that need no weights, by name; all but the first two read references."""
+"""Scorers that need no weights, by name; all but those of length read references."""
 TFIDF = "tfidf:"
 SEARCH = "bm25:"
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from math import log1p
 from typing import ClassVar
 
 import numpy as np
@@ -74,6 +75,8 @@ class LengthReward(Rule):
 
     sign: int = 1
     """+1 or -1, times which the length counts."""
+    log: bool = False
+    """Count log(1 + characters): the same order, and no long response outweighs all else where rewards are summed."""
 
     def __post_init__(self) -> None:
         if self.sign not in (1, -1):  # a zero would make every pair a tie
@@ -82,10 +85,10 @@ class LengthReward(Rule):
     @property
     def name(self) -> str:
         """What `load_scorer` takes."""
-        return "longest" if self.sign > 0 else "shortest"
+        return ("log-" if self.log else "") + ("longest" if self.sign > 0 else "shortest")
 
     def _reward(self, prompt: Prompt, response: str, reference: str) -> float | str:
-        return float(self.sign * len(response))
+        return self.sign * (log1p(len(response)) if self.log else float(len(response)))
 
 
 @dataclass(frozen=True, slots=True)

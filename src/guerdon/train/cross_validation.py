@@ -20,6 +20,8 @@ FOLDS = 5
 INNER_FOLDS = 4
 """Folds inside a training part, for penalties, weights and choice."""
 BLEND = "blend"
+CLEARLY = 2.0
+"""Standard errors by which a single member must lead the blend to take it all: of several, one leads by chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +106,9 @@ def fit_blend(members: Sequence[Member], judged: JudgedResponses, where: Ints, s
     """Fits penalties, weights and the choice between blend and single members, all out of fold.
 
     The weights are those of `fit_blend_weights`. A single member takes it all where its margins agree with the
-    judgements better than the blend's, whose weights are fitted on the other folds, by more than a standard error (over
-    groups): where little can be learnt, a blend is only noise around its best member.
+    judgements better than the blend's, whose weights are fitted on the other folds, by more than two standard errors
+    over groups, or with every one of them. One of several members is ahead by less by chance, and their sum is then the
+    better guess.
 
     Args:
         members: two or more.
@@ -129,7 +132,8 @@ def fit_blend(members: Sequence[Member], judged: JudgedResponses, where: Ints, s
     }
     single = max(range(len(members)), key=lambda place: agreement[members[place].name])
     gain, error = judged.advantage(standard[:, single], blended, where)
-    best = members[single].name if gain > error or not weights.any() else BLEND
+    ahead = gain > CLEARLY * error or agreement[members[single].name] == 1.0
+    best = members[single].name if ahead or not weights.any() else BLEND
     if best != BLEND:
         alone = np.zeros_like(everywhere)
         alone[:, single] = everywhere[:, single]

@@ -165,7 +165,7 @@ def read_members(
 def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
     place = config.device, config.trust_remote_code
     if name in ("longest", "shortest"):
-        return Member.fixed(name, LengthReward(1 if name == "longest" else -1), judged)
+        return Member.fixed(name, LengthReward(1 if name == "longest" else -1, log=True), judged)
     if name == "bm25":
         from guerdon.rewards.bm25 import Bm25Reward
 
@@ -185,14 +185,12 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
         if name == "cosine":
             return Member.fixed(name, CosineReward(encoder), judged)
         return Member.linear(EmbeddingFeatures(encoder), judged)
-    if name == "likelihood":
+    if name in ("likelihood", "decoder"):
+        from guerdon.rewards.decoder import DecoderFeatures
         from guerdon.rewards.likelihood import LikelihoodFeatures, frozen_policy
 
-        return Member.linear(LikelihoodFeatures(frozen_policy(config.policy, *place), config.policy), judged)
-    if name == "decoder":
-        from guerdon.rewards.decoder import DecoderFeatures, decoder_states
-
-        return Member.linear(DecoderFeatures(decoder_states(config.policy, *place)), judged)
+        kind = LikelihoodFeatures if name == "likelihood" else DecoderFeatures
+        return Member.linear(kind(frozen_policy(config.policy, *place), config.policy), judged)
     scorer = ScorerConfig(name=name, device=config.device, trust_remote_code=config.trust_remote_code).load()
     return Member.fixed(reward_label(name) if Path(name).is_dir() else name, scorer, judged)
 

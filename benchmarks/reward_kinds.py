@@ -48,13 +48,22 @@ HEADINGS = {BLEND: "handed over", "tfidf": "TF-IDF", "bm25": "BM25"}
 
 
 def measure(
-    rows: Sequence[AnyRow], judged: JudgedResponses, members: Sequence[Member], seed: int, folds: int = FOLDS
+    rows: Sequence[AnyRow],
+    judged: JudgedResponses,
+    members: Sequence[Member],
+    seed: int,
+    folds: int = FOLDS,
+    deal: int | None = None,
 ) -> dict[str, Any]:
-    """Cross-validates the members on pairs, and says what each gets and what is handed over."""
+    """Cross-validates the members on pairs, and says what each gets and what is handed over.
+
+    `deal` is the seed of the outer folds, the test sets (None: `seed`), and `seed` that of all else.
+    """
+    deal = seed if deal is None else deal
     if judged.objective != "pairs":
         raise SystemExit("the ratings have no others of their prompt to compare with; this benchmark measures pairs")
     start = time.perf_counter()
-    margins, fits = cross_validate(members, judged, folds=folds, seed=seed, on_fold=_told)
+    margins, fits = cross_validate(members, judged, folds=folds, seed=seed, deal=deal, on_fold=_told)
     decided = judged.target != 0.5
     kept = {name: own[decided] for name, own in margins.items()}
     groups = judged.group[decided]
@@ -87,7 +96,7 @@ def measure(
                 name: [accuracy_ties_half(own[there]), length_balanced_accuracy(own[there], longer[there])]
                 for name, own in kept.items()
             }
-            for there in (judged.folds(folds, seed)[decided] == fold for fold in range(folds))
+            for there in (judged.folds(folds, deal)[decided] == fold for fold in range(folds))
         ],
         "weights": {member.name: np.mean([fit.weights[place] for fit in fits]) for place, member in enumerate(members)},
         "seconds": round(time.perf_counter() - start, 1),
@@ -158,8 +167,13 @@ def run(
     load: Callable[[str], Sequence[AnyRow]],
     members: Callable[..., list[Member]] = read_members,
     folds: int = FOLDS,
+    seeds: Sequence[int] = (),
+    deal: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Measures every source, and prints a JSON line for each when it is done, and the table at the end."""
+    """Measures every source with every seed, and prints a JSON line for each when it is done, and the table at the end.
+
+    `seeds` are those of what is fitted (none: that of `config`), `deal` that of the test sets (None: the same one).
+    """
     results = {}
     for source in sources:
         name = Path(source).name.split(".")[0]
@@ -169,9 +183,11 @@ def run(
         judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
         read = members(judged, config, lambda stage: print(f"  {stage}", file=sys.stderr, flush=True))
         reading = round(time.perf_counter() - start, 1)
-        results[name] = {"seconds_reading": reading} | measure(rows, judged, read, config.seed, folds)
-        setting = {"data": name, "members": config.members, "seed": config.seed, "balance": config.balance_length}
-        print(json.dumps(setting | _plain(results[name])))
+        for seed in seeds or (config.seed,):
+            found = {"seconds_reading": reading} | measure(rows, judged, read, seed, folds, deal)
+            setting = {"data": name, "members": config.members, "seed": seed, "balance": config.balance_length}
+            print(json.dumps(setting | _plain(found)), flush=True)
+            results[name if len(seeds) < 2 else f"{name}, seed {seed}"] = found
     print(table(results), flush=True)
     return results
 
@@ -197,20 +213,21 @@ def main() -> None:
     parser.add_argument("--policy", default=FitConfig().policy)
     parser.add_argument("--balance-length", type=float, default=0.0)
     parser.add_argument("--folds", type=int, default=FOLDS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--deal", type=int, help="seed of the test sets, for several seeds on the same ones")
     given = parser.parse_args()
     config = FitConfig(
         members=tuple(given.members),
         encoder=given.encoder,
         policy=given.policy,
         balance_length=given.balance_length,
-        seed=given.seed,
+        seed=given.seed[0],
     )
 
     def load(source: str) -> list[AnyRow]:
         return load_rows(source, group=given.group, group_regex=given.group_regex)
 
-    run(given.data, config, load=load, folds=given.folds)
+    run(given.data, config, load=load, folds=given.folds, seeds=given.seed, deal=given.deal)
 
 
 if __name__ == "__main__":

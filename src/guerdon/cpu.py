@@ -26,7 +26,7 @@ def count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
+def one_blas_thread() -> AbstractContextManager[Any]:
     """NumPy and SciPy compute with one thread while this context is open.
 
     Small problems that are solved in thousands of steps gain nothing by a second thread, and wait at every step where
@@ -34,7 +34,8 @@ def one_blas_thread() -> AbstractContextManager[object]:
     """
     import scipy.linalg  # noqa: F401  # its BLAS is found only once it is loaded
 
-    return _blas().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limit
 
 
 @lru_cache(maxsize=1)

@@ -151,6 +151,7 @@ def cross_validate(
     *,
     folds: int = FOLDS,
     seed: int = 0,
+    deal: int | None = None,
     hidden: Any = None,
     on_fold: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[dict[str, Floats], list[BlendFit]]:
@@ -160,7 +161,8 @@ def cross_validate(
         members: two or more.
         judged: what is learnt from, and measured on.
         folds: outer folds.
-        seed: seed of the folds.
+        seed: seed of all folds inside the training parts, and of the outer ones.
+        deal: seed of the outer folds alone, so that other seeds are measured on the same test sets; None takes `seed`.
         hidden: observations, bool of shape (m,), from which no weights are learnt: a member has learnt from them.
         on_fold: called after each outer fold with how many are done, and of how many.
 
@@ -168,7 +170,7 @@ def cross_validate(
         Name of each member, and `blend` for what is handed over -> margins, shape (m,), each by fits that never saw
         its group; and the fit of each fold.
     """
-    fold_of = judged.folds(folds, seed)
+    fold_of = judged.folds(folds, seed if deal is None else deal)
     margins = {name: np.zeros(len(judged)) for name in (*(member.name for member in members), BLEND)}
     fits = []
     for done, fold in enumerate(np.unique(fold_of), start=1):

@@ -17,7 +17,7 @@ from guerdon.recipes.applications import RECIPES
 from guerdon.recipes.job_events import JobEvents
 from guerdon.recipes.policy_responses import reference_response, yardsticks
 from guerdon.recipes.recipe_config import RecipeConfig
-from guerdon.recipes.recipe_run import blend, picked_value, run_recipe
+from guerdon.recipes.recipe_run import picked_value, run_recipe
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.train.fit_config import MEMBERS
 from guerdon.types import AnyRow, Candidates, prompt_text
@@ -99,12 +99,11 @@ def test_every_fold_in_turn(tiny_bert: str, tmp_path: Path) -> None:
     result = run_recipe("retrieval", scored(30), tmp_path, config(tiny_bert, folds=3), events=folds)
     assert folds.seen == [(1, 3), (2, 3), (3, 3)]
     assert (result.trained_on, result.measured_on) == (20, 30)
-    names = ["reward model", "BM25", "reward model + BM25"]
-    assert [system.name for system in result.systems[:3]] == names
+    assert [system.name for system in result.systems[:3]] == ["reward model", "BM25", "random"]
     assert result.systems[-1].value.point == 1
-    assert result.added is not None
-    gained = result.systems[2].value.point - result.systems[1].value.point
-    assert result.added.point == pytest.approx(gained)
+    model, search = result.systems[:2]
+    assert search.difference is not None
+    assert search.difference.point == pytest.approx(model.value.point - search.value.point)
     with pytest.raises(DataError, match="cannot be divided into 5 folds"):
         run_recipe("retrieval", scored(4), tmp_path / "few", config(tiny_bert))
 
@@ -115,7 +114,6 @@ def test_what_some_prompts_alone_have(tiny_bert: str, tmp_path: Path) -> None:
     names = [system.name for system in result.systems]
     assert "always the best system in training" in names
     assert "BM25" not in names
-    assert result.added is None
 
 
 def test_equal_rewards_share_and_no_reward_counts_for_nothing() -> None:
@@ -123,19 +121,6 @@ def test_equal_rewards_share_and_no_reward_counts_for_nothing() -> None:
     assert picked_value(np.array([np.nan, 1.0]), [4, 2], "picked") == 2
     assert np.isnan(picked_value(np.array([np.nan, np.nan]), [4, 2], "picked"))
     assert picked_value(np.array([3.0, 2.0, 1.0]), [3, 2, 1], "ndcg") == 1
-
-
-def test_a_blend_takes_its_weight_from_the_other_folds() -> None:
-    every = ([3, 2, 1], [1, 2, 3], [2, 3, 1], [3, 1, 2])
-    asked = [Candidates(prompt="p", responses=("a", "b", "c"), scores=tuple(map(float, one))) for one in every]
-    right = [np.array(one, dtype=float) for one in every]
-    wrong = [-values for values in right]
-    # In the first fold the model is right and the baseline wrong, in the second the other way round: each fold is
-    # weighed by what held in the other.
-    found = blend([*right[:2], *wrong[2:]], [*wrong[:2], *right[2:]], asked, [0, 0, 1, 1], "picked")
-    assert [picked_value(own, one, "picked") for own, one in zip(found, every, strict=True)] == [1, 1, 1, 1]
-    helpful = blend(right, wrong, asked, [0, 0, 1, 1], "picked")
-    assert all(picked_value(own, one, "picked") == 3 for own, one in zip(helpful, every, strict=True))
 
 
 def preferences(folder: Path) -> str:

@@ -60,8 +60,6 @@ def _show(result: RecipeResult, out: Path) -> None:
         table.add_row(system.name, format_interval(system.value, decimals=decimals), difference)
     console.print(table)
     console.print(result.verdict)
-    if result.added:
-        console.print(f"The reward model adds to BM25: {format_interval(result.added, signed=True)}")
     console.print(
         f"Fitted on {result.trained_on:,} prompts, measured on {result.measured_on:,} others; 95% intervals.\n"
         f"{out}: the rewards, recipe.json"

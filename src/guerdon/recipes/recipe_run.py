@@ -33,10 +33,8 @@ from guerdon.train.fit_config import FitConfig
 from guerdon.train.fit_run import read_members
 from guerdon.types import AnyRow, Candidates, Scorer, group_key
 
-MODEL, BM25, BOTH, ORACLE = "reward model", "BM25", "reward model + BM25", "oracle"
+MODEL, BM25, ORACLE = "reward model", "BM25", "oracle"
 ALWAYS = "always the best system in training"
-SHARES = np.linspace(0, 1, 21)
-"""Weights of the reward model in its sum with BM25 that are tried."""
 RESULT_FILE = "recipe.json"
 
 
@@ -62,15 +60,13 @@ class RecipeResult:
     trained_on: int
     """Prompts."""
     measured_on: int
-    added: Interval | None = None
-    """What the reward model adds to BM25, where their sum was measured."""
     policy: BestOfN | None = None
     """What picking among a language model's responses to the measured prompts gains, where one responded."""
 
     @property
     def verdict(self) -> str:
         """Whether the reward model picks better than the best baseline, in plain words."""
-        rivals = [one for one in self.systems if one.name not in (MODEL, BOTH, ORACLE) and one.difference is not None]
+        rivals = [one for one in self.systems if one.name not in (MODEL, ORACLE) and one.difference is not None]
         best = max(rivals, key=lambda one: one.value.point)
         return verdict_sentence("The reward model", best.name, self.metric, best.difference or Interval(math.nan))
 
@@ -131,8 +127,6 @@ class _RecipeRun:
     config: RecipeConfig
     events: JobEvents
     tested: list[Candidates] = field(default_factory=list)
-    tested_in: list[int] = field(default_factory=list)
-    """The fold of each."""
     scores: dict[str, list[Floats]] = field(default_factory=dict)
     """System -> its scores of the candidates of each prompt tested."""
     trained_on: int = 0
@@ -156,9 +150,6 @@ class _RecipeRun:
                         on_prompts=partial(self.events.progressed, "responding"),
                     )
         metric = self.recipe.metric
-        if self.recipe.cross_validated and BM25 in self.scores:
-            both = blend(self.scores[MODEL], self.scores[BM25], self.tested, self.tested_in, metric.name)
-            self.scores = {MODEL: self.scores[MODEL], BM25: self.scores[BM25], BOTH: both} | self.scores
         values = {name: picked_values(scores, self.tested, metric.name) for name, scores in self.scores.items()}
         counts = np.all([np.isfinite(own) for own in values.values()], axis=0)
         groups = [group_key(one) for one in self.tested]
@@ -175,7 +166,6 @@ class _RecipeRun:
             ),
             trained_on=self.trained_on // len(held_out),
             measured_on=int(counts.sum()),
-            added=interval(values[BOTH] - values[BM25]) if BOTH in values else None,
             policy=policy,
         )
 
@@ -188,7 +178,6 @@ class _RecipeRun:
         for name, own in self._systems(model, learnt, test).items():
             self.scores.setdefault(name, []).extend(own)
         self.tested += test
-        self.tested_in += [fold] * len(test)
         self.trained_on += len(learnt)
         return model
 
@@ -228,29 +217,6 @@ class _RecipeRun:
 
 def _rewards(scorer: Scorer, candidates: Sequence[Candidates]) -> list[Floats]:
     return [np.asarray(one.values, dtype=np.float64) for one in rewards_of(scorer, candidates)]
-
-
-def blend(
-    model: Sequence[Floats],
-    baseline: Sequence[Floats],
-    candidates: Sequence[Candidates],
-    fold_of: Sequence[int],
-    metric: str,
-) -> list[Floats]:
-    """The weighted sum of two scores, in every fold with the share that is best in the other folds."""
-    pairs = [(_standardised(own), _standardised(other)) for own, other in zip(model, baseline, strict=True)]
-    sums = [[share * own + (1 - share) * other for own, other in pairs] for share in SHARES]
-    values = np.array([picked_values(one, candidates, metric) for one in sums])
-    folds = np.array(fold_of)
-    best = {fold: int(np.nanmean(values[:, folds != fold], axis=1).argmax()) for fold in set(fold_of)}
-    return [sums[best[fold]][place] for place, fold in enumerate(fold_of)]
-
-
-def _standardised(values: Floats) -> Floats:
-    """Mean 0 and deviation 1, so that two scores weigh alike."""
-    if np.isnan(values).all():
-        return values
-    return np.asarray((values - np.nanmean(values)) / (np.nanstd(values) or 1.0))
 
 
 def best_system(candidates: Sequence[Candidates]) -> str:

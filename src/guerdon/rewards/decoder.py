@@ -51,7 +51,7 @@ class DecoderFeatures(PolicyFeatures):
         return values, reasons
 
     def _states(self, groups: Sequence[TokenizedGroup]) -> Iterator[tuple[list[int], Tensor, ResponseBatch]]:
-        """Batches of responses: which they are, the states that predict each token (2, tokens, width), and the batch."""
+        """Which responses a batch has, the states that predict each token, (2, tokens, width), and the batch."""
         cut = [
             TokenizedGroup(group.prompt[-_MOST_PROMPT:], tuple(own[:_MOST_TOKENS] for own in group.responses))
             for group in groups

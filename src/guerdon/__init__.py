@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
     from guerdon.evaluate.comparison import compare_rewards as compare_rewards
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
+    from guerdon.evaluate.repair import repair_reward as repair_reward
+    from guerdon.evaluate.repair_config import RepairConfig as RepairConfig
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
     from guerdon.optimize.optimize_config import BestOfNConfig as BestOfNConfig
     from guerdon.optimize.optimize_config import RLConfig as RLConfig
@@ -79,6 +81,8 @@ _HOMES = {
         "evaluate.agreement": "evaluate_reward",
         "evaluate.comparison": "compare_rewards",
         "evaluate.doctor": "check_reward_model",
+        "evaluate.repair": "repair_reward",
+        "evaluate.repair_config": "RepairConfig",
         "optimize.best_of_n_run": "run_best_of_n",
         "optimize.optimize_config": "BestOfNConfig RLConfig WeightedConfig",
         "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",

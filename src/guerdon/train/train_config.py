@@ -67,6 +67,11 @@ class TrainConfig:
     """Weight of (r_chosen + r_rejected)^2, which keeps rewards near 0 (0.01 in arXiv:2312.09244)."""
     balance_length: bool = False
     """Weight pairs so that those that the longer response won and those that the shorter won count the same in all."""
+    augment: tuple[str, ...] = ()
+    """Perturbations of preferred responses that are added as comparisons: padding, repetition, flattery ... make the
+    changed response the rejected one, "blank lines around", "one line" ... a tie (the table is in audit.md)."""
+    augment_share: float = 0.3
+    """Share of the comparisons to which such a one is added."""
     contrastive_temperature: float = 1.0
     """Temperature of the contrastive softmax."""
     in_batch_negatives: int = 0
@@ -109,6 +114,11 @@ def _faults(config: TrainConfig) -> list[str]:
         ),
         below={"label_smoothing": 0.5, "validation": 1.0, "warmup_ratio": 1.0},
     )  # fmt: skip
+    from guerdon.train.augmentation import augmentation_faults  # words and phrases are read for no other run
+
+    faults += augmentation_faults(config.augment) if config.augment else []
+    if config.augment and not 0 < config.augment_share <= 1:
+        faults.append(f"--augment-share must be above 0 and at most 1, got {config.augment_share}")
     if config.ensemble_size > 1 and config.merge_lora:
         faults.append("--merge-lora does not go with --ensemble-size: the members of a LoRA ensemble share one base")
     if config.early_stopping_patience and not config.validation:

@@ -33,6 +33,7 @@ from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
+from guerdon.train.augmentation import with_counterfactuals
 from guerdon.train.batches import Batching, RewardTrainee
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
@@ -91,7 +92,8 @@ def train_reward_model(
     with open_run(out, asdict(config), fingerprint, resume=resume) as run:
         if not run.finished:
             rows, held_out = _hold_out(rows, held_out, config, run)
-            prepared, reward = prepare(rows, held_out, config)
+            training = with_counterfactuals(rows, config.augment, config.augment_share, config.seed)
+            prepared, reward = prepare(training, held_out, config)
             on_first_process(run.begin)  # only now is it sure that there is something to run
             _train_members(prepared, reward, run, resume=resume, on_step=on_step)
             on_first_process(lambda: _save_baseline(rows, out / BASELINE_FOLDER))

@@ -1,0 +1,288 @@
+"""Takes from a reward what it owes to length and format, and measures on other rows what that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from guerdon.data.data_options import ReadOptions
+from guerdon.data.read import load_rows
+from guerdon.data.split import split_rows
+from guerdon.data.values import plain
+from guerdon.errors import DataError
+from guerdon.evaluate.correction import fit_correction, length_slope, longer_picked
+from guerdon.evaluate.repair_config import RepairConfig, RepairMode
+from guerdon.evaluate.result_tables import Table, tables_of
+from guerdon.evaluate.statistics import resampling_unit
+from guerdon.files import check_writable, write_json
+from guerdon.metrics import (
+    Floats,
+    Interval,
+    accuracy_ties_half,
+    bootstrap_distribution,
+    length_balanced_accuracy,
+    percentile_interval,
+)
+from guerdon.perturbations.table import TRANSFORMATIONS
+from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.repaired import RepairedReward
+from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.scoring import score_texts
+from guerdon.types import AnyRow, Scorer
+
+REPORT = "repair.json"
+FEWEST_PAIRS = 30
+"""Pairs of different lengths that either part must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAndAfter:
+    """One measure of a reward, before and after its repair, on rows that the repair was not fitted on."""
+
+    name: str
+    about: str
+    before: Interval
+    after: Interval
+    change: Interval
+    """After minus before, paired."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repair:
+    """A repaired reward, and what the repair changed."""
+
+    reward: RepairedReward
+    mode: RepairMode
+    measures: tuple[BeforeAndAfter, ...]
+    pairs_fitted: int
+    pairs: int
+    """Pairs that it was measured on."""
+    clusters: int
+    unit: str
+    people_pick_longer: float
+    """The share of the pairs of different lengths in which people preferred the longer response."""
+    not_scored: int
+    """Responses without a reward; their pairs take no part."""
+
+    def measure(self, name: str) -> BeforeAndAfter:
+        """The measure of a name. Raises KeyError."""
+        return {one.name: one for one in self.measures}[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
+        names = ("mode", "pairs_fitted", "pairs", "clusters", "unit", "people_pick_longer", "not_scored")
+        values = {name: getattr(self, name) for name in names}
+        measures = {"measures": [asdict(one) for one in self.measures]}
+        return {name: plain(value) for name, value in (values | measures).items()}
+
+
+def repair_reward(
+    scorer: Scorer | str,
+    data: str | Path | Sequence[AnyRow],
+    out: str | Path | None = None,
+    config: RepairConfig | None = None,
+    *,
+    name: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+    **reading: Unpack[ReadOptions],
+) -> Repair:
+    """Fits a correction for length and format on a part of the rows, and measures it on the others.
+
+    Example:
+        >>> repair = repair_reward("runs/helpful", "preferences.jsonl", "runs/helpful-repaired")
+        >>> repair.measure("excess").after
+        Interval(point=0.004, low=-0.021, high=0.03)
+
+    Args:
+        scorer: a scorer, or its name.
+        data: rows, or where to read them: comparisons, or ratings and rankings with several responses to a prompt.
+        out: folder of the repaired reward; None saves nothing.
+        config: what is taken away.
+        name: by which a scorer that cannot be saved is loaded again with the repaired one (`module:object`, a rule);
+            not needed where `scorer` is a name.
+        on_stage: called with what is being done, in a few words.
+        reading: how rows are read, as for `guerdon.data.read.iter_rows`.
+
+    Raises:
+        DataError: too few pairs of responses of different lengths, or nothing can be read.
+        ModelError: the scorer cannot be loaded, or fails on every response.
+        OutputError: `out` cannot be written.
+    """
+    config = config or RepairConfig()
+    if out is not None:
+        check_writable(Path(out) / FILE_NAME)
+    name = scorer if isinstance(scorer, str) else name
+    model = ScorerConfig(name=scorer).load() if isinstance(scorer, str) else scorer
+    rows = data if isinstance(data, Sequence) and not isinstance(data, str) else load_rows(data, **reading)
+    parts = split_rows(rows, test=1 - config.fit_share, seed=config.seed)
+    on_stage("scoring")
+    fitted, measured = (_Judged.of(part, model) for part in (parts.train, parts.test))
+    on_stage("fitting the correction")
+    correction = fit_correction(
+        fitted.prompts,
+        fitted.responses,
+        fitted.rewards,
+        (fitted.table.better, fitted.table.worse),
+        mode=config.mode,
+        method=config.method,
+        formats=config.formats,
+    )
+    repaired = RepairedReward(model, correction, name=name)
+    if config.flip_pairs:
+        on_stage("changing responses without changing their meaning")
+    measures = _measures(measured, repaired, config)
+    longer = measured.longer[measured.longer != 0]
+    found = Repair(
+        reward=repaired,
+        mode=config.mode,
+        measures=measures,
+        pairs_fitted=len(fitted.table.better),
+        pairs=len(measured.table.better),
+        clusters=len(np.unique(measured.clusters)),
+        unit=resampling_unit(measured.table)[1],
+        people_pick_longer=float((longer > 0).mean()),
+        not_scored=fitted.not_scored + measured.not_scored,
+    )
+    if out is not None:
+        repaired.save(out)
+        write_json(Path(out) / REPORT, found.to_dict())
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """A part of the rows with the rewards of their n responses; all have one."""
+
+    table: Table
+    prompts: list[Any]
+    responses: list[str]
+    references: list[str | None]
+    rewards: Floats
+    not_scored: int
+
+    @property
+    def longer(self) -> Floats:
+        """Log length of the preferred response minus that of the other, shape (m,)."""
+        lengths = np.log1p(self.table.lengths)
+        return np.asarray(lengths[self.table.better] - lengths[self.table.worse])
+
+    @property
+    def clusters(self) -> Any:
+        """The cluster of each pair, codes from 0 on, shape (m,)."""
+        return np.unique(resampling_unit(self.table)[0][self.table.better], return_inverse=True)[1]
+
+    @classmethod
+    def of(cls, rows: Sequence[AnyRow], model: Scorer) -> _Judged:
+        tables, requests = tables_of(rows)
+        table = next((one for one in tables if len(one.better)), tables[0])
+        every = list(requests)
+        texts = [every[i] for i in table.requests]
+        prompts, responses, references = (list(each) for each in zip(*texts, strict=True)) if texts else ([], [], [])
+        found = score_texts(model, prompts, responses, references).values.astype(np.float64)
+        there = ~np.isnan(found)
+        kept = table.select(there)
+        part = cls(
+            kept,
+            [one for one, is_there in zip(prompts, there, strict=True) if is_there],
+            [one for one, is_there in zip(responses, there, strict=True) if is_there],
+            [one for one, is_there in zip(references, there, strict=True) if is_there],
+            found[there],
+            int((~there).sum()),
+        )
+        apart = int((part.longer != 0).sum())
+        if apart < FEWEST_PAIRS:
+            raise DataError(
+                f"a repair needs {FEWEST_PAIRS} pairs of responses of different lengths to fit on, and as many to "
+                f"measure on; one part has {apart}. Fix: more comparisons, or another --fit-share"
+            )
+        return part
+
+
+def _measures(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> tuple[BeforeAndAfter, ...]:
+    """Every measure of both rewards, from the same resamples."""
+    rewards = np.stack([part.rewards, part.rewards - repaired.correction(part.prompts, part.responses)])
+    margins = rewards[:, part.table.better] - rewards[:, part.table.worse]
+    longer = part.longer
+
+    def statistic(weights: Floats) -> Floats:
+        accuracy = accuracy_ties_half(margins.T, weights)
+        balanced = length_balanced_accuracy(margins.T, longer, weights)
+        measured = (longer_picked(margins, longer, weights), length_slope(margins, longer, weights))
+        return np.stack([*measured, accuracy, balanced], axis=-1)
+
+    points = statistic(np.ones((1, margins.shape[1])))[0]
+    drawn = bootstrap_distribution(statistic, part.clusters, seed=config.seed)
+    names = {
+        "excess": "how much more often it picks the longer response than people do",
+        "slope": "slope of the margins of preferred responses on log length, in units of the reward",
+        "accuracy": "share of the pairs ordered as people did",
+        "length_balanced": "mean of that where the longer and where the shorter response won",
+    }
+    found = [
+        _before_and_after(name, about, points[:, i], drawn[:, :, i]) for i, (name, about) in enumerate(names.items())
+    ]
+    if config.flip_pairs:
+        found.append(_flips(part, repaired, config))
+    return tuple(found)
+
+
+def _before_and_after(name: str, about: str, points: Floats, drawn: Floats) -> BeforeAndAfter:
+    before, after = (percentile_interval(float(points[i]), drawn[:, i]) for i in range(2))
+    return BeforeAndAfter(
+        name, about, before, after, percentile_interval(float(points[1] - points[0]), drawn[:, 1] - drawn[:, 0])
+    )
+
+
+def _flips(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> BeforeAndAfter:
+    """How often the order of a pair flips when one of the two says the same otherwise."""
+    drawn = np.random.default_rng(config.seed)
+    count = len(part.table.better)
+    places = drawn.permutation(count)[: config.flip_pairs]
+    changed: list[tuple[int, int, str]] = []
+    for place in places:
+        item = int(part.table.better[place])
+        for change in TRANSFORMATIONS:
+            matched = change.apply(part.prompts[item], part.responses[item], seed=config.seed)
+            if matched is not None:
+                changed.append((int(place), item, matched.changed))
+    about = "share of the pairs whose order flips when the preferred response says the same otherwise"
+    if not changed:
+        nothing = Interval(float("nan"))
+        return BeforeAndAfter("flips", about, nothing, nothing, nothing)
+    prompts = [part.prompts[item] for _, item, _ in changed]
+    texts, references = [text for *_, text in changed], [part.references[item] for _, item, _ in changed]
+    rewards = score_texts(repaired.scorer, prompts, texts, references).values.astype(np.float64)
+    new = np.stack([rewards, rewards - repaired.correction(prompts, texts)])
+    old = np.stack([part.rewards, part.rewards - repaired.correction(part.prompts, part.responses)])
+    pair = np.array([place for place, *_ in changed])
+    other = part.table.worse[pair]
+    flipped = np.sign(old[:, part.table.better[pair]] - old[:, other]) != np.sign(new - old[:, other])
+    there = ~np.isnan(rewards)
+    values = flipped[:, there].astype(np.float64)
+    clusters = np.unique(part.clusters[pair[there]], return_inverse=True)[1]
+    return _before_and_after(
+        "flips",
+        about,
+        values.mean(axis=1),
+        bootstrap_distribution(lambda w: w @ values.T / w.sum(1, keepdims=True), clusters, seed=config.seed),
+    )
+
+
+def repair_lines(repair: Repair) -> list[str]:
+    """What a reader must know of the repair, in sentences."""
+    people = repair.people_pick_longer
+    lines = [f"People preferred the longer response in {people:.0%} of the pairs of different lengths."]
+    accuracy: Mapping[str, BeforeAndAfter] = {one.name: one for one in repair.measures}
+    lost = -accuracy["accuracy"].change.point
+    if repair.mode == "none" and lost > 0.01:
+        lines.append(
+            f"A reward that is flat in length agrees less with them: {100 * lost:.1f} points of accuracy are the "
+            "price. --mode people takes away only what the reward has beyond people."
+        )
+    if repair.not_scored:
+        lines.append(f"{repair.not_scored:,} responses have no reward; their pairs took no part.")
+    return lines

@@ -117,7 +117,7 @@ def repair_reward(
         check_writable(Path(out) / FILE_NAME)
     name = scorer if isinstance(scorer, str) else name
     model = ScorerConfig(name=scorer).load() if isinstance(scorer, str) else scorer
-    rows = data if isinstance(data, Sequence) and not isinstance(data, str) else load_rows(data, **reading)
+    rows = data if isinstance(data, Sequence) and not isinstance(data, str) else load_rows(str(data), **reading)
     parts = split_rows(rows, test=1 - config.fit_share, seed=config.seed)
     on_stage("scoring")
     fitted, measured = (_Judged.of(part, model) for part in (parts.train, parts.test))

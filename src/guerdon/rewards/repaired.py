@@ -39,7 +39,7 @@ class Correction:
 
     def __call__(self, prompts: Prompts, responses: Responses) -> Floats:
         """c(x) of n responses, shape (n,)."""
-        return design(prompts, responses, self.knots) @ np.array([*self.values, *self.format_weights])
+        return np.asarray(design(prompts, responses, self.knots) @ np.array([*self.values, *self.format_weights]))
 
     def times(self, strength: float) -> Correction:
         """The correction, `strength` times as strong."""

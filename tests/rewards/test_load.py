@@ -68,7 +68,7 @@ def test_an_object_a_class_or_a_function_of_a_module(module: str, attribute: str
         (":number", "is a int, not a Scorer"),
         (":broken", "is a int, not a Scorer"),
         (":missing", "cannot import"),
-        (":needs", r"needs' as a scorer: TypeError: needs\(\) missing 1 required positional argument"),
+        (":needs", r":needs is a function of \(prompts\), and Guerdon does not know how to ask it"),
         ("_no_such:thing", "cannot import"),
         (":", "cannot import"),
     ],

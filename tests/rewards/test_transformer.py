@@ -353,7 +353,7 @@ def test_an_incomplete_or_broken_folder_is_a_model_error(tiny_bert: str, tmp_pat
     (target / broken).unlink()
     if broken == "model.safetensors":
         (target / broken).write_bytes(b"\0" * 100)
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="cannot (load|be read)"):
         TransformerReward.load(target)
 
 

@@ -25,6 +25,7 @@ from guerdon.data.json_files import (
     not_utf8,
 )
 from guerdon.errors import DataError, MissingExtraError
+from guerdon.hub import is_offline
 from guerdon.types import Origin
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
-_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<split>[\w.-]+))?")
+_HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<split>[\w.-]+))?")
 _BATCH_BYTES = 16 * 2**20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -238,6 +239,7 @@ def _hub_records(source: str) -> Records:
             f"Reading {name} from the hub (no file of that name exists)", "datasets", "hub"
         ) from error
     try:
+        is_offline()  # found out once: the library would try six times
         splits = [split] if split else datasets.get_dataset_split_names(name)
         if len(splits) > 1 and "train" not in splits:
             names = ", ".join(f"{name}:{one}" for one in splits)

@@ -100,8 +100,8 @@ def run_best_of_n(
                 candidates = sample_candidates(candidates, sampler, out / "answers.jsonl", advance)
         else:
             _check_responses(candidates, data)
-            run.begin()
             refuse_truncation(scorers.values(), candidate_texts(candidates))
+            run.begin()
         rewards: dict[str, list[Rewards]] = {}
         for name, one in scorers.items():
             with progress(f"scoring by {name}", sum(len(each.responses) for each in candidates)) as advance:

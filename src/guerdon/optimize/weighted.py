@@ -31,6 +31,7 @@ from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
+from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import fingerprint_of, open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
@@ -101,6 +102,7 @@ def train_weighted_policy(
         on_first_process(run.begin)  # only now is it sure that there is something to run
         loop.train(sampler.step, checkpoint=run.last_checkpoint if resume else None)
         on_first_process(lambda: policy.save(out, training=asdict(config)))
+        report_totals([reward])
         on_first_process(run.finish)
     return policy
 

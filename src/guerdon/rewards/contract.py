@@ -29,7 +29,8 @@ class ScoreContract:
     max_length: int
     """Tokens a sequence may have; the prompt is cut from its left to fit."""
     ends_with_eos: bool
-    """Append EOS where the rendered text does not end with it."""
+    """Append EOS where the rendered text does not end with it; white space that a chat template writes behind the
+    response goes first."""
     pad_token_id: int
     """Fills the rows of a batch; no score depends on it in Guerdon, which knows where each text ends."""
     padding_side: Literal["right"] = "right"

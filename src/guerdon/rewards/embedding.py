@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -18,8 +19,10 @@ from guerdon.packing import Tokens, batches, items_of
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
-from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
+from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens, unknown_token_id
 from guerdon.types import Prompt, Prompts, References, Responses, Rewards, prompt_text
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ENCODER = "minilm"
 _MOST_TOKENS = 512
@@ -51,6 +54,7 @@ class TextEncoder:
         self.width = int(config.hidden_size)
         self._kept: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
+        self._read = self._cut = self._reported = 0
 
     @cached_property
     def digest(self) -> str:
@@ -97,10 +101,23 @@ class TextEncoder:
             found[start:stop] += value / max(1, stop - start)
         return found
 
+    def report_totals(self) -> None:
+        """Logs, at the end of a run, how many texts were cut, where that was not said yet."""
+        if self._cut > self._reported:
+            logger.warning(
+                "%s of %s texts were read by %s to their first %d tokens alone",
+                f"{self._cut:,}", f"{self._read:,}", self.name, self.max_length,
+            )  # fmt: skip
+            self._reported = self._cut
+
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
         if not texts:
             return np.zeros((0, self.width), dtype=np.float32)
         coded = self._token_ids(texts)
+        full = [text for text, ids in zip(texts, coded, strict=True) if len(ids) == self.max_length]
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add()
+        self._cut += sum(tokens > room for tokens, _ in count_tokens(self.tokenizer, full))
+        self._read += len(texts)
         unknown, special = unknown_token_id(self.tokenizer), set(self.tokenizer.all_special_ids)
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)
         tokens = [Tokens(tuple(ids)) for ids in coded]

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from guerdon.errors import DataError, TextError
@@ -199,9 +199,12 @@ class Encoder:
     def _render(self, number: int, prompt: Prompt, response: str) -> RenderedChat:
         if self.contract.rendering == "chat":
             try:
-                return self._renderer.chat(prompt, response)
+                text = self._renderer.chat(prompt, response)
             except DataError as error:
                 raise TextError(number, str(error)) from error
+            if self.contract.ends_with_eos:  # as OpenRLHF does: no line break of the template before EOS
+                text = replace(text, text=text.text[: text.stop] + text.text[text.stop :].rstrip())
+            return text
         head = prompt_text(prompt)
         if self.contract.rendering == "plain" and head:
             head += "\n\n"

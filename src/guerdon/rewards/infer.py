@@ -6,19 +6,24 @@ import dataclasses
 import json
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
+from guerdon.errors import ConfigError, ContractError, OutputError
 from guerdon.files import atomic_write
 from guerdon.hf import head_names, unwrap
 from guerdon.models import cache_folder, model_folder, resolve, weights_digest
 from guerdon.rewards.contract import Pooling, ScoreContract, text_sha256
 from guerdon.rewards.encode import Encoder
+from guerdon.rewards.outputs import output_names, undecided
 from guerdon.rewards.reward_net import head_sha256, is_decoder, window
+from guerdon.weight_files import FOREIGN_HEADS
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from guerdon.rewards.foreign import ForeignModel
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +77,16 @@ def infer_contract(
         pooling=wanted,
         max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
         ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None,
-        pad_token_id=next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0),
+        pad_token_id=_padding_token(model, tokenizer),
         chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
     )
+
+
+def _padding_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The tokenizer's, or the next best, where the model has an embedding of it."""
+    embeddings: Any = model.get_input_embeddings()
+    known = (tokenizer.pad_token_id, model.config.get_text_config().pad_token_id, tokenizer.eos_token_id)
+    return next((i for i in known if isinstance(i, int) and 0 <= i < len(embeddings.weight)), 0)
 
 
 def check_contract(
@@ -86,19 +98,22 @@ def check_contract(
         ContractError: with every fault found.
     """
     classifier = unwrap(model)
-    faults = []
+    faults, about = [], "contract"
     if type(classifier).__name__ != contract.architecture:
         faults.append(f"architecture is {type(classifier).__name__}, the contract says {contract.architecture}")
     if classifier.config.num_labels != len(contract.attributes):
         faults.append(f"the head has {classifier.config.num_labels} outputs, the contract {len(contract.attributes)}")
     if contract.head_sha256 and head_sha256(classifier) != contract.head_sha256:
         faults.append("the head's weights are not those that were trained (missing, re-initialised or replaced)")
+        about = "head"
     if contract.rendering == "chat" and text_sha256(str(tokenizer.chat_template)) != contract.chat_template_sha256:
         faults.append("the tokenizer's chat template is not the one the model was trained with")
+        about = "template"
     if contract.max_length > window(classifier, tokenizer.model_max_length):
         faults.append(f"max_length {contract.max_length} is more than the model reads")
+        about = "truncation"
     if faults:
-        raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults))
+        raise ContractError(f"{where} does not keep its score contract: " + "; ".join(faults), about=about)
 
 
 def last_token(tokenizer: PreTrainedTokenizerBase, contract: ScoreContract) -> int | None:
@@ -137,38 +152,64 @@ def choose_padding(
     return dataclasses.replace(contract, pad_token_id=int(str(tokenizer.pad_token_id)))
 
 
-def adopted_contract(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str, name: str) -> ScoreContract:
+def adopted_contract(found: ForeignModel, folder: Path, name: str, *, decided: bool) -> ScoreContract:
     """The contract of a model of other origin, inferred once and kept in the cache, never beside the weights.
 
-    It is kept by a digest of configuration, tokenizer and weights: a model that is trained again gets a new one. `path`
-    is what `guerdon.models.resolve` made of the `name` that the user wrote.
+    It is kept by a digest of configuration, tokenizer and weights: a model that is trained again gets a new one.
+
+    Args:
+        found: the model.
+        folder: where it lies.
+        name: what the user calls it.
+        decided: of several outputs, somebody says which is the reward.
 
     Raises:
-        ModelError: which of several outputs is the reward is not known.
+        ContractError: which of several outputs is the reward is not known.
     """
-    outputs = model.config.num_labels
-    if outputs != 1:
-        raise ModelError(
-            f"{name} has {outputs} outputs and no guerdon.json: which of them is the reward is not known. "
-            "Fix: write a guerdon.json with attributes and weights, or use a single-output reward model"
-        )
+    model, tokenizer = found.model, found.tokenizer
+    attributes = output_names(model.config.id2label or {}, int(model.config.num_labels or 1))
+    if len(attributes) > 1 and not decided:
+        raise undecided(name, attributes)
     pooling: Pooling = "last" if is_decoder(model) else "native"
-    contract = infer_contract(model, tokenizer, pooling=pooling)
-    contract = dataclasses.replace(contract, backbone=name, head_sha256=head_sha256(model))
-    digest = frozen_digest(path)
+    contract = _with_outputs(infer_contract(model, tokenizer, pooling=pooling), attributes, model.config)
+    contract = found.base.into(dataclasses.replace(contract, backbone=name, head_sha256=head_sha256(model)))
+    digest = weights_digest(folder, others=TOKENIZER_FILES) + contract.base_sha256[:16]
     place = cache_folder() / "contracts" / f"{digest}.json"
     with suppress(OSError, ValueError, ContractError):  # none, or one of another version of guerdon
         kept = ScoreContract.from_dict(json.loads(place.read_text(encoding="utf-8")))
-        if kept.head_sha256 == contract.head_sha256:
+        if kept.head_sha256 == contract.head_sha256 and kept.base == contract.base:
             return kept
     try:
         with atomic_write(place) as file:
             json.dump(dataclasses.asdict(contract), file, indent=2, ensure_ascii=False)
     except OutputError as error:  # a read-only cache is no reason not to score
         logger.info("could not keep the inferred contract of %s: %s", name, error)
+    said = f"; an adapter on {contract.base}, merged" if contract.base else ""
+    said += f"; its head is called {found.head}" if found.head in FOREIGN_HEADS else ""
     logger.warning(
-        "%s has no score contract; inferred: %s rendering, %s pooling, max_length %d, EOS %s. "
+        "%s has no score contract; inferred: %s rendering, %s pooling, max_length %d, EOS %s%s. "
         "`guerdon doctor %s --adopt` writes it beside the weights",
-        name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos, name,
+        name, contract.rendering, contract.pooling, contract.max_length, contract.ends_with_eos, said, name,
     )  # fmt: skip
     return contract
+
+
+def _with_outputs(contract: ScoreContract, attributes: tuple[str, ...], config: Any) -> ScoreContract:
+    """The contract of a head of several outputs, and in OpenRLHF's units where its configuration has some."""
+    count = len(attributes)
+    mean, std = getattr(config, "mean", None), getattr(config, "std", None)
+    scale, shift, units = 1.0, 0.0, (0.0, 1.0)
+    if count == 1 and isinstance(mean, int | float) and isinstance(std, int | float) and std > 0:
+        if getattr(config, "normalize_reward", False):
+            scale, shift = 1 / std, -mean / std  # (reward - mean) / std
+        else:
+            units = float(mean), float(std)
+    return dataclasses.replace(
+        contract,
+        attributes=attributes,
+        weights=(1 / count,) * count,
+        shift=(shift,) * count,
+        scale=(scale,) * count,
+        mean=units[0],
+        std=units[1],
+    )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from guerdon.errors import ConfigError, GuerdonError, ModelError
-from guerdon.models import lasting_name, resolve
+from guerdon.errors import ConfigError, ModelError
+from guerdon.models import lasting_name, local_folder
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.sandbox import sandbox_command
-from guerdon.rewards.saved import FILE_NAME, load_saved
+from guerdon.rewards.saved import FILE_NAME, load_saved, read_card
+from guerdon.rewards.user_objects import user_object
 from guerdon.types import Comparer, Dtype, Overlong, Scorer
 
 RULES: dict[str, Scorer] = {
@@ -40,13 +38,13 @@ class ScorerConfig:
     """
 
     name: str
-    """A folder with a saved reward; the hub name of a single-label sequence classifier; a rule (longest, shortest,
+    """A folder with a saved reward, of Guerdon or of another trainer, or a hub name; a rule (longest, shortest,
     exact, numeric, unit-tests, chrf); `cosine` or `cosine:ENCODER`, how near the response is to the prompt for a frozen
     encoder; `likelihood:POLICY`, the mean log-probability of the response under a language model;
     `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
     fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
-    word counts of the responses of DATA; or `module:object`, a `Scorer` or a callable without arguments that makes
-    one."""
+    word counts of the responses of DATA; or `module:object`, a `Scorer`, a callable without arguments that makes one,
+    or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     dtype: Dtype = "auto"
@@ -55,6 +53,9 @@ class ScorerConfig:
     """What happens to texts that are longer than the model reads. cut: the prompt is cut from its left, then the
     response at its end, and both are counted. error: the text is refused. auto: as cut, but a data set is refused when
     more than 5% of its responses would be cut."""
+    output: str | None = None
+    """Of a model with several outputs, what is the reward: the name of one, its number, counted from 0, or weights of
+    their sum: 0.7,0.3 (one for each) or helpful=1,verbose=-0.2. A saved contract may say it as well."""
     trust_remote_code: bool = False
     """Run code that comes with the model; only for models you trust."""
     unsafe_sandbox: bool = False
@@ -84,11 +85,17 @@ class ScorerConfig:
 
     def _scorer(self, found: object) -> Scorer:
         if not isinstance(found, Scorer):
-            raise ModelError(f"{self.name!r} is a {type(found).__name__}, not a Scorer: it has no score() method")
+            only = ", it only compares" if isinstance(found, Comparer) else ""
+            kind = type(found).__name__
+            raise ModelError(f"{self.name!r} is a {kind}, not a Scorer: it has no score() method{only}")
         return found
 
     def _named(self) -> object:
         """The scorer that the name means."""
+        if self.name in RULES or ":" in self.name or self.name == "cosine":
+            named = Path(self.name).expanduser().exists() and self.name not in RULES
+            if not named:
+                self._refuse_output()
         if self.name == "unit-tests":
             sandbox_command(self.unsafe_sandbox)  # now, and not after hours of sampling
             return UnitTests(unsafe=self.unsafe_sandbox)
@@ -108,14 +115,19 @@ class ScorerConfig:
 
             return fit_tfidf(load_rows(self.name.removeprefix(TFIDF)))
         if ":" in self.name and not Path(self.name).expanduser().exists():
-            return _imported(self.name)
+            return user_object(self.name)
         options = {name: getattr(self, name) for name in ("device", "dtype", "overlong", "trust_remote_code")}
-        folder = Path(resolve(self.name))
-        if (folder / FILE_NAME).exists():
+        folder = local_folder(self.name, also=RULES)
+        if (folder / FILE_NAME).exists() and read_card(folder)["kind"] != "transformer":
+            self._refuse_output()
             return load_saved(folder, **options)
         from guerdon.rewards.transformer import TransformerReward
 
-        return TransformerReward.load(self.name, **options)
+        return TransformerReward.load(self.name, output=self.output, **options)
+
+    def _refuse_output(self) -> None:
+        if self.output is not None:
+            raise ConfigError(f"--output {self.output} chooses among the outputs of one model; {self.name} has none")
 
     def _frozen(self) -> Scorer | None:
         """The scorer on a frozen model that the name means, if it means one."""
@@ -158,18 +170,3 @@ def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:
     if isinstance(name, ScorerConfig):
         return dataclasses.replace(name, **options).load()
     return ScorerConfig(name=str(name), **options).load()
-
-
-def _imported(spec: str) -> object:
-    """The object that `module:object` names; modules of the current folder are found, as Python's `-m` finds them."""
-    module_name, _, attribute = spec.partition(":")
-    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-        makes_one = isinstance(found, type) or (callable(found) and not isinstance(found, Scorer | Comparer))
-        return found() if makes_one else found
-    except GuerdonError:
-        raise
-    except Exception as error:  # it is the user's code
-        raise ModelError(f"cannot import {spec!r} as a scorer: {type(error).__name__}: {error}") from error

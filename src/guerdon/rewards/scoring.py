@@ -100,8 +100,19 @@ def check_lengths(prompts: Prompts, responses: Responses, references: References
         raise ValueError(f"one prompt per response: got {len(prompts)} prompts, {len(responses)} responses{given}")
 
 
+_names: dict[int, tuple[object, str]] = {}
+"""By `id`: objects that the user named as `module:object`, with what they were called."""
+
+
+def remember_name(scorer: object, name: str) -> None:
+    """Lets messages call an object of the user's by this name."""
+    _names[id(scorer)] = scorer, name
+
+
 def scorer_name(scorer: object) -> str:
-    """What a message calls a scorer: its name where it has one (or is one), else its class."""
+    """What a message calls a scorer: what the user called it, its name where it has one (or is one), else its class."""
+    if id(scorer) in _names:
+        return _names[id(scorer)][1]
     name = scorer if isinstance(scorer, str) else getattr(scorer, "name", None) or getattr(scorer, "__name__", None)
     return name if isinstance(name, str) else type(scorer).__name__
 
@@ -148,7 +159,7 @@ class _Asking:
                 continue
             except GuerdonError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._split(places, error)
                 return
             for place, value, reason in zip(places, found.values, found.reasons, strict=True):
@@ -156,7 +167,7 @@ class _Asking:
                 self.reasons[place] = "" if np.isfinite(value) else reason or f"the scorer gave {value}"
             return
 
-    def _split(self, places: Sequence[int], error: Exception) -> None:
+    def _split(self, places: Sequence[int], error: BaseException) -> None:
         """Halves a batch that failed, so that a bad text costs few further calls."""
         if len(places) > 1:
             half = len(places) // 2
@@ -176,23 +187,34 @@ class _Asking:
         prompts = [self.prompts[place] for place in places]
         responses = [self.responses[place] for place in places]
         references = None if self.references is None else [self.references[place] for place in places]
-        name = scorer_name(self.scorer)
+        name = scorer_name(self.scorer) + ("" if getattr(type(self.scorer), "is_function", False) else ".score")
         values: Any
         if isinstance(self.scorer, ReasonedScorer):
             found = self.scorer.score_with_reasons(prompts, responses, references=references)
             values, reasons = found.values, tuple(found.reasons)
         else:
             values, reasons = self.scorer.score(prompts, responses, references=references), ("",) * len(places)
-        try:
-            array = np.asarray(values, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"{name}.score must give numbers, shape ({len(places)},): {error}") from error
+        array = _numbers(values, name, len(places))
         if array.shape != (len(places),):
             raise ModelError(
-                f"{name}.score must give one reward per response, shape ({len(places)},); it gave shape {array.shape}"
+                f"{name} must give one reward per response, shape ({len(places)},); it gave shape {array.shape}"
             )
         if len(reasons) != len(places):
             raise ModelError(
-                f"{name}.score_with_reasons must give one reason per response, {len(places)}; it gave {len(reasons)}"
+                f"{name}_with_reasons must give one reason per response, {len(places)}; it gave {len(reasons)}"
             )
         return Rewards(array, reasons)
+
+
+def _numbers(values: Any, name: str, count: int) -> np.ndarray:
+    """Values of any numeric kind as float32; a tensor may be on a GPU, and None in a list is no reward."""
+    given = values.detach().float().cpu() if hasattr(values, "detach") else values
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"it gave {array.dtype.name} values, {str(given)[:60]}")
+        if array.dtype.kind == "O" and any(isinstance(one, str) for one in array.ravel()):
+            raise TypeError("some of its values are texts")
+        return np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} must give numbers, shape ({count},): {error}") from error

@@ -17,14 +17,17 @@ from guerdon import hf, packing
 from guerdon.cpu import map_on_cores
 from guerdon.hf import Lora
 from guerdon.metrics import sigmoid
-from guerdon.models import resolve
+from guerdon.models import local_folder, resolve
 from guerdon.packing import Batch, SharedRow, Tokens
+from guerdon.rewards.adapter_base import read_contract, record_base
 from guerdon.rewards.contract import Pooling, ScoreContract
 from guerdon.rewards.encode import Encoded, Encoder
+from guerdon.rewards.foreign import is_adapter, load_foreign
 from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
+from guerdon.rewards.outputs import choose_output
 from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
 from guerdon.rewards.saved import FILE_NAME
-from guerdon.rewards.saving import fold_units, load_parts, read_contract, record_base, write_reward
+from guerdon.rewards.saving import fold_units, load_parts, write_reward
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, Prompts, References, Responses, prompt_text
 
@@ -130,9 +133,10 @@ class TransformerReward:
         dtype: Dtype = "auto",
         overlong: Overlong = "auto",
         trust_remote_code: bool = False,
+        output: str | None = None,
         beside: Sequence[TransformerReward] = (),
     ) -> Self:
-        """Loads a saved reward model, or a single-label sequence classifier of other origin.
+        """Loads a saved reward model, or one of another trainer: a classifier, a value head, a PEFT adapter.
 
         Args:
             name: a folder that `save` wrote, another folder in HF layout, or a hub name.
@@ -140,26 +144,28 @@ class TransformerReward:
             dtype: `auto` is bfloat16 on a GPU and float32 elsewhere.
             overlong: what to do with texts over the contract's `max_length`.
             trust_remote_code: run code that comes with the model; only for models you trust.
+            output: of a model with several, the one that is the reward, see `guerdon.rewards.outputs`.
             beside: loaded models; an adapter on the base of one of them shares its weights.
 
         Raises:
             ModelError: not found, or not a sequence classifier.
             ContractError: the contract is broken, or does not fit the weights (head missing or re-initialised).
+            ConfigError: there is no such output.
         """
-        path = resolve(str(name))
-        folder, first = Path(path), None
+        folder, first = local_folder(str(name)), None
         if (folder / FILE_NAME).exists():
             contract = read_contract(folder)
             base = contract.base, contract.base_sha256
             sharing = (one for one in beside if (one.contract.base, one.contract.base_sha256) == base)
-            first = next(sharing, None) if contract.base else None
+            first = next(sharing, None) if contract.base and not is_adapter(folder) else None
             model, tokenizer = load_parts(
                 folder, contract, None if first is None else first.net.model, trust_remote_code
             )
         else:
-            model = hf.load_classifier(path, None, trust_remote_code, new_head=False)
-            tokenizer = hf.load_tokenizer(path, trust_remote_code)
-            contract = adopted_contract(model, tokenizer, path, str(name))
+            found = load_foreign(folder, trust_remote_code)
+            model, tokenizer = found.model, found.tokenizer
+            contract = adopted_contract(found, folder, str(name), decided=output is not None)
+        contract = choose_output(contract, output)
         reward = cls(model, tokenizer, contract, overlong=overlong, adapter=folder.name if first else None)
         if first:
             first.adapter = first.adapter or "default"
@@ -280,8 +286,8 @@ class TransformerReward:
         """
         self._activate()
         model, contract = self.net.model, self.contract
-        if merge and contract.base:
-            model = hf.merged(model)
+        if contract.base and (merge or hf.unwrap(model) is model):  # another trainer's adapter was merged when loaded
+            model = hf.merged(model) if hf.unwrap(model) is not model else model
             contract = dataclasses.replace(contract, base="", base_revision="", base_sha256="")
         contract = fold_units(model, contract)
         if model is self.net.model:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from guerdon.errors import DataError, TextError
 from guerdon.rewards.encode import Encoder
@@ -57,8 +58,9 @@ def refuse_truncation(scorers: Iterable[object], texts: Iterable[Text]) -> int:
 def report_totals(scorers: Iterable[object]) -> None:
     """Logs, at the end of a verb, how many texts its scorers cut or could not read, where that is not known yet."""
     for scorer in scorers:
-        for encoder in encoders_of(scorer):
-            encoder.report_totals()
+        for part in parts_of(scorer):
+            if callable(report := getattr(getattr(part, "encoder", None), "report_totals", None)):
+                report()
 
 
 def check_truncation(encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None) -> None:
@@ -77,14 +79,18 @@ def check_truncation(encoder: Encoder, cut: int, total: int, response: str, orig
 
 def encoders_of(scorer: object) -> list[Encoder]:
     """The encoders of a scorer and of all that it is made of."""
-    own = getattr(scorer, "encoder", None)
-    if isinstance(own, Encoder):
-        return [own]
-    parts: list[object] = []
-    for name in ("members", "scorers", "scorer"):
+    return [part.encoder for part in parts_of(scorer) if isinstance(getattr(part, "encoder", None), Encoder)]
+
+
+def parts_of(scorer: object) -> Iterator[Any]:
+    """A scorer, and all that it is made of: the members of a blend, what a wrapper holds, features."""
+    yield scorer
+    for name in ("members", "scorers", "scorer", "features"):
         held = getattr(scorer, name, None)
-        parts += held.values() if isinstance(held, Mapping) else held if isinstance(held, list | tuple) else [held]
-    return [encoder for part in parts if isinstance(part, Scorer) for encoder in encoders_of(part)]
+        parts = held.values() if isinstance(held, Mapping) else held if isinstance(held, list | tuple) else [held]
+        for part in parts:
+            if isinstance(part, Scorer) or (name == "features" and part is not None):
+                yield from parts_of(part)
 
 
 def _cut_texts(encoder: Encoder, texts: Sequence[Text]) -> list[Text]:

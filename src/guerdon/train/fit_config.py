@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
+from guerdon.types import Overlong
 
 MEMBERS = ("longest", "shortest", "bm25", "surface", "tfidf", "embedding", "cosine", "likelihood", "decoder")
 """What a blend can be made of, besides saved reward models."""
@@ -34,6 +35,10 @@ class FitConfig:
     shorter one won, 0.5 goes half of the way, 0 weighs all alike."""
     device: str | None = None
     """Device of the frozen models: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
+    overlong: Overlong = "auto"
+    """What a trained member does with texts that are longer than it reads. cut: the prompt is cut from its left, then
+    the response at its end, and both are counted. error: the text is refused. auto: as cut, but the data is refused
+    when more than 5% of its responses would be cut."""
     trust_remote_code: bool = False
     """Run code that comes with a frozen model; only for models you trust."""
     seed: int = 0

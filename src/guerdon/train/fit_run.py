@@ -31,6 +31,7 @@ from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.score_rows import reward_label
 from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
+from guerdon.rewards.truncation import refuse_truncation, report_totals
 from guerdon.train.cross_validation import BLEND, BlendFit, Member, build_blend, cross_validate, fit_blend
 from guerdon.train.fit_config import FitConfig
 from guerdon.types import AnyRow
@@ -141,6 +142,7 @@ def fit_reward(
     on_stage("fitting")
     fit = fit_blend(members, judged, np.flatnonzero(~learnt), config.seed)
     blend = build_blend(members, judged, fit)
+    report_totals([blend])
     blend.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
     if out is not None:
         blend.save(out)
@@ -191,7 +193,10 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
 
         kind = LikelihoodFeatures if name == "likelihood" else DecoderFeatures
         return Member.linear(kind(frozen_policy(config.policy, *place), config.policy), judged)
-    scorer = ScorerConfig(name=name, device=config.device, trust_remote_code=config.trust_remote_code).load()
+    scorer = ScorerConfig(
+        name=name, device=config.device, overlong=config.overlong, trust_remote_code=config.trust_remote_code
+    ).load()
+    refuse_truncation([scorer], ((*text, None) for text in zip(judged.prompts, judged.responses, strict=True)))
     return Member.fixed(reward_label(name) if Path(name).is_dir() else name, scorer, judged)
 
 

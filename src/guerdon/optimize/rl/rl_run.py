@@ -27,6 +27,7 @@ from guerdon.optimize.rl.workers import RLSetup, Workers, load_policy, load_weig
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig, load_scorer
 from guerdon.rewards.scoring import scorer_name
+from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import RunFolder, fingerprint_of, new_checkpoint, open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep, RunLog
@@ -110,6 +111,8 @@ def train_rl_policy(
         folder.finish()
         for file in folder.path.glob(BEST_FILES):
             file.unlink()
+    here = [environment.scorer] if isinstance(environment, PromptEnvironment) and not config.num_env_runners else []
+    report_totals([*here, gold_scorer])  # a runner in another process has said it there
     return policy
 
 

@@ -157,7 +157,26 @@ class Reference(Row):
     generated: tuple[str, ...] = ()
 
 
-AnyRow: TypeAlias = Comparison | Rating | Ranking | Reference
+STEP_BREAK = "\n\n"
+"""What stands between two steps of a solution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Row):
+    """A solution in steps, and which of them are right.
+
+    Example:
+        >>> Steps(prompt="2 + 3 * 4?", steps=("2 + 3 = 5", "5 * 4 = 20"), labels=(0, None)).steps[0]
+        '2 + 3 = 5'
+    """
+
+    steps: tuple[str, ...]
+    labels: tuple[float | None, ...]
+    """One for each step: 1 right, 0 wrong, between them the share of judges (or of continuations that end well); None
+    where nobody judged it, as behind the first error."""
+
+
+AnyRow: TypeAlias = Comparison | Rating | Ranking | Reference | Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +327,14 @@ def response_texts(row: AnyRow) -> tuple[str, ...]:
         return (row.response,)
     if isinstance(row, Ranking):
         return row.responses
+    if isinstance(row, Steps):
+        return step_prefixes(row)[-1:]
     return (*([row.reference] if row.reference else []), *row.generated)
+
+
+def step_prefixes(row: Steps) -> tuple[str, ...]:
+    """The solution as far as each step, steps parted by an empty line: what a reward of steps scores."""
+    return tuple(STEP_BREAK.join(row.steps[: end + 1]) for end in range(len(row.steps)))
 
 
 def origin_of(rows: Iterable[AnyRow], prompt: Prompt, response: str) -> Origin | None:

@@ -219,22 +219,35 @@ def test_a_hub_name_without_the_package_names_the_extra(monkeypatch: pytest.Monk
 
 def test_a_hub_set_is_streamed_and_its_failures_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     # The package is an extra and the hub out of reach in tests, so its two functions stand here as it documents them.
-    def load_dataset(name: str, *, split: str, streaming: bool) -> Any:
+    def load_dataset(name: str, config: str | None, *, data_dir: str | None, split: str, streaming: bool) -> Any:
         if name != "owner/name":
             raise FileNotFoundError(f"Dataset '{name}' doesn't exist on the Hub\nand a long tail")
-        return iter([{"split": split, "streaming": streaming}])
+        return iter([{"config": config, "folder": data_dir, "split": split, "streaming": streaming}])
 
-    hub = types.SimpleNamespace(load_dataset=load_dataset, get_dataset_split_names=lambda name: ["only"])
+    def split_names(name: str, config: str | None, *, data_dir: str | None) -> list[str]:
+        return ["only"] if config is None else ["a", "b"]
+
+    hub = types.SimpleNamespace(load_dataset=load_dataset, get_dataset_split_names=split_names)
     monkeypatch.setitem(sys.modules, "datasets", hub)
+    plain = {"config": None, "folder": None, "split": "test", "streaming": True}
     assert [(str(origin), record) for origin, record in iter_records("owner/name:test")] == [
-        ("owner/name:test:1", {"split": "test", "streaming": True})
+        ("owner/name:test:1", plain)
     ]
-    assert records("owner/name") == [{"split": "only", "streaming": True}]
+    assert records("owner/name") == [plain | {"split": "only"}]
+    assert records("owner/name:zh:test") == [plain | {"config": "zh"}]
+    assert records("owner/name:preference/:train") == [plain | {"folder": "preference/", "split": "train"}]
     with pytest.raises(DataError, match="cannot be read from the hub: Dataset 'owner/other' doesn't exist on the Hub$"):
         records("owner/other")
-    hub.get_dataset_split_names = lambda name: ["a", "b"]
+    hub.get_dataset_split_names = lambda name, config, data_dir: ["a", "b"]
     with pytest.raises(DataError, match="choose one: owner/name:a, owner/name:b"):
         records("owner/name")
+
+
+def test_a_quotation_mark_may_be_a_character_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('a\tb\n"open\tshut"\n')
+    assert [record for _, record in iter_records(str(tmp_path / "a.tsv"), quoted=False)] == [
+        {"a": '"open', "b": 'shut"'}
+    ]
 
 
 def test_endings() -> None:

@@ -17,7 +17,7 @@ from guerdon.data.read import load_rows
 from guerdon.data.values import plain
 from guerdon.data.write import row_record, write_rows
 from guerdon.errors import DataError, OutputError
-from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference
+from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference, Steps
 
 CHAT = (Message("system", "Kurz."), Message("user", 'Zeile 1\r\n"zwei", drei\tvier'))
 COMMON: dict[str, Any] = {"subset": "s", "group": "g", "id": "7"}
@@ -29,6 +29,8 @@ ROWS: list[AnyRow] = [
     Ranking(prompt="Q?", responses=("a", "b", "c"), scores=(1.0, 0.5, 0.5)),
     Reference(prompt="Q?", reference="r", generated=("x", "y"), **COMMON),
     Reference(prompt=CHAT, reference="r"),
+    Steps(prompt="Q?", steps=("one", '[{"a": 1}]', "三"), labels=(1.0, 0.25, None), **COMMON),
+    Steps(prompt="Q?", steps=("one",), labels=(1.0,)),
 ]
 ENDINGS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
 

@@ -12,8 +12,8 @@ Data = Annotated[
     Positional[str],
     arg(
         metavar="DATA",
-        help="A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), - (JSON Lines "
-        "on standard input), or starter.",
+        help="A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), a published "
+        "set (rewardbench2, judgebench:gpt, rm-bench:FILE ...), - (JSON Lines on standard input), or starter.",
     ),
 ]
 ReadingOptions = OmitArgPrefixes[ReadOptions]

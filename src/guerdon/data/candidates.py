@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.json_files import Record
-from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
-from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns, read_each
+from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, are_texts, dialogue, take_prompt
+from guerdon.data.published_sets import find_set
+from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns, load_rows, read_each
 from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
 from guerdon.data.write import row_record
 from guerdon.errors import DataError
@@ -24,6 +25,7 @@ from guerdon.types import (
     Ranking,
     Rating,
     Reference,
+    Steps,
     prompt_text,
     response_texts,
 )
@@ -43,7 +45,8 @@ class CandidateRecord(NamedTuple):
     """The record as it was read, JSON-ready; of layouts without columns of their own for responses, in Guerdon's."""
     candidates: Candidates
     columns: tuple[str, ...]
-    """The column that holds each response: `response`, `responses`, `chosen`, `rejected`, `reference`, `generated`."""
+    """The column that holds each response: `response`, `responses`, `chosen`, `rejected`, `reference`,
+    `generated`, or `steps` for all of them as one."""
 
 
 def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
@@ -59,6 +62,9 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
         from guerdon.data.starter import starter_rows
 
         yield from map(_of_row, starter_rows(**STARTER_PARTS[source]))
+        return
+    if find_set(source):
+        yield from map(_of_row, load_rows(source))
         return
     faults, good = Faults[CandidateRecord](), 0
     unread, asked = UnreadColumns(source), Question(question)
@@ -110,6 +116,8 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
             Candidates(prompt=item.prompt, reference=item.tests, group=item.id, demonstration=item.reference)
             for item in starter_items(**STARTER_PARTS[source])
         ]
+    if find_set(source):
+        return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
     faults, found, asked = Faults[Candidates](), dict[str, Candidates](), Question(question)
     for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, asked)])):
         found.setdefault(prompt_text(one.prompt), one)
@@ -128,7 +136,8 @@ def record_candidates(
     columns = {name for name, value in record.items() if value is not None}
     own = plain(record)
     fields = Fields(record, origin)
-    if {"chosen", "rejected"} <= columns or columns & set(REJECTED):
+    several = are_texts(record.get("chosen")) and are_texts(record.get("rejected"))
+    if ({"chosen", "rejected"} <= columns and not several) or columns & set(REJECTED):
         # Votes and margins are left out: they could make chosen and rejected change places.
         bare = {name: record[name] for name in _PAIR_COLUMNS if name in columns}
         (row,) = read_record(bare, origin)
@@ -225,6 +234,8 @@ def _of_row(row: AnyRow) -> CandidateRecord:
         columns, scores = ["response"], (row.scores["score"],) if "score" in row.scores else None
     elif isinstance(row, Ranking):
         columns, scores = ["responses"] * len(responses), row.scores
+    elif isinstance(row, Steps):
+        columns = ["steps"]
     else:
         columns = ["reference"] * bool(row.reference) + ["generated"] * len(row.generated)
     # A reference that is itself scored must not be shown to a scorer that checks responses against references.

@@ -18,7 +18,7 @@ from guerdon.data.data_options import ReadOptions
 from guerdon.data.read import Faults, iter_rows
 from guerdon.errors import DataError
 from guerdon.files import atomic_write
-from guerdon.types import AnyRow, Comparison, Ranking, Rating, group_key, prompt_text
+from guerdon.types import AnyRow, Comparison, Ranking, Rating, Steps, group_key, prompt_text
 
 _EXAMPLES = 5
 
@@ -33,7 +33,7 @@ class SourceReport:
     faults: int
     """Rows that cannot be used."""
     kinds: dict[str, int]
-    """Kind (`Comparison`, `Rating`, `Ranking`, `Reference`) -> rows."""
+    """Kind (`Comparison`, `Rating`, `Ranking`, `Reference`, `Steps`) -> rows."""
 
     def to_json(self) -> str:
         """The report as the text of a JSON file."""
@@ -223,6 +223,8 @@ def _row_key(row: AnyRow) -> int:
         return hash64(prompt, row.response) & ~1
     if isinstance(row, Ranking):
         return hash64(prompt, *row.responses) & ~1
+    if isinstance(row, Steps):
+        return hash64(prompt, *row.steps) & ~1
     return hash64(prompt, row.reference or "", *row.generated) & ~1
 
 
@@ -253,6 +255,9 @@ class _Tally:
                 self._scores.setdefault(name, array("d")).append(value)
         elif isinstance(row, Ranking):
             self._scores.setdefault("score", array("d")).extend(row.scores)
+        elif isinstance(row, Steps):
+            judged = (label for label in row.labels if label is not None)
+            self._scores.setdefault("step label", array("d")).extend(judged)
 
     def _add_comparison(self, row: Comparison) -> None:
         self._counts["margins"] += row.margin is not None
@@ -291,6 +296,8 @@ def _texts(row: AnyRow) -> Iterator[tuple[str, str]]:
         yield "response", row.response
     elif isinstance(row, Ranking):
         yield from (("response", response) for response in row.responses)
+    elif isinstance(row, Steps):
+        yield from (("step", step) for step in row.steps)
     if row.reference:
         yield "reference", row.reference
 

@@ -33,17 +33,18 @@ if TYPE_CHECKING:
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
-_HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<split>[\w.-]+))?")
+_HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<config>[\w.-]+/?))??(?::(?P<split>[\w.-]+))?")
 _BATCH_BYTES = 16 * 2**20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
-def iter_records(source: str) -> Records:
+def iter_records(source: str, *, quoted: bool = True) -> Records:
     """Streams the raw records of a source; a record that cannot be read is a `DataError` in its place.
 
     Args:
         source: a file (`.jsonl .ndjson .json .csv .tsv .parquet`, each also `.gz` or `.zst`), `-` for JSON Lines on
-            standard input, or a hub name `owner/name[:split]`.
+            standard input, or a hub name `owner/name[[:config]:split]`; a config that ends with / is a folder of it.
+        quoted: whether cells of a table may be quoted; else a quotation mark is a character like any other.
 
     Yields:
         Where the record stands, and the record or what is wrong with it. The message begins with `file:line`.
@@ -61,7 +62,7 @@ def iter_records(source: str) -> Records:
     elif path.is_dir():
         raise DataError(f"{source} is a folder; give one file in it, for example {_example_in(path)}")
     else:
-        yield from _file_records(path)
+        yield from _file_records(path, quoted)
 
 
 def split_ending(path: str | Path) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def split_ending(path: str | Path) -> tuple[str, str]:
     return (suffixes[-1] if suffixes else ""), packed
 
 
-def _file_records(path: Path) -> Records:
+def _file_records(path: Path, quoted: bool) -> Records:
     name = str(path)
     ending, _ = split_ending(path)
     if path.is_file() and ending not in ENDINGS:
@@ -81,7 +82,7 @@ def _file_records(path: Path) -> Records:
             if ending == ".parquet":
                 yield from _parquet_records(stream, name)
             else:
-                yield from _text_records(stream, name, ending)
+                yield from _text_records(stream, name, ending, quoted)
     except READ_ERRORS as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
 
@@ -109,11 +110,11 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
             yield cast("io.BufferedReader[Any]", raw)
 
 
-def _text_records(stream: io.BufferedReader, name: str, ending: str) -> Records:
+def _text_records(stream: io.BufferedReader, name: str, ending: str, quoted: bool = True) -> Records:
     head = stream.peek(4096)[:4096]
     _refuse_binary(head, name)
     if ending in (".csv", ".tsv"):
-        return csv_records(stream, name, "," if ending == ".csv" else "\t")
+        return csv_records(stream, name, "," if ending == ".csv" else "\t", quoted=quoted)
     if ending == ".json" and not _starts_like_json_lines(head):
         return array_records(stream, name)
     return json_line_records(stream, name)
@@ -146,13 +147,18 @@ def _starts_like_json_lines(head: bytes) -> bool:
     return first.endswith(b"}") or b"\n" not in head
 
 
-def csv_records(stream: BinaryIO, name: str, delimiter: str) -> Records:
+def csv_records(stream: BinaryIO, name: str, delimiter: str, *, quoted: bool = True) -> Records:
     """A table with a header line; an empty cell counts as not there. The line given is the row's first."""
     # Surrogate escapes let one row in a wrong encoding be reported while the rest is read.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(LINE_LIMIT)
     try:
-        yield from _csv_rows(csv.reader(text, delimiter=delimiter, strict=True), name, delimiter)
+        cells = (
+            csv.reader(text, delimiter=delimiter, strict=True)
+            if quoted
+            else csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        )
+        yield from _csv_rows(cells, name, delimiter)
     finally:
         text.detach()  # the stream is its opener's to close
 
@@ -230,8 +236,12 @@ def _hub_records(source: str) -> Records:
     """The rows of a data set on the hub, streamed; by default of its split `train`, or of the only one."""
     match = _HUB_NAME.fullmatch(source)
     if match is None or split_ending(match["name"])[0] in ENDINGS:
-        raise DataError(f"{source}: no such file (a hub set is given as owner/name or owner/name:split)")
-    name, split = match["name"], match["split"]
+        raise DataError(
+            f"{source}: no such file (a hub set is given as owner/name, owner/name:split or owner/name:config:split)"
+        )
+    name, config, split = match["name"], match["config"], match["split"]
+    folder = config if config and config.endswith("/") else None
+    config = None if folder else config
     try:
         import datasets
     except ImportError as error:
@@ -240,12 +250,14 @@ def _hub_records(source: str) -> Records:
         ) from error
     try:
         is_offline()  # found out once: the library would try six times
-        splits = [split] if split else datasets.get_dataset_split_names(name)
+        splits = [split] if split else datasets.get_dataset_split_names(name, config, data_dir=folder)
         if len(splits) > 1 and "train" not in splits:
-            names = ", ".join(f"{name}:{one}" for one in splits)
+            names = ", ".join(f"{source}:{one}" for one in splits)
             raise DataError(f"{name} has several splits; choose one: {names}")
         wanted = "train" if "train" in splits else splits[0]
-        for number, record in enumerate(datasets.load_dataset(name, split=wanted, streaming=True), start=1):
+        for number, record in enumerate(
+            datasets.load_dataset(name, config, data_dir=folder, split=wanted, streaming=True), start=1
+        ):
             yield Origin(source, number), dict(record)
     except DataError:
         raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from guerdon.data import exports, layouts
+from guerdon.data import benchmark_layouts, exports, layouts, step_layouts
 from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, Fields, Question
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Origin
@@ -57,6 +57,16 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("Label Studio export", (("data",), ("annotations",)), exports.label_studio),
     Layout("Argilla records", (("fields",), ("responses",)), exports.argilla_records),
     Layout("Argilla table", (_PROMPT,), exports.argilla_table, endings=(".responses", "-suggestion")),
+    Layout("RewardBench 2", (_PROMPT, ("chosen",), ("rejected",), ("num_correct",)), benchmark_layouts.rewardbench2),
+    Layout("JudgeBench", (_PROMPT, ("response_A",), ("response_B",), ("label",)), benchmark_layouts.labelled_pair),
+    Layout("RMB", (("conversation_input",), ("chosen",), ("reject",)), benchmark_layouts.rmb_pair),
+    Layout(
+        "RMB, best of n", (("conversation_input",), ("bon_best",), ("loser_list",)), benchmark_layouts.rmb_best_of_n
+    ),
+    Layout("ProcessBench", (("problem",), ("steps",), ("label",)), step_layouts.process_bench),
+    Layout("PRM800K", (("question",), ("label",), ("labeler",)), step_layouts.prm800k),
+    Layout("Math-Shepherd", (("input",), ("label",), ("task",)), step_layouts.math_shepherd),
+    Layout("steps", (_PROMPT, ("steps", "completions"), ("labels",)), step_layouts.stepwise),
     Layout("comparison", (("chosen",), ("rejected",)), layouts.comparison),
     *(
         Layout(
@@ -158,6 +168,7 @@ def _nearest(columns: frozenset[str]) -> str:
         for layout in LAYOUTS
         if layout.without.isdisjoint(columns) and not layout.endings and "messages" not in layout.lacking(columns)
     ]
-    nearest = min(possible, key=lambda layout: len(layout.lacking(columns)) / len(layout.needs))
-    lacking = nearest.lacking(columns)
+    absent = {layout: layout.lacking(columns) for layout in possible}
+    nearest = min(possible, key=lambda layout: (len(absent[layout]) / len(layout.needs), len(absent[layout])))
+    lacking = absent[nearest]
     return f"; the nearest is {nearest}, and lacks {', '.join(lacking)}" if len(lacking) < len(nearest.needs) else ""

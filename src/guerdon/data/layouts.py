@@ -52,7 +52,9 @@ VERDICTS = ("preference", "winner", "comparison", "pairwise", "choice", "selecte
 _SIDE = re.compile(
     r"(?:response|answer|model|output|completion|option|text)?[\s_-]*(?:(1|a|left|first)|(2|b|right|second))"
 )
-_TIES = frozenset(("tie", "tie (bothbad)", "equal", "same", "both", "neither", "draw", "similar", "no preference"))
+_TIES = frozenset(
+    ("tie", "tie (bothbad)", "both_bad", "equal", "same", "both", "neither", "draw", "similar", "no preference")
+)
 
 
 def take_prompt(fields: Fields) -> Prompt:
@@ -118,7 +120,12 @@ def pair(
 
 
 def comparison(fields: Fields) -> list[AnyRow]:
-    """`[prompt], chosen, rejected`: Guerdon, TRL (implicit prompt too), OpenRLHF, UltraFeedback binarized, HH."""
+    """`[prompt], chosen, rejected`: Guerdon, TRL (implicit prompt too), OpenRLHF, UltraFeedback binarized, HH.
+
+    Where both are lists of texts, every chosen response was preferred to every rejected one: a ranking.
+    """
+    if are_texts(fields.left.get("chosen")) and are_texts(fields.left.get("rejected")):
+        return several_right(fields)
     asked, chosen, rejected = _two_responses(fields, "chosen", "rejected")
     margin = fields.optional_number("margin")
     preference = _soft_preference(fields)
@@ -129,6 +136,21 @@ def comparison(fields: Fields) -> list[AnyRow]:
                 raise DataError(f"{better} is less than {worse} by {-margin:g}; are the columns swapped?")
             preference = 0.5 if margin == 0 and preference == 1.0 else preference
     return [pair(fields, asked, chosen, rejected, preference=preference, margin=margin)]
+
+
+def several_right(fields: Fields) -> list[AnyRow]:
+    """Lists of responses `chosen` and `rejected`: a ranking in that order, of scores 1 and 0."""
+    asked = take_prompt(fields)
+    right, wrong = (items(fields.take(name), name) for name in ("chosen", "rejected"))
+    if not right or not wrong:
+        raise DataError(f"chosen has {len(right)} responses and rejected {len(wrong)}; each needs one or more")
+    return [ranked(fields, asked, [*right, *wrong], [1] * len(right) + [0] * len(wrong), "chosen and rejected")]
+
+
+def are_texts(value: object) -> bool:
+    """Whether a column holds a list of texts: several responses, not the turns of a chat."""
+    found = structured(value)
+    return isinstance(found, list) and bool(found) and all(isinstance(one, str) for one in found)
 
 
 def _soft_preference(fields: Fields) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from guerdon.metrics import Floats
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
 
 TIE = 0.5
 """The preference of a comparison that neither response won."""
@@ -72,8 +72,8 @@ def row_preferences(rows: Iterable[AnyRow], attribute: str | None = None) -> Ite
     """What each row, or for ratings each prompt, prefers.
 
     A `Comparison` is a group of two with its preference; its margin is 0 where none was recorded. A `Ranking` is
-    graded by its scores. A `Reference` beats its generated texts. Ratings of one prompt are a group, graded by
-    `overall_ratings`, or by one attribute.
+    graded by its scores. A `Reference` beats its generated texts. `Steps` are one solution and prefer nothing. Ratings
+    of one prompt are a group, graded by `overall_ratings`, or by one attribute.
 
     Args:
         rows: rows of any kinds.
@@ -92,7 +92,7 @@ def row_preferences(rows: Iterable[AnyRow], attribute: str | None = None) -> Ite
             yield GradedGroup(row.prompt, pair, (1.0, 1.0 if tie else 0.0), (row, row), row.preference, margin)
         elif isinstance(row, Ranking):
             yield GradedGroup(row.prompt, row.responses, row.scores, (row,) * len(row.responses))
-        elif row.reference:
+        elif isinstance(row, Reference) and row.reference:
             texts, grades = (row.reference, *row.generated), (1.0, *[0.0] * len(row.generated))
             yield GradedGroup(row.prompt, texts, grades, (row,) * len(texts))
     if attribute is not None:

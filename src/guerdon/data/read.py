@@ -12,6 +12,8 @@ from guerdon.data.data_files import iter_records
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.formats import LayoutError, known_layouts, read_record
 from guerdon.data.json_files import Record
+from guerdon.data.published import PublishedSet
+from guerdon.data.published_sets import find_set
 from guerdon.data.values import Question
 from guerdon.errors import ConfigError, DataError
 from guerdon.types import AnyRow, Origin, Prompt, Row, prompt_text
@@ -34,14 +36,17 @@ STARTER_PARTS: dict[str, dict[str, Any]] = _PARTS | {
 }
 """Sources that need no file -> what `starter_rows` takes; training and test share no prompt."""
 SHOWN_FAULTS = 20
+MOST_PUBLISHED_FAULTS = 0.05
+"""Share of the rows of a published set that may be unusable."""
 
 
 def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | DataError]:
     """Streams the rows of a source; a row that cannot be used is a `DataError` in its place.
 
     Args:
-        source: a file, `-`, a hub name (see `guerdon.data.data_files.iter_records`), or `starter` (its fixed parts:
-            `starter:train`, `starter:test`; answers in one language: `starter:train:en`, `starter:zh` ...).
+        source: a file, `-`, a hub name (see `guerdon.data.data_files.iter_records`), `starter` (its fixed parts:
+            `starter:train`, `starter:test`; answers in one language: `starter:train:en`, `starter:zh` ...), or a
+            published set, as `rewardbench2`, `judgebench:gpt` or `rm-bench:FILE` (`guerdon.data.published_sets`).
         reading: how (see `ReadOptions`); group="subset", group_regex="^(.*)_" joins `topic_for` and `topic_against`.
 
     Yields:
@@ -57,6 +62,9 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
 
         yield from (group(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
         return
+    if named := find_set(source):
+        yield from _published_rows(*named, group)
+        return
 
     def read(record: Record, origin: Origin) -> list[AnyRow]:
         return [group(row, record) for row in read_record(record, origin, asked)]
@@ -67,6 +75,29 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
             unread.see(found)
         yield found
     unread.warn()
+
+
+def _published_rows(
+    published: PublishedSet, part: str, group: Callable[[AnyRow, Mapping[str, Any]], AnyRow]
+) -> Iterator[AnyRow | DataError]:
+    faults: list[DataError] = []
+    good = 0
+    for origin, (record, found) in published.rows(part):
+        try:
+            if isinstance(found, DataError):
+                raise found
+            yield from [group(row, record) for row in found]
+            good += 1
+        except DataError as error:
+            faults.append(error if error is found else type(error)(f"{origin}: {error}"))
+    # What is published cannot be put right by its readers: a few faults are left out, many are the wrong columns.
+    if len(faults) > MOST_PUBLISHED_FAULTS * (good + len(faults)):
+        yield from faults
+    elif faults:
+        logger.warning(
+            "%s: %d of %d rows cannot be used and are left out; the first: %s",
+            published.title, len(faults), good + len(faults), faults[0],
+        )  # fmt: skip
 
 
 def read_each(source: str, read: Callable[[Record, Origin], Iterable[_T]]) -> Iterator[_T | DataError]:

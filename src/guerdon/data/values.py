@@ -25,7 +25,7 @@ JSON_COLUMNS = "guerdon_json"
 EXTRA_COLUMN = "guerdon_extra"
 """Column of written rows: own columns whose names would be read as something else."""
 _MARKS = frozenset((TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN))
-_LISTS = ("responses", "generated")
+_LISTS = ("responses", "generated", "steps")
 
 
 class PlainText(str):

@@ -23,12 +23,12 @@ from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, looks_
 from guerdon.errors import DataError, OutputError
 from guerdon.files import atomic_write
 from guerdon.text.messages import messages_to_dicts
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Steps
 
 _Spooled: TypeAlias = Iterator[tuple[Record, list[str]]]
 """Records, and the names of their own columns."""
 _BATCH = 1024
-_TEXTS = ("prompt", "chosen", "rejected", "response", "responses", "generated")
+_TEXTS = ("prompt", "chosen", "rejected", "response", "responses", "generated", "steps")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """What no text file should hold as it is."""
@@ -50,6 +50,8 @@ def row_record(row: AnyRow) -> Record:
         record |= {"score": row.scores["score"]} if only_score else {"scores": dict(row.scores)}
     elif isinstance(row, Ranking):
         record |= {"responses": list(row.responses), "scores": list(row.scores)}
+    elif isinstance(row, Steps):
+        record |= {"steps": list(row.steps), "labels": list(row.labels)}
     common = {"reference": row.reference, "subset": row.subset, "group": row.group, "id": row.id}
     record |= {name: value for name, value in common.items() if value}
     if isinstance(row, Reference) and row.generated:

@@ -46,7 +46,6 @@ from guerdon.metrics.paired_tests import holm as holm
 from guerdon.metrics.paired_tests import mcnemar_p_value as mcnemar_p_value
 from guerdon.metrics.paired_tests import minimum_detectable_difference as minimum_detectable_difference
 from guerdon.metrics.paired_tests import permutation_p_value as permutation_p_value
-from guerdon.metrics.people import against_the_others as against_the_others
 from guerdon.metrics.probability import Calibration as Calibration
 from guerdon.metrics.probability import CalibrationMethod as CalibrationMethod
 from guerdon.metrics.probability import ReliabilityBin as ReliabilityBin
@@ -70,3 +69,4 @@ from guerdon.metrics.ties import TieCalibrated as TieCalibrated
 from guerdon.metrics.ties import tie_calibrated_accuracy as tie_calibrated_accuracy
 from guerdon.metrics.translation import mqm_weight as mqm_weight
 from guerdon.metrics.translation import system_accuracy as system_accuracy
+from guerdon.metrics.votes import against_the_others as against_the_others

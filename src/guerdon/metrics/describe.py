@@ -49,10 +49,30 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("longer_won", "longer won", "Accuracy in the pairs whose preferred response is the longer one.", 0.5),
         Metric("shorter_won", "shorter won", "Accuracy in the pairs whose preferred response is the shorter one.", 0.5),
+        Metric("pearson", "Pearson", "Linear correlation of rewards and human scores over all responses.", 0.0),
         Metric("spearman", "Spearman", "Rank correlation of rewards and human scores over all responses.", 0.0),
         Metric("spearman_within", "Spearman in prompt", "The mean over prompts of the rank correlation in each.", 0.0),
         Metric("kendall", "Kendall", "Kendall's tau-b of rewards and human scores over all responses.", 0.0),
+        Metric(
+            "accuracy_ties",
+            "accuracy with ties",
+            "Share of all pairs of a prompt, ties of people among them, where rewards that hardly differ are ties too.",
+        ),
+        Metric(
+            "best_pick",
+            "best pick",
+            "How much of what the best response of a prompt has over the mean one the highest reward gets.",
+            0.0,
+        ),
         Metric("ndcg", "nDCG@10", "How high the ten highest rewards place the best responses; the ideal order gets 1."),
+        Metric(
+            "step_f1", "F1", "Harmonic mean of the shares of faulty and of faultless solutions that are judged right."
+        ),
+        Metric("first_error", "first error", "Share of the faulty solutions whose first wrong step is found."),
+        Metric("no_error", "no error", "Share of the faultless solutions in which no step is called wrong."),
+        Metric(
+            "step_auc", "step AUC", "P(a right step has a higher reward than a wrong one), over all solutions.", 0.5
+        ),
     )
 }
 """Name -> metric, in the order of the tables."""

@@ -70,8 +70,8 @@ class ReliabilityBin:
     pairs: int
 
 
-def reliability_bins(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> tuple[ReliabilityBin, ...]:
-    """The points of a reliability diagram: one for each of equal bins of [0, 1] that has pairs."""
+def reliability_bins(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 15) -> tuple[ReliabilityBin, ...]:
+    """The points of a reliability diagram: one for each of equal bins of [0, 1] that has pairs, as the ECE has them."""
     p, happened = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
     place = _bin_of(p, bins)
     return tuple(

@@ -11,6 +11,7 @@ import numpy as np
 
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.preferences import TIE
+from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.files import check_writable
@@ -133,6 +134,8 @@ def fit_reward(
     config = config or FitConfig()
     if out is not None:
         check_writable(Path(out) / FILE_NAME)
+    if isinstance(data, str | Path):
+        warn_trainer(str(data))
     rows = load_rows(str(data), **reading) if isinstance(data, str | Path) else data
     judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
     members = read_members(judged, config, on_stage)

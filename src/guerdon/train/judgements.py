@@ -16,7 +16,7 @@ import numpy as np
 from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.errors import ConfigError, DataError
 from guerdon.train.train_config import TrainConfig
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Steps, prompt_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
             "both": ("ratings", "pairs"),
         },
         Reference: {"auto": ("contrast",), "contrastive": ("contrast",), "bradley-terry": ("pairs",)},
+        Steps: {},
     }  # fmt: skip
     kinds = {type(row) for row in rows}
     unfit = sorted(kind.__name__.lower() + "s" for kind in kinds if config.objective not in able[kind])
@@ -126,7 +127,7 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
         choices = sorted(set.intersection(*(set(able[kind]) for kind in kinds)))
         raise ConfigError(
             f"--objective {config.objective} cannot be fitted to {' and '.join(unfit)}; "
-            f"this data allows: {', '.join(choices)}"
+            f"this data allows: {', '.join(choices) or 'none'}"
         )
     return {kind: able[kind][config.objective] for kind in kinds}
 

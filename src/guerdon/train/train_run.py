@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from guerdon.data.data_options import ReadOptions
+from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.errors import DataError, TextError
@@ -105,6 +106,7 @@ def train_reward_model(
 
 def _rows(data: str | Path | Sequence[AnyRow], reading: ReadOptions) -> Sequence[AnyRow]:
     if isinstance(data, str | Path):
+        warn_trainer(str(data))
         return load_rows(str(data), **reading)
     return data
 

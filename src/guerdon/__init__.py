@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from guerdon.evaluate.advise import advise_reward as advise_reward
     from guerdon.evaluate.advise_config import AdviseConfig as AdviseConfig
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
+    from guerdon.evaluate.calibrate import calibrate_reward as calibrate_reward
     from guerdon.evaluate.comparison import compare_rewards as compare_rewards
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
     from guerdon.evaluate.repair import repair_reward as repair_reward
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from guerdon.types import Reference as Reference
     from guerdon.types import Rewards as Rewards
     from guerdon.types import Scorer as Scorer
+    from guerdon.types import Steps as Steps
     from guerdon.types import ToolCall as ToolCall
 
 __version__ = "0.1.0"
@@ -79,6 +81,7 @@ _HOMES = {
         "evaluate.advise": "advise_reward",
         "evaluate.advise_config": "AdviseConfig",
         "evaluate.agreement": "evaluate_reward",
+        "evaluate.calibrate": "calibrate_reward",
         "evaluate.comparison": "compare_rewards",
         "evaluate.doctor": "check_reward_model",
         "evaluate.repair": "repair_reward",
@@ -101,7 +104,8 @@ _HOMES = {
         "train.train_config": "TrainConfig",
         "train.train_run": "train_reward_model",
         "types": (
-            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer ToolCall"
+            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer Steps "
+            "ToolCall"
         ),
     }.items()
     for name in names.split()

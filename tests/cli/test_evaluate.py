@@ -173,6 +173,79 @@ def test_a_comparer_of_ones_own_is_measured_beside_scorers(data, tmp_path, capsy
     assert "not a Scorer: it has no score() method" in capsys.readouterr().err
 
 
+def test_a_published_set_is_named_with_its_file_and_has_its_own_score(tmp_path, capsys):
+    rows = [
+        {
+            "question": f"q{i}",
+            "response_A": "a" * (5 + i % 2 * 2),
+            "response_B": "b" * 6,
+            "label": "A>B",
+            "source": source,
+        }
+        for i, source in enumerate(["mmlu-pro-law", "livecodebench", "mmlu-pro-math"])
+    ]
+    path, out = write_lines(tmp_path / "data.jsonl", *rows), tmp_path / "out.json"
+    assert main(["evaluate", "longest", f"judgebench:{path}", "--json", str(out), "--resamples", "20"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("JudgeBench, its own score: 3 rows")
+    assert "The published table has the 350 pairs of GPT-4o: judgebench:gpt." in text
+    found = json.loads(out.read_text(encoding="utf-8"))["published"]
+    assert found["name"] == "judgebench"
+    assert found["scores"]["longest"]["knowledge"]["point"] == 0
+    assert found["scores"]["longest"]["coding"]["point"] == 1
+    assert found["scores"]["longest"]["math"]["point"] is None
+    assert main(["evaluate", "longest", "judgebench:nowhere"]) == 2
+    assert "has no part 'nowhere'" in capsys.readouterr().err
+
+
+def test_ratings_have_ranks_and_picks_and_what_stands_behind_them(tmp_path, capsys):
+    rows = [
+        {"prompt": f"p{i}", "response": "x" * (n + 1) + f" {i}", "scores": {"fluent": (n * 7 + i) % 4, "true": n}}
+        for i in range(12)
+        for n in range(4)
+    ]
+    data = write_lines(tmp_path / "data.jsonl", *rows)
+    assert main(["evaluate", "longest", data, "--resamples", "20"]) == 0
+    text = capsys.readouterr().out
+    for words in ("ranks and picks", "Kendall", "best pick", "with ties", "the best by people", "k = 4", "isotonic"):
+        assert words in text
+    overall, *attributes = text.split("ratings: ")[1:]
+    assert overall.startswith("overall")
+    assert [one.partition(":")[0] for one in attributes] == ["fluent", "true"]
+    assert all("best of k" not in one for one in attributes)
+
+
+def test_steps_have_a_table_of_their_own(tmp_path, capsys):
+    rows = [
+        {"prompt": f"p{i}", "steps": [f"one {i}", "two"], "labels": [1, i % 2], "subset": f"s{i // 6}"}
+        for i in range(12)
+    ]
+    data = write_lines(tmp_path / "data.jsonl", *rows)
+    assert main(["evaluate", "longest", data, "--resamples", "20", "--figure", str(tmp_path / "figure.png")]) == 0
+    text = capsys.readouterr().out
+    assert "steps: 12 rows, 95% intervals over 12 prompts" in text
+    assert "step AUC" in text
+    assert "F1 by subset" in text
+    assert main(["compare", "longest", "shortest", data, "--resamples", "20"]) == 0
+    assert main(["evaluate", "longest", data, "--reliability", str(tmp_path / "r.png")]) == 2
+    assert "a reliability diagram needs 20 pairs" in capsys.readouterr().err
+
+
+def test_a_calibration_is_kept_and_drawn(data, tmp_path, capsys):
+    model, picture = str(tmp_path / "model"), tmp_path / "reliability.svg"
+    guerdon.fit_reward(data, model, guerdon.FitConfig(members=("tfidf",)))
+    capsys.readouterr()
+    options = ["--resamples", "20", "--calibrate", "temperature", "--reliability", str(picture)]
+    assert main(["evaluate", model, data, *options]) == 0
+    text = capsys.readouterr().out
+    assert "probabilities; fits are measured on other prompts than they saw" in text
+    assert f"The temperature fit is kept in {model}: compare() now applies it, scores stay as they are." in text
+    assert guerdon.load_scorer(model).calibration.method == "temperature"
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    assert main(["evaluate", "longest", data, "--calibrate", "platt"]) == 2
+    assert "only a reward that guerdon saved keeps a calibration" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_example_of_the_docs_is_what_the_program_prints(capsys):
     page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")

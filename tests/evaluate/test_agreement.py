@@ -293,7 +293,8 @@ def test_three_scorers_and_a_comparer_stand_in_one_table():
     assert part.system("flat").score_ties == part.pairs == 60
     assert set(part.system("comparer").metrics) == {"accuracy", "length_balanced", "longer_won", "shorter_won"}
     assert "ndcg" in part.system("longest").metrics
-    note = "comparer compares two responses and gives no rewards, so it has no Spearman in prompt and no nDCG@10."
+    missing = "Spearman in prompt, accuracy with ties, best pick or nDCG@10"
+    note = f"comparer compares two responses and gives no rewards, so it has no {missing}."
     assert note in section.notes
     same = part.difference("longest", "comparer", "accuracy")
     assert (same.point, same.low, same.high) == (0, 0, 0)

@@ -25,6 +25,16 @@ def evaluation(subsets: int = 3, name: str = "我的模型") -> Evaluation:
     return evaluate_reward({name: LengthReward()}, rows, baselines=baselines, resamples=20)
 
 
+def test_the_reliability_diagram_has_what_was_said_and_what_happened():
+    found = evaluation(name="model")
+    (axis,) = figures.reliability_figure(found).axes
+    (one,) = found.sections[0].details.probabilities
+    diagonal, stated, fitted = axis.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert stated.get_xydata().tolist() == [[point.said, point.happened] for point in one.reliability["as it is"]]
+    assert fitted.get_label() == one.best
+
+
 def labels(figure) -> list[str]:
     return [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
 

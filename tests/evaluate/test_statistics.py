@@ -64,7 +64,9 @@ def test_drawing_a_prompt_twice_is_having_it_twice(kind):
     ranks = [metric not in PAIR_METRICS for metric in metrics_of(table.kind)]
     assert np.isnan(weighted[2]).tolist() == ranks, "what only compares has no rank metrics"
     np.testing.assert_array_equal(weighted[2, :4], weighted[0, :4])
-    np.testing.assert_allclose(weighted, repeated)
+    # The threshold of ties is fitted to the data as they are, so it may be another where prompts are repeated.
+    fixed = [metric != "accuracy_ties" for metric in metrics_of(table.kind)]
+    np.testing.assert_allclose(weighted[:, fixed], repeated[:, fixed])
 
 
 def test_items_drawn_apart_pair_as_their_copies_do():

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from guerdon.data.published_sets import SETS
 from guerdon.evaluate.baselines import default_baselines
+from guerdon.evaluate.details import details_of
+from guerdon.evaluate.published_scores import published_scores
 from guerdon.evaluate.result_tables import Table, tables_of
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
+from guerdon.evaluate.step_errors import StepTable, steps_section
 from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask, saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
-from guerdon.types import AnyRow
+from guerdon.types import AnyRow, Steps
 
 
 def evaluate_reward(
@@ -25,6 +30,7 @@ def evaluate_reward(
     baselines: Mapping[str, System] | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    published: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Measures how far systems agree with people, beside baselines on the same rows.
@@ -46,33 +52,63 @@ def evaluate_reward(
         baselines: name -> what the systems must beat; None gives `default_baselines`, an empty mapping none.
         seed: random seed of the bootstrap, and of the order in which a pair is shown to a `Comparer`.
         resamples: bootstrap data sets.
+        published: the published set that the rows are of (`guerdon.data.published_sets.SETS`): its authors' score is
+            computed too.
         progress: called with a system's name, texts (or pairs) done, and how many there are.
 
     Raises:
         DataError: there is nothing to measure, or too many responses are longer than a system reads.
         ModelError: a system does not give one number per response or pair.
-        ValueError: there is no system, a baseline has a system's name, or `resamples` is below 1.
+        ValueError: there is no system, a baseline has a system's name, `resamples` is below 1, or no published set has
+            this name.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     if not systems:
         raise ValueError("there is no system to evaluate")
+    if published and published not in SETS:
+        raise ValueError(f"there is no published set {published!r}; there are {', '.join(SETS)}")
     tables, requests = tables_of(rows)
+    steps = StepTable.of(rows, requests)
     refuse_truncation(systems.values(), row_texts(rows))
-    beside = default_baselines(rows, systems, seed=seed) if baselines is None else dict(baselines)
+    judged = [row for row in rows if not isinstance(row, Steps)]
+    beside = default_baselines(judged, systems, seed=seed) if baselines is None else dict(baselines)
     if twice := sorted(set(beside) & set(systems)):
         raise ValueError(f'a baseline is named like a system, "{twice[0]}"; give one of them another name')
+    every = {**systems, **beside}
     outputs = {
         name: ask(system, requests, tables, seed=seed, progress=partial(progress, name) if progress else None)
-        for name, system in {**systems, **beside}.items()
+        for name, system in every.items()
     }
     report_totals(systems.values())
-    sections = tuple(_section(table, outputs, baselines=beside, resamples=resamples, seed=seed) for table in tables)
+    sections = []
+    for table in tables:
+        section = _section(table, outputs, baselines=beside, resamples=resamples, seed=seed)
+        kept = section.overall.table
+        behind = details_of(kept, rows, requests, every, outputs, beside, resamples=resamples, seed=seed)
+        sections.append(replace(section, details=behind))
+    if steps.rows:
+        sections.append(steps_section(steps, outputs, baselines=beside, resamples=resamples, seed=seed))
     sources = dict.fromkeys(row.origin.source for row in rows if row.origin is not None)
     folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
     seen = seen_shares(systems, rows)
-    notes = tuple(seen_note(name, share) for name, share in seen.items())
-    return Evaluation(sections, resamples, seed, notes, seen, tuple(sources), folders, tuple(requests))
+    notes = [seen_note(name, share) for name, share in seen.items()]
+    scores = None
+    if published:
+        found = SETS[published]
+        notes += found.notes
+        scores = published_scores(found, rows, requests, outputs, resamples=resamples, seed=seed)
+    return Evaluation(
+        sections=tuple(sections),
+        resamples=resamples,
+        seed=seed,
+        notes=tuple(notes),
+        seen=seen,
+        data=tuple(sources),
+        folders=folders,
+        published=scores,
+        requests=tuple(requests),
+    )
 
 
 def _section(
@@ -192,7 +228,8 @@ def _system_notes(table: Table, outputs: Mapping[str, SystemOutput]) -> Iterator
     for name, each in outputs.items():
         comparer = isinstance(each, ComparerOutput)
         if comparer and ranks:
-            yield f"{name} compares two responses and gives no rewards, so it has no {' and no '.join(ranks)}."
+            listed = f"{', '.join(ranks[:-1])} or {ranks[-1]}"
+            yield f"{name} compares two responses and gives no rewards, so it has no {listed}."
         missing = each.missing(table)
         if missing:
             [(reason, count)] = Counter(missing).most_common(1)

@@ -35,7 +35,7 @@ def default_baselines(
         seed: random seed of the folds.
 
     Returns:
-        Name -> scorer, in the order of the table. TF-IDF is absent where the rows are too few to fit it.
+        Name -> scorer, in the order of the table. TF-IDF is absent where there are no rows, or too few to fit it.
 
     Raises:
         ModelError: a model's baseline cannot be read.
@@ -46,7 +46,7 @@ def default_baselines(
     for name, folder in saved.items():
         of = "same training data" if len(saved) == 1 else f"training data of {name}"
         baselines[f"TF-IDF ({of})"] = LinearReward.load(folder)
-    if not saved:
+    if not saved and rows:
         try:
             baselines[f"TF-IDF ({FOLDS}-fold on this data)"] = CrossFittedTfidf(rows, folds=FOLDS, seed=seed)
         except DataError as error:

@@ -6,10 +6,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+from guerdon.errors import ConfigError
+from guerdon.evaluate.probabilities import AS_IT_IS, FEWEST_PAIRS
 from guerdon.evaluate.results import Evaluation, PartResult, Section
 from guerdon.metrics import METRICS, Interval
 from guerdon.report.drawing import (
+    AGAINST,
     INK,
+    MODEL,
+    QUIET,
     RULE,
     SERIES,
     font_families,
@@ -54,10 +59,32 @@ def accuracy_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
+def reliability_figure(evaluation: Evaluation) -> Figure:
+    """What systems say beside what happens: P(a preferred) as it is and by the best fit, one panel for each system.
+
+    Raises:
+        ConfigError: there are no probabilities to draw.
+    """
+    found = [one for section in evaluation.sections for one in section.details.probabilities]
+    if not found:
+        raise ConfigError(f"a reliability diagram needs {FEWEST_PAIRS} pairs of two or more prompts")
+    figure = new_figure(4.2 * len(found), 4.2)
+    for axis, one in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+        axis.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
+        for kind, colour in ((AS_IT_IS, MODEL), (one.best, AGAINST)):
+            points = [(bin_.said, bin_.happened) for bin_ in one.reliability[kind]]
+            axis.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=kind)
+        plain_axis(axis)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated P(a preferred)", ylabel="share preferred")
+        axis.set_title(readable_label(one.system, "system"), loc="left", fontsize=10, fontfamily=font_families())
+        axis.legend(loc="upper left", frameon=False, labelcolor="linecolor")
+    return figure
+
+
 def _clusters(section: Section) -> list[tuple[str, PartResult, str]]:
     """What one panel shows: label, part of the data, metric of each cluster of bars."""
     clusters = [(f"all\n{METRICS[section.primary].heading}", section.overall, section.primary)]
-    if section.primary != "length_balanced":
+    if section.primary != "length_balanced" and section.kind != "steps":
         clusters.append(("all\nlength-balanced", section.overall, "length_balanced"))
     if len(section.subsets) <= MAX_SUBSETS:
         clusters += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from guerdon.data.preferences import TIE, GradedGroup, rated_attributes, row_preferences
 from guerdon.errors import DataError
 from guerdon.metrics import Floats, Ints, cluster_codes, within_group_pairs
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, group_key
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Steps, group_key
 
 Request: TypeAlias = tuple[Prompt, str, str | None]
 """What a scorer is asked about: prompt, response, reference."""
@@ -50,6 +50,10 @@ class Table:
     """Whether any row names a group."""
     sampled: bool = False
     """Whether there were too many pairs, and some were drawn."""
+    strength: Floats = field(default_factory=lambda: np.zeros(0))
+    """By how much people preferred the better item of each pair, shape (m,); NaN where that was not recorded."""
+    share: Floats = field(default_factory=lambda: np.zeros(0))
+    """The share of people who preferred it, shape (m,): 1 where they were not counted."""
 
     def select(self, keep: NDArray[np.bool_], pairs: NDArray[np.bool_] | None = None) -> Table:
         """The table of the items for which `keep`, shape (n,), is true, and of the pairs between them.
@@ -64,6 +68,8 @@ class Table:
             **{name: getattr(self, name)[keep] for name in names},
             better=place[self.better[pairs]],
             worse=place[self.worse[pairs]],
+            strength=self.strength[pairs],
+            share=self.share[pairs],
         )
 
     def subset_names(self) -> list[str]:
@@ -76,8 +82,15 @@ class Table:
         return replace(self.select(self.subsets == name), tie_subsets=ties)
 
 
+_NONE = np.zeros(0, dtype=np.int64)
+EMPTY_TABLE = Table(
+    "steps", _NONE, np.zeros(0), _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.str_), better=_NONE, worse=_NONE
+)
+"""In place of pairs, for rows that have none."""
+
+
 def tables_of(rows: Sequence[AnyRow]) -> tuple[list[Table], Requests]:
-    """One table for each kind of row (for ratings, each attribute) that the data has.
+    """One table for each kind of row (for ratings, each attribute) that the data has, none for steps.
 
     Raises:
         DataError: there are no rows.
@@ -86,7 +99,7 @@ def tables_of(rows: Sequence[AnyRow]) -> tuple[list[Table], Requests]:
         raise DataError("there is nothing to evaluate: the data has no rows")
     requests: Requests = {}
     tables = [_table(kind, groups, requests) for kind, groups in _groups(rows) if groups]
-    if not tables:
+    if not tables and not any(isinstance(row, Steps) for row in rows):
         raise DataError("there is nothing to evaluate: the references have no generated texts to compare them with")
     return tables, requests
 
@@ -105,11 +118,15 @@ def _groups(rows: Sequence[AnyRow]) -> Iterator[tuple[str, list[GradedGroup]]]:
     yield "references", [group for group in others if group.kind is Reference and len(group.responses) > 1]
 
 
-def _request(row: AnyRow, response: str, requests: Requests) -> int:
-    """The number of the request for a response to the row's prompt."""
+def request_of(row: AnyRow, response: str) -> Request:
+    """What a scorer is asked about a response to the row's prompt."""
     # A reference that is itself being judged would tell a reference-based scorer the answer.
-    request = row.prompt, response, None if isinstance(row, Reference) else row.reference
-    return requests.setdefault(request, len(requests))
+    return row.prompt, response, None if isinstance(row, Reference) else row.reference
+
+
+def number_of(row: AnyRow, response: str, requests: Requests) -> int:
+    """The number of that request, which is entered where it is new."""
+    return requests.setdefault(request_of(row, response), len(requests))
 
 
 def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Table:
@@ -125,7 +142,7 @@ def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Tabl
     better, worse = within_group_pairs(truth, codes, limit=limit)
     return Table(
         kind=kind,
-        requests=np.array([_request(*one, requests) for one in zip(rows, texts, strict=True)], dtype=np.int64),
+        requests=np.array([number_of(*one, requests) for one in zip(rows, texts, strict=True)], dtype=np.int64),
         truth=truth,
         groups=codes,
         clusters=cluster_codes([group_key(row) for row in rows]),
@@ -137,4 +154,16 @@ def _table(kind: str, groups: Sequence[GradedGroup], requests: Requests) -> Tabl
         tie_subsets=ties,
         has_groups=any(row.group for row in rows),
         sampled=ordered > limit,
+        strength=truth[better] - truth[worse] if kind != "comparisons" else _strengths(decided)[codes[better]],
+        share=np.array([group.preference for group in decided], dtype=np.float64)[codes[better]],
     )
+
+
+def _strengths(comparisons: Sequence[GradedGroup]) -> Floats:
+    """The recorded margin of each comparison; where none has one, the lead in votes where these are known."""
+    rows = [group.rows[0] for group in comparisons]
+    margins = [row.margin if isinstance(row, Comparison) else None for row in rows]
+    if any(margin is not None for margin in margins):
+        return np.array([np.nan if margin is None else margin for margin in margins], dtype=np.float64)
+    shares = np.array([group.preference for group in comparisons], dtype=np.float64)
+    return 2 * shares - 1 if np.any(shares < 1) else np.full(len(rows), np.nan)

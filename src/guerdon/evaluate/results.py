@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from guerdon.data.values import plain
+from guerdon.evaluate.details import Details
+from guerdon.evaluate.published_scores import PublishedScores
 from guerdon.evaluate.result_tables import Request, Table
 from guerdon.files import write_json
 from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
@@ -35,7 +37,7 @@ class SystemResult:
     @property
     def length_warning(self) -> str:
         """A sentence where the system is right about longer winners and wrong about shorter ones, or the reverse."""
-        longer, shorter = self.metrics["longer_won"], self.metrics["shorter_won"]
+        longer, shorter = (self.metrics.get(name, Interval(math.nan)) for name in ("longer_won", "shorter_won"))
         for won, lost, word in ((longer, shorter, "shorter"), (shorter, longer, "longer")):
             if lost.high < 0.5 < won.low:
                 value = format_value(lost.point)
@@ -125,7 +127,7 @@ class Section:
     """The rows of one kind."""
 
     kind: str
-    """`comparisons`, `ratings`, `ratings: ATTRIBUTE`, `rankings` or `references`."""
+    """`comparisons`, `ratings`, `ratings: ATTRIBUTE`, `rankings`, `references` or `steps`."""
     primary: str
     """The metric that decides, a name of `METRICS`."""
     overall: PartResult
@@ -133,6 +135,8 @@ class Section:
     """Empty when the rows name fewer than two subsets."""
     notes: tuple[str, ...] = ()
     """What a reader must know to read the values right."""
+    details: Details = field(default_factory=Details)
+    """What stands behind the accuracy; empty where it was not asked for."""
 
     def verdict(self, system: str) -> Verdict | None:
         """A system against the baseline that is best in the primary metric; None without baselines or values."""
@@ -167,6 +171,8 @@ class Evaluation:
     """Where the rows were read, as far as they know."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """System -> the folder that it was loaded from, for those that have one."""
+    published: PublishedScores | None = None
+    """The score of the published set that the rows are of, as its authors compute it."""
     requests: tuple[Request, ...] = field(default=(), repr=False, compare=False)
     """Prompt, response and reference of each distinct text, by the number that tables give it."""
 
@@ -182,6 +188,7 @@ class Evaluation:
             "systems": self.systems,
             "baselines": [system.name for system in self.sections[0].overall.baselines],
             **{name: getattr(self, name) for name in own},
+            "published": self.published and asdict(self.published),
             "sections": [_section_dict(section) for section in self.sections],
         }
         return {name: plain(value) for name, value in values.items()}
@@ -200,6 +207,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
         "notes": section.notes,
         "overall": _part_dict(section.overall, section.primary),
         "subsets": [_part_dict(part, section.primary) for part in section.subsets],
+        "details": asdict(section.details),
     }
 
 

@@ -14,16 +14,19 @@ from guerdon.metrics import (
     Ints,
     accuracy_ties_half,
     accuracy_where,
+    best_pick_by_group,
     bootstrap_distribution,
     cluster_codes,
     length_balanced_accuracy,
     ndcg,
+    pearson,
     spearman,
     spearman_by_group,
+    tie_calibrated_accuracy,
 )
 
 PAIR_METRICS = ("accuracy", "length_balanced", "longer_won", "shorter_won")
-WITHIN_METRICS = ("spearman_within", "ndcg")
+WITHIN_METRICS = ("spearman_within", "accuracy_ties", "best_pick", "ndcg")
 """Means over groups (prompts, rankings) of a value of each group."""
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
@@ -33,9 +36,9 @@ Statistic: TypeAlias = Callable[[Floats], Floats]
 def metrics_of(kind: str) -> tuple[str, ...]:
     """The metrics of a kind of rows that have intervals, in the order of the statistic's last dimension."""
     if kind.startswith("ratings"):
-        return (*PAIR_METRICS, "spearman", "spearman_within")
+        return (*PAIR_METRICS, "pearson", "spearman", *WITHIN_METRICS[:3])
     if kind == "rankings":
-        return (*PAIR_METRICS, "spearman_within", "ndcg")
+        return (*PAIR_METRICS, *WITHIN_METRICS)
     return PAIR_METRICS
 
 
@@ -89,21 +92,17 @@ def statistic_of(table: Table, systems: Sequence[SystemValues], codes: Ints) -> 
     """Weights, shape (b, n) -> values, shape (b, systems, metrics)."""
     margins = np.stack([system.margins for system in systems], axis=-1)
     longer = table.lengths[table.better] - table.lengths[table.worse]
-    same_cluster = codes[table.better] == codes[table.worse]
+    of_pairs = pair_weights(table, codes)
     ranks = [m for m in metrics_of(table.kind) if m not in PAIR_METRICS]
     rank_statistics = [_rank_statistic(metric, table, systems) for metric in ranks]
 
     def statistic(weights: Floats) -> Floats:
-        # Two items drawn as one piece make the pair as often as the piece was drawn; drawn apart, w_i copies of one
-        # meet w_j copies of the other.
-        pair_weights = weights[:, table.better]
-        if not same_cluster.all():
-            pair_weights = np.where(same_cluster, pair_weights, pair_weights * weights[:, table.worse])
+        drawn = of_pairs(weights)
         values = [
-            accuracy_ties_half(margins, pair_weights),
-            length_balanced_accuracy(margins, longer, pair_weights),
-            accuracy_where(margins, longer > 0, pair_weights),
-            accuracy_where(margins, longer < 0, pair_weights),
+            accuracy_ties_half(margins, drawn),
+            length_balanced_accuracy(margins, longer, drawn),
+            accuracy_where(margins, longer > 0, drawn),
+            accuracy_where(margins, longer < 0, drawn),
             *(each(weights) for each in rank_statistics),
         ]
         return np.stack(values, axis=-1)
@@ -111,10 +110,28 @@ def statistic_of(table: Table, systems: Sequence[SystemValues], codes: Ints) -> 
     return statistic
 
 
+def pair_weights(table: Table, codes: Ints) -> Statistic:
+    """Weights of the items, shape (b, n) -> weights of the pairs, shape (b, m).
+
+    Two items drawn as one piece make the pair as often as the piece was drawn; drawn apart, w_i copies of one meet w_j
+    copies of the other.
+    """
+    same_cluster = codes[table.better] == codes[table.worse]
+
+    def of_pairs(weights: Floats) -> Floats:
+        drawn = weights[:, table.better]
+        if same_cluster.all():
+            return drawn
+        return np.asarray(np.where(same_cluster, drawn, drawn * weights[:, table.worse]))
+
+    return of_pairs
+
+
 def _rank_statistic(metric: str, table: Table, systems: Sequence[SystemValues]) -> Statistic:
     """Weights, shape (b, n) -> a rank metric of every system, shape (b, systems); NaN for those without scores."""
     scores = [system.scores for system in systems if system.scores is not None]
-    of_scorers = _spearman(table, scores) if metric == "spearman" else _group_mean(metric, table, scores)
+    overall = {"spearman": spearman, "pearson": pearson}
+    of_scorers = _over_all(overall[metric], table, scores) if metric in overall else _group_mean(metric, table, scores)
     columns = [place for place, system in enumerate(systems) if system.scores is not None]
 
     def statistic(weights: Floats) -> Floats:
@@ -126,8 +143,8 @@ def _rank_statistic(metric: str, table: Table, systems: Sequence[SystemValues]) 
     return statistic
 
 
-def _spearman(table: Table, scores: Sequence[Floats]) -> Statistic:
-    return lambda weights: np.stack([spearman(values, table.truth, weights) for values in scores], axis=-1)
+def _over_all(correlation: Callable[..., Floats], table: Table, scores: Sequence[Floats]) -> Statistic:
+    return lambda weights: np.stack([correlation(values, table.truth, weights) for values in scores], axis=-1)
 
 
 def _group_mean(metric: str, table: Table, scores: Sequence[Floats]) -> Statistic:
@@ -135,6 +152,10 @@ def _group_mean(metric: str, table: Table, scores: Sequence[Floats]) -> Statisti
     groups, start = _groups(table)
     if metric == "spearman_within":
         of_groups = [spearman_by_group(values, table.truth, groups) for values in scores]
+    elif metric == "accuracy_ties":
+        of_groups = [tie_calibrated_accuracy(values, table.truth, groups).by_group for values in scores]
+    elif metric == "best_pick":
+        of_groups = [best_pick_by_group(values, table.truth, groups) for values in scores]
     else:
         parts = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         graded = is_graded(table.truth)

@@ -47,6 +47,13 @@ class ScorerOutput:
         scores = self.scores(table)
         return np.asarray(scores[table.better] - scores[table.worse])
 
+    def wins(self, better: Ints, worse: Ints) -> Floats:
+        """1 where a request of the first has the higher reward, 0.5 where equal, else 0; NaN without a reward.
+
+        Shape (better, worse).
+        """
+        return np.asarray((np.sign(self.rewards[better][:, None] - self.rewards[worse][None, :]) + 1) / 2)
+
     def missing(self, table: Table) -> list[str]:
         """The reason of each distinct response of the table that has no reward."""
         requests = np.unique(table.requests)
@@ -75,6 +82,14 @@ class ComparerOutput:
         found = self.preferences[np.searchsorted(self.keys, keys)] - 0.5
         return np.where(first_is_better, found, -found)
 
+    def wins(self, better: Ints, worse: Ints) -> Floats:
+        """As `ScorerOutput.wins`; NaN also for a pair that was not asked about."""
+        first, second = np.broadcast_arrays(better[:, None], worse[None, :])
+        keys = np.minimum(first, second) * self.requests + np.maximum(first, second)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found = np.where(self.keys[places] == keys, np.sign(self.preferences[places] - 0.5), np.nan)
+        return np.asarray((np.where(first <= second, found, -found) + 1) / 2)
+
     def missing(self, table: Table) -> list[str]:
         """The reason of each distinct pair of the table that has no verdict."""
         places = np.unique(np.searchsorted(self.keys, _pair_keys(table, self.requests)[0]))
@@ -96,7 +111,7 @@ def ask(
     if isinstance(system, Scorer):
         return ask_scorer(system, requests, progress)
     if isinstance(system, Comparer):
-        return _ask_comparer(system, requests, tables, seed, progress)
+        return ask_comparer(system, requests, tables, seed=seed, progress=progress)
     raise TypeError(f"a system must have score() or compare(); a {type(system).__name__} has neither")
 
 
@@ -117,15 +132,16 @@ def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = N
     return ScorerOutput(found.values.astype(np.float64), found.reasons)
 
 
-def _ask_comparer(
-    comparer: Comparer, requests: Requests, tables: Sequence[Table], seed: int, progress: Progress | None
+def ask_comparer(
+    comparer: Comparer, requests: Requests, tables: Sequence[Table], *, seed: int, progress: Progress | None = None
 ) -> ComparerOutput:
     """Asks about each pair in one order, drawn at random: a liking for the first place must not look like agreement.
 
     A response beside itself is a tie, and nobody is asked.
     """
     every = list(requests)
-    keys = np.unique(np.concatenate([_pair_keys(table, len(every))[0] for table in tables]))
+    pairs = [_pair_keys(table, len(every))[0] for table in tables]
+    keys = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *pairs]))
     first, second = np.divmod(keys, len(every))
     swapped = np.random.default_rng(seed).random(len(keys)) < 0.5
     a, b = np.where(swapped, second, first), np.where(swapped, first, second)

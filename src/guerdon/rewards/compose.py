@@ -112,6 +112,7 @@ class CachedScorer(BaseScorer):
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
+        self.calibration = getattr(scorer, "calibration", self.calibration)
         self._known: dict[tuple[Prompt, str, str | None], tuple[float, str]] = {}
 
     @property

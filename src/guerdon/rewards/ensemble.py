@@ -31,6 +31,7 @@ class Ensemble(BaseScorer):
             raise ConfigError(f"an ensemble needs at least 2 members, got {len(members)}")
         if k < 0:
             raise ConfigError(f"k must be 0 or more, got {k}: a negative k rewards disagreement")
+        self.calibration = None
         self.members = list(members)
         self.k = k
         self.folder = folder
@@ -61,7 +62,9 @@ class Ensemble(BaseScorer):
         return np.asarray(standard * stds.mean() + means.mean(), dtype=np.float32)
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
-        """The members' mean P(a preferred to b), float32, shape (n,)."""
+        """The members' mean P(a preferred to b), or that of the ensemble's calibration; float32, shape (n,)."""
+        if self.calibration is not None:
+            return super().compare(prompts, a, b)
         return np.asarray(np.mean([member.compare(prompts, a, b) for member in self.members], axis=0))
 
     def save(self, folder: str | Path) -> None:

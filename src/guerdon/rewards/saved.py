@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from guerdon.errors import ContractError
 from guerdon.files import atomic_write, staged
+from guerdon.metrics import Calibration
 from guerdon.types import Scorer
 
 FILE_NAME = "guerdon.json"
@@ -56,8 +57,36 @@ def saving(
 
 def load_saved(folder: Path, **options: Any) -> Scorer:
     """Loads a saved reward of any kind. Raises ContractError."""
-    module, _, name = KINDS[read_card(folder)["kind"]][0].partition(":")
-    return cast("Scorer", getattr(import_module(module), name).load(folder, **options))
+    card = read_card(folder)
+    module, _, name = KINDS[card["kind"]][0].partition(":")
+    scorer = getattr(import_module(module), name).load(folder, **options)
+    if "calibration" in card:
+        scorer.calibration = _calibration(card["calibration"], folder)
+    return cast("Scorer", scorer)
+
+
+def save_calibration(folder: Path, calibration: Calibration, about: Mapping[str, Any]) -> None:
+    """Says in `guerdon.json` how a margin becomes P(a preferred); `compare()` of what is loaded from there applies it.
+
+    Args:
+        folder: of a saved reward of any kind.
+        calibration: the fit; it takes the place of an earlier one.
+        about: what it was fitted on.
+
+    Raises:
+        ContractError: the folder holds no reward that guerdon saved.
+        OutputError: the file cannot be written.
+    """
+    card = read_card(folder)
+    content = {name: value for name, value in card.items() if name not in ("format", "kind")}
+    write_card(folder, card["kind"], content | {"calibration": {**calibration.to_dict(), "fitted_on": dict(about)}})
+
+
+def _calibration(values: Any, folder: Path) -> Calibration:
+    try:
+        return Calibration.from_dict({name: value for name, value in values.items() if name != "fitted_on"})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ContractError(f"{folder / FILE_NAME}: {error}. Fix: calibrate it again, or take it out") from error
 
 
 def write_card(folder: Path, kind: str, content: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError, TextError
+from guerdon.metrics import Calibration
 from guerdon.types import Prompt, Prompts, ReasonedScorer, References, Responses, Rewards, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,13 @@ class ScorerFailedError(ModelError):
 
 
 class BaseScorer(ABC):
-    """Gives `score` to a scorer that says in `score_with_reasons` why a response has no reward."""
+    """Gives `score` and `compare` to a scorer that says in `score_with_reasons` why a response has no reward."""
 
     __slots__ = ()
+
+    calibration: Calibration | None = Calibration("temperature")
+    """How a margin becomes P(a preferred): by the sigmoid, or as fitted and saved; None where `compare` goes its own
+    way."""
 
     @abstractmethod
     def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
@@ -40,6 +45,26 @@ class BaseScorer(ABC):
     def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """The rewards alone, float32, shape (n,), NaN where there is none; see `guerdon.types.Scorer`."""
         return self.score_with_reasons(prompts, responses, references=references).values
+
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
+        """P(a preferred to b) by the calibration of R(a) - R(b), float32, shape (n,); NaN where one has no reward."""
+        return compare_scores(self, self.calibration or Calibration("temperature"), prompts, a, b, references)
+
+
+def compare_scores(
+    scorer: Scorer,
+    calibration: Calibration,
+    prompts: Prompts,
+    a: Responses,
+    b: Responses,
+    references: References = None,
+) -> np.ndarray:
+    """P(a[i] preferred to b[i]) from the rewards of both, float32, shape (n,). Raises ValueError for other lengths."""
+    if len(a) != len(b):
+        raise ValueError(f"as many a as b: got {len(a)} and {len(b)}")
+    twice = None if references is None else [*references, *references]
+    scores = score_texts(scorer, [*prompts, *prompts], [*a, *b], twice).values
+    return calibration(scores[: len(a)] - scores[len(a) :]).astype(np.float32)
 
 
 def score_texts(

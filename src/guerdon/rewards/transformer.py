@@ -16,7 +16,7 @@ import torch
 from guerdon import hf, packing
 from guerdon.cpu import map_on_cores
 from guerdon.hf import Lora
-from guerdon.metrics import sigmoid
+from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
 from guerdon.packing import Batch, SharedRow, Tokens
 from guerdon.rewards.adapter_base import read_contract, record_base
@@ -28,6 +28,7 @@ from guerdon.rewards.outputs import choose_output
 from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.saving import fold_units, load_parts, write_reward
+from guerdon.rewards.scoring import compare_scores
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, Prompts, References, Responses, prompt_text
 
@@ -64,6 +65,7 @@ class TransformerReward:
         """Whether responses to one prompt are computed in one row; exact where it is on."""
         self.tokens_per_batch = packing.default_budget()
         """Padded size of a scoring batch."""
+        self._fitted: Calibration | None = None
         self.folder: Path | None = None
         """Where it was loaded from: training left a baseline and the hashes of its prompts there."""
         self.adapter = adapter
@@ -253,12 +255,17 @@ class TransformerReward:
         return np.asarray(self.attributes(prompts, responses) @ weights)
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
-        """P(a preferred to b) = sigmoid((R(a) - R(b)) / temperature), float32, shape (n,)."""
-        if len(a) != len(b):
-            raise ValueError(f"as many a as b: got {len(a)} and {len(b)}")
-        scores = self.score([*prompts, *prompts], [*a, *b])
-        difference = scores[: len(a)] - scores[len(a) :]
-        return np.asarray(sigmoid(difference / self.contract.temperature), dtype=np.float32)
+        """P(a preferred to b) by the calibration of R(a) - R(b), float32, shape (n,)."""
+        return compare_scores(self, self.calibration, prompts, a, b)
+
+    @property
+    def calibration(self) -> Calibration:
+        """sigmoid((R(a) - R(b)) / temperature) by the contract, or what was fitted later."""
+        return self._fitted or Calibration("temperature", scale=self.contract.temperature)
+
+    @calibration.setter
+    def calibration(self, fitted: Calibration) -> None:
+        self._fitted = fitted
 
     def save(
         self,

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-STAGES = ("quickstart", "data", "advise", "fit", "train", "evaluate", "score", "contract", "optimize", "recipes")
+STAGES = (
+    "quickstart",
+    "data",
+    "advise",
+    "fit",
+    "train",
+    "evaluate",
+    "explain",
+    "score",
+    "contract",
+    "optimize",
+    "recipes",
+)
 
 
 def test_every_option_is_in_the_docs() -> None:

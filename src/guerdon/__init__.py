@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
     from guerdon.evaluate.repair import repair_reward as repair_reward
     from guerdon.evaluate.repair_config import RepairConfig as RepairConfig
+    from guerdon.explain.explain_config import ExplainConfig as ExplainConfig
+    from guerdon.explain.explain_run import explain_reward as explain_reward
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
     from guerdon.optimize.optimize_config import BestOfNConfig as BestOfNConfig
     from guerdon.optimize.optimize_config import RLConfig as RLConfig
@@ -86,6 +88,8 @@ _HOMES = {
         "evaluate.doctor": "check_reward_model",
         "evaluate.repair": "repair_reward",
         "evaluate.repair_config": "RepairConfig",
+        "explain.explain_config": "ExplainConfig",
+        "explain.explain_run": "explain_reward",
         "optimize.best_of_n_run": "run_best_of_n",
         "optimize.optimize_config": "BestOfNConfig RLConfig WeightedConfig",
         "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",

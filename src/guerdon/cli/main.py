@@ -45,6 +45,9 @@ VERBS: dict[str, Verb] = {
         "compare", "which of several rewards agrees better with people, by paired tests", "compare_rewards"
     ),
     "repair": Verb("repair", "take from a reward what it owes to length and format", "repair_reward"),
+    "explain": Verb(
+        "explain", "why a reward gives its score, and what moves the scores of a data set", "explain_reward"
+    ),
     "doctor": Verb("doctor", "whether a reward gives a text the same score however it is asked", "check_reward_model"),
     "score": Verb("score", "give every response its reward", "score_rows"),
     "optimize best-of-n": Verb(

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guerdon.rewards.scoring import score_texts
-from guerdon.text.sentences import split_segments
+from guerdon.explain.removal import Game
+from guerdon.explain.target import Target
+from guerdon.explain.units import Case, units_of
 from guerdon.types import Prompt, Scorer
 
 
@@ -49,8 +50,10 @@ def occlude(scorer: Scorer, prompt: Prompt, response: str, *, reference: str | N
         >>> occlude(load_scorer("longest"), "Hello?", "Hi. I am here.").effects
         array([ 4., 11.], dtype=float32)
     """
-    segments = split_segments(response)
-    texts = [response, *("".join(segments[:i] + segments[i + 1 :]).strip() for i in range(len(segments)))]
-    found = score_texts(scorer, [prompt] * len(texts), texts, [reference] * len(texts))
+    case = Case(prompt, response, None, reference)
+    units = units_of(case, ["response"], "segment")
+    there = np.vstack([np.ones((1, len(units)), dtype=bool), ~np.eye(len(units), dtype=bool)])
+    found = Game(Target(scorer), case, tuple(units)).answers(there)
     reasons = tuple(found.reasons[0] or reason for reason in found.reasons[1:])
-    return Occlusion(tuple(segments), found.values[0] - found.values[1:], float(found.values[0]), reasons)
+    segments = tuple(response[unit.start : unit.stop] for unit in units)
+    return Occlusion(segments, found.values[0] - found.values[1:], float(found.values[0]), reasons)

@@ -58,6 +58,8 @@ def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> Chart:
         marker = "" if line.colour == QUIET else "o"
         axis.plot(*zip(*line.points, strict=True), color=line.colour, label=line.name, marker=marker, markersize=4)
     axis.set_xlim(left=0)
+    chart_of_counts = all(float(x).is_integer() for line in lines for x, _ in line.points)
+    axis.locator_params(axis="x", integer=chart_of_counts)
     return _finished(figure, axis, title, legend=len(lines) > 1)
 
 

@@ -77,13 +77,15 @@ def figure_format(path: str | Path) -> str:
 def page_svg(figure: Figure, title: str) -> Markup:
     """The figure as an element of a page: its text in the page's font, its colours those of the style sheet."""
     import io
+    import warnings
 
     import matplotlib
     from markupsafe import Markup, escape
 
     text = io.StringIO()
     # Identifiers are hashes of what they name and of the salt, so those of two figures on one page differ.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         none = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=none)
     svg = re.sub(r"^.*?<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", text.getvalue(), flags=re.DOTALL)

@@ -36,9 +36,13 @@ class Ensemble(BaseScorer):
         self.k = k
         self.folder = folder
 
+    def member_scores(self, prompts: Prompts, responses: Responses) -> np.ndarray:
+        """Every member's score on the common scale, float32, shape (members, n)."""
+        return self._on_common_scale(self._member_rewards(prompts, responses))
+
     def mean_std(self, prompts: Prompts, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
         """The members' mean and (population) standard deviation, each float32, shape (n,)."""
-        scores = self._on_common_scale(self._member_rewards(prompts, responses))
+        scores = self.member_scores(prompts, responses)
         return scores.mean(axis=0), scores.std(axis=0)
 
     def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:

@@ -1,0 +1,213 @@
+"""Attribution by gradients: integrated gradients and gradient x input on the embeddings of tokens, by captum.
+
+    IG_i = (x_i - x'_i) . integral_0^1 dR(x' + a (x - x')) / dx_i da
+
+(Sundararajan, Taly & Yan 2017, arXiv:1703.01365): x are the embeddings of the tokens, x' those of a reference text in
+which every token that is attributed to is the mask token (of models without one, the padding token). Values add up to
+R(x) - R(x'). The prompt is kept when the response is explained, and the response when the prompt is.
+
+The integral is a Gauss-Legendre sum. How far it misses is known on every part of the path, from the scores at its ends:
+the part that misses most is cut in two until the whole is near enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from guerdon.explain.attribution import TOLERANCE, Attribution, captum_attr
+from guerdon.explain.tokens import tokenized
+from guerdon.explain.units import Part
+from guerdon.metrics import Floats
+from guerdon.packing import default_budget
+from guerdon.types import Prompt, prompt_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from guerdon.rewards.transformer import TransformerReward
+
+GradientMethod = Literal["integrated-gradients", "gradient-x-input"]
+
+STEPS = 20
+"""Points of the integral on each part of the path; at first, the whole path is one part."""
+MOST_STEPS = 800
+_LEAST_NORM = 0.1
+"""The embedding of a token that masks others must be so large at least, beside those of the text."""
+_FINEST = 2e-5
+"""A gap that is so small beside the score is rounding."""
+
+
+def gradient_attribution(
+    reward: TransformerReward,
+    prompt: Prompt,
+    response: str,
+    *,
+    method: GradientMethod = "integrated-gradients",
+    parts: Sequence[Part] = ("response",),
+    most_gap: float = math.inf,
+) -> Attribution:
+    """Attributes the score of one response to its tokens, or to those of the prompt as well.
+
+    Args:
+        reward: a trained model.
+        prompt: the prompt.
+        response: the response.
+        method: integrated gradients are refined until they add up to within 1%.
+        parts: what is attributed to, each part by itself while the other is kept.
+        most_gap: what the values may miss R(x) - R(x') by at most, where that is less than 1% of it.
+
+    Raises:
+        MissingExtraError: captum is not installed.
+    """
+    text = tokenized(reward, prompt, response)
+    forward = _Forward(reward, text.batch)
+    values, total, rest, passes = np.zeros(len(text.units)), float("nan"), 0.0, 0
+    with differentiable(reward):
+        for part in parts:
+            where = np.array([one == part for one in text.parts])
+            found, total, below, used = forward.attribute(method, where, most_gap)
+            values[where] = found[where]
+            rest += total - below
+            passes += used
+    placed = [place for place, unit in enumerate(text.units) if unit is not None and unit.part in parts]
+    return Attribution(
+        method=method,
+        level="token",
+        units=tuple(unit for unit in text.units if unit is not None and unit.part in parts),
+        values=values[placed],
+        total=total,
+        reference=total - rest if method == "integrated-gradients" else float("nan"),
+        texts={"prompt": prompt_text(prompt), "response": response},
+        elsewhere=float(values.sum() - values[placed].sum()),
+        passes=passes,
+    )
+
+
+class _Forward:
+    """One text through a reward model, as captum asks for it: embeddings of its tokens in, scores out."""
+
+    def __init__(self, reward: TransformerReward, batch: dict[str, Tensor]) -> None:
+        import torch
+
+        self.reward, self.batch = reward, batch
+        contract, tokenizer = reward.contract, reward.tokenizer
+        weights, shift, scale = (np.asarray(values) for values in (contract.weights, contract.shift, contract.scale))
+        self.weights = torch.tensor(weights * scale, dtype=torch.float32, device=reward.device)
+        self.shift = float(weights @ shift)
+        self.layer: Any = reward.net.classifier.get_input_embeddings()
+        candidates = (tokenizer.mask_token_id, contract.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+        self.blank = self._blank([token for token in candidates if token is not None])
+
+    def _blank(self, candidates: Sequence[int]) -> int:
+        """The first of some tokens whose embedding is no zero vector, as that of a padding token may be.
+
+        Models that divide by the norm of an embedding jump where it leaves zero, and no integral sees a jump.
+        """
+        import torch
+
+        with torch.no_grad():
+            usual = self.layer(self.batch["input_ids"])[0].norm(dim=-1).median()
+            sizes = self.layer(torch.tensor(candidates, device=self.reward.device)).norm(dim=-1)
+        fitting = [token for token, size in zip(candidates, sizes, strict=True) if size > _LEAST_NORM * usual]
+        return int((fitting or candidates)[0])
+
+    def __call__(self, embeddings: Tensor) -> Tensor:
+        """The scores of n texts that have these embeddings, (n, tokens, width), in place of their own; shape (n,)."""
+        import torch
+
+        count, length = embeddings.shape[:2]
+        rest = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in ("row", "column")}
+        rows = torch.arange(count, device=embeddings.device)
+        hook = self.layer.register_forward_hook(lambda module, given, found: embeddings)
+        try:
+            logits = self.reward.net(**rest, row=rows, column=torch.full_like(rows, length - 1))
+        finally:
+            hook.remove()
+        scores: Tensor = logits @ self.weights + self.shift
+        return scores
+
+    def attribute(self, method: GradientMethod, where: np.ndarray, most_gap: float) -> tuple[Floats, float, float, int]:
+        """Values of all tokens, those of `where` blanked in the reference; R(x), R(x'), and what it cost."""
+        import torch
+
+        captum = captum_attr("attribution by gradients")
+        ids = self.batch["input_ids"]
+        with torch.no_grad():
+            whole = self.layer(ids)
+            blanked = self.layer(ids.masked_fill(torch.from_numpy(where).to(ids.device), self.blank))
+            total, below = self(torch.cat([whole, blanked])).tolist()
+        if method == "gradient-x-input":
+            return _by_token(captum.InputXGradient(self).attribute(whole.requires_grad_())), total, below, 2
+        allowed = max(min(TOLERANCE * abs(total - below), most_gap), _FINEST * max(1.0, abs(total)))
+        path = _Path(self, captum.IntegratedGradients(self), blanked, whole)
+        path.walk(allowed, below, total)
+        return path.values, total, below, path.passes + 2
+
+
+class _Path:
+    """The straight line from one text's embeddings to another's, integrated part by part."""
+
+    def __init__(self, forward: _Forward, integrated: Any, start: Tensor, stop: Tensor) -> None:
+        self.forward, self.integrated, self.start, self.step = forward, integrated, start, stop - start
+        self.passes = 0
+        self._parts: list[tuple[float, float, float, float, float, Floats]] = []
+
+    @property
+    def values(self) -> Floats:
+        """What each token adds along the whole path."""
+        return np.asarray(np.sum([part[-1] for part in self._parts], axis=0))
+
+    def walk(self, allowed: float, first: float, last: float) -> None:
+        """Integrates from 0 to 1, where the scores are `first` and `last`, to within `allowed`."""
+        import torch
+
+        self._integrate(0.0, 1.0, first, last)
+        while sum(part[0] for part in self._parts) > allowed and self.passes < 2 * MOST_STEPS:
+            worst = max(self._parts, key=lambda part: part[0])
+            self._parts.remove(worst)
+            _, low, high, below, above, _ = worst
+            middle = (low + high) / 2
+            with torch.no_grad():
+                between = float(self.forward(self.start + middle * self.step))
+            self.passes += 1
+            self._integrate(low, middle, below, between)
+            self._integrate(middle, high, between, above)
+
+    def _integrate(self, low: float, high: float, below: float, above: float) -> None:
+        at_once = max(1, 2 * default_budget() // self.start.shape[1])
+        found = self.integrated.attribute(
+            self.start + high * self.step,
+            baselines=self.start + low * self.step,
+            n_steps=STEPS,
+            internal_batch_size=at_once,
+        )
+        values = _by_token(found)
+        self.passes += 2 * STEPS
+        self._parts.append((abs(values.sum() - (above - below)), low, high, below, above, values))
+
+
+def _by_token(found: Tensor) -> Floats:
+    """The dimensions of the embedding of each token summed, shape (tokens,)."""
+    return np.asarray(found.detach()[0].double().sum(dim=-1).cpu().numpy())
+
+
+@contextmanager
+def differentiable(reward: TransformerReward) -> Iterator[None]:
+    """Lets gradients reach the embeddings, and no weight: that halves the backward pass."""
+    import torch
+
+    reward.net.eval()
+    learnt = [weight for weight in reward.net.parameters() if weight.requires_grad]
+    for weight in learnt:
+        weight.requires_grad_(False)
+    try:
+        with reward.in_force(), torch.enable_grad():
+            yield
+    finally:
+        for weight in learnt:
+            weight.requires_grad_(True)

@@ -1,0 +1,69 @@
+"""The shortest edit that flips a preference: right where it is known, within its budget, honest where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from guerdon.explain.flips import shortest_flip
+from guerdon.explain.target import Target
+from guerdon.explain.units import Case
+from scorers_to_explain import FirstPlace, Words
+
+FILL = " ".join(["so"] * 20)
+
+
+def test_the_fewest_words_are_found() -> None:
+    scorer = Words(good=2.0, fine=1.0, kind=1.0, bad=-1.0)
+    case = Case("?", f"good {FILL} fine kind bad", "fine")
+    found = shortest_flip(Target(scorer), case)
+    assert found is not None
+    assert found.found
+    assert found.winner == "response"
+    removed = [case.response[unit.start : unit.stop].strip() for unit in found.removed]
+    assert removed[0] == "good"  # of 3 against 1, its loss makes 1 against 1; one more word flips it
+    assert len(removed) == found.removed_words == 2
+    assert (found.before, found.after) == (2, -1)
+    assert "good" not in found.text
+    assert found.text.split().count("so") == 20
+    assert found.passes <= 200
+    assert found.words == 24
+    assert "the other would win" in found.sentence
+
+
+def test_words_are_taken_from_the_winner_whichever_it_is() -> None:
+    found = shortest_flip(Target(Words(good=1.0)), Case("?", "x", "y good z w"), most_share=1.0)
+    assert found is not None
+    assert (found.found, found.winner, found.after) == (False, "other", 0)  # equal is no win
+    judged = shortest_flip(Target(FirstPlace()), Case("?", "a bb ccc dddd eeee", "fffffffffffffff"))
+    assert judged is not None
+    assert judged.found
+
+
+def test_a_search_that_fails_says_so_and_keeps_its_limits() -> None:
+    target = Target(Words(so=1.0))
+    found = shortest_flip(target, Case("?", " ".join(["so"] * 300), ""), budget=120)
+    assert found is not None
+    assert not found.found
+    assert found.passes <= 120
+    assert target.passes <= 122
+    assert found.removed_words <= 90
+    assert "No edit was found" in found.sentence
+
+
+@pytest.mark.parametrize("budget", [3, 10, 200])
+def test_the_budget_is_kept(budget: int) -> None:
+    target = Target(Words(so=0.1, yes=5.0))
+    found = shortest_flip(target, Case("?", f"{FILL} yes", "so so so so"), budget=budget)
+    assert found is not None
+    assert target.passes <= found.passes <= max(budget, 3)
+
+
+def test_without_a_preference_there_is_none() -> None:
+    assert shortest_flip(Target(Words()), Case("?", "a", "b")) is None
+
+    class Nothing:
+        def score(self, prompts: list[str], responses: list[str], **_: object) -> np.ndarray:
+            return np.full(len(responses), np.nan, dtype=np.float32)
+
+    assert shortest_flip(Target(Nothing()), Case("?", "a", "b")) is None

@@ -100,6 +100,14 @@ def test_it_is_what_the_library_gives_for_the_layer(encoder_reward: TransformerR
     np.testing.assert_allclose(found.values, expected[shown].numpy(), rtol=0, atol=2e-3)
 
 
+def test_rounding_in_bfloat16_is_not_chased(tiny_bert: str) -> None:
+    reward = TransformerReward.create(tiny_bert)
+    reward.to("cpu", "bfloat16")
+    found = gradient_attribution(reward, PROMPT, FIRST)
+    assert found.gap < 0.05 * max(1, abs(found.total))
+    assert found.passes < 500
+
+
 def test_gradient_times_input_is_that(encoder_reward: TransformerReward) -> None:
     text = tokenized(encoder_reward, PROMPT, FIRST)
     layer = encoder_reward.net.classifier.get_input_embeddings()

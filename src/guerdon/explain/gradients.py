@@ -38,8 +38,8 @@ STEPS = 20
 MOST_STEPS = 800
 _LEAST_NORM = 0.1
 """The embedding of a token that masks others must be so large at least, beside those of the text."""
-_FINEST = 2e-5
-"""A gap that is so small beside the score is rounding."""
+_FINEST = {"float32": 2e-5, "bfloat16": 2e-2}
+"""A gap that is so small beside the score is rounding, by the precision of the weights."""
 
 
 def gradient_attribution(
@@ -99,6 +99,7 @@ class _Forward:
         weights, shift, scale = (np.asarray(values) for values in (contract.weights, contract.shift, contract.scale))
         self.weights = torch.tensor(weights * scale, dtype=torch.float32, device=reward.device)
         self.shift = float(weights @ shift)
+        self.finest = _FINEST["bfloat16" if next(reward.net.parameters()).dtype == torch.bfloat16 else "float32"]
         self.layer: Any = reward.net.classifier.get_input_embeddings()
         candidates = (tokenizer.mask_token_id, contract.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
         self.blank = self._blank([token for token in candidates if token is not None])
@@ -143,7 +144,7 @@ class _Forward:
             total, below = self(torch.cat([whole, blanked])).tolist()
         if method == "gradient-x-input":
             return _by_token(captum.InputXGradient(self).attribute(whole.requires_grad_())), total, below, 2
-        allowed = max(min(TOLERANCE * abs(total - below), most_gap), _FINEST * max(1.0, abs(total)))
+        allowed = max(min(TOLERANCE * abs(total - below), most_gap), self.finest * max(1.0, abs(total)))
         path = _Path(self, captum.IntegratedGradients(self), blanked, whole)
         path.walk(allowed, below, total)
         return path.values, total, below, path.passes + 2

@@ -38,7 +38,8 @@ def rows(count: int = 40) -> list[Comparison]:
     return [
         Comparison(
             prompt=f"How do I boil {rng.choice(words)} {str(i // 2).translate(LETTERS)}?",
-            chosen=f"Put the {rng.choice(words)} into boiling water. It is good and polite.",
+            chosen=f"Put the {rng.choice(words)} into boiling water. It is good and polite."
+            + " Then wait a while." * (i % 3),
             rejected=f"I do not know the {rng.choice(words)}, and I am rude. It is off the topic, too.",
             subset=f"s{i % 2}",
         )

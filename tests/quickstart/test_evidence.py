@@ -56,7 +56,7 @@ def test_where_only_length_wins_nothing_is_trusted() -> None:
     evidence = gather_evidence(fitted, fitted.reward, unseen, seed=0)
     assert not evidence.trusted
     assert evidence.candidates[0].accuracy.low > 0.5, "by length it is right"
-    assert evidence.length_correlation > 0.9
+    assert evidence.length_correlation > 0.8
     evaluation = evaluate_reward({"model": fitted.reward}, unseen, baselines=BASELINES)
     first, second = headline(evaluation, {}, evidence, unseen)
     assert first.startswith(UNTRUSTWORTHY)

@@ -15,7 +15,6 @@ from guerdon.explain.removal import MOST_PLAYERS, Game, occlusion_attribution, s
 from guerdon.explain.target import System, Target
 from guerdon.explain.units import Case, Part, joined_units, units_of
 from guerdon.rewards.blend import Blend
-from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.linear import Features, LinearReward
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Scorer
@@ -29,6 +28,7 @@ Grain: TypeAlias = Literal["auto", "word", "sentence"]
 
 def default_method(system: System) -> str:
     """What `auto` means for this kind of reward; `members` is each member of a blend by its own."""
+    from guerdon.rewards.ensemble import Ensemble
     from guerdon.rewards.transformer import TransformerReward
 
     if isinstance(system, LengthReward) or (
@@ -93,6 +93,7 @@ def _by_removal(target: Target, case: Case, method: str, grain: Grain, parts: Se
 
 def _of_text(scorer: Scorer, case: Case, method: str, parts: Sequence[Part], most_gap: float = math.inf) -> Attribution:
     """The attribution of one score."""
+    from guerdon.rewards.ensemble import Ensemble
     from guerdon.rewards.transformer import TransformerReward
 
     alone = replace(case, other=None)

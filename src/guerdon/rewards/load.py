@@ -117,7 +117,8 @@ class ScorerConfig:
         if ":" in self.name and not Path(self.name).expanduser().exists():
             return user_object(self.name)
         options = {name: getattr(self, name) for name in ("device", "dtype", "overlong", "trust_remote_code")}
-        folder = local_folder(self.name, also=RULES)
+        # log-longest and log-shortest order as longest and shortest do: only blends need them.
+        folder = local_folder(self.name, also=[rule for rule in RULES if not rule.startswith("log-")])
         if (folder / FILE_NAME).exists() and read_card(folder)["kind"] != "transformer":
             self._refuse_output()
             return load_saved(folder, **options)

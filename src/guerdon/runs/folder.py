@@ -106,7 +106,8 @@ class RunFolder:
 
 
 def _resolved(config: dict[str, Any]) -> dict[str, Any]:
-    """The options, with places on disk in full."""
+    """The options as `run.json` gives them back (a tuple as a list), with places on disk in full."""
+    config = json.loads(json.dumps(config))
     named = {name: config[name] for name in PLACES & config.keys() if config[name] and os.path.exists(config[name])}
     return config | {name: str(Path(place).resolve()) for name, place in named.items()}
 

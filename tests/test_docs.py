@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from guerdon.perturbations.table import PERTURBATIONS
+
 DOCS = Path(__file__).parent.parent / "docs"
 STAGES = (
     "quickstart",
@@ -16,6 +18,8 @@ STAGES = (
     "fit",
     "train",
     "evaluate",
+    "compare",
+    "repair",
     "explain",
     "score",
     "contract",
@@ -45,3 +49,11 @@ def test_index_names_every_page() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     for page in sorted(DOCS.glob("*.md")):
         assert page.name == "README.md" or f"({page.name})" in index, f"docs/README.md does not link to {page.name}"
+
+
+def test_every_perturbation_that_training_can_be_shown_is_in_the_docs() -> None:
+    page = (DOCS / "repair.md").read_text(encoding="utf-8")
+    for name, one in PERTURBATIONS.items():
+        kind = {"no": "rejected", "same": "a tie", "depends": None}[one.liked]
+        row = next((line for line in page.splitlines() if line.startswith(f"| `{name}` |")), None)
+        assert (row is None) if kind is None else (row is not None and row.endswith(f"| {kind} |")), name

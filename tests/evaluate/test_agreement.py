@@ -397,5 +397,4 @@ def test_a_model_that_was_trained_on_the_prompts_is_told_from_one_that_was_not(t
     assert evaluation.to_dict()["seen"] == {"trained": 0.25}
     unseen = evaluate_reward(systems, rows[2:], baselines={}, resamples=9)
     assert (unseen.seen, unseen.notes) == ({}, ())
-    words = {"words": fit_tfidf(rows[:3])}
-    assert evaluate_reward(words, rows[:6], baselines={}, resamples=9).seen == {"words": 0.5}
+    assert evaluate_reward({"words": fit_tfidf(rows[:3])}, rows[:6], baselines={}, resamples=9).seen == {"words": 0.5}

@@ -11,7 +11,8 @@ from guerdon.errors import ConfigError, DataError
 from guerdon.evaluate.repair import RepairConfig, repair_lines, repair_reward
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.terms import fit_tfidf
-from guerdon.types import Comparison
+from guerdon.rewards.transformer import TransformerReward
+from guerdon.types import Comparison, Ranking
 
 
 def comparisons(count: int = 120, seed: int = 0) -> list[Comparison]:
@@ -82,3 +83,42 @@ def test_too_few_pairs_and_bad_options_are_refused():
         repair_reward("longest", comparisons(20))
     with pytest.raises(ConfigError, match=r"--mode must be one of people, none.*--fit-share must be between 0 and 1"):
         RepairConfig(mode="all", fit_share=1.5)
+
+
+def test_a_transformer_is_repaired_saved_and_read_again(tiny_bert: str, tmp_path):
+    TransformerReward.create(tiny_bert).save(tmp_path / "model")
+    model = guerdon.load_scorer(tmp_path / "model")
+    found = repair_reward(str(tmp_path / "model"), comparisons(), tmp_path / "out", RepairConfig(flip_pairs=0))
+    prompts, texts = ["Question?"] * 2, ["Good sense.", "Bad sense. Bad sense."]
+    again = guerdon.load_scorer(tmp_path / "out")
+    np.testing.assert_allclose(again.score(prompts, texts), found.reward.score(prompts, texts), atol=1e-5)
+    np.testing.assert_allclose(found.reward.scorer.score(prompts, texts), model.score(prompts, texts), atol=1e-6)
+
+
+def test_what_could_not_be_loaded_again_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ConfigError, match=r"no save\(\) and no name.*Fix: give name="):
+        repair_reward(LikesLength(), comparisons(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_responses_that_a_model_would_cut_are_refused_as_elsewhere(tiny_bert: str):
+    rows = [replace(row, chosen=row.chosen * 200) for row in comparisons()]
+    with pytest.raises(DataError, match="longer|cut"):
+        repair_reward(TransformerReward.create(tiny_bert), rows, config=RepairConfig(flip_pairs=0))
+
+
+def test_one_ranking_on_a_side_gives_no_interval():
+    rows = [
+        Ranking(prompt=f"p{i}", responses=tuple("Good sense. " * (n + 1) for n in range(9)), scores=tuple(range(9)))
+        for i in range(2)
+    ]
+    found = repair_reward(LikesLength(), rows, config=RepairConfig(flip_pairs=5))
+    assert (found.pairs, found.clusters) == (36, 1)
+    assert all(np.isnan(one.change.low) for one in found.measures)
+
+
+def test_other_kinds_of_rows_are_named():
+    ranked = [Ranking(prompt=f"r{i}", responses=("x" * 9, "x" * i), scores=(1, 0)) for i in range(1, 9)] * 20
+    found = repair_reward(LikesLength(), [*comparisons(), *ranked], config=RepairConfig(flip_pairs=0))
+    assert (found.kind, found.other_kinds) == ("comparisons", ("rankings",))
+    assert "Only the comparisons were read; rankings took no part." in repair_lines(found)

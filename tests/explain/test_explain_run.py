@@ -155,3 +155,11 @@ def test_a_response_without_a_score_is_told_and_in_data_left_out(tmp_path: Path)
     assert len(found.cases) == 2
     assert any("left out" in note for note in found.notes)
     assert any("1 of 3 responses take no part" in note for note in found.notes)
+
+
+def test_rows_that_a_model_would_cut_are_refused_as_elsewhere(
+    encoder_reward: TransformerReward, tmp_path: Path
+) -> None:
+    long = [{"prompt": "p", "chosen": "good " * 3000, "rejected": "bad"}] * 3
+    with pytest.raises(DataError, match="3 of 6 responses"):
+        explain_reward(encoder_reward, write_lines(tmp_path / "long.jsonl", *long))

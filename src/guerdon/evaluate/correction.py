@@ -109,7 +109,7 @@ def _knots(values: Floats) -> tuple[float, ...]:
 
 
 def _least_squares(columns: Floats, margins: Floats) -> Floats:
-    """W of argmin |margins - intercept - columns w|^2 with a little ridge; columns that are constant get weight 0.
+    """Weights of a least-squares fit with an intercept and a little ridge; columns that are constant get 0.
 
     Without the intercept, which is what preferred responses get whatever their length, a reward that is right about
     people who like longer responses would lose what it knows.

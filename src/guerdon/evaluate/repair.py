@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,7 +13,7 @@ from guerdon.data.data_options import ReadOptions
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.data.values import plain
-from guerdon.errors import DataError
+from guerdon.errors import ConfigError, DataError
 from guerdon.evaluate.correction import fit_correction, length_slope, longer_picked
 from guerdon.evaluate.repair_config import RepairConfig, RepairMode
 from guerdon.evaluate.result_tables import Table, tables_of
@@ -32,6 +32,7 @@ from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.repaired import RepairedReward
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.scoring import score_texts
+from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
 from guerdon.types import AnyRow, Scorer
 
 REPORT = "repair.json"
@@ -67,6 +68,10 @@ class Repair:
     """The share of the pairs of different lengths in which people preferred the longer response."""
     not_scored: int
     """Responses without a reward; their pairs take no part."""
+    kind: str
+    """The kind of rows that were read, as a section of an evaluation is called."""
+    other_kinds: tuple[str, ...]
+    """Other kinds of rows of the data, with pairs that took no part."""
 
     def measure(self, name: str) -> BeforeAndAfter:
         """The measure of a name. Raises KeyError."""
@@ -75,6 +80,7 @@ class Repair:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
         names = ("mode", "pairs_fitted", "pairs", "clusters", "unit", "people_pick_longer", "not_scored")
+        names += ("kind", "other_kinds")
         values = {name: getattr(self, name) for name in names}
         measures = {"measures": [asdict(one) for one in self.measures]}
         return {name: plain(value) for name, value in (values | measures).items()}
@@ -108,7 +114,9 @@ def repair_reward(
         reading: how rows are read, as for `guerdon.data.read.iter_rows`.
 
     Raises:
-        DataError: too few pairs of responses of different lengths, or nothing can be read.
+        ConfigError: `out` is given for a scorer that could not be loaded again.
+        DataError: too few pairs of responses of different lengths, too many responses that are longer than the scorer
+            reads, or nothing can be read.
         ModelError: the scorer cannot be loaded, or fails on every response.
         OutputError: `out` cannot be written.
     """
@@ -117,7 +125,13 @@ def repair_reward(
         check_writable(Path(out) / FILE_NAME)
     name = scorer if isinstance(scorer, str) else name
     model = ScorerConfig(name=scorer).load() if isinstance(scorer, str) else scorer
+    if out is not None and not name and not hasattr(model, "save"):
+        raise ConfigError(
+            f"a {type(model).__name__} has no save() and no name, so that the repaired reward could not be loaded "
+            "again. Fix: give name=, such as module:object, or out=None"
+        )
     rows = data if isinstance(data, Sequence) and not isinstance(data, str) else load_rows(str(data), **reading)
+    refuse_truncation([model], row_texts(rows))
     parts = split_rows(rows, test=1 - config.fit_share, seed=config.seed)
     on_stage("scoring")
     fitted, measured = (_Judged.of(part, model) for part in (parts.train, parts.test))
@@ -135,6 +149,7 @@ def repair_reward(
     if config.flip_pairs:
         on_stage("changing responses without changing their meaning")
     measures = _measures(measured, repaired, config)
+    report_totals([model])
     longer = measured.longer[measured.longer != 0]
     found = Repair(
         reward=repaired,
@@ -146,6 +161,8 @@ def repair_reward(
         unit=resampling_unit(measured.table)[1],
         people_pick_longer=float((longer > 0).mean()),
         not_scored=fitted.not_scored + measured.not_scored,
+        kind=measured.table.kind,
+        other_kinds=measured.other_kinds,
     )
     if out is not None:
         repaired.save(out)
@@ -163,6 +180,7 @@ class _Judged:
     references: list[str | None]
     rewards: Floats
     not_scored: int
+    other_kinds: tuple[str, ...]
 
     @property
     def longer(self) -> Floats:
@@ -178,7 +196,8 @@ class _Judged:
     @classmethod
     def of(cls, rows: Sequence[AnyRow], model: Scorer) -> _Judged:
         tables, requests = tables_of(rows)
-        table = next((one for one in tables if len(one.better)), tables[0])
+        paired = [one for one in tables if len(one.better)]
+        table = paired[0] if paired else tables[0]
         every = list(requests)
         texts = [every[i] for i in table.requests]
         prompts, responses, references = (list(each) for each in zip(*texts, strict=True)) if texts else ([], [], [])
@@ -192,6 +211,7 @@ class _Judged:
             [one for one, is_there in zip(references, there, strict=True) if is_there],
             found[there],
             int((~there).sum()),
+            tuple(one.kind for one in paired[1:]),
         )
         apart = int((part.longer != 0).sum())
         if apart < FEWEST_PAIRS:
@@ -215,7 +235,7 @@ def _measures(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> 
         return np.stack([*measured, accuracy, balanced], axis=-1)
 
     points = statistic(np.ones((1, margins.shape[1])))[0]
-    drawn = bootstrap_distribution(statistic, part.clusters, seed=config.seed)
+    drawn = _resampled(statistic, part.clusters, config.seed)
     names = {
         "excess": "how much more often it picks the longer response than people do",
         "slope": "slope of the margins of preferred responses on log length, in units of the reward",
@@ -228,6 +248,13 @@ def _measures(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> 
     if config.flip_pairs:
         found.append(_flips(part, repaired, config))
     return tuple(found)
+
+
+def _resampled(statistic: Callable[[Floats], Floats], clusters: Any, seed: int) -> Floats:
+    """The statistic on bootstrap data sets; one NaN where there is a single cluster, of which nothing can be drawn."""
+    if clusters.max() == 0:
+        return np.full_like(statistic(np.ones((1, len(clusters)))), np.nan)
+    return bootstrap_distribution(statistic, clusters, seed=seed)
 
 
 def _before_and_after(name: str, about: str, points: Floats, drawn: Floats) -> BeforeAndAfter:
@@ -268,7 +295,7 @@ def _flips(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> Bef
         "flips",
         about,
         values.mean(axis=1),
-        bootstrap_distribution(lambda w: w @ values.T / w.sum(1, keepdims=True), clusters, seed=config.seed),
+        _resampled(lambda w: np.asarray(w @ values.T / w.sum(1, keepdims=True)), clusters, config.seed),
     )
 
 
@@ -276,13 +303,14 @@ def repair_lines(repair: Repair) -> list[str]:
     """What a reader must know of the repair, in sentences."""
     people = repair.people_pick_longer
     lines = [f"People preferred the longer response in {people:.0%} of the pairs of different lengths."]
-    accuracy: Mapping[str, BeforeAndAfter] = {one.name: one for one in repair.measures}
-    lost = -accuracy["accuracy"].change.point
+    lost = -repair.measure("accuracy").change.point
     if repair.mode == "none" and lost > 0.01:
         lines.append(
             f"A reward that is flat in length agrees less with them: {100 * lost:.1f} points of accuracy are the "
             "price. --mode people takes away only what the reward has beyond people."
         )
+    if repair.other_kinds:
+        lines.append(f"Only the {repair.kind} were read; {' and '.join(repair.other_kinds)} took no part.")
     if repair.not_scored:
         lines.append(f"{repair.not_scored:,} responses have no reward; their pairs took no part.")
     return lines

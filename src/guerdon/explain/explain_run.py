@@ -30,6 +30,7 @@ from guerdon.metrics import sigmoid
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.scoring import scorer_name
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Comparer, Prompt, Scorer, prompt_text
 
 Progress = Callable[[str, int, int], None]
@@ -75,7 +76,8 @@ def explain_reward(
 
     Raises:
         ConfigError: options that do not fit each other or the model.
-        DataError: rows that cannot be read, or a response without a score.
+        DataError: rows that cannot be read, too many responses that are longer than the model reads, or a response
+            without a score.
         MissingExtraError: captum is not installed.
         OutputError: a file cannot be written.
     """
@@ -94,6 +96,7 @@ def explain_reward(
         cases = [Case(prompt, response, versus, reference)]
     else:
         rows = [one.candidates for one in all_candidates(str(data), question)]
+        refuse_truncation([system], candidate_texts(rows))
         random.Random(config.seed).shuffle(rows)
         cases = [case for row in rows for case in _cases(row, pairs=target.scorer is None)]
         if not cases:
@@ -111,6 +114,7 @@ def explain_reward(
                 on_row=lambda done: progress("faithfulness", done, len(chosen)),
             )
     shown = list(_explained(system, cases if data is None else cases[: config.rows], config, data is None, notes))
+    report_totals([system])
     found = RewardExplanation(name, tuple(shown), importance, faithfulness, tuple(notes))
     if json is not None:
         found.save(str(json))

@@ -69,7 +69,7 @@ class TrainConfig:
     """Weight pairs so that those that the longer response won and those that the shorter won count the same in all."""
     augment: tuple[str, ...] = ()
     """Perturbations of preferred responses that are added as comparisons: padding, repetition, flattery ... make the
-    changed response the rejected one, "blank lines around", "one line" ... a tie (the table is in audit.md)."""
+    changed response the rejected one, "blank lines around", "one line" ... a tie (all of them: docs/repair.md)."""
     augment_share: float = 0.3
     """Share of the comparisons to which such a one is added."""
     contrastive_temperature: float = 1.0

@@ -79,9 +79,8 @@ class Repair:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
-        names = ("mode", "pairs_fitted", "pairs", "clusters", "unit", "people_pick_longer", "not_scored")
-        names += ("kind", "other_kinds")
-        values = {name: getattr(self, name) for name in names}
+        own = ("mode", "kind", "other_kinds", "pairs_fitted", "pairs", "clusters", "unit", "people_pick_longer")
+        values = {name: getattr(self, name) for name in (*own, "not_scored")}
         measures = {"measures": [asdict(one) for one in self.measures]}
         return {name: plain(value) for name, value in (values | measures).items()}
 

@@ -45,7 +45,7 @@ quickstart/model:
 	@$(MAKE) --no-print-directory demo
 
 test: setup ## the quick tests
-	$(BIN)/python -m pytest -m "$(QUICK)"
+	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --maxprocesses 4 --dist worksteal
 
 test-all: setup ## every test that this machine can run, real models and the README's commands too (minutes)
 	$(BIN)/python -m pytest

@@ -102,7 +102,7 @@ def test_what_could_not_be_loaded_again_is_refused_before_any_work(tmp_path):
 
 
 def test_responses_that_a_model_would_cut_are_refused_as_elsewhere(tiny_bert: str):
-    rows = [replace(row, chosen=row.chosen * 200) for row in comparisons()]
+    rows = [replace(row, chosen=row.chosen * 20) for row in comparisons()]
     with pytest.raises(DataError, match="longer|cut"):
         repair_reward(TransformerReward.create(tiny_bert), rows, config=RepairConfig(flip_pairs=0))
 

@@ -14,11 +14,22 @@ _WIDTH_OF_A_FILE = 160
 
 
 def output() -> Console:
-    """Standard output, names shown as they are: no [markup], no :emoji:, no colours for numbers in them."""
+    """Standard output, names shown as they are: no [markup], no :emoji:, no colours for numbers in them.
+
+    Sentences in a file or a pipe are not broken into lines, so that a path or a command in them stays whole.
+    """
     from rich.console import Console
 
+    class Output(Console):
+        """A console whose sentences keep to one line where there is no terminal."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            if not sys.stdout.isatty() and all(isinstance(one, str) for one in objects):
+                options.setdefault("soft_wrap", True)
+            super().print(*objects, **options)
+
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    return Output(width=width, markup=False, emoji=False, highlight=False)
 
 
 def new_table(title: str, *headings: str, **options: Any) -> Table:

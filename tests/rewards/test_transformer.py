@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.hf import Lora
 from guerdon.rewards.saved import FILE_NAME
+from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.training_data import read_training_prompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer
@@ -378,3 +379,12 @@ except OutputError as error:
     assert result.stdout.startswith(f"cannot write {tmp_path}: the file grew past")
     TransformerReward.load(tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_an_infinite_logit_is_no_reward_and_not_a_warning(tiny_bert: str) -> None:
+    reward = TransformerReward.create(tiny_bert)
+    reward.net.classifier.classifier.bias.data.fill_(float("inf"))
+    reward.contract = dataclasses.replace(reward.contract, weights=(0.0,))
+    found = score_texts(reward, ["p", "p"], ["a", "b"])
+    assert np.isnan(found.values).all()
+    assert found.reasons == ("the scorer gave nan",) * 2

@@ -252,7 +252,8 @@ class TransformerReward:
         `references` are not read. Scores do not depend on the batch, its order, or the padding.
         """
         weights = np.asarray(self.contract.weights, dtype=np.float32)
-        return np.asarray(self.attributes(prompts, responses) @ weights)
+        with np.errstate(invalid="ignore"):  # an infinite attribute is no reward, for which the caller has a reason
+            return np.asarray(self.attributes(prompts, responses) @ weights)
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """P(a preferred to b) by the calibration of R(a) - R(b), float32, shape (n,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,11 @@ def test_every_perturbation_that_training_can_be_shown_is_in_the_docs() -> None:
         kind = {"no": "rejected", "same": "a tie", "depends": None}[one.liked]
         row = next((line for line in page.splitlines() if line.startswith(f"| `{name}` |")), None)
         assert (row is None) if kind is None else (row is not None and row.endswith(f"| {kind} |")), name
+
+
+def test_every_page_that_the_program_names_is_there() -> None:
+    root = DOCS.parent
+    texts = [path.read_text(encoding="utf-8") for path in (root / "src").rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r"[\w/]+\.md\b", text)} - {"README.md", "model_card.md"}
+    assert "docs/repair.md" in named
+    assert [name for name in sorted(named) if not (DOCS / Path(name).name).exists()] == []

@@ -1,30 +1,36 @@
-"""The doctor finds what makes scores unreliable, and finds nothing where they are."""
+"""The doctor looks at everything, says how to mend it, writes a contract where there is none, and exits with 1."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import threading
-import time
-from collections.abc import Callable, Sequence
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from guerdon import hf, load_scorer
 from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
-from guerdon.evaluate.doctor import Diagnosis, check_reward_model
+from guerdon.evaluate.doctor import Diagnosis, _tables, check_reward_model
 from guerdon.hf import Lora
+from guerdon.rewards.blend import Blend
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.ensemble import Ensemble
 from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.rules import LengthReward
 from guerdon.rewards.saved import FILE_NAME, read_card
 from guerdon.rewards.transformer import TransformerReward
+
+Foreign = Callable[..., Path]
+DOCS = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 
 @pytest.fixture(autouse=True)
@@ -32,196 +38,234 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUERDON_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    file = tmp_path / "sample.jsonl"
-    rows = [
-        {
-            "prompt": "How do I boil an egg?",
-            "chosen": f"Put it into water for {n} minutes. " * n,
-            "rejected": f"No {n}.",
-        }
-        for n in range(1, 6)
-    ]
-    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    return str(file)
-
-
 def verdicts(found: Diagnosis) -> dict[str, str]:
     return {check.name: check.verdict for check in found.checks}
 
 
-def foreign(folder: str, target: Path, **changes: Any) -> Path:
-    torch.manual_seed(3)
-    AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1).save_pretrained(target)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    for name, value in changes.items():
-        setattr(tokenizer, name, value)
-    tokenizer.save_pretrained(target)
-    return target
-
-
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_gemma_like"])
-def test_a_saved_model_is_healthy(name: str, request: pytest.FixtureRequest, tmp_path: Path, data: str) -> None:
-    reward = TransformerReward.create(request.getfixturevalue(name))
+@pytest.mark.parametrize("lora", [None, Lora(2)], ids=["whole", "adapter"])
+def test_a_saved_model_is_healthy(
+    name: str, lora: Lora | None, request: pytest.FixtureRequest, tmp_path: Path, short_data: str
+) -> None:
+    reward = TransformerReward.create(request.getfixturevalue(name), lora=lora)
     reward.save(tmp_path / "model", training_prompts=["egg"])
-    found = check_reward_model(str(tmp_path / "model"), data=data)
-    assert set(verdicts(found).values()) == {"ok"}, found
-    expected = {"repetition", "batch size", "order", "threads", "head", "special tokens", "vocabulary", "padding side"}
-    decoder = {"plain Transformers"} if name != "tiny_bert" else set()
-    assert set(verdicts(found)) == expected | decoder | {"training prompts"}
+    found = check_reward_model(str(tmp_path / "model"), data=short_data)
+    assert set(verdicts(found).values()) <= {"pass", "not applicable"}, found
+    of_scorers, of_models = _tables()
+    assert set(verdicts(found)) == {row.name for row in (*of_scorers, *of_models)}
     assert found.contracts[""].head_sha256
     assert json.loads(json.dumps(found.to_dict()))["contracts"][""]["pooling"] == reward.contract.pooling
 
 
-def test_each_member_of_an_ensemble_is_looked_at(tiny_llama: str, tmp_path: Path, data: str) -> None:
+def test_every_part_of_a_scorer_is_looked_at(tiny_llama: str, tiny_bert: str, tmp_path: Path, short_data: str) -> None:
     members = [TransformerReward.create(tiny_llama, seed=seed, lora=Lora(2)) for seed in range(2)]
     Ensemble(members).save(tmp_path / "both")
-    found = check_reward_model(str(tmp_path / "both"), data=data)
+    found = check_reward_model(str(tmp_path / "both"), data=short_data)
     assert not found.faults
     assert set(found.contracts) == {"member-0", "member-1"}
-    assert {"member-0: padding side", "member-1: padding side"} <= set(verdicts(found))
-
-
-def test_another_head_is_a_fault(tiny_bert: str, tmp_path: Path, data: str) -> None:
-    TransformerReward.create(tiny_bert).save(tmp_path / "model")
-    card = read_card(tmp_path / "model")
-    card["contract"]["head_sha256"] = "0" * 64
-    (tmp_path / "model" / FILE_NAME).write_text(json.dumps(card), encoding="utf-8")
-    (fault,) = check_reward_model(str(tmp_path / "model"), data=data).faults
-    assert "head's weights are not those that were trained" in fault.message
-
-
-def test_padding_that_ends_texts_is_told(tiny_llama: str, tmp_path: Path, data: str) -> None:
-    """The model of another trainer: every text ends with EOS, which is the padding token as well."""
-    template = "{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
-    folder = foreign(tiny_llama, tmp_path / "foreign", chat_template=template)
-    found = check_reward_model(str(folder), data=data)
+    assert {"member-0: padding side", "member-1: padding side", "batch"} <= set(verdicts(found))
+    parts = {"mine": TransformerReward.create(tiny_bert), "longest": LengthReward(1)}
+    Blend(parts, [1, 1], means=[0, 0], deviations=[1, 1]).save(tmp_path / "blend")
+    found = check_reward_model(str(tmp_path / "blend"), data=short_data)
     assert not found.faults
-    (check,) = [check for check in found.checks if check.name == "plain Transformers"]
-    assert check.verdict == "warning"
-    assert "padding token <|im_end|> also ends texts" in check.message
-    assert check.difference is not None
-    assert check.difference > 1e-3
+    assert set(found.contracts) == {"mine"}
 
 
-def test_doubled_tokens_unknown_text_and_the_clock_are_told(
-    tiny_gemma_like: str, tiny_bert: str, tmp_path: Path, data: str
+def test_a_rule_is_healthy_and_no_responses_are_an_error(short_data: str, tmp_path: Path) -> None:
+    found = check_reward_model("longest", data=short_data)
+    assert not found.faults
+    assert found.contracts == {}
+    (tmp_path / "none.jsonl").write_text(json.dumps({"prompt": "a", "responses": []}), encoding="utf-8")
+    with pytest.raises(DataError):
+        check_reward_model("longest", data=str(tmp_path / "none.jsonl"))
+
+
+def test_an_unreliable_scorer_is_told_how_to_mend_it(short_data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfTheBatch:
+        def score(self, prompts: Any, responses: Any, *, references: Any = None) -> Any:
+            return [len(text) - len(responses[0]) for text in responses]
+
+    monkeypatch.setattr(ScorerConfig, "load", lambda _: OfTheBatch())
+    found = check_reward_model("mine:scorer", data=short_data)
+    assert "batch" in {check.name for check in found.faults}
+    assert all(check.message.endswith(".") and check.mend for check in found.faults)
+
+
+def test_without_a_reward_there_is_nothing_to_compare(short_data: str) -> None:
+    found = check_reward_model("exact", data=short_data)
+    assert verdicts(found) == {"rewards": "fail"}
+    assert "No text has a reward: the row has no reference answer." in found.faults[0].message
+
+
+# --- what fails when a model is loaded
+
+
+def saved(folder: str, target: Path, lora: Lora | None = None, **of_contract: Any) -> Path:
+    TransformerReward.create(folder, lora=lora).save(target)
+    card = read_card(target)
+    card["contract"] |= of_contract
+    (target / FILE_NAME).write_text(json.dumps(card), encoding="utf-8")
+    return target
+
+
+def fault(folder: Path | str, data: str, **options: Any) -> tuple[str, str]:
+    (check,) = check_reward_model(ScorerConfig(name=str(folder), **options), data=data).faults
+    assert check.mend or "Fix: " in check.message
+    return check.name, check.message
+
+
+def test_another_head_or_none_is_found(tiny_bert: str, tiny_llama: str, tmp_path: Path, short_data: str) -> None:
+    name, said = fault(saved(tiny_bert, tmp_path / "other", head_sha256="0" * 64), short_data)
+    assert name == "head"
+    assert "head's weights are not those that were trained" in said
+    assert fault(tiny_llama, short_data)[0] == "head"
+    with hf.quiet():
+        bare = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), LoraConfig(task_type="CAUSAL_LM", r=2))
+        bare.save_pretrained(tmp_path / "headless")
+    assert fault(tmp_path / "headless", short_data)[0] == "head"
+    ours = saved(tiny_llama, tmp_path / "lora", Lora(2))
+    file = ours / "adapter_model.safetensors"
+    save_file({name: one for name, one in load_file(file).items() if ".score." not in name}, file, {"format": "pt"})
+    assert fault(ours, short_data)[0] == "head"
+
+
+def test_another_base_or_none_is_found(tiny_llama: str, tmp_path: Path, short_data: str) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_llama, base)
+    ours = saved(str(base), tmp_path / "ours", Lora(2))
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"] *= 2
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    name, said = fault(ours, short_data)
+    assert name == "LoRA base"
+    assert "holds another model" in said
+    shutil.rmtree(base)
+    name, said = fault(ours, short_data)
+    assert name == "LoRA base"
+    assert "was not found" in said
+
+
+def test_a_template_or_a_length_that_does_not_fit_is_found(
+    tiny_llama: str, tiny_bert: str, tmp_path: Path, short_data: str
 ) -> None:
-    template = "{{ strftime_now('%Y') }}{% for m in messages %}{{ bos_token + m['content'] }}{% endfor %}"
-    doubled = foreign(tiny_gemma_like, tmp_path / "doubled", chat_template="{{ bos_token }}{{ bos_token }}" + template)
-    found = verdicts(check_reward_model(str(doubled), data=data))
-    assert found["special tokens"] == "fault"
-    assert found["clock"] == "ok"
-    rows = tmp_path / "unknown.jsonl"
-    rows.write_text(json.dumps({"prompt": "龘" * 9, "response": "鱻鱻"}), encoding="utf-8")
-    folder = foreign(tiny_bert, tmp_path / "bert")
-    assert verdicts(check_reward_model(str(folder), data=str(rows)))["vocabulary"] == "warning"
+    assert fault(saved(tiny_llama, tmp_path / "a", chat_template_sha256="0" * 64), short_data)[0] == "template"
+    name, said = fault(saved(tiny_bert, tmp_path / "b", max_length=4096), short_data)
+    assert name == "truncation"
+    assert "max_length 4096 is more than the model reads" in said
+    assert fault(saved(tiny_bert, tmp_path / "c", architecture="Other"), short_data)[0] == "contract"
 
 
-def test_a_contract_is_adopted_where_there_is_none(tiny_bert: str, tmp_path: Path, data: str) -> None:
-    folder = foreign(tiny_bert, tmp_path / "foreign")
-    assert check_reward_model(str(folder), data=data).adopted is None
+def test_several_outputs_of_which_none_is_chosen_are_found(tiny_bert: str, tmp_path: Path, short_data: str) -> None:
+    with hf.quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            tiny_bert, num_labels=2, ignore_mismatched_sizes=True
+        )
+    shutil.copytree(tiny_bert, tmp_path / "two")
+    model.save_pretrained(tmp_path / "two")
+    name, said = fault(tmp_path / "two", short_data)
+    assert name == "several outputs"
+    assert "2 outputs (0: LABEL_0, 1: LABEL_1)" in said
+    config = ScorerConfig(name=str(tmp_path / "two"), output="1")
+    found = check_reward_model(config, data=short_data, adopt=True)
+    assert not found.faults
+    assert "the reward is 1 LABEL_1" in {check.name: check.message for check in found.checks}["several outputs"]
+    adopted = load_scorer(tmp_path / "two")
+    torch.testing.assert_close(adopted.score(["egg"], ["good"]), config.load().score(["egg"], ["good"]))
+    assert adopted.contract.weights == (0.0, 1.0)  # type: ignore[attr-defined]
+
+
+# --- adoption
+
+
+def test_a_contract_is_adopted_where_there_is_none(tiny_bert: str, foreign: Foreign, short_data: str) -> None:
+    folder = foreign(tiny_bert)
+    assert check_reward_model(str(folder), data=short_data).adopted is None
     assert not (folder / FILE_NAME).exists()
-    found = check_reward_model(str(folder), data=data, adopt=True)
+    found = check_reward_model(str(folder), data=short_data, adopt=True)
     assert found.adopted == folder / FILE_NAME
     written = ScoreContract.from_dict(read_card(folder)["contract"])
     assert written == found.contracts[""] == TransformerReward.load(folder).contract
     for name, message in ((str(folder), "has a guerdon.json already"), ("org/name", "not a folder on this machine")):
         with pytest.raises(ConfigError, match=message):
-            check_reward_model(name, data=data, adopt=True)
+            check_reward_model(name, data=short_data, adopt=True)
 
 
-# --- scorers with a fault each
-
-
-class OfResponses:
-    """Its scores are a function of all responses of a call."""
-
-    def __init__(self, function: Callable[[Sequence[str]], Any]) -> None:
-        self.function = function
-
-    def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        return np.asarray(self.function(responses), dtype=np.float32)
-
-
-def lengths(responses: Sequence[str]) -> np.ndarray:
-    return np.array([len(response) for response in responses], dtype=np.float32)
-
-
-class Unsafe:
-    """Its state is shared by all threads."""
-
-    responses: Sequence[str] = ()
-
-    def score(self, prompts: Sequence[Any], responses: Sequence[str], *, references: Any = None) -> np.ndarray:
-        self.responses = responses
-        if threading.current_thread() is not threading.main_thread():
-            time.sleep(0.01)
-        return lengths(self.responses)
-
-
-CALLS = itertools.count()
-
-
-@pytest.mark.parametrize(
-    ("scorer", "faults"),
-    [
-        (OfResponses(lambda all_of: lengths(all_of) - lengths(all_of).mean()), {"batch size"}),
-        (OfResponses(lambda all_of: [next(CALLS)] * len(all_of)), {"repetition", "batch size", "order", "threads"}),
-        (OfResponses(lambda all_of: sorted(lengths(all_of))), {"batch size", "order", "threads"}),
-        (Unsafe(), {"threads"}),
-        (OfResponses(lambda all_of: [np.nan] * len(all_of)), {"rewards"}),
-    ],
-    ids=["depends on the batch", "another score each time", "mixes up the order", "shared state", "no score"],
-)
-def test_an_unreliable_scorer_is_found_out(
-    scorer: object, faults: set[str], data: str, monkeypatch: pytest.MonkeyPatch
+def test_what_concerns_other_tools_does_not_stop_an_adoption(
+    tiny_llama: str, foreign: Foreign, short_data: str
 ) -> None:
-    monkeypatch.setattr(ScorerConfig, "load", lambda _: scorer)
-    found = check_reward_model("mine:scorer", data=data)
-    assert {check.name for check in found.faults} == faults
-    assert all(check.message.endswith(".") for check in found.faults)
-    assert found.contracts == {}
+    template = "{{ strftime_now('%d %b') }}{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
+    folder = foreign(tiny_llama, chat_template=template)
+    found = {check.name for check in check_reward_model(str(folder), data=short_data).faults}
+    assert found == {"template date", "pooled position", "plain Transformers"}
+    found = {check.name for check in check_reward_model(str(folder), data=short_data, adopt=True).faults}
+    assert found == {"pooled position", "plain Transformers"}, "the contract has the day now"
+    assert (folder / FILE_NAME).exists()
 
 
-def test_a_rule_is_healthy_and_no_responses_are_an_error(data: str, tmp_path: Path) -> None:
-    assert not check_reward_model("longest", data=data).faults
-    (tmp_path / "none.jsonl").write_text(json.dumps({"prompt": "a", "responses": []}), encoding="utf-8")
-    with pytest.raises(DataError):
-        check_reward_model("longest", data=str(tmp_path / "none.jsonl"))
+def test_an_unstable_model_is_not_adopted(tiny_bert: str, foreign: Foreign, short_data: str) -> None:
+    folder = foreign(tiny_bert, change=lambda model: torch.nn.init.zeros_(model.classifier.weight))
+    found = check_reward_model(str(folder), data=short_data, adopt=True)
+    assert {check.name for check in found.faults} == {"rewards", "head"}
+    assert found.adopted is None
+    assert not (folder / FILE_NAME).exists()
+
+
+def test_an_adapter_is_adopted_with_its_base(tiny_llama: str, tmp_path: Path, short_data: str) -> None:
+    shutil.copytree(tiny_llama, tmp_path / "there" / "base")
+    with hf.quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "there" / "base", num_labels=1)
+        get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=2)).save_pretrained(tmp_path / "there" / "adapter")
+    before = load_scorer(tmp_path / "there" / "adapter").score(["egg"], ["good"])
+    found = check_reward_model(str(tmp_path / "there" / "adapter"), data=short_data, adopt=True)
+    assert not found.faults
+    assert read_card(tmp_path / "there" / "adapter")["contract"]["base"] == "../base"
+    (tmp_path / "there").rename(tmp_path / "moved")
+    assert load_scorer(tmp_path / "moved" / "adapter").score(["egg"], ["good"]) == before
+    file = tmp_path / "moved" / "base" / "model.safetensors"
+    save_file(load_file(file) | {"model.norm.weight": torch.ones(32) * 3}, file, {"format": "pt"})
+    assert fault(tmp_path / "moved" / "adapter", short_data)[0] == "LoRA base"
 
 
 # --- the command
 
 
 def test_the_command_shows_what_the_function_finds(
-    tiny_bert: str, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+    tiny_bert: str, tmp_path: Path, short_data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reward = TransformerReward.create(tiny_bert)
     reward.contract = dataclasses.replace(reward.contract, backbone="tiny")
     reward.save(tmp_path / "model")
-    assert main(["doctor", str(tmp_path / "model"), "--data", data]) == 0
+    command = ["doctor", str(tmp_path / "model"), "--data", short_data]
+    assert main(command) == 0
     out = capsys.readouterr().out
     assert '  backbone: "tiny"\n' in out
-    assert "ok       order: In the reverse order: the same scores; the largest difference is " in out
-    assert "warning  training prompts: Not recorded" in out
-    assert main(["doctor", str(tmp_path / "model"), "--data", data, "--json"]) == 0
+    assert "pass            order: In the reverse order: the same scores; the largest difference is " in out
+    assert "not applicable  LoRA base: It is no adapter.\n" in out
+    assert "warning         training prompts: Not recorded" in out
+    assert "                Fix: Train with Guerdon, " in out
+    assert out.endswith("0 of 14 checks failed.\n")
+    assert main([*command, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["contracts"][""]["backbone"] == "tiny"
-    assert {check["name"] for check in shown["checks"]} == set(
-        verdicts(check_reward_model(str(tmp_path / "model"), data=data))
-    )
+    found = check_reward_model(str(tmp_path / "model"), data=short_data)
+    assert shown["checks"] == [dataclasses.asdict(check) for check in found.checks]
 
 
-def test_the_command_exits_with_2_on_a_fault(
-    tiny_bert: str, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+def test_the_command_exits_with_1_where_a_check_fails(
+    tiny_bert: str, tmp_path: Path, short_data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    TransformerReward.create(tiny_bert).save(tmp_path / "model")
-    card = read_card(tmp_path / "model")
-    card["contract"]["architecture"] = "Other"
-    (tmp_path / "model" / FILE_NAME).write_text(json.dumps(card), encoding="utf-8")
-    assert main(["doctor", str(tmp_path / "model"), "--data", data]) == 2
-    captured = capsys.readouterr()
-    assert "fault    contract: " in captured.out
-    assert "1 of 1 checks found a fault" in captured.err
+    folder = saved(tiny_bert, tmp_path / "model", architecture="Other")
+    for options in ([], ["--json"]):
+        assert main(["doctor", str(folder), "--data", short_data, *options]) == 1
+        assert "architecture is BertForSequenceClassification" in capsys.readouterr().out
+    assert main(["doctor", str(tmp_path / "nothing"), "--data", short_data]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_docs_have_every_check_and_its_mend() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {name: (about, mend) for name, about, mend in rows}
+    for row in (*_tables()[0], *_tables()[1]):
+        if row.name in ("dtype", "score scale"):  # of a model, and of what has no weights to look at
+            assert row.name in listed
+        else:
+            assert listed[row.name] == (row.about, row.mend)

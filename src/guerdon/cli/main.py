@@ -90,7 +90,10 @@ def find_verb(args: list[str]) -> tuple[str, list[str]] | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one verb. Returns the exit status: 0 done, 2 what the user can put right, 130 interrupted."""
+    """Runs one verb.
+
+    Returns the exit status: 0 done, 1 a check failed (`doctor`), 2 what the user can put right, 130 interrupted.
+    """
     try:
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except BrokenPipeError:  # the reader (`head`, `less`) has seen enough
@@ -125,11 +128,11 @@ def _run(verb: str, args: list[str]) -> int:
     try:
         command = getattr(importlib.import_module(module), function)
         add_help_texts(command)
-        tyro.cli(command, args=args, prog=f"guerdon {verb}")
+        status = tyro.cli(command, args=args, prog=f"guerdon {verb}")
     except GuerdonError as error:
         print(f"guerdon {verb}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"guerdon {verb}: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status if isinstance(status, int) else 0

@@ -1,41 +1,38 @@
-"""Whether a reward can be relied on: the same score however it is asked, and what its contract says."""
+"""Whether a reward can be relied on: the same score however it is asked, by whoever reads the folder."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from guerdon.data.candidates import all_candidates
 from guerdon.errors import ConfigError, ContractError, DataError
+from guerdon.evaluate.health.patient import CheckRow, ModelPatient, Sample, ScorerPatient, Verdict
 from guerdon.models import resolve
+from guerdon.rewards.adapter_base import portable_base
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.saved import FILE_NAME, write_card
-from guerdon.rewards.scoring import score_texts
-from guerdon.rewards.training_data import read_training_prompts
-from guerdon.text.vocabulary import UNREADABLE_SHARE
-from guerdon.types import Prompt, Prompts, Responses, Scorer
+from guerdon.rewards.truncation import parts_of
 
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
 
-CheckOutcome = Literal["ok", "warning", "fault"]
-Sample: TypeAlias = tuple[list[Prompt], list[str], list[str | None]]
-"""Prompts, responses and references of n texts."""
-
 SAMPLE = 24
 """Responses that are scored again and again."""
-THREADS = 8
 _ROWS_READ = 4096
 """Rows among which the sample is chosen."""
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest difference of two scores that are the same, for scores of about 1; larger scores may differ by more."""
+
+_NO_CONTRACT = (
+    "Put guerdon.json and the weights of one and the same model into the folder; or take guerdon.json away, and adopt "
+    "the model anew (guerdon doctor MODEL --adopt)"
+)
+"""The mend for a contract that its model does not keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +40,15 @@ class DoctorCheck:
     """One thing that was looked at."""
 
     name: str
-    verdict: CheckOutcome
-    """`fault`: scores cannot be relied on; `warning`: they can, but there is something to know."""
+    verdict: Verdict
+    """`fail`: scores cannot be relied on, here or in other tools that read the folder; `warning`: they can, but there
+    is something to know; `not applicable`: there is nothing of the kind to look at."""
     message: str
     """What was found, in plain words."""
     difference: float | None = None
     """The largest difference of two scores of one text, where scores were compared."""
+    mend: str = ""
+    """What to do; empty where there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Diagnosis:
 
     model: str
     contracts: dict[str, ScoreContract]
-    """Member -> its contract; a model that is no ensemble has one, under the empty name. Empty without a contract."""
+    """Part -> its contract; a model alone is one, under the empty name. Empty without a contract."""
     checks: tuple[DoctorCheck, ...]
     adopted: Path | None = None
     """The contract file that was written beside the weights."""
@@ -65,7 +65,7 @@ class Diagnosis:
     @property
     def faults(self) -> tuple[DoctorCheck, ...]:
         """The checks that failed."""
-        return tuple(check for check in self.checks if check.verdict == "fault")
+        return tuple(check for check in self.checks if check.verdict == "fail")
 
     def to_dict(self) -> dict[str, Any]:
         """As values that JSON has."""
@@ -87,13 +87,14 @@ def check_reward_model(
         ...     print(check.message)
 
     Args:
-        model: any scorer; a trained model is looked at more closely.
+        model: any scorer; a trained model, of Guerdon or of another trainer, is looked at more closely.
         data: where the sample of texts is read: any source that `guerdon score` takes.
         question: as for `guerdon.data.read.iter_rows`.
         adopt: write the contract that was inferred for a model of other origin beside its weights.
 
     Returns:
-        Every check. A contract that does not fit the weights is a fault too; nothing else is then checked.
+        Every check of `docs/doctor.md`. A model that does not keep its contract, or lacks a part, fails at once, and
+        nothing else is then checked.
 
     Raises:
         ModelError: the model cannot be found or loaded.
@@ -111,24 +112,88 @@ def check_reward_model(
     try:
         scorer = config.load()
     except ContractError as error:
-        return Diagnosis(config.name, {}, (DoctorCheck("contract", "fault", str(error)),))
-    sample = _sample(data, question)
-    prompts, responses, _ = sample
-    parts = _transformers(scorer)
-    half = any(next(part.net.parameters()).dtype.itemsize < 4 for part in parts.values())
-    tolerance = TOLERANCE["bfloat16" if half else "float32"]
-    checks = list(_stability(scorer, sample, tolerance))
-    for name, part in parts.items():
-        own = [*_reading(part, prompts, responses), *_padding(part, prompts, responses, tolerance)]
-        checks += [replace(check, name=f"{name}: {check.name}") if name else check for check in own]
-    checks += _training(scorer)
+        said = str(error)
+        mends = {row.name: row.mend for row in _tables()[1]}
+        mend = "" if "Fix: " in said else mends.get(error.about, _NO_CONTRACT)
+        return Diagnosis(config.name, {}, (DoctorCheck(error.about, "fail", said, mend=mend),))
+    sample, parts = _sample(data, question), trained_parts(scorer)
+    weights = [part for model in parts.values() for part in model.net.parameters()]
+    tolerance = TOLERANCE["bfloat16" if any(part.dtype.itemsize < 4 for part in weights) else "float32"]
+    patient = ScorerPatient(scorer, sample, tolerance, sum(one.numel() * one.element_size() for one in weights))
     contracts = {name: part.contract for name, part in parts.items()}
+    decided = adopt or config.output is not None
+    patients = {
+        name: ModelPatient(
+            part,
+            sample,
+            tolerance,
+            decided or (part.folder is not None and (part.folder / FILE_NAME).is_file()),
+            config.trust_remote_code,
+        )
+        for name, part in parts.items()
+    }
+    checks, blocking = [], False
+    for name, row, found in _looked_at(patient, patients):
+        checks.append(replace(found, name=f"{name}: {row.name}" if name else row.name))
+        blocking |= found.verdict == "fail" and not row.elsewhere
     diagnosis = Diagnosis(config.name, contracts, tuple(checks))
-    if folder is None or diagnosis.faults:
+    if folder is None or blocking or not contracts:
         return diagnosis
     (contract,) = contracts.values()
+    contract = replace(contract, base=portable_base(contract.base, folder))
     write_card(folder, "transformer", {"contract": asdict(contract), "training": {}})
     return replace(diagnosis, adopted=folder / FILE_NAME)
+
+
+def trained_parts(scorer: object) -> dict[str, TransformerReward]:
+    """The trained models that a scorer consists of; one that is no part of another has the empty name."""
+    from guerdon.rewards.transformer import TransformerReward
+
+    if isinstance(scorer, TransformerReward):
+        return {"": scorer}
+    found: dict[str, TransformerReward] = {}
+    for part in parts_of(scorer):
+        if isinstance(part, TransformerReward) and all(part is not one for one in found.values()):
+            found[_part_name(scorer, part, len(found))] = part
+    return found
+
+
+def _part_name(scorer: object, part: object, number: int) -> str:
+    """What a part is called in the scorer, or the folder that it lies in as a member."""
+    for held in ("members", "scorers"):
+        names = getattr(scorer, held, None)
+        if isinstance(names, Mapping):
+            return next((name for name, one in names.items() if one is part), f"member-{number}")
+    return f"member-{number}"
+
+
+def _tables() -> tuple[tuple[CheckRow, ...], tuple[CheckRow, ...]]:
+    """All checks: of any scorer, and of each trained model in it."""
+    from guerdon.evaluate.health.keeping import KEEPING_ROWS
+    from guerdon.evaluate.health.network import NETWORK_ROWS
+    from guerdon.evaluate.health.reading import READING_ROWS
+    from guerdon.evaluate.health.stability import KEPT_ROWS, OPAQUE_ROWS, SCORER_ROWS
+
+    return (*SCORER_ROWS, *OPAQUE_ROWS, *KEPT_ROWS), (*KEEPING_ROWS, *READING_ROWS, *NETWORK_ROWS)
+
+
+def _looked_at(
+    patient: ScorerPatient, patients: Mapping[str, ModelPatient]
+) -> Iterator[tuple[str, CheckRow, DoctorCheck]]:
+    """Name of the part, row of the table, and what was found, one after the other."""
+    from guerdon.evaluate.health.stability import KEPT_ROWS, OPAQUE_ROWS, SCORER_ROWS
+
+    _, models = _tables()
+    own: list[tuple[str, CheckRow, Any]] = [("", row, patient) for row in SCORER_ROWS]
+    if not patients:
+        own += [("", row, patient) for row in OPAQUE_ROWS]
+    of_parts = [(name, row, one) for name, one in patients.items() for row in models]
+    for name, row, one in [*own, *of_parts, *(("", row, patient) for row in KEPT_ROWS)]:
+        if one is patient and row is not SCORER_ROWS[0] and not len(patient.known):
+            continue  # no text has a reward: there is nothing to compare
+        found = row.look(one)
+        mend = found.mend or (row.mend if found.verdict in ("fail", "warning") else "")
+        yield name, row, DoctorCheck(row.name, found.verdict, found.message, found.difference, mend)
 
 
 def _sample(data: str, question: str | None) -> Sample:
@@ -139,146 +204,5 @@ def _sample(data: str, question: str | None) -> Sample:
     if not texts:
         raise DataError(f"{data} has no responses to score")
     chosen = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
-    return [prompt for prompt, _, _ in chosen], [text for _, text, _ in chosen], [reference for *_, reference in chosen]
-
-
-def _transformers(scorer: Scorer) -> dict[str, TransformerReward]:
-    """The trained models that a scorer consists of, by the names of their folders."""
-    from guerdon.rewards.ensemble import Ensemble
-    from guerdon.rewards.transformer import TransformerReward
-
-    if isinstance(scorer, TransformerReward):
-        return {"": scorer}
-    if isinstance(scorer, Ensemble):
-        return {f"member-{place}": member for place, member in enumerate(scorer.members)}
-    return {}
-
-
-def _compared(
-    name: str, what: str, one: np.ndarray, other: np.ndarray, tolerance: float, *, otherwise: CheckOutcome = "fault"
-) -> DoctorCheck:
-    """A check that two ways of asking give the same scores."""
-    lost = np.isnan(one) != np.isnan(other)
-    both = ~np.isnan(one) & ~np.isnan(other)
-    difference = float(np.abs(one - other)[both].max(initial=0.0))
-    allowed = tolerance * max(1.0, float(np.abs(one[both]).max(initial=0.0)))
-    if lost.any():
-        return DoctorCheck(name, otherwise, f"{what}: {lost.sum()} of {len(one)} texts have a score only once.")
-    if difference > allowed:
-        return DoctorCheck(
-            name, otherwise, f"{what}: scores differ by up to {difference:.2g}, more than {allowed:.2g}.", difference
-        )
-    return DoctorCheck(name, "ok", f"{what}: the same scores; the largest difference is {difference:.2g}.", difference)
-
-
-def _stability(scorer: Scorer, sample: Sample, tolerance: float) -> Iterator[DoctorCheck]:
-    """Whether a score depends on anything but its text; for any scorer."""
-    prompts, responses, references = sample
-
-    def scores(items: Sequence[int]) -> np.ndarray:
-        chosen = ([prompts[i] for i in items], [responses[i] for i in items], [references[i] for i in items])
-        return score_texts(scorer, *chosen).values
-
-    every = range(len(responses))
-    first = scores(every)
-    if np.isnan(first).all():
-        rewards = score_texts(scorer, *sample)
-        yield DoctorCheck("rewards", "fault", f"No text has a reward: {rewards.reasons[0]}.")
-        return
-    yield _compared("repetition", "Scored twice", first, scores(every), 0.0)
-    alone = np.concatenate([scores([item]) for item in every])
-    yield _compared("batch size", "One by one and all at once", first, alone, tolerance)
-    backwards = scores(every[::-1])[::-1]
-    yield _compared("order", "In the reverse order", first, backwards, tolerance)
-    with ThreadPoolExecutor(THREADS) as pool:
-        shifted = [[*every[start:], *every[:start]] for start in range(THREADS)]
-        found = list(pool.map(scores, shifted))
-    restored = np.stack([scores_[np.argsort(items)] for scores_, items in zip(found, shifted, strict=True)])
-    worst = restored[np.nan_to_num(np.abs(restored - first), nan=-1.0).max(axis=1).argmax()]
-    yield _compared("threads", f"From {THREADS} threads at a time", first, worst, tolerance)
-
-
-def _reading(reward: TransformerReward, prompts: Prompts, responses: Responses) -> Iterator[DoctorCheck]:
-    """What becomes of the texts before the model reads them."""
-    contract, tokenizer = reward.contract, reward.tokenizer
-    encoded = reward.encode(prompts, responses)
-    ids = [tokens.ids for tokens in encoded.tokens]
-    saved = "The head's weights are those that were saved (SHA-256)."
-    unknown = "The contract has no digest of the head: another head would not be noticed."
-    yield DoctorCheck("head", "ok", saved) if contract.head_sha256 else DoctorCheck("head", "warning", unknown)
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    ends = {"BOS": (bos, slice(2)), "EOS": (eos, slice(-2, None))}
-    doubled = [
-        name
-        for name, (token, end) in ends.items()
-        if token is not None and any(one[end] == (token, token) for one in ids)
-    ]
-    if doubled:
-        yield DoctorCheck("special tokens", "fault", f"Texts have {' and '.join(doubled)} twice in a row at their end.")
-    else:
-        yield DoctorCheck("special tokens", "ok", "No text has BOS or EOS twice.")
-    share = encoded.unknown / encoded.total if encoded.total else 0.0
-    message = f"{share:.1%} of the tokens of the sample are unknown to the model"
-    if share > UNREADABLE_SHARE:
-        yield DoctorCheck("vocabulary", "warning", f"{message}: scores of such texts mean little.")
-    else:
-        yield DoctorCheck("vocabulary", "ok", f"{message}.")
-    if contract.rendering == "chat" and "strftime_now" in str(tokenizer.chat_template):
-        message = f"The chat template reads the clock: it always reads {contract.template_date} (template_date)."
-        yield DoctorCheck("clock", "ok", message)
-
-
-def _padding(
-    reward: TransformerReward, prompts: Prompts, responses: Responses, tolerance: float
-) -> Iterator[DoctorCheck]:
-    """Whether padding moves a score, in Guerdon and in the architecture's own path."""
-    import torch
-
-    from guerdon.packing import collate_padded
-    from guerdon.rewards.reward_net import takes_positions
-
-    contract, net = reward.contract, reward.net
-    tokens = reward.encode(prompts, responses).tokens
-    positions = takes_positions(net.classifier)
-
-    def logits(*, left: bool) -> Any:
-        batch = collate_padded(tokens, pad_id=contract.pad_token_id, positions=positions, left=left)
-        return {name: tensor.to(reward.device) for name, tensor in batch.items()}
-
-    def numbers(compute: Callable[[], Any]) -> np.ndarray:
-        with torch.inference_mode():
-            values: np.ndarray = compute().float().cpu().numpy()
-        return values[:, 0]
-
-    right = numbers(lambda: net(**logits(left=False)))
-    if contract.pooling == "native":
-        yield DoctorCheck("padding side", "ok", "Texts are padded on the right, always, as the architecture wants it.")
-    else:
-        left = numbers(lambda: net(**logits(left=True)))
-        yield _compared("padding side", "Padded on the left and on the right", right, left, tolerance)
-    if contract.pooling != "last":
-        return
-    batch = {name: tensor for name, tensor in logits(left=False).items() if name not in ("row", "column")}
-    plain = numbers(lambda: net.classifier(**batch).logits)
-    ends = {sequence.ids[-1] for sequence in tokens}
-    check = _compared("plain Transformers", "Read by Transformers alone", right, plain, tolerance, otherwise="warning")
-    if check.verdict == "warning" and contract.pad_token_id in (reward.tokenizer.eos_token_id, *ends):
-        token = reward.tokenizer.convert_ids_to_tokens(contract.pad_token_id)
-        message = (
-            f"The padding token {token} also ends texts: of a padded text, Transformers alone reads another token than "
-            f"its last, which Guerdon reads; scores differ by up to {check.difference or 0:.2g}."
-        )
-        check = replace(check, message=message)
-    yield check
-
-
-def _training(scorer: Scorer) -> Iterator[DoctorCheck]:
-    folder = getattr(scorer, "folder", None)
-    if not isinstance(folder, Path):
-        return
-    known = read_training_prompts(folder)
-    if known is None:
-        message = "Not recorded: an evaluation cannot say whether the model has seen its rows."
-        yield DoctorCheck("training prompts", "warning", message)
-    else:
-        yield DoctorCheck("training prompts", "ok", f"{known.count:,} prompts of the training data are known by hash.")
+    prompts, responses, references = zip(*chosen, strict=True)
+    return Sample(list(prompts), list(responses), list(references))

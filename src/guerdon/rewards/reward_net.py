@@ -34,6 +34,7 @@ class RewardNet(nn.Module):
         self.model = model
         self.pooling = pooling
         self._reads_first = pooling == "native" and prepare_first_token(self.classifier)
+        self._reads_last_column = pooling == "native" and reads_last_column(self.classifier)
         self.keep_head_in_float32()
         if pooling != "native":
             for module in between(self.classifier).values():  # our own pooling leaves them out
@@ -79,6 +80,9 @@ class RewardNet(nn.Module):
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.pooling == "native":
+            if self._reads_last_column:
+                attention_mask, input_ids, token_type_ids = _padded_in_front(attention_mask, input_ids, token_type_ids)
+                extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
             with _only_first_token(self._reads_first and not self.training and not torch.is_grad_enabled()):
                 logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **extra).logits
             return cast("Tensor", logits[row].float())
@@ -167,6 +171,18 @@ def shares_prefixes(model: PreTrainedModel) -> bool:
     return is_decoder(model) and reads_shared_rows(_backbone(model), model.config)
 
 
+def reads_last_column(model: PreTrainedModel) -> bool:
+    """Whether the architecture reads its score in the last column of a batch, padding or not (XLNet)."""
+    return hasattr(model, "sequence_summary") and getattr(model.config, "summary_type", "") == "last"
+
+
+def _padded_in_front(mask: Tensor, *others: Tensor | None) -> list[Any]:
+    """Rows of a batch, shape (n, length) each, with their padding moved from the end to the front."""
+    length = mask.shape[1]
+    column = torch.arange(length, device=mask.device) - (length - mask.sum(dim=1, keepdim=True))
+    return [None if one is None else one.gather(1, column % length) for one in (mask, *others)]
+
+
 def takes_positions(model: PreTrainedModel) -> bool:
     """Whether the model should be told positions, so that padding on the left moves none.
 
@@ -187,6 +203,8 @@ def window(model: PreTrainedModel, tokenizer_limit: int) -> int:
     """The most tokens the model reads."""
     config = model.config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or tokenizer_limit
+    if positions < 0:  # as XLNet says that it has no limit
+        positions = tokenizer_limit
     embeddings = _position_embeddings(model)
     if embeddings is not None and embeddings.padding_idx is not None:
         positions -= embeddings.padding_idx + 1  # RoBERTa counts positions from padding_idx + 1

@@ -13,14 +13,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from guerdon import hf
 from guerdon.evaluate.doctor import _tables
-from guerdon.evaluate.health.patient import Finding, ModelPatient, Sample, ScorerPatient
+from guerdon.evaluate.health.patient import Finding, ModelPatient, ScorerPatient, Texts
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Scorer
 
 PROMPTS = ["How do I boil an egg?", "Which is the largest planet?", "怎样煮鸡蛋？"]
 RESPONSES = ["Put it into boiling water for eight minutes.", "Jupiter.", "煮八分钟，好。", "I am sorry, I do not know."]
-SAMPLE = Sample(
+SAMPLE = Texts(
     [prompt for prompt in PROMPTS for _ in RESPONSES], RESPONSES * len(PROMPTS), [None] * len(PROMPTS) * len(RESPONSES)
 )
 
@@ -53,7 +53,7 @@ Examine = Callable[..., Finding]
 def look() -> Examine:
     """Asks one check of the table about a trained model, or about any scorer."""
 
-    def ask(name: str, scorer: Scorer | Path | str, sample: Sample = SAMPLE, *, decided: bool | None = None) -> Finding:
+    def ask(name: str, scorer: Scorer | Path | str, sample: Texts = SAMPLE, *, decided: bool | None = None) -> Finding:
         of_scorers, of_models = _tables()
         if isinstance(scorer, Path | str):
             scorer = TransformerReward.load(scorer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from guerdon.data.candidates import all_candidates
 from guerdon.errors import ConfigError, ContractError, DataError
-from guerdon.evaluate.health.patient import CheckRow, ModelPatient, Sample, ScorerPatient, Verdict
+from guerdon.evaluate.health.patient import CheckRow, ModelPatient, ScorerPatient, Texts, Verdict
 from guerdon.models import resolve
 from guerdon.rewards.adapter_base import portable_base
 from guerdon.rewards.contract import ScoreContract
@@ -196,7 +196,7 @@ def _looked_at(
         yield name, row, DoctorCheck(row.name, found.verdict, found.message, found.difference, mend)
 
 
-def _sample(data: str, question: str | None) -> Sample:
+def _sample(data: str, question: str | None) -> Texts:
     """Texts spread over the rows of the data, so that several subsets and lengths are among them."""
     records = itertools.islice(all_candidates(data, question), _ROWS_READ)
     found = (one.candidates for one in records)
@@ -205,4 +205,4 @@ def _sample(data: str, question: str | None) -> Sample:
         raise DataError(f"{data} has no responses to score")
     chosen = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
     prompts, responses, references = zip(*chosen, strict=True)
-    return Sample(list(prompts), list(responses), list(references))
+    return Texts(list(prompts), list(responses), list(references))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guerdon.evaluate.health.patient import Sample
+from guerdon.evaluate.health.patient import Texts
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.text.chat import RenderedChat
@@ -20,8 +20,8 @@ ENDED = "{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
 DATED = "{{ strftime_now('%d %b %Y') }}" + PLAIN + "<|im_start|>"
 
 
-def one(prompt: str, response: str) -> Sample:
-    return Sample([prompt], [response], [None])
+def one(prompt: str, response: str) -> Texts:
+    return Texts([prompt], [response], [None])
 
 
 # --- the template

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from guerdon.evaluate.health.patient import Sample, ScorerPatient
+from guerdon.evaluate.health.patient import ScorerPatient, Texts
 from guerdon.evaluate.health.stability import OPAQUE_ROWS, SCORER_ROWS
 from guerdon.hf import Lora
 from guerdon.rewards.ensemble import Ensemble
@@ -20,7 +20,7 @@ from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Prompts, Responses
 
-SAMPLE = Sample([f"prompt {n}" for n in range(12)], ["word " * (5 * n % 12 + 1) for n in range(12)], [None] * 12)
+SAMPLE = Texts([f"prompt {n}" for n in range(12)], ["word " * (5 * n % 12 + 1) for n in range(12)], [None] * 12)
 
 
 class OfResponses:
@@ -87,11 +87,11 @@ def test_rules_have_a_scale_of_their_own(look: Any) -> None:
         rule = load_scorer(name)
         assert look("score scale", rule, SAMPLE).verdict == "not applicable"
         assert look("dtype", rule, SAMPLE).verdict == "not applicable"
-    assert look("rewards", load_scorer("exact"), Sample(["p"] * 9, ["a"] * 9, ["a"] * 9)).verdict == "pass"
+    assert look("rewards", load_scorer("exact"), Texts(["p"] * 9, ["a"] * 9, ["a"] * 9)).verdict == "pass"
 
 
 def test_texts_without_a_reward_are_counted_with_their_reason(look: Any) -> None:
-    found = look("rewards", load_scorer("exact"), Sample(["p"] * 3, ["a", "b", "c"], ["a", None, None]))
+    found = look("rewards", load_scorer("exact"), Texts(["p"] * 3, ["a", "b", "c"], ["a", None, None]))
     assert found.verdict == "warning"
     assert "2 of 3 texts have no reward, most often because: the row has no reference answer" in found.message
 

@@ -29,16 +29,16 @@ FEW = 8
 """Texts that a model computes again and again, at the most."""
 
 
-class Sample(NamedTuple):
+class Texts(NamedTuple):
     """Texts of a data set."""
 
     prompts: list[Prompt]
     responses: list[str]
     references: list[str | None]
 
-    def only(self, items: Sequence[int]) -> Sample:
+    def only(self, items: Sequence[int]) -> Texts:
         """Some of them, in this order."""
-        return Sample(
+        return Texts(
             [self.prompts[item] for item in items],
             [self.responses[item] for item in items],
             [self.references[item] for item in items],
@@ -111,7 +111,7 @@ class ScorerPatient:
     """Any scorer."""
 
     scorer: Scorer
-    sample: Sample
+    sample: Texts
     tolerance: float
     """The largest difference of two scores that are the same, for scores of about 1."""
     size: int
@@ -138,7 +138,7 @@ class ModelPatient:
     """A trained model, alone or as a part of a scorer."""
 
     reward: TransformerReward
-    sample: Sample
+    sample: Texts
     tolerance: float
     decided: bool
     """A contract beside the weights, or the user, says how the model is read."""

@@ -22,6 +22,7 @@ STAGES = (
     "compare",
     "repair",
     "explain",
+    "audit",
     "score",
     "contract",
     "optimize",

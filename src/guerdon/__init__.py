@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from guerdon.evaluate.advise import advise_reward as advise_reward
     from guerdon.evaluate.advise_config import AdviseConfig as AdviseConfig
     from guerdon.evaluate.agreement import evaluate_reward as evaluate_reward
+    from guerdon.evaluate.audit.audit_config import AuditConfig as AuditConfig
+    from guerdon.evaluate.audit.audit_files import audit_data as audit_data
+    from guerdon.evaluate.audit.audit_files import audit_reward as audit_reward
     from guerdon.evaluate.calibrate import calibrate_reward as calibrate_reward
     from guerdon.evaluate.comparison import compare_rewards as compare_rewards
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
@@ -84,6 +87,8 @@ _HOMES = {
         "evaluate.advise_config": "AdviseConfig",
         "evaluate.agreement": "evaluate_reward",
         "evaluate.calibrate": "calibrate_reward",
+        "evaluate.audit.audit_config": "AuditConfig",
+        "evaluate.audit.audit_files": "audit_data audit_reward",
         "evaluate.comparison": "compare_rewards",
         "evaluate.doctor": "check_reward_model",
         "evaluate.repair": "repair_reward",

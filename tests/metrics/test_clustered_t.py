@@ -8,6 +8,7 @@ from scipy import stats
 
 from guerdon.metrics.bootstrap import clustered_bootstrap
 from guerdon.metrics.clustered_t import clustered_mean, q_values
+from guerdon.metrics.paired_tests import minimum_detectable_difference
 
 
 def test_clusters_of_one_are_the_t_test_of_scipy():
@@ -39,15 +40,24 @@ def test_a_few_clusters_that_agree_are_no_proof():
     found = clustered_mean(np.full(6, 0.1 + 0.2), np.arange(6))
     assert found.standard_error == 0
     assert found.p_value() == 2.0**-5
-    assert math.isnan(found.detectable())
     assert clustered_mean(np.ones(200), np.arange(200)).p_value(0.5) < 1e-50
+
+
+def test_a_share_stays_between_0_and_1_and_is_never_without_doubt():
+    assert clustered_mean([1.0] * 8 + [0.0], np.arange(9)).share.high == 1
+    unanimous = clustered_mean(np.ones(10), np.arange(10)).share
+    assert (unanimous.point, unanimous.high) == (1, 1)
+    assert unanimous.low == pytest.approx(stats.binomtest(10, 10).proportion_ci().low)
+    nobody = clustered_mean(np.zeros(10), np.arange(10)).share
+    assert (nobody.low, nobody.high) == (0, pytest.approx(1 - unanimous.low))
+    assert math.isnan(clustered_mean([1.0], [0]).share.low)
 
 
 def test_what_is_detectable_is_found_in_four_of_five_sets():
     rng = np.random.default_rng(2)
     clusters, noise = np.repeat(np.arange(120), 3), rng.normal(size=(600, 120))
     sets = np.repeat(noise, 3, axis=1) + rng.normal(size=(600, 360))
-    size = clustered_mean(sets[0], clusters).detectable(0.05)
+    size = minimum_detectable_difference(clustered_mean(sets[0], clusters).standard_error)
     found = [clustered_mean(one + size, clusters).p_value() < 0.05 for one in sets]
     assert 0.7 < np.mean(found) < 0.9
 

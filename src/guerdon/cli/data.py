@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
+from guerdon.cli.sources import AS_IT_IS, Beside, Data, ReadingOptions
 from guerdon.cli.tables import new_table, output
 from guerdon.data.data_options import SplitConfig
 from guerdon.errors import DataError
@@ -214,3 +214,43 @@ def _split_table(folder: Path, parts: dict[str, list[AnyRow]]) -> Table:
     for name, rows in parts.items():
         table.add_row(name, str(len(rows)), str(len({group_key(row) for row in rows})))
     return table
+
+
+def audit(
+    data: Data,
+    /,
+    out: Path = Path("audit"),
+    beside: Beside = (),
+    annotator: str | None = None,
+    seed: int = 0,
+    reading: ReadingOptions = AS_IT_IS,
+) -> None:
+    """Find out what is wrong with labels: what they lean on, doubles, contradictions, circles, likely errors.
+
+    The folder then holds audit.html and audit.json.
+
+    Args:
+        data: Judgements.
+        out: Folder for the page and the JSON file.
+        beside: Another part of the split, which should share nothing with DATA. The option may be given several times.
+        annotator: Column that names who judged; by default one of the usual names.
+        seed: Seed of folds and of what is drawn.
+        reading: How DATA is read; intervals draw groups instead of prompts where it names them.
+    """
+    from guerdon.cli.audit import show_labels, staged
+    from guerdon.cli.progress import RunProgress, terminal
+    from guerdon.cli.tables import output
+    from guerdon.evaluate.audit.audit_files import audit_data
+
+    with terminal() as console, RunProgress(console) as progress:
+        found = audit_data(
+            data,
+            out,
+            beside=beside,
+            annotator=annotator,
+            seed=seed,
+            on_stage=lambda stage: staged(console, progress, stage),
+            **reading,
+        )
+    show_labels(found)
+    output().print(f"page: {out / 'audit.html'}", soft_wrap=True)

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "data check": Verb("data:check", "every bad row, with file and line", "check_data"),
     "data split": Verb("data:split", "train and test by prompt, dialogue or column, never by row", "split_data"),
     "data convert": Verb("data:convert", "any known layout into Guerdon's own", "convert_data"),
+    "data audit": Verb("data:audit", "what labels lean on, doubles, contradictions, likely errors", "audit_data"),
     "advise": Verb("advise", "compare kinds of reward on your data, and recommend one", "advise_reward"),
     "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),
     "fit": Verb("fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"),
@@ -44,6 +45,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb(
         "compare", "which of several rewards agrees better with people, by paired tests", "compare_rewards"
     ),
+    "audit": Verb("audit", "what a reward is really made of: which changes move it that should not", "audit_reward"),
     "repair": Verb("repair", "take from a reward what it owes to length and format", "repair_reward"),
     "explain": Verb(
         "explain", "why a reward gives its score, and what moves the scores of a data set", "explain_reward"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from guerdon.data.data_options import ReadOptions
 
@@ -16,6 +16,8 @@ Data = Annotated[
         "set (rewardbench2, judgebench:gpt, rm-bench:FILE ...), - (JSON Lines on standard input), or starter.",
     ),
 ]
+Beside = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="DATA")]
+"""Other parts of a split, the option given once for each."""
 ReadingOptions = OmitArgPrefixes[ReadOptions]
 AS_IT_IS: ReadOptions = {}
 """Default of `ReadingOptions`."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError
-from guerdon.evaluate.result_tables import Request, Requests, Table
+from guerdon.evaluate.result_tables import Request, Requests
 from guerdon.metrics import Floats, Ints
 from guerdon.rewards.scoring import score_texts, scorer_name
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
@@ -29,6 +29,25 @@ _CHUNK = 256
 """Texts of one call: enough to fill length-sorted batches, few enough for a progress bar to move."""
 
 
+class AskedPairs(Protocol):
+    """Pairs of requests: a `Table`, or any other pairs that a system is asked about."""
+
+    @property
+    def requests(self) -> Ints:
+        """The request of each item, shape (n,)."""
+        ...
+
+    @property
+    def better(self) -> Ints:
+        """The item of each pair that margins above 0 speak for, shape (m,)."""
+        ...
+
+    @property
+    def worse(self) -> Ints:
+        """The other item of each pair, shape (m,)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScorerOutput:
     """The rewards of all requests."""
@@ -38,11 +57,11 @@ class ScorerOutput:
     reasons: tuple[str, ...]
     """Why each request has no reward; empty where it has one."""
 
-    def scores(self, table: Table) -> Floats:
+    def scores(self, table: AskedPairs) -> Floats:
         """The reward of each item, shape (n,)."""
         return np.asarray(self.rewards[table.requests])
 
-    def margins(self, table: Table) -> Floats:
+    def margins(self, table: AskedPairs) -> Floats:
         """reward(better) - reward(worse) of each pair, shape (m,)."""
         scores = self.scores(table)
         return np.asarray(scores[table.better] - scores[table.worse])
@@ -54,7 +73,7 @@ class ScorerOutput:
         """
         return np.asarray((np.sign(self.rewards[better][:, None] - self.rewards[worse][None, :]) + 1) / 2)
 
-    def missing(self, table: Table) -> list[str]:
+    def missing(self, table: AskedPairs) -> list[str]:
         """The reason of each distinct response of the table that has no reward."""
         requests = np.unique(table.requests)
         return [self.reasons[request] for request in requests[np.isnan(self.rewards[requests])]]
@@ -73,10 +92,10 @@ class ComparerOutput:
     requests: int
     """How many requests there are."""
 
-    def scores(self, table: Table) -> None:
+    def scores(self, table: AskedPairs) -> None:
         """A Comparer has none."""
 
-    def margins(self, table: Table) -> Floats:
+    def margins(self, table: AskedPairs) -> Floats:
         """P(better preferred) - 1/2 of each pair, shape (m,)."""
         keys, first_is_better = _pair_keys(table, self.requests)
         found = self.preferences[np.searchsorted(self.keys, keys)] - 0.5
@@ -90,7 +109,7 @@ class ComparerOutput:
         found = np.where(self.keys[places] == keys, np.sign(self.preferences[places] - 0.5), np.nan)
         return np.asarray((np.where(first <= second, found, -found) + 1) / 2)
 
-    def missing(self, table: Table) -> list[str]:
+    def missing(self, table: AskedPairs) -> list[str]:
         """The reason of each distinct pair of the table that has no verdict."""
         places = np.unique(np.searchsorted(self.keys, _pair_keys(table, self.requests)[0]))
         return [self.reasons[place] for place in places[np.isnan(self.preferences[places])]]
@@ -100,7 +119,7 @@ SystemOutput: TypeAlias = ScorerOutput | ComparerOutput
 
 
 def ask(
-    system: System, requests: Requests, tables: Sequence[Table], *, seed: int, progress: Progress | None = None
+    system: System, requests: Requests, tables: Sequence[AskedPairs], *, seed: int, progress: Progress | None = None
 ) -> SystemOutput:
     """Asks a system about every distinct text, or every distinct pair, once.
 
@@ -133,7 +152,7 @@ def ask_scorer(scorer: Scorer, requests: Requests, progress: Progress | None = N
 
 
 def ask_comparer(
-    comparer: Comparer, requests: Requests, tables: Sequence[Table], *, seed: int, progress: Progress | None = None
+    comparer: Comparer, requests: Requests, tables: Sequence[AskedPairs], *, seed: int, progress: Progress | None = None
 ) -> ComparerOutput:
     """Asks about each pair in one order, drawn at random: a liking for the first place must not look like agreement.
 
@@ -149,7 +168,7 @@ def ask_comparer(
     asked = np.flatnonzero(first != second)
     for start in range(0, len(asked), _CHUNK):
         places = asked[start : start + _CHUNK]
-        preferences[places], found = _compare(comparer, [(every[a[i]], every[b[i]]) for i in places])
+        preferences[places], found = compare_pairs(comparer, [(every[a[i]], every[b[i]]) for i in places])
         for place, reason in zip(places, found, strict=True):
             reasons[place] = reason
         if len(places) > 1 and all(reason.startswith(_RAISED) for reason in found):
@@ -159,7 +178,7 @@ def ask_comparer(
     return ComparerOutput(keys, np.where(swapped, 1 - preferences, preferences), tuple(reasons), len(every))
 
 
-def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tuple[Floats, list[str]]:
+def compare_pairs(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tuple[Floats, list[str]]:
     """P(the first of each pair is preferred), and the reason where there is none; a pair that fails fails alone."""
     prompts, a, b = [one[0] for one, _ in pairs], [one[1] for one, _ in pairs], [other[1] for _, other in pairs]
     references = [one[2] for one, _ in pairs]
@@ -172,7 +191,7 @@ def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tu
         if len(pairs) == 1:
             return np.array([np.nan]), [f"{_RAISED} {type(error).__name__}: {error}"]
         half = len(pairs) // 2
-        (left, why), (right, why_not) = _compare(comparer, pairs[:half]), _compare(comparer, pairs[half:])
+        (left, why), (right, why_not) = compare_pairs(comparer, pairs[:half]), compare_pairs(comparer, pairs[half:])
         return np.concatenate([left, right]), [*why, *why_not]
     if found.shape != (len(pairs),):
         raise ModelError(
@@ -184,7 +203,7 @@ def _compare(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tu
     return np.where(given_one, found, np.nan), reasons
 
 
-def _pair_keys(table: Table, requests: int) -> tuple[Ints, np.ndarray]:
+def _pair_keys(table: AskedPairs, requests: int) -> tuple[Ints, np.ndarray]:
     """A number for each pair of requests, the same in either order, and whether the lower request is the better."""
     better, worse = table.requests[table.better], table.requests[table.worse]
     low, high = np.minimum(better, worse), np.maximum(better, worse)

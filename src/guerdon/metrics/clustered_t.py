@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike
 from guerdon.metrics.bootstrap import Interval
 from guerdon.metrics.formulas import Floats
 
-POWER = 0.8
-"""A minimum detectable effect is found with this probability."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClusteredMean:
@@ -30,6 +27,21 @@ class ClusteredMean:
         half = self._t(0.975) * self.standard_error
         return Interval(self.mean, self.mean - half, self.mean + half)
 
+    @property
+    def share(self) -> Interval:
+        """As `interval`, for values from 0 to 1: inside that range, and never without width.
+
+        Where all clusters agree on 0 or 1, nothing varies; the bound is that of Clopper and Pearson (1934) for so many
+        observations.
+        """
+        if self.clusters < 2:
+            return Interval(self.mean)
+        if self.standard_error == 0 and self.mean in (0.0, 1.0):
+            bound = 0.025 ** (1 / self.clusters)
+            return Interval(1.0, bound, 1.0) if self.mean == 1 else Interval(0.0, 0.0, 1 - bound)
+        interval = self.interval
+        return Interval(self.mean, max(0.0, interval.low), min(1.0, interval.high))
+
     def p_value(self, null: float = 0.0) -> float:
         """Two-sided P of a mean this far from `null` where that is the truth; 1 where nothing can be told.
 
@@ -43,15 +55,6 @@ class ClusteredMean:
         with np.errstate(divide="ignore"):
             t = np.float64(abs(self.mean - null)) / self.standard_error
         return float(min(1.0, max(2 * stats.t.sf(t, self.clusters - 1), 2.0 ** (1 - self.clusters))))
-
-    def detectable(self, level: float = 0.05) -> float:
-        """The smallest true distance from the null that a test at this level finds with probability `POWER`.
-
-        (t(1 - level / 2) + t(POWER)) SE (Bloom 1995, doi:10.1177/0193841X9501900504); NaN where nothing varies.
-        """
-        if not self.standard_error > 0:
-            return float("nan")
-        return float((self._t(1 - level / 2) + self._t(POWER)) * self.standard_error)
 
     def _t(self, quantile: float) -> float:
         from scipy import stats

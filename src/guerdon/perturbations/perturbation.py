@@ -47,7 +47,14 @@ class Perturbation:
     """The other half of a contrast (`Speaking as a man` to `Speaking as a woman`); None is the response itself."""
     measure: Measure | None = None
     """How much of it natural responses have: what the choices of people are compared by."""
+    style: str = ""
+    """What is measured, where it is not what the name says."""
     languages: tuple[Language, ...] = ("en", "zh")
+
+    @property
+    def measured(self) -> str:
+        """What natural responses have more or less of."""
+        return self.style or self.name
 
     @property
     def same_meaning(self) -> bool:
@@ -78,8 +85,8 @@ class Perturbation:
         return None if changed is None or changed == control else Matched(changed, control)
 
 
-SAME_MEANING = "same meaning"
-"""The family of the transformations that keep the meaning."""
+SAME_MEANING, DAMAGE = "same meaning", "damage"
+"""The family of the transformations that keep the meaning, and that of changes which a reward should notice."""
 
 
 def last_question(prompt: Prompt) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Literal, TypeAlias
 
@@ -18,6 +19,7 @@ _FREQUENT_SHARE, _FEW_WORDS = 0.12, 8
 """English prose has a third of such words; other languages in Latin letters, code and formulas have next to none."""
 
 
+@functools.lru_cache(maxsize=4096)
 def language_of(text: str) -> Language | None:
     """English or Chinese prose; None for other languages, for code, and for what has no words.
 

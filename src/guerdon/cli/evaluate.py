@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json as jsonlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
-from guerdon.cli.evaluation_tables import published_table, section_tables
-from guerdon.cli.progress import RunProgress, terminal
+from guerdon.cli.evaluation_tables import downstream_tables, published_table, section_tables
+from guerdon.cli.progress import RunProgress, terminal, text_progress
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.cli.tables import output
+from guerdon.evaluate.downstream_config import DownstreamConfig
 from guerdon.metrics import METRICS, CalibrationMethod, format_interval
 
 if TYPE_CHECKING:
     from guerdon.evaluate.results import Evaluation, Section
+    from guerdon.evaluate.systems import System
 
 
 def evaluate(
@@ -32,6 +35,10 @@ def evaluate(
     calibrate: CalibrationMethod | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    downstream: str | None = None,
+    gold: str | None = None,
+    downstream_out: Path = Path("downstream"),
+    use: OmitArgPrefixes[DownstreamConfig] = DownstreamConfig(),  # noqa: B008  # frozen
     reading: ReadingOptions = AS_IT_IS,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
@@ -50,6 +57,11 @@ def evaluate(
         calibrate: Keep this fit of P(a preferred) in MODEL's guerdon.json, where its compare() applies it.
         resamples: Number of bootstrap data sets behind the intervals.
         seed: Random seed of the bootstrap.
+        downstream: Prompts, with responses or for --policy, on which the models are put to use as well: best of n, and
+            with --rl-steps reinforcement learning.
+        gold: The scorer that judges what --downstream brings; without one, the scores of its responses do.
+        downstream_out: Folder of what --downstream samples and trains.
+        use: How --downstream puts the models to use.
         reading: How DATA is read; intervals draw groups instead of prompts where it names them.
         scorer: How the models are loaded, and how they read.
     """
@@ -78,12 +90,48 @@ def evaluate(
     _write(found, json, figure, reliability)
     if str(json) != "-":
         show(found)
+    if downstream:
+        _put_to_use(systems, found, downstream, gold, downstream_out, use, scorer, seed)
     if calibrate:
         calibrate_reward(model, found, calibrate)
         if str(json) != "-":
             output().print(
                 f"The {calibrate} fit is kept in {model}: compare() now applies it, scores stay as they are."
             )
+
+
+def _put_to_use(
+    systems: Mapping[str, System],
+    agreement: Evaluation,
+    data: str,
+    gold: str | None,
+    out: Path,
+    config: DownstreamConfig,
+    scorer: ScorerOptions,
+    seed: int,
+) -> None:
+    """Best of n, and RL, by every model beside the length baselines; prints the table."""
+    from guerdon.evaluate.downstream import evaluate_downstream
+    from guerdon.rewards.rules import LengthReward
+
+    with terminal() as console:
+        found = evaluate_downstream(
+            systems,
+            data,
+            out,
+            config,
+            gold=scorer.named(gold).load() if gold else None,
+            gold_name=gold or "",
+            baselines={"longest wins": LengthReward(1), "shortest wins": LengthReward(-1)},
+            agreement=agreement,
+            seed=seed,
+            progress=partial(text_progress, console),
+        )
+    for table in downstream_tables(found):
+        output().print(table)
+    for note in found.notes:
+        output().print(note)
+    output().print(f"{out}: downstream.json")
 
 
 def system_names(models: Sequence[str]) -> dict[str, str]:

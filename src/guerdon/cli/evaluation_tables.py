@@ -12,6 +12,7 @@ from guerdon.metrics import METRICS, Interval, format_bounds, format_interval, f
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from guerdon.evaluate.downstream import Downstream
     from guerdon.evaluate.published_scores import PublishedScores
     from guerdon.evaluate.results import Section, SystemResult
 
@@ -30,6 +31,33 @@ def published_table(found: PublishedScores) -> Table:
     for system, scores in found.scores.items():
         table.add_row(system, *(_cell(scores[name]) for name in names))
     return table
+
+
+def downstream_tables(found: Downstream) -> Iterator[Table]:
+    """What every reward brings, and which metric of agreement foretold it."""
+    ns = list(found.oracle)
+    trained = any(one.rl for one in found.results)
+    title = f"put to use: {found.gold}, mean over {found.prompts:,} prompts"
+    headings = ("picked by", *(f"best of {n}" for n in ns), f"gain of {ns[-1]}")
+    rl = ("RL: before", "after", "gain", "own gain", "KL") if trained else ()
+    table = new_table(title, *headings, *rl, title_style="bold")
+    for one in found.results:
+        cells = [_cell(one.gold[n], decimals=None) for n in ns]
+        cells.append(_cell(one.gain[ns[-1]], signed=True, decimals=None))
+        if trained and one.rl is not None:
+            brought = one.rl
+            cells += [_cell(value, decimals=None) for value in (brought.before, brought.after)]
+            cells += [_cell(value, signed=True, decimals=None) for value in (brought.gain, brought.own_gain)]
+            cells.append(format_value(brought.kl, decimals=2))
+        table.add_row(one.system, *cells, style="" if one.is_baseline else "bold")
+    table.add_row("gold itself", *(_cell(found.oracle[n], decimals=None) for n in ns))
+    yield table
+    if found.foretold:
+        title = f"which metric foretold the gain: rank correlation over {len(found.results)} rewards"
+        table = new_table(title, "metric", "Spearman", title_style="bold")
+        for metric, value in sorted(found.foretold.items(), key=lambda item: -item[1]):
+            table.add_row(METRICS[metric].heading, format_value(value, signed=True))
+        yield table
 
 
 def section_tables(section: Section, *, details: bool) -> Iterator[Table]:

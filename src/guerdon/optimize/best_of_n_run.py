@@ -94,7 +94,9 @@ def run_best_of_n(
         loaded = [one if isinstance(one, Scorer) else load_scorer(one) for one in (scorer, *gold)]
         scorers = dict(zip(_labels(names), loaded, strict=True))
         if config.policy:
-            sampler = _sampler(config, config.policy, candidates, scorer if isinstance(scorer, ScorerConfig) else None)
+            sampler = response_sampler(
+                config, config.policy, candidates, scorer if isinstance(scorer, ScorerConfig) else None
+            )
             run.begin()
             with progress("sampling responses", len(candidates)) as advance:
                 candidates = sample_candidates(candidates, sampler, out / "answers.jsonl", advance)
@@ -135,9 +137,10 @@ def _labels(names: Sequence[str]) -> list[str]:
     return labels
 
 
-def _sampler(
+def response_sampler(
     config: BestOfNConfig, policy: str, prompts: Sequence[Candidates], placed: ScorerConfig | None
 ) -> ResponseSampler:
+    """What samples responses as the options say: a policy of this process, or an endpoint."""
     from guerdon.policy.decode import Sampling
     from guerdon.policy.endpoint import Endpoint
     from guerdon.policy.model import Policy

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from guerdon.evaluate.calibrate import calibrate_reward as calibrate_reward
     from guerdon.evaluate.comparison import compare_rewards as compare_rewards
     from guerdon.evaluate.doctor import check_reward_model as check_reward_model
+    from guerdon.evaluate.downstream import evaluate_downstream as evaluate_downstream
+    from guerdon.evaluate.downstream_config import DownstreamConfig as DownstreamConfig
     from guerdon.evaluate.repair import repair_reward as repair_reward
     from guerdon.evaluate.repair_config import RepairConfig as RepairConfig
     from guerdon.explain.explain_config import ExplainConfig as ExplainConfig
@@ -91,6 +93,8 @@ _HOMES = {
         "evaluate.audit.audit_files": "audit_data audit_reward",
         "evaluate.comparison": "compare_rewards",
         "evaluate.doctor": "check_reward_model",
+        "evaluate.downstream": "evaluate_downstream",
+        "evaluate.downstream_config": "DownstreamConfig",
         "evaluate.repair": "repair_reward",
         "evaluate.repair_config": "RepairConfig",
         "explain.explain_config": "ExplainConfig",

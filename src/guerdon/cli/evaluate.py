@@ -16,12 +16,15 @@ from guerdon.cli.progress import RunProgress, terminal, text_progress
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.cli.tables import output
+from guerdon.errors import ConfigError
 from guerdon.evaluate.downstream_config import DownstreamConfig
 from guerdon.metrics import METRICS, CalibrationMethod, format_interval
 
 if TYPE_CHECKING:
+    from guerdon.evaluate.downstream import Downstream
     from guerdon.evaluate.results import Evaluation, Section
     from guerdon.evaluate.systems import System
+    from guerdon.types import Scorer
 
 
 def evaluate(
@@ -60,7 +63,7 @@ def evaluate(
         downstream: Prompts, with responses or for --policy, on which the models are put to use as well: best of n, and
             with --rl-steps reinforcement learning.
         gold: The scorer that judges what --downstream brings; without one, the scores of its responses do.
-        downstream_out: Folder of what --downstream samples and trains.
+        downstream_out: New folder for what --downstream samples, trains and finds.
         use: How --downstream puts the models to use.
         reading: How DATA is read; intervals draw groups instead of prompts where it names them.
         scorer: How the models are loaded, and how they read.
@@ -68,6 +71,12 @@ def evaluate(
     from guerdon.evaluate.agreement import evaluate_reward
 
     _check_options(json, (figure, reliability), resamples)
+    if downstream:
+        from guerdon.evaluate.downstream import check_folder
+
+        check_folder(downstream_out)
+    elif gold or use != DownstreamConfig():
+        raise ConfigError("--gold, --policy, --rl-steps and the like belong to --downstream. Fix: name its prompts")
     from guerdon.data.published_sets import find_set
     from guerdon.data.read import load_rows
 
@@ -77,6 +86,7 @@ def evaluate(
         check_saved(model)
     named = find_set(data)
     rows = load_rows(data, **reading)
+    judge = scorer.named(gold).load() if gold else None
     systems = {name: scorer.named(path).load_system() for name, path in system_names((model, *also)).items()}
     with terminal() as console, RunProgress(console) as progress:
         found = evaluate_reward(
@@ -91,7 +101,9 @@ def evaluate(
     if str(json) != "-":
         show(found)
     if downstream:
-        _put_to_use(systems, found, downstream, gold, downstream_out, use, scorer, seed)
+        used = _put_to_use(systems, found, downstream, (gold or "", judge), downstream_out, use, seed)
+        if str(json) != "-":
+            _show_use(used, downstream_out)
     if calibrate:
         calibrate_reward(model, found, calibrate)
         if str(json) != "-":
@@ -104,29 +116,31 @@ def _put_to_use(
     systems: Mapping[str, System],
     agreement: Evaluation,
     data: str,
-    gold: str | None,
+    gold: tuple[str, Scorer | None],
     out: Path,
     config: DownstreamConfig,
-    scorer: ScorerOptions,
     seed: int,
-) -> None:
-    """Best of n, and RL, by every model beside the length baselines; prints the table."""
+) -> Downstream:
+    """Best of n, and RL, by every model beside the length baselines."""
     from guerdon.evaluate.downstream import evaluate_downstream
     from guerdon.rewards.rules import LengthReward
 
     with terminal() as console:
-        found = evaluate_downstream(
+        return evaluate_downstream(
             systems,
             data,
             out,
             config,
-            gold=scorer.named(gold).load() if gold else None,
-            gold_name=gold or "",
+            gold=gold[1],
+            gold_name=gold[0],
             baselines={"longest wins": LengthReward(1), "shortest wins": LengthReward(-1)},
             agreement=agreement,
             seed=seed,
             progress=partial(text_progress, console),
         )
+
+
+def _show_use(found: Downstream, out: Path) -> None:
     for table in downstream_tables(found):
         output().print(table)
     for note in found.notes:
@@ -143,7 +157,6 @@ def system_names(models: Sequence[str]) -> dict[str, str]:
 
 def _check_options(json: Path | None, figures: Sequence[Path | None], resamples: int) -> None:
     """Finds before the long part of the work what would make it useless."""
-    from guerdon.errors import ConfigError
     from guerdon.files import check_writable
 
     if resamples < 1:

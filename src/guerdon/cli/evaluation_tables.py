@@ -55,8 +55,8 @@ def downstream_tables(found: Downstream) -> Iterator[Table]:
     if found.foretold:
         title = f"which metric foretold the gain: rank correlation over {len(found.results)} rewards"
         table = new_table(title, "metric", "Spearman", title_style="bold")
-        for metric, value in sorted(found.foretold.items(), key=lambda item: -item[1]):
-            table.add_row(METRICS[metric].heading, format_value(value, signed=True))
+        for metric, value in sorted(found.foretold.items(), key=lambda item: -item[1].point):
+            table.add_row(METRICS[metric].heading, _cell(value, signed=True))
         yield table
 
 

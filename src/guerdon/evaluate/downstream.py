@@ -5,7 +5,6 @@ Agreement with people is measured because it should foretell this; `foretold` sa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,23 +14,23 @@ import numpy as np
 
 from guerdon.data.candidates import read_candidates, read_prompts
 from guerdon.data.values import plain
-from guerdon.errors import ConfigError, DataError
+from guerdon.errors import ConfigError, DataError, OutputError
 from guerdon.evaluate.downstream_config import DownstreamConfig
+from guerdon.evaluate.foretold import foretold
 from guerdon.evaluate.results import Evaluation
 from guerdon.evaluate.systems import System
 from guerdon.files import check_writable, write_json
-from guerdon.metrics import METRICS, Interval, mean_interval, spearman
+from guerdon.metrics import Interval, mean_interval
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, rewards_of
 from guerdon.optimize.best_of_n_run import response_sampler
 from guerdon.optimize.monitor import EVALUATIONS_FILE, read_evaluations
 from guerdon.optimize.optimize_config import BestOfNConfig, RLConfig
 from guerdon.optimize.prompts import sample_candidates
 from guerdon.rewards.score_rows import Progress, silent
+from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Scorer, group_key
 
 FILE = "downstream.json"
-FEWEST_FORETOLD = 6
-"""Fewer rewards say nothing of which metric foretells the gain."""
 _FEWEST_PROMPTS = 8
 """Prompts that RL needs at the least: half of them are held out."""
 
@@ -75,9 +74,9 @@ class Downstream:
     results: tuple[DownstreamResult, ...]
     oracle: Mapping[int, Interval]
     """n -> what picking by gold itself brings."""
-    foretold: Mapping[str, float]
+    foretold: Mapping[str, Interval]
     """Metric of agreement -> its rank correlation with the gain of the largest n over the rewards; empty for fewer than
-    six rewards."""
+    six rewards. The intervals draw rows, prompts and rewards anew, and are wide: there are few rewards."""
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,14 +122,15 @@ def evaluate_downstream(
         ConfigError: there is no gold reward and no scores, or RL lacks a policy.
         DataError: too few responses, or too few prompts for RL.
         ModelError: the policy cannot be loaded.
-        OutputError: `out` cannot be written.
+        OutputError: `out` holds something already, or cannot be written.
     """
     config, out = config or DownstreamConfig(), Path(out)
-    check_writable(out / FILE)
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     every = {name: one for name, one in {**systems, **(baselines or {})}.items() if isinstance(one, Scorer)}
     notes = [f"{name} gives no rewards and cannot pick or train." for name in systems if name not in every]
     candidates = _candidates(data, out, config, seed, progress)
+    refuse_truncation([*every.values(), gold], candidate_texts(candidates))
     judged = _gold_values(candidates, gold, gold_name, progress)
     rewards = {}
     for name, scorer in every.items():
@@ -146,6 +146,7 @@ def evaluate_downstream(
     curves, best = {name: picked_by(values) for name, values in rewards.items()}, picked_by(judged)
     trained = {name: every[name] for name in systems if name in every} if config.rl_steps else {}
     rl = {name: _train(one, name, candidates, gold, out, config, seed, progress) for name, one in trained.items()}
+    report_totals([*every.values(), gold])
     results = tuple(
         DownstreamResult(
             system=name,
@@ -158,35 +159,25 @@ def evaluate_downstream(
     )
     if best.left_out:
         notes.append(f"{len(best.left_out):,} prompts have too few responses with every reward, and are left out.")
+    told, note = foretold(agreement, candidates, rewards, judged, best.ns[-1], seed) if agreement else ({}, "")
+    notes += [note] if note else []
     found = Downstream(
         gold="the scores of the data" if gold is None else gold_name,
         prompts=best.prompts,
         results=results,
         oracle=dict(zip(best.ns, best.curves[1].means, strict=True)),
-        foretold=foretold(agreement, results) if agreement else {},
+        foretold=told,
         notes=tuple(notes),
     )
     write_json(out / FILE, found.to_dict())
     return found
 
 
-def foretold(agreement: Evaluation, results: Sequence[DownstreamResult]) -> dict[str, float]:
-    """Each metric of agreement -> its rank correlation, over the rewards, with the gain of the largest n.
-
-    The first kind of rows counts. Metrics that a reward lacks are left out; so is everything below six rewards.
-    """
-    section = agreement.sections[0]
-    known = {system.name: system for system in section.overall.systems}
-    both = [result for result in results if result.system in known]
-    if len(both) < FEWEST_FORETOLD:
-        return {}
-    gains = [list(result.gain.values())[-1].point for result in both]
-    found = {}
-    for metric in METRICS:
-        values = [known[result.system].metrics.get(metric, Interval(math.nan)).point for result in both]
-        if not np.isnan(values).any():
-            found[metric] = float(spearman(np.array(values), np.array(gains)))
-    return found
+def check_folder(out: str | Path) -> None:
+    """Raises OutputError where the folder cannot be written or holds something: old responses are not taken for new."""
+    check_writable(Path(out) / FILE)
+    if Path(out).is_dir() and any(Path(out).iterdir()):
+        raise OutputError(f"{out} is not empty. Fix: choose another folder (--downstream-out), or remove it")
 
 
 def _candidates(
@@ -253,6 +244,7 @@ def _train(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         eval_steps=config.rl_steps,
+        eval_num_generations=4,
         seed=seed,
     )
     with progress(f"training by {name}", config.rl_steps) as advance:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from textwrap import TextWrapper
+from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.tables import output
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from guerdon.evaluate.doctor import DoctorCheck
+
+_STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 
 
 def doctor(
@@ -42,15 +52,28 @@ def doctor(
     if json:
         sys.stdout.write(json_module.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return int(bool(found.faults))
+    console = output()
     for name, contract in found.to_dict()["contracts"].items():
-        sys.stdout.write(f"score contract{f' of {name}' if name else ''}:\n")
-        sys.stdout.writelines(f"  {field}: {json_module.dumps(value)}\n" for field, value in contract.items())
+        console.print(f"score contract{f' of {name}' if name else ''}:")
+        console.print("\n".join(f"  {field}: {json_module.dumps(value)}" for field, value in contract.items()))
+    width = console.width if sys.stdout.isatty() else sys.maxsize
     for check in found.checks:
-        sys.stdout.write(f"{check.verdict:<14}  {check.name}: {check.message}\n")
-        if check.mend:
-            sys.stdout.write(f"{'':<14}  Fix: {check.mend}.\n")
+        console.print(_lines(check, width), soft_wrap=True)
     if found.adopted:
-        sys.stdout.write(f"The contract is in {found.adopted} now.\n")
+        console.print(f"The contract is in {found.adopted} now.")
     looked = sum(check.verdict != "not applicable" for check in found.checks)
-    sys.stdout.write(f"{len(found.faults)} of {looked} checks failed.\n")
+    names = ", ".join(check.name for check in found.faults)
+    console.print(f"{len(found.faults)} of {looked} checks failed{names and ': '}{names}.")
     return int(bool(found.faults))
+
+
+def _lines(check: DoctorCheck, width: int) -> Text:
+    """What was found, and below it the mend, both beside the verdict."""
+    from rich.text import Text
+
+    lines = [f"{check.verdict:<14}  {check.name}: {check.message}"]
+    lines += [f"{'':<14}  Fix: {check.mend.removesuffix('.')}."] if check.mend else []
+    wrap = TextWrapper(width, subsequent_indent=" " * 16, break_long_words=False, break_on_hyphens=False)
+    text = Text("\n".join(map(wrap.fill, lines)))
+    text.stylize(_STYLES[check.verdict], 0, len(check.verdict))
+    return text

@@ -112,9 +112,8 @@ def check_reward_model(
     try:
         scorer = config.load()
     except ContractError as error:
-        said = str(error)
-        mends = {row.name: row.mend for row in _tables()[1]}
-        mend = "" if "Fix: " in said else mends.get(error.about, _NO_CONTRACT)
+        said, _, mend = str(error).partition(" Fix: ")
+        mend = mend or {row.name: row.mend for row in _tables()[1]}.get(error.about, _NO_CONTRACT)
         return Diagnosis(config.name, {}, (DoctorCheck(error.about, "fail", said, mend=mend),))
     sample, parts = _sample(data, question), trained_parts(scorer)
     weights = [part for model in parts.values() for part in model.net.parameters()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from guerdon.evaluate.health.patient import Texts
 from guerdon.rewards.encode import Encoder
@@ -79,8 +80,9 @@ def test_a_clock_that_moves_no_score_is_told(tiny_qwen: str, foreign: Foreign, l
 def test_bos_twice_is_found(tiny_gemma_like: str, foreign: Foreign, look: Any) -> None:
     reward = TransformerReward.create(tiny_gemma_like)
     found = look("BOS", reward)
-    assert found.verdict == "pass"
-    assert "add_special_tokens=False, as Guerdon does, or else scores differ by up to" in found.message
+    assert found.verdict == "warning"
+    assert "Template and tokenizer both write it: where both do, scores differ by up to" in found.message
+    assert "add_special_tokens=False" in found.mend
     assert found.difference is not None
     assert found.difference > 1e-3
     doubled = "{{ bos_token }}{{ bos_token }}" + PLAIN
@@ -107,6 +109,18 @@ def test_eos_twice_or_behind_some_texts_alone_is_found(tiny_qwen: str, foreign: 
     assert found.verdict == "fail"
     assert "the others do not" in found.message
     assert "'<|im_end|>') and 'Ċ' behind it" in look("EOS", TransformerReward.create(tiny_qwen)).message
+
+
+def test_eos_that_the_tokenizer_adds_to_what_has_it_is_told(tiny_qwen: str, foreign: Foreign, look: Any) -> None:
+    folder = foreign(tiny_qwen, chat_template=ENDED)
+    reward = TransformerReward.load(folder)
+    eos: Any = ("<|im_end|>", reward.tokenizer.eos_token_id)
+    own = TemplateProcessing(single=f"$A {eos[0]}", special_tokens=[eos])
+    reward.tokenizer.backend_tokenizer.post_processor = own
+    found = look("EOS", reward)
+    assert found.verdict == "warning"
+    assert found.difference is not None
+    assert "Template and tokenizer both write it" in found.message
 
 
 def test_a_value_head_without_eos_is_told(tiny_llama: str, tmp_path: Path, look: Any) -> None:

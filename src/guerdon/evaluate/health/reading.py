@@ -85,18 +85,23 @@ def bos(patient: ModelPatient) -> Finding:
         return failed(f"{doubled} of {len(patient.tokens)} texts begin with BOS ({patient.token(token)}) twice.")
     begun = sum(one.ids[:1] == (token,) for one in patient.tokens)
     said = f"{begun} of {len(patient.tokens)} texts begin with BOS ({patient.token(token)}), none with two."
+    return _added(patient, token, slice(2), said) or passed(said)
+
+
+def _added(patient: ModelPatient, token: int, end: slice, said: str) -> Finding | None:
+    """What happens where the tokenizer adds a special token to a rendered text that has it already."""
     if patient.contract.rendering != "chat":
-        return passed(said)
-    prompt, response = patient.sample.prompts[0], patient.sample.responses[0]
-    rendered = _renderer(patient).chat(prompt, response).text
-    if patient.reward.tokenizer(rendered, verbose=False)["input_ids"][:2] != [token, token]:
-        return passed(said)
-    twice = [Tokens((token, *one.ids)[: patient.contract.max_length]) for one in patient.tokens]
+        return None
+    rendered = _renderer(patient).chat(patient.sample.prompts[0], patient.sample.responses[0]).text
+    if patient.reward.tokenizer(rendered, verbose=False)["input_ids"][end] != [token, token]:
+        return None
+    front, behind = ((token,), ()) if end.stop else ((), (token,))
+    twice = [Tokens((*front, *one.ids[: patient.contract.max_length - 1], *behind)) for one in patient.tokens]
     difference = float(np.abs(patient.scores_of(twice) - patient.scores_of(patient.tokens)).max())
-    return passed(
-        f"{said} Template and tokenizer both write it: other tools that tokenize the rendered text must do so with "
-        f"add_special_tokens=False, as Guerdon does, or else scores differ by up to {difference:.2g}.",
-        difference,
+    return replace(
+        warned(f"{said} Template and tokenizer both write it: where both do, scores differ by up to {difference:.2g}."),
+        difference=difference,
+        mend="Guerdon is right as it is; in other tools, tokenize the rendered text with add_special_tokens=False",
     )
 
 
@@ -122,7 +127,8 @@ def eos(patient: ModelPatient) -> Finding:
             f"{said}; trainers that call their head {head.layer} mostly let texts end with it.",
             'guerdon doctor --adopt, then "ends_with_eos": true in guerdon.json, where the trainer did so',
         )
-    return passed(f"{said}, none with two.")
+    said += ", none with two."
+    return _added(patient, token, slice(-2, None), said) or passed(said)
 
 
 def vocabulary(patient: ModelPatient) -> Finding:

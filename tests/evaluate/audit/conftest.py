@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -32,7 +33,7 @@ class ByPlace:
 
 
 def _noise(text: str) -> float:
-    return float(np.random.default_rng(abs(hash(text)) % 2**32).normal())
+    return float(np.random.default_rng(zlib.crc32(text.encode())).normal())
 
 
 SUBJECTS = ("The egg", "A bridge", "This song", "The river", "Her letter", "That old tree", "His idea", "The train")

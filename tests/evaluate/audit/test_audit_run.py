@@ -17,7 +17,11 @@ from guerdon.evaluate.audit.bias_lines import bias_line
 from guerdon.evaluate.audit.matched_texts import LineMargins, as_many_as, ask_about, ask_naturally, matched_pairs
 from guerdon.evaluate.audit.natural_pairs import natural_pairs
 from guerdon.perturbations.table import PERTURBATIONS
+from guerdon.rewards.blend import Blend
+from guerdon.rewards.ensemble import Ensemble
+from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.rules import LengthReward
+from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparison, Rating
 
 from .conftest import ByPlace, ByText
@@ -146,17 +150,34 @@ def test_texts_of_anyone_are_escaped_and_everything_is_in_the_file(audited, tmp_
 def test_function_and_command_write_the_same(rows, tmp_path, capsys):
     data = tmp_path / "rows.jsonl"
     write_rows(rows, data)
-    options = ["--time", "0.05", "--rows", "40", "--out", str(tmp_path / "command")]
+    options = ["--time", "5", "--rows", "40", "--out", str(tmp_path / "command")]
     assert main(["audit", "longest", str(data), *options]) == 0
     printed = capsys.readouterr().out
     assert "what moves longest" in printed
     assert "padding" in printed
-    audit_reward("longest", data, tmp_path / "function", AuditConfig(time=0.05, rows=40))
+    audit_reward("longest", data, tmp_path / "function", AuditConfig(rows=40))
     kept = [json.loads((tmp_path / where / "audit.json").read_text()) for where in ("command", "function")]
     for one in kept:
         one.pop("seconds")
     assert kept[0] == kept[1]
     assert (tmp_path / "command" / "audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_plain_folder_an_ensemble_a_blend_and_an_object_of_python_are_audited(rows, tiny_bert, tmp_path, monkeypatch):
+    members = [TransformerReward.create(tiny_bert, seed=seed) for seed in range(2)]
+    Ensemble(members).save(tmp_path / "ensemble")
+    parts = {"mine": members[0], "longest": LengthReward(1)}
+    Blend(parts, [1, 1], means=[0, 0], deviations=[1, 1]).save(tmp_path / "blend")
+    (tmp_path / "own.py").write_text(
+        "class Judge:\n    def compare(self, prompts, a, b, *, references=None):\n        return [0.5] * len(a)\n"
+        "judge = Judge()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in (tiny_bert, str(tmp_path / "ensemble"), str(tmp_path / "blend"), "own:judge"):
+        system = ScorerConfig(name=name).load_system()
+        found = audit_system(system, rows[:30], AuditConfig(rows=20), perturbations=SOME[:3])
+        assert found.of("padding").test.n == 20
+        assert found.of("padding").test.rate.point == 0.5 or name != "own:judge"
 
 
 def test_options_that_make_no_sense():

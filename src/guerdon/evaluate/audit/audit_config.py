@@ -19,7 +19,7 @@ class AuditConfig:
 
     time: float = 5.0
     """Minutes for everything. After the natural responses are scored, so many matched pairs are drawn for each change
-    as there is time for; the table says how many."""
+    as there is time for, but at least 30; the table says how many."""
     rows: int = 1000
     """The most pairs of natural responses that the reward is asked about, and the most matched pairs of one change."""
     seed: int = 0

@@ -44,6 +44,14 @@ class Questions:
         self.asked.append(PairedRequests(np.array(numbers, dtype=np.int64), items[::2], items[1::2]))
         return self.asked[-1]
 
+    def mix(self, seed: int) -> None:
+        """Puts the texts in random order: no change then stands alone among what is asked at a time."""
+        order = np.random.default_rng(seed).permutation(len(self.requests))
+        texts = list(self.requests)
+        self.requests = {texts[place]: number for number, place in enumerate(order.tolist())}
+        for one in self.asked:
+            one.requests[:] = np.argsort(order)[one.requests]
+
 
 def matched_pairs(one: Perturbation, pairs: NaturalPairs, limit: int, seed: int) -> MatchedPairs:
     """The first pairs that can be changed, `limit` of them at most.
@@ -116,6 +124,7 @@ def ask_about(
 ) -> tuple[list[LineMargins], int]:
     """The margins of all lines, and how many texts (for a comparer, pairs) were asked about."""
     questions, of_lines = _questions(lines, pairs)
+    questions.mix(seed)
     output = ask(system, questions.requests, questions.asked, seed=seed, progress=progress)
     empty = np.zeros(0)
     margins = [

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -86,10 +87,31 @@ def test_an_unreliable_scorer_is_told_how_to_mend_it(short_data: str, monkeypatc
         def score(self, prompts: Any, responses: Any, *, references: Any = None) -> Any:
             return [len(text) - len(responses[0]) for text in responses]
 
-    monkeypatch.setattr(ScorerConfig, "load", lambda _: OfTheBatch())
+    monkeypatch.setattr(ScorerConfig, "load_system", lambda _: OfTheBatch())
     found = check_reward_model("mine:scorer", data=short_data)
     assert "batch" in {check.name for check in found.faults}
     assert all(check.message.endswith(".") and check.mend for check in found.faults)
+
+
+def test_a_judge_that_likes_the_first_place_is_found(short_data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judge:
+        def __init__(self, liking: float) -> None:
+            self.liking = liking
+
+        def compare(self, prompts: Any, a: Any, b: Any, *, references: Any = None) -> np.ndarray:
+            margins = np.array([len(one) - len(other) for one, other in zip(a, b, strict=True)])
+            return np.asarray(1 / (1 + np.exp(-margins / 10 - self.liking)), dtype=np.float32)
+
+    names = ["rewards", "repetition", "batch", "order", "threads", "position"]
+    for liking, verdict in ((0.0, "pass"), (2.0, "fail")):
+        monkeypatch.setattr(ScorerConfig, "load_system", lambda _, liking=liking: Judge(liking))
+        found = check_reward_model("mine:judge", data=short_data)
+        said = verdicts(found)
+        assert list(said)[:6] == names
+        assert "score scale" not in said
+        assert [said[name] for name in names] == ["pass"] * 5 + [verdict]
+    assert found.faults[0].difference == pytest.approx(2 / (1 + np.exp(-2.0)) - 1, abs=1e-6)
+    assert "pairs change their winner with the order." in found.faults[0].message
 
 
 def test_without_a_reward_there_is_nothing_to_compare(short_data: str) -> None:

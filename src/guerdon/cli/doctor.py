@@ -31,10 +31,10 @@ def doctor(
 ) -> int:
     """Check that MODEL gives a text the same score however it is asked, and show its score contract.
 
-    MODEL may be anybody's: it is scored alone and in batches, in another order, from several threads, padded on the
-    other side, saved and loaded again, and by Transformers alone; its template, special tokens, head and outputs are
-    looked at. Each check passes, fails or is not applicable, and says how to mend what fails. Exit status 1 says that
-    a check failed.
+    MODEL may be anybody's, a judge that only compares too: it is asked alone and in batches, in another order, from
+    several threads, padded on the other side, saved and loaded again, and by Transformers alone; its template, special
+    tokens, head and outputs are looked at. Each check passes, fails or is not applicable, and says how to mend what
+    fails. Exit status 1 says that a check failed.
 
     Args:
         model: the scorer.

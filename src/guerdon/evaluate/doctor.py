@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from guerdon.data.candidates import all_candidates
 from guerdon.errors import ConfigError, ContractError, DataError
+from guerdon.evaluate.health.judging import JUDGE_ROWS, JudgedBeside
 from guerdon.evaluate.health.patient import CheckRow, ModelPatient, ScorerPatient, Texts, Verdict
 from guerdon.models import resolve
 from guerdon.rewards.adapter_base import portable_base
@@ -17,6 +18,7 @@ from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.saved import FILE_NAME, write_card
 from guerdon.rewards.truncation import parts_of
+from guerdon.types import Scorer
 
 if TYPE_CHECKING:
     from guerdon.rewards.transformer import TransformerReward
@@ -87,7 +89,8 @@ def check_reward_model(
         ...     print(check.message)
 
     Args:
-        model: any scorer; a trained model, of Guerdon or of another trainer, is looked at more closely.
+        model: any scorer, or a `Comparer` that `module:object` names; a trained model, of Guerdon or of another
+            trainer, is looked at more closely.
         data: where the sample of texts is read: any source that `guerdon score` takes.
         question: as for `guerdon.data.read.iter_rows`.
         adopt: write the contract that was inferred for a model of other origin beside its weights.
@@ -110,12 +113,14 @@ def check_reward_model(
             f"--adopt writes a contract beside the weights of a model of other origin; {config.name} {what}"
         )
     try:
-        scorer = config.load()
+        system = config.load_system()
     except ContractError as error:
         said, _, mend = str(error).partition(" Fix: ")
         mend = mend or {row.name: row.mend for row in _tables()[1]}.get(error.about, _NO_CONTRACT)
         return Diagnosis(config.name, {}, (DoctorCheck(error.about, "fail", said, mend=mend),))
-    sample, parts = _sample(data, question), trained_parts(scorer)
+    sample = _sample(data, question)
+    scorer = system if isinstance(system, Scorer) else JudgedBeside(system, sample.responses[0])
+    parts = trained_parts(scorer)
     weights = [part for model in parts.values() for part in model.net.parameters()]
     tolerance = TOLERANCE["bfloat16" if any(part.dtype.itemsize < 4 for part in weights) else "float32"]
     patient = ScorerPatient(scorer, sample, tolerance, sum(one.numel() * one.element_size() for one in weights))
@@ -173,7 +178,7 @@ def _tables() -> tuple[tuple[CheckRow, ...], tuple[CheckRow, ...]]:
     from guerdon.evaluate.health.reading import READING_ROWS
     from guerdon.evaluate.health.stability import KEPT_ROWS, OPAQUE_ROWS, SCORER_ROWS
 
-    return (*SCORER_ROWS, *OPAQUE_ROWS, *KEPT_ROWS), (*KEEPING_ROWS, *READING_ROWS, *NETWORK_ROWS)
+    return (*SCORER_ROWS, *OPAQUE_ROWS, *JUDGE_ROWS, *KEPT_ROWS), (*KEEPING_ROWS, *READING_ROWS, *NETWORK_ROWS)
 
 
 def _looked_at(
@@ -185,7 +190,8 @@ def _looked_at(
     _, models = _tables()
     own: list[tuple[str, CheckRow, Any]] = [("", row, patient) for row in SCORER_ROWS]
     if not patients:
-        own += [("", row, patient) for row in OPAQUE_ROWS]
+        judge = isinstance(patient.scorer, JudgedBeside)
+        own += [("", row, patient) for row in (JUDGE_ROWS if judge else OPAQUE_ROWS)]
     of_parts = [(name, row, one) for name, one in patients.items() for row in models]
     for name, row, one in [*own, *of_parts, *(("", row, patient) for row in KEPT_ROWS)]:
         if one is patient and row is not SCORER_ROWS[0] and not len(patient.known):

@@ -142,7 +142,10 @@ def test_a_value_head_without_eos_is_told(tiny_llama: str, tmp_path: Path, look:
 def test_unknown_text_is_told(tiny_bert: str, look: Any) -> None:
     reward = TransformerReward.create(tiny_bert)
     assert look("vocabulary", reward).verdict == "pass"
-    assert look("vocabulary", reward, one("龘" * 9, "鱻鱻")).verdict == "warning"
+    assert look("vocabulary", reward, one("How do I boil an egg? " + "龘" * 6, "鱻鱻")).verdict == "warning"
+    found = look("vocabulary", reward, one("龘" * 99, "鱻鱻"))
+    assert found.verdict == "fail"
+    assert "it reads next to nothing" in found.message
 
 
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_roberta", "tiny_llama", "tiny_gemma_like"])

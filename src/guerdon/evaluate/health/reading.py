@@ -25,6 +25,8 @@ from guerdon.text.chat import ChatRenderer, with_still_clock
 from guerdon.text.vocabulary import UNREADABLE_SHARE
 from guerdon.weight_files import FOREIGN_HEADS, stored_head
 
+_NOTHING_READ = 0.9
+"""Share of unknown tokens above which the tokenizer is not the model's."""
 _REASONING = "<think>\nFirst this, then that.\n</think>\n\nSo it is."
 
 
@@ -136,9 +138,12 @@ def vocabulary(patient: ModelPatient) -> Finding:
     encoded = patient.reward.encode(patient.sample.prompts, patient.sample.responses)
     share = encoded.unknown / encoded.total if encoded.total else 0.0
     message = f"{share:.1%} of the tokens of the sample are unknown to the model"
-    return (
-        warned(f"{message}: scores of such texts mean little.") if share > UNREADABLE_SHARE else passed(f"{message}.")
-    )
+    if share > _NOTHING_READ:
+        mend = "Put the files of the model's own tokenizer into the folder; or take a model that knows the language"
+        return failed(f"{message}: it reads next to nothing.", mend=mend)
+    if share > UNREADABLE_SHARE:
+        return warned(f"{message}: scores of such texts mean little.")
+    return passed(f"{message}.")
 
 
 def truncation(patient: ModelPatient) -> Finding:

@@ -15,7 +15,6 @@ foretold the gain; its interval draws rows, prompts and rewards.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -28,7 +27,6 @@ from guerdon.cli.tables import output
 from guerdon.data.candidates import read_candidates
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
-from guerdon.data.write import row_record
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.downstream import Downstream, evaluate_downstream
 from guerdon.evaluate.downstream_config import DownstreamConfig
@@ -72,18 +70,12 @@ def rewards(rows: Sequence[AnyRow]) -> dict[str, Scorer]:
     }
 
 
-def candidates_of(rows: Sequence[AnyRow]) -> list[Candidates]:
-    """Each prompt once, with all of its responses and what people gave them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.jsonl"
-        path.write_text("".join(json.dumps(row_record(row)) + "\n" for row in rows), encoding="utf-8")
-        return read_candidates(str(path))
-
-
 def measure(source: str, given: argparse.Namespace, out: Path) -> Downstream:
     """Fits the rewards, measures how far they agree with people, and puts them to use."""
     learn, agree, use = split_rows(load_rows(source), test=1 / 3, validation=1 / 3)
-    pool, gold = [one for one in candidates_of(use) if len(one.responses) > 1], None
+    prompts = {prompt_text(row.prompt) for row in use}
+    pool = [one for one in read_candidates(source) if prompt_text(one.prompt) in prompts and len(one.responses) > 1]
+    gold = None
     if given.policy:
         half = split_rows(learn, test=0.5)
         learn, gold = half.train, fit_reward(half.test, config=FitConfig()).reward

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from guerdon.data.mismatched import mismatched_comparisons
 from guerdon.errors import DataError
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.types import Comparison, Ranking, Rating, Reference
@@ -114,3 +115,42 @@ def test_length_balancing_lets_longer_and_shorter_winners_count_alike() -> None:
     assert half[3] / half[0] == pytest.approx(np.sqrt(full[3] / full[0]))
     margins = torch.zeros(5, dtype=torch.float64)
     np.testing.assert_allclose(judged.length_balanced(1.0).loss(margins, np.arange(5)), np.log(2) * full)
+
+
+def test_mismatched_pairs_are_weighted_and_measure_nothing() -> None:
+    rows = [pair(f"p{i}", f"good {i}", f"bad {i}") for i in range(4) for _ in range(2)]
+    made = mismatched_comparisons(rows, 0)
+    judged = JudgedResponses.of(rows, mismatched=made, mismatched_share=0.1)
+    assert judged.mismatched.tolist() == [False] * 8 + [True] * 4
+    assert judged.weight[8:].sum() == pytest.approx(0.1 * judged.weight[:8].sum())
+    assert judged.weight.mean() == pytest.approx(1.0)
+    assert len(judged.responses) == 12
+    for row, better, worse in zip(made, judged.better[8:], judged.worse[8:], strict=True):
+        assert (judged.prompts[worse], judged.responses[better], judged.responses[worse]) == (
+            row.prompt, row.chosen, row.rejected,
+        )  # fmt: skip
+    everywhere, wrong = np.arange(12), np.where(judged.mismatched, -1.0, 1.0)
+    assert np.isnan(judged.merit(wrong, everywhere)[8:]).all()
+    assert judged.agreement(wrong) == 1.0
+
+
+def test_mismatched_pairs_leave_the_balance_of_length_and_the_units_of_ratings_alone() -> None:
+    ratings = [Rating(prompt=f"p{i}", response=f"{i}{'x' * k}", scores={"score": k}) for i in range(3) for k in (1, 2, 4)]
+    plain = JudgedResponses.of(ratings)
+    both = JudgedResponses.of(ratings, mismatched=mismatched_comparisons(ratings, 0), mismatched_share=0.5)
+    rewards = np.array([len(text) for text in both.responses], dtype=np.float64)
+    count = len(plain.responses)
+    assert both.units(rewards, both.margins(rewards)) == pytest.approx(
+        plain.units(rewards[:count], plain.margins(rewards[:count]))
+    )
+    rows = [pair(f"p{i}", f"long enough {i}", "short") for i in range(3)] + [pair("q", "brief", "a long one")]
+    made = mismatched_comparisons(rows, 0)
+    balanced = JudgedResponses.of(rows, mismatched=made, mismatched_share=0.5).length_balanced(1.0).weight
+    assert balanced[:3].sum() == pytest.approx(balanced[3])
+    assert len(set(balanced[4:].tolist())) == 1
+
+
+def test_ratings_that_are_fitted_as_they_are_get_no_mismatched_pairs() -> None:
+    rows = [Rating(prompt=f"p{i}", response=f"r{i}", scores={"score": i}) for i in range(9)]
+    judged = JudgedResponses.of(rows, mismatched=[pair("p0", "r0", "r1")], mismatched_share=0.5)
+    assert (judged.objective, len(judged), len(judged.responses)) == ("ratings", 9, 9)

@@ -63,7 +63,7 @@ def _table(fitted: FittedReward) -> Table:
     judged = fitted.judged
     pairs = judged.objective == "pairs"
     table = new_table(
-        f"{len(judged):,} {'pairs' if pairs else 'ratings'} of {len(set(judged.group.tolist())):,} groups, "
+        f"{(~judged.mismatched).sum():,} {'pairs' if pairs else 'ratings'} of {len(set(judged.group.tolist())):,} groups, "
         "measured out of fold",
         "",
         "accuracy" if pairs else "Spearman",

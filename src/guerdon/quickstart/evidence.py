@@ -132,7 +132,7 @@ def gather_evidence(fitted: FittedReward, scorer: Scorer, unseen: Sequence[AnyRo
         unseen: rows of other prompts.
         seed: seed of the bootstrap.
     """
-    pairs = CountedPairs.of(fitted.judged, np.flatnonzero(~fitted.learnt), seed)
+    pairs = CountedPairs.of(fitted.judged, fitted.measurable, seed)
     lengths = fitted.judged.margins(np.array([len(text) for text in fitted.judged.responses], dtype=np.float64))
     measured = Measured.of(pairs, fitted.margins | {"longest": lengths, "shortest": -lengths}, seed)
     rule = max(RULES_OF_LENGTH, key=lambda name: measured.accuracy[name].point)

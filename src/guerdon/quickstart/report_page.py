@@ -125,7 +125,7 @@ def run_facts(
         },
         "Learning": {
             "rows": f"{len(rows):,}",
-            "judgements": f"{len(judged):,} of {len(np.unique(judged.group)):,} prompts or groups",
+            "judgements": f"{(~judged.mismatched).sum():,} of {len(np.unique(judged.group)):,} prompts or groups",
             "responses": f"{len(judged.responses):,}",
             "seed": str(config.seed),
         },

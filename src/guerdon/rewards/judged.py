@@ -51,9 +51,19 @@ class JudgedResponses:
     """The rating of each response in the units of the data, shape (n,); NaN for responses without one."""
     weight: Floats
     """How much each observation counts in what is fitted, shape (m,), 1 on average."""
+    mismatched: np.ndarray
+    """Which pairs people did not judge: the worse response is one to another prompt (see `mismatched_comparisons`).
+    They teach what reads the prompt, and measure nothing. Shape (m,)."""
 
     @classmethod
-    def of(cls, rows: Sequence[AnyRow], objective: Objective | None = None) -> JudgedResponses:
+    def of(
+        cls,
+        rows: Sequence[AnyRow],
+        objective: Objective | None = None,
+        *,
+        mismatched: Sequence[Comparison] = (),
+        mismatched_share: float = 0.0,
+    ) -> JudgedResponses:
         """Reads rows of any kinds.
 
         Args:
@@ -61,36 +71,46 @@ class JudgedResponses:
             objective: whether ratings are compared with the other ratings of their prompt or fitted as they are. None
                 compares them where most have one to compare with, unless prompts have so many that their pairs would
                 be out of all proportion. Beside rows of other kinds they are always compared.
+            mismatched: comparisons with responses to other prompts, which people did not judge. Left out where ratings
+                are fitted as they are.
+            mismatched_share: what these weigh all together, as a share of what the rows do.
 
         Raises:
             DataError: nothing in the rows orders two responses.
         """
+        ratings = [row for row in rows if isinstance(row, Rating)]
+        overall = overall_ratings(ratings) if ratings else np.zeros(0)
+        as_they_are = bool(ratings) and len(ratings) == len(rows) and not _compares(ratings, overall, objective)
+        read = rows if as_they_are else (*rows, *mismatched)
         place: dict[tuple[str, str], int] = {}
         prompts: list[Prompt] = []
-        for row in rows:
+        for row in read:
             key = prompt_text(row.prompt)
             for text in response_texts(row):
                 if (key, text) not in place:
                     place[key, text] = len(place)
                     prompts.append(row.prompt)
         responses = tuple(text for _, text in place)
-        ratings = [row for row in rows if isinstance(row, Rating)]
-        overall = overall_ratings(ratings) if ratings else np.zeros(0)
         rated = np.array([place[prompt_text(row.prompt), row.response] for row in ratings], dtype=np.int64)
         rating = _means(overall, rated, len(place))
-        if ratings and len(ratings) == len(rows) and not _compares(ratings, overall, objective):
+        if as_they_are:
             if np.ptp(overall) == 0:
                 raise DataError(f"a reward needs ratings that differ; all {len(ratings)} are {overall[0]:g}")
             codes = _connected(rows, [(index,) for index in rated], len(place))
-            return cls(tuple(prompts), responses, "ratings", rated, rated, overall, codes, rating, np.ones(len(codes)))
-        better, worse, preference, first = _pairs(rows, place)
-        if not len(better) or np.all(preference == TIE):
+            weight, made = np.ones(len(codes)), np.zeros(len(codes), dtype=bool)
+            return cls(tuple(prompts), responses, "ratings", rated, rated, overall, codes, rating, weight, made)
+        better, worse, preference, first = _pairs(read, place)
+        ids = set(map(id, mismatched))
+        made = np.array([id(row) in ids for row in first], dtype=bool)
+        if made.all() or np.all(preference[~made] == TIE):
             raise DataError(
                 f"a reward needs at least one response that was preferred to another of its prompt; {len(rows)} rows "
                 "have none (ties and single responses order nothing)"
             )
         codes = _connected(first, np.stack([better, worse], axis=1), len(place))
-        return cls(tuple(prompts), responses, "pairs", better, worse, preference, codes, rating, np.ones(len(codes)))
+        weight = np.where(made, mismatched_share * (~made).sum() / max(1, made.sum()), 1.0)
+        weight /= weight.mean()
+        return cls(tuple(prompts), responses, "pairs", better, worse, preference, codes, rating, weight, made)
 
     def __len__(self) -> int:
         """Observations."""
@@ -127,12 +147,13 @@ class JudgedResponses:
         changes nothing, and between them the weights are powers of the full ones.
         """
         longer = np.sign(self.margins(np.array([len(text) for text in self.responses], dtype=np.float64)))
+        longer[self.mismatched] = 0.0
         if self.objective != "pairs" or not share or not {-1.0, 1.0} <= set(longer):
             return self
-        weight = np.ones(len(self))
+        balance = np.ones(len(self))
         for sign in (-1.0, 1.0):
-            weight[longer == sign] = (longer != 0).sum() / (2 * (longer == sign).sum())
-        weight **= share
+            balance[longer == sign] = (longer != 0).sum() / (2 * (longer == sign).sum())
+        weight = self.weight * balance**share
         return replace(self, weight=weight / weight.mean())
 
     def loss(self, margins: Tensor, where: Ints) -> Tensor:
@@ -166,11 +187,12 @@ class JudgedResponses:
     def merit(self, margins: Floats, where: Ints) -> Floats:
         """How good each margin is, shape (k,): 1 for a pair in the right order, 1/2 for equal rewards, 0 otherwise.
 
-        NaN for a tie of people. For a rating, the negative squared error in units of the ratings' deviation.
+        NaN for a tie of people, and for a pair that they did not judge. For a rating, the negative squared error in
+        units of the ratings' deviation.
         """
         if self.objective == "pairs":
             right = (margins > 0) + 0.5 * (margins == 0)
-            return np.where(self.target[where] == TIE, np.nan, right)
+            return np.where((self.target[where] == TIE) | self.mismatched[where], np.nan, right)
         mean, deviation = self.target_units
         standard = (self.target[where] - mean) / deviation
         return np.asarray(-np.square(margins - standard))
@@ -189,13 +211,17 @@ class JudgedResponses:
         `scores` are the rewards of the n responses. The margins, of the observations in `where` (all by default), are
         best by fits that did not see them: in-sample ones are too large, and the scale would come out too small.
         """
-        if not len(self.rating) or np.isnan(self.rating).any():
-            return 0.0, 1.0
         if self.objective == "ratings":
             return self.target_units
-        differences = self.margins(self.rating)[slice(None) if where is None else where]
+        places = np.arange(len(self)) if where is None else where
+        judged = np.ones(len(self.responses), dtype=bool)
+        judged[self.worse[self.mismatched]] = False
+        if not judged.any() or np.isnan(self.rating[judged]).any():
+            return 0.0, 1.0
+        margins, places = margins[~self.mismatched[places]], places[~self.mismatched[places]]
+        differences = self.margins(self.rating)[places]
         scale = float(margins @ differences) / max(float(margins @ margins), 1e-12)
-        return float(self.rating.mean() - scale * scores.mean()), scale
+        return float(self.rating[judged].mean() - scale * scores[judged].mean()), scale
 
 
 def _compares(ratings: Sequence[Rating], overall: Floats, objective: Objective | None) -> bool:

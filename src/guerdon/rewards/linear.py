@@ -46,6 +46,8 @@ class Features(ABC):
     """The name of the kind of reward that is linear in these features."""
     penalties: ClassVar[tuple[float, ...]]
     """L2 penalties to choose from by cross-validation."""
+    reads_prompt: ClassVar[bool] = True
+    """Whether the features depend on the prompt."""
     leading: ClassVar[tuple[str, ...]] = ()
     """Names of dense features that are rewards by themselves, which the others only correct: see `LEAD`."""
 

@@ -40,6 +40,7 @@ class TermFeatures(Features):
     """
 
     kind: ClassVar[str] = "tfidf"
+    reads_prompt: ClassVar[bool] = False
     penalties: ClassVar[tuple[float, ...]] = (1.0,)
 
     def __init__(self, vectorizers: Sequence[TfidfVectorizer]) -> None:

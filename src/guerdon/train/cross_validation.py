@@ -35,6 +35,9 @@ class Member:
     """L2 penalties to choose from; empty for a scorer that is not fitted."""
     build: Callable[[Floats, float], Scorer]
     """Weights and intercept -> the scorer."""
+    reads_prompt: bool = True
+    """Whether it depends on the prompt. Who does not learns nothing from a response to another prompt, but that a good
+    one is bad."""
 
     @classmethod
     def fixed(cls, name: str, scorer: Scorer, judged: JudgedResponses) -> Member:
@@ -48,14 +51,20 @@ class Member:
     def linear(cls, features: Features, judged: JudgedResponses, name: str = "") -> Member:
         """A reward that is linear in these features."""
         ready = prepared(features, judged)
-        return cls(name or features.kind, ready.values, features.penalties, ready.reward)
+        return cls(name or features.kind, ready.values, features.penalties, ready.reward, features.reads_prompt)
 
     def scores(self, judged: JudgedResponses, where: Ints, penalty: float) -> Floats:
         """Rewards of all n responses, shape (n,), by a fit on the observations in `where`."""
         if not self.penalties:
             return np.asarray(self.values[:, 0])
-        weights, intercept = fit_judged(self.values, judged, penalty, where)
+        weights, intercept = self.fit(judged, where, penalty)
         return np.asarray(self.values @ weights, dtype=np.float64) + intercept
+
+    def fit(self, judged: JudgedResponses, where: Ints, penalty: float) -> tuple[Floats, float]:
+        """Weights, shape (features,), and intercept, by the observations in `where` that it can learn from."""
+        return fit_judged(
+            self.values, judged, penalty, where if self.reads_prompt else where[~judged.mismatched[where]]
+        )
 
     def out_of_fold(self, judged: JudgedResponses, where: Ints, folds: Ints) -> tuple[Floats, float]:
         """Margins of the observations in `where`, each by a fit on the other folds, at the penalty that does best.
@@ -209,7 +218,7 @@ def build_blend(members: Sequence[Member], judged: JudgedResponses, fit: BlendFi
         member = members[place]
         weights, intercept = np.zeros(0), 0.0
         if member.penalties:
-            weights, intercept = fit_judged(member.values, judged, fit.penalties[place])
+            weights, intercept = member.fit(judged, every, fit.penalties[place])
         scores = member.scores(judged, every, fit.penalties[place])
         scorers[member.name] = member.build(weights, intercept)
         means.append(scores.mean())

@@ -33,6 +33,10 @@ class FitConfig:
     balance_length: float = 0.0
     """Weigh pairs so that length tells less: 1 lets those that the longer response won count as much as those that the
     shorter one won, 0.5 goes half of the way, 0 weighs all alike."""
+    mismatched_share: float = 0.0
+    """For each prompt, also compare a preferred response with one that was preferred for another prompt, and let these
+    comparisons weigh so much, all together, of what the others do: what is off the topic then gets less. 0 makes
+    none. They are learnt from, not measured on."""
     device: str | None = None
     """Device of the frozen models: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     overlong: Overlong = "auto"
@@ -57,6 +61,8 @@ class FitConfig:
             )
         if not 0 <= self.balance_length <= 1:
             faults.append(f"--balance-length must be from 0 to 1, got {self.balance_length}")
+        if not 0 <= self.mismatched_share <= 1:
+            faults.append(f"--mismatched-share must be from 0 to 1, got {self.mismatched_share}")
         if self.seed < 0:
             faults.append(f"--seed must be 0 or more, got {self.seed}")
         if faults:

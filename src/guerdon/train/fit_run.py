@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from guerdon.data.data_options import ReadOptions
+from guerdon.data.mismatched import mismatched_comparisons
 from guerdon.data.preferences import TIE
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
@@ -18,6 +19,7 @@ from guerdon.files import check_writable
 from guerdon.metrics import (
     Floats,
     Interval,
+    Ints,
     accuracy_ties_half,
     clustered_bootstrap,
     length_balanced_accuracy,
@@ -67,9 +69,14 @@ class FittedReward:
     learnt: np.ndarray
     """Which observations a trained member has learnt from, bool, shape (m,): margins of these prove nothing."""
 
+    @property
+    def measurable(self) -> Ints:
+        """The observations that people judged and no trained member has learnt from."""
+        return np.flatnonzero(~self.learnt & ~self.judged.mismatched)
+
     def measured(self) -> list[MeasuredMember]:
         """Every member, and what is handed over (`blend`), measured where no trained member has learnt."""
-        where = np.flatnonzero(~self.learnt)
+        where = self.measurable
         clusters = np.unique(self.judged.group[where], return_inverse=True)[1]
         weights = dict(zip(self.fit.agreement, self.fit.weights, strict=False))
         sizes = np.array([len(text) for text in self.judged.responses], dtype=np.float64)
@@ -97,7 +104,7 @@ class FittedReward:
 
     def gain_over(self, member: str) -> Interval:
         """How much more often than this member what is handed over orders a pair right, with its 95% interval."""
-        where = np.flatnonzero(~self.learnt)
+        where = self.measurable
         merits = [self.judged.merit(self.margins[name][where], where) for name in (BLEND, member)]
         return mean_interval(merits[0] - merits[1], self.judged.group[where].tolist())
 
@@ -137,7 +144,7 @@ def fit_reward(
     if isinstance(data, str | Path):
         warn_trainer(str(data))
     rows = load_rows(str(data), **reading) if isinstance(data, str | Path) else data
-    judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
+    judged = judge_rows(rows, config)
     members = read_members(judged, config, on_stage)
     learnt = _learnt(judged, config)
     on_stage("cross-validating")
@@ -151,6 +158,13 @@ def fit_reward(
         blend.save(out)
         fit_tfidf(rows).save(Path(out) / BASELINE_FOLDER)
     return FittedReward(blend, fit, judged, margins, learnt)
+
+
+def judge_rows(rows: Sequence[AnyRow], config: FitConfig) -> JudgedResponses:
+    """What is learnt from rows: their preferences, weighted, and what is compared besides. Raises DataError."""
+    made = mismatched_comparisons(rows, config.seed) if config.mismatched_share else []
+    judged = JudgedResponses.of(rows, mismatched=made, mismatched_share=config.mismatched_share)
+    return judged.length_balanced(config.balance_length)
 
 
 def read_members(

@@ -135,7 +135,9 @@ def test_mismatched_pairs_are_weighted_and_measure_nothing() -> None:
 
 
 def test_mismatched_pairs_leave_the_balance_of_length_and_the_units_of_ratings_alone() -> None:
-    ratings = [Rating(prompt=f"p{i}", response=f"{i}{'x' * k}", scores={"score": k}) for i in range(3) for k in (1, 2, 4)]
+    ratings = [
+        Rating(prompt=f"p{i}", response=f"{i}{'x' * k}", scores={"score": k}) for i in range(3) for k in (1, 2, 4)
+    ]
     plain = JudgedResponses.of(ratings)
     both = JudgedResponses.of(ratings, mismatched=mismatched_comparisons(ratings, 0), mismatched_share=0.5)
     rewards = np.array([len(text) for text in both.responses], dtype=np.float64)

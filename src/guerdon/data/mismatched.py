@@ -41,7 +41,9 @@ def mismatched_comparisons(rows: Sequence[AnyRow], seed: int) -> list[Comparison
             continue
         best = group.grades.index(max(group.grades))
         key = prompt_text(group.prompt)
-        preferred.setdefault(key, _Preferred(group.prompt, [], group.rows[best])).responses.append(group.responses[best])
+        preferred.setdefault(key, _Preferred(group.prompt, [], group.rows[best])).responses.append(
+            group.responses[best]
+        )
     by_subset: dict[str, list[_Preferred]] = defaultdict(list)
     for one in preferred.values():
         by_subset[one.row.subset].append(one)

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
 PICKS, GOLD, NEAR, LENGTH = "reward", "gold reward", "chrF to the best known response", "characters"
 """What is measured of the responses: what picks, what tells whether they got better, and what may explain a gain."""
-MOST_PROMPTS = 48
-NUM_GENERATIONS = 8
-"""Responses to each prompt, to pick from."""
+MOST_PROMPTS = 60
+NUM_GENERATIONS = 12
+"""Responses to each prompt."""
+PICK_FROM = 8
+"""Responses that the reward picks from; the mean over every choice of so many of all of them is measured."""
 SAMPLING = Sampling(max_new_tokens=48, temperature=0.7)
-"""Two cores sample as many responses in one to two minutes."""
+"""Two cores sample as many responses in two to three minutes."""
 _LONGEST_PROMPT = 2000
 """Longest prompt, in characters; a longer one takes as long as several others."""
 _SHOWN = 3
@@ -98,6 +100,7 @@ class PolicyGain:
             "policy": self.policy,
             "gold": self.gold,
             "max_new_tokens": tokens,
+            "num_generations": NUM_GENERATIONS,
             **self.result.to_dict(),
             "shown": shown,
         }
@@ -107,7 +110,7 @@ def prompts_for_policy(rows: Sequence[AnyRow], tokenizer: PreTrainedTokenizerBas
     """Prompts for a policy, each with the best response that the data knows as its reference, and no response yet.
 
     Left out are prompts whose responses the tokenizer of the gold reward cannot read, and those that the policy cannot
-    read whole. At most 48, evenly spread over the rows.
+    read whole. At most 60, evenly spread over the rows.
     """
     kept = read_by(tokenizer, rows)
     best = {prompt_text(row.prompt): (row.prompt, row.reference) for row in kept if isinstance(row, Reference)}
@@ -136,7 +139,7 @@ def measure_policy_gain(
     seed: int,
     on_prompts: Callable[[int], None],
 ) -> PolicyGain:
-    """Lets the policy respond 8 times to each prompt, and measures what picking by the reward gains.
+    """Lets the policy respond to each prompt, and measures what picking the best of 8 by the reward gains.
 
     `gold` tells whether the responses got better, and must not have learned from what `reward` learned from. `prompts`
     are those of `prompts_for_policy`, not empty; `on_prompts` is told how many have their responses.
@@ -150,7 +153,7 @@ def measure_policy_gain(
         candidates[index] = replace(prompts[index], responses=tuple(responses))
         on_prompts(done)
     scorers = {PICKS: reward, GOLD: gold, NEAR: ChrF(), LENGTH: LengthReward()}
-    result, rewards = pick_by_rewards(candidates, scorers, n=NUM_GENERATIONS, seed=seed)
+    result, rewards = pick_by_rewards(candidates, scorers, n=PICK_FROM, seed=seed)
     pairs = [_before_after(*one) for one in zip(candidates, rewards[PICKS], rewards[GOLD], strict=True)]
     of_length = [spearman(*pair) for pair in zip(rewards[GOLD], rewards[LENGTH], strict=True)]
     return PolicyGain(
@@ -159,10 +162,10 @@ def measure_policy_gain(
 
 
 def _before_after(one: Candidates, rewards: Floats, gold: Floats) -> BeforeAfter | None:
-    """The first response and the best; None where the first has no reward."""
+    """The first response and the best of the first 8; None where the first has no reward."""
     if np.isnan(rewards[0]):
         return None
-    both = [0, int(np.nanargmax(rewards))]
+    both = [0, int(np.nanargmax(rewards[:PICK_FROM]))]
     first, best = (one.responses[place] for place in both)
     return BeforeAfter(one.prompt, first, best, tuple(rewards[both].tolist()), tuple(gold[both].tolist()))
 

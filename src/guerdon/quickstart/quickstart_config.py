@@ -33,7 +33,7 @@ class QuickstartConfig:
     """Learn from about this many pairs; 0 takes all. By default as many (200 to 4,000) as two cores read in minutes,
     and all where there is a GPU."""
     policy: str = "auto"
-    """A language model that responds to unseen prompts, 8 times each, for the reward to pick from: `smollm2`, a folder
+    """A language model that responds to unseen prompts, for the reward to pick the best of 8: `smollm2`, a folder
     or a hub name; `none` leaves this out. `auto` is `smollm2` on the starter set and `none` on other data."""
     gold: str = "minilm"
     """A model that is fine-tuned on the judgements of the unseen prompts, to tell whether the picked responses are

@@ -54,6 +54,9 @@ PRODUCTS = (
     "gold",
     MARKER,
 )
+_MISMATCHED_SHARE = 0.05
+"""A language model strays from the topic more often than responses that people compare. On the starter set this much
+raises accuracy too, and twice as much lowers it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,7 @@ class _QuickstartRun:
         return choose_workload(train, test, self.config, self._note, gpu=torch.cuda.is_available())
 
     def _fit(self, workload: Workload) -> FittedReward:
-        config = FitConfig(encoder=self.config.encoder, seed=self.config.seed)
+        config = FitConfig(encoder=self.config.encoder, mismatched_share=_MISMATCHED_SHARE, seed=self.config.seed)
         if workload.tuning:
             tuned = self._tune(workload.tuning, "fine-tuned")
             config = replace(config, members=(*config.members, str(tuned)))

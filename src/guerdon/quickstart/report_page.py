@@ -17,7 +17,7 @@ from guerdon.evaluate.systems import ask_scorer
 from guerdon.explain.occlusion import Occlusion, occlude
 from guerdon.metrics import METRICS, Floats
 from guerdon.quickstart.evidence import Evidence, contributions
-from guerdon.quickstart.policy_gain import SAMPLING, PolicyGain
+from guerdon.quickstart.policy_gain import NUM_GENERATIONS, SAMPLING, PolicyGain
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.report.charts import distribution_chart
@@ -154,6 +154,7 @@ def render(page: ReportData) -> str:
         many=MANY_SUBSETS,
         charts=[distribution] if distribution else [],
         tokens=SAMPLING.max_new_tokens,
+        generations=NUM_GENERATIONS,
         blend=BLEND,
     )
 

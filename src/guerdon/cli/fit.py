@@ -63,8 +63,8 @@ def _table(fitted: FittedReward) -> Table:
     judged = fitted.judged
     pairs = judged.objective == "pairs"
     table = new_table(
-        f"{(~judged.mismatched).sum():,} {'pairs' if pairs else 'ratings'} of {len(set(judged.group.tolist())):,} groups, "
-        "measured out of fold",
+        f"{(~judged.mismatched).sum():,} {'pairs' if pairs else 'ratings'} of "
+        f"{len(set(judged.group.tolist())):,} groups, measured out of fold",
         "",
         "accuracy" if pairs else "Spearman",
         *(["length-balanced"] if pairs else []),

@@ -24,8 +24,8 @@ def mismatched_comparisons(rows: Sequence[AnyRow], seed: int) -> list[Comparison
     """For each prompt, a response that was preferred there is better than one that was preferred elsewhere.
 
     Responses to one prompt are mostly on its topic, so that judgements of them seldom teach that a response must be
-    (Liu et al. 2024, RRM, arXiv:2409.13156, who call them non-contextual). The other prompt is of the same subset, where
-    there is one of another group.
+    (Liu et al. 2024, RRM, arXiv:2409.13156, who call them non-contextual). The other prompt is of the same subset,
+    where there is one of another group.
 
     Args:
         rows: rows of any kinds.

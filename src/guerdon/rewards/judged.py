@@ -15,7 +15,7 @@ from guerdon.data.preferences import TIE, overall_ratings, row_preferences
 from guerdon.data.split import group_folds, normalised
 from guerdon.errors import DataError
 from guerdon.metrics import Floats, Ints, accuracy_ties_half, within_group_pairs
-from guerdon.types import AnyRow, Prompt, Rating, group_key, prompt_text, response_texts
+from guerdon.types import AnyRow, Comparison, Prompt, Rating, group_key, prompt_text, response_texts
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -49,7 +49,8 @@ def base(patient: ModelPatient) -> Finding:
     if not patient.decided:
         return warned(
             f"It is an adapter on {contract.base}, which the folder knows by its name alone: on another model of that "
-            "name scores would be others, unnoticed."
+            "name scores would be others, unnoticed.",
+            "guerdon doctor MODEL --adopt records the digest of the base",
         )
     return passed(
         f"It is an adapter on {contract.base}, whose digest is the recorded one ({contract.base_sha256[:16]})."

@@ -17,6 +17,7 @@ STAGES = (
     "data",
     "advise",
     "fit",
+    "judges",
     "train",
     "evaluate",
     "compare",

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from guerdon.rewards.scoring import score_texts as score_texts
     from guerdon.train.fit_config import FitConfig as FitConfig
     from guerdon.train.fit_run import fit_reward as fit_reward
+    from guerdon.train.judge_config import JudgeConfig as JudgeConfig
+    from guerdon.train.judge_run import train_judge as train_judge
     from guerdon.train.train_config import TrainConfig as TrainConfig
     from guerdon.train.train_run import train_reward_model as train_reward_model
     from guerdon.types import Candidates as Candidates
@@ -114,6 +116,8 @@ _HOMES = {
         "rewards.scoring": "score_texts",
         "train.fit_config": "FitConfig",
         "train.fit_run": "fit_reward",
+        "train.judge_config": "JudgeConfig",
+        "train.judge_run": "train_judge",
         "train.train_config": "TrainConfig",
         "train.train_run": "train_reward_model",
         "types": (

@@ -159,6 +159,64 @@ def best_weights(rewards: Tensor) -> Tensor:
 # --- policies: advantages
 
 
+def early_stopping_return(
+    differences: Tensor,
+    q: Tensor,
+    last: Tensor,
+    preference: Tensor,
+    step_cost: Tensor,
+    *,
+    scoring: Literal["agreement", "log", "brier"] = "agreement",
+    entropy: float = 0.0,
+    greedy: bool = False,
+) -> Tensor:
+    """The exact expected return of a judge that after each of t chunks answers a, answers b, or reads on.
+
+    With d = r(a so far) - r(b so far), p = sigmoid(d), and the policy exp(q) : exp(d / 2) : exp(-d / 2),
+
+        J = sum_t P(reads to t) [P(answers) u + P(reads on) (J_next - cost) + entropy H].
+
+    u is what an answer earns: by `agreement` the share of people who agree with it, p y + (1 - p) (1 - y); by a proper
+    scoring rule (Gneiting & Raftery 2007), which pays what is said rather than what is done, y log p + (1 - y)
+    log(1 - p), or -(p - y)^2. With labels every action's reward is known, so nothing has to be sampled. Where all is
+    read, the log score makes J the Bradley-Terry log-likelihood, and agreement with entropy e has its maximum at
+    d = (2 y - 1) / e.
+
+    Args:
+        differences: d, shape (n, t).
+        q: what speaks for reading on, shape (n, t).
+        last: after which chunk, from 0, there is no more to read, shape (n,); entries behind it are not read.
+        preference: y = P(a preferred), in [0, 1], shape (n,).
+        step_cost: cost of reading on after each chunk, shape (n, t).
+        scoring: what an answer earns.
+        entropy: weight of the policy's entropy H.
+        greedy: answers what is likelier (p is 0 or 1) instead of drawing the answer; for a d that is known.
+
+    Returns:
+        J, shape (n,).
+    """
+    at = torch.arange(q.shape[1])
+    logits = q - torch.logaddexp(differences / 2, -differences / 2)
+    logits = logits.masked_fill(at >= last[:, None], -1e4)
+    reads_on = torch.sigmoid(logits)
+    reached = torch.cumprod(torch.cat([torch.ones_like(q[:, :1]), reads_on[:, :-1]], dim=1), dim=1)
+    p, y = torch.sigmoid(differences), preference[:, None]
+    if greedy:
+        p = (differences.sign() + 1) / 2
+    if scoring == "agreement":
+        earned = p * y + (1 - p) * (1 - y)
+    elif scoring == "log":
+        earned = y * logsigmoid(differences) + (1 - y) * logsigmoid(-differences)
+    else:
+        earned = -((p - y) ** 2)
+    value = (1 - reads_on) * earned - reads_on * step_cost
+    if entropy:
+        answer = -p * logsigmoid(differences) - (1 - p) * logsigmoid(-differences)
+        whether = torch.nn.functional.softplus(logits) - logits * reads_on
+        value = value + entropy * (whether + (1 - reads_on) * answer)
+    return (reached * value).sum(dim=1)
+
+
 def group_advantages(
     rewards: Tensor, *, baseline: Literal["mean", "leave-one-out"] = "mean", scale: bool = True
 ) -> Tensor:

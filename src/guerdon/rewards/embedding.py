@@ -19,6 +19,7 @@ from guerdon.packing import Tokens, batches, items_of
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
+from guerdon.rewards.surface import SurfaceFeatures
 from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens, unknown_token_id
 from guerdon.types import Prompt, Prompts, References, Responses, Rewards, prompt_text
 
@@ -239,3 +240,27 @@ class CosineReward(BaseScorer):
 def _vectors(encoder: TextEncoder, prompts: Prompts, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
     vectors = encoder.embed([*map(prompt_text, prompts), *responses])
     return vectors[: len(prompts)], vectors[len(prompts) :]
+
+
+class ReadFeatures(EncoderFeatures):
+    """The vector of a response, and the plain measures of `guerdon.rewards.surface`: what a judge has read so far."""
+
+    kind: ClassVar[str] = "read"
+    penalties: ClassVar[tuple[float, ...]] = (300.0, 1000.0, 3000.0, 10000.0)
+    weighty: ClassVar[float] = 3.0
+    """Surface measures are so many times as large as the numbers of a vector once all are standardised."""
+    encoder_is, load_encoder = "encoder", staticmethod(text_encoder)
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__(encoder)
+        self.surface = SurfaceFeatures()
+
+    def compute(self, prompts: Prompts, responses: Responses) -> FeatureMatrix:
+        """The features of n responses, shape (n, measures + width)."""
+        said = self.encoder.embed(responses)
+        values = np.concatenate([self.surface.compute(prompts, responses).values, said.astype(np.float64)], axis=1)
+        return FeatureMatrix(values, self.encoder.reasons(said))
+
+    def names(self) -> list[str]:
+        """The names of the measures, then `response 0` ..."""
+        return [*self.surface.names(), *(f"response {i}" for i in range(self.encoder.width))]

@@ -93,6 +93,7 @@ _FEATURES = {
     "embedding": "guerdon.rewards.embedding:EmbeddingFeatures",
     "decoder": "guerdon.rewards.decoder:DecoderFeatures",
     "likelihood": "guerdon.rewards.likelihood:LikelihoodFeatures",
+    "read": "guerdon.rewards.embedding:ReadFeatures",
 }
 _ARRAYS_FILE = "linear.safetensors"
 LEAD = 20.0

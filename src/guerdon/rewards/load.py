@@ -26,6 +26,7 @@ RULES: dict[str, Scorer] = {
 """Scorers that need no weights, by name; all but those of length read references."""
 TFIDF = "tfidf:"
 SEARCH = "bm25:"
+JUDGE = "judge:"
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -43,7 +44,8 @@ class ScorerConfig:
     encoder; `likelihood:POLICY`, the mean log-probability of the response under a language model;
     `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
     fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
-    word counts of the responses of DATA; or `module:object`, a `Scorer`, a callable without arguments that makes one,
+    word counts of the responses of DATA; `judge:FOLDER`, what `guerdon judge` wrote, as the judge that
+    stops reading early and only compares; or `module:object`, a `Scorer`, a callable without arguments that makes one,
     or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
@@ -103,6 +105,11 @@ class ScorerConfig:
             return RULES[self.name]
         if (frozen := self._frozen()) is not None:
             return frozen
+        if self.name.startswith(JUDGE):
+            from guerdon.rewards.early_judge import EarlyJudge
+
+            folder = Path(self.name.removeprefix(JUDGE)).expanduser()
+            return EarlyJudge.load(folder, device=self.device, trust_remote_code=self.trust_remote_code)
         if self.name.startswith(SEARCH):
             from guerdon.data.candidates import all_candidates
             from guerdon.rewards.bm25 import Bm25Reward

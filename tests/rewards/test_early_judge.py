@@ -93,7 +93,7 @@ def test_what_cannot_be_read_has_no_verdict(reward) -> None:
 def test_folder_is_a_scorer_and_by_its_other_name_a_comparer(reward, tmp_path) -> None:
     judge = EarlyJudge(reward, np.arange(7) / 7, chunk_words=3, calibration=Calibration("temperature", scale=3.0))
     judge.save(tmp_path / "judge")
-    scorer, again = load_scorer(tmp_path / "judge"), ScorerConfig(name=f"judge:{tmp_path / 'judge'}").load_system()
+    scorer, again = load_scorer(tmp_path / "judge"), ScorerConfig(name=f"early:{tmp_path / 'judge'}").load_system()
     assert isinstance(scorer, Scorer)
     assert isinstance(again, Comparer)
     assert not isinstance(again, Scorer)

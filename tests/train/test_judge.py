@@ -226,9 +226,9 @@ def test_command_writes_what_the_function_writes(tiny_bert, tmp_path, capsys) ->
     assert main(["judge", str(data), "--out", str(tmp_path / "a"), *options]) == 0
     text = capsys.readouterr().out
     assert "60 pairs of 12 groups" in text
-    assert f"--also judge:{tmp_path / 'a'}" in text
+    assert f"--also early:{tmp_path / 'a'}" in text
     guerdon.train_judge(data, tmp_path / "b", JudgeConfig(encoder=str(tiny_bert), folds=2, device="cpu"))
     for name in ("guerdon.json", "early_judge.json", "linear.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert main(["evaluate", str(tmp_path / "a"), str(data), "--also", f"judge:{tmp_path / 'a'}"]) == 0
-    assert "judge:" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "a"), str(data), "--also", f"early:{tmp_path / 'a'}"]) == 0
+    assert "early:" in capsys.readouterr().out

@@ -51,7 +51,7 @@ def evaluate(
     shorter response won; a model that only reads length gets 0.5. Intervals draw whole prompts (or groups).
 
     Args:
-        model: The scorer, or a comparer as judge:FOLDER or module:object.
+        model: The scorer, or a comparer as early:FOLDER or module:object.
         data: Judgements.
         also: Another model to measure on the same rows. The option may be given several times.
         json: File for all values (- is standard output, instead of the tables).

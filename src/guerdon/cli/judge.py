@@ -53,7 +53,7 @@ def judge(
     place, rows = (shlex.quote(str(one)) for one in (folder, data if data != "-" else "DATA"))
     shown.print(
         f"reward: {folder}\nnext, with rows that it has not seen:\n"
-        f"  guerdon evaluate {place} TEST --also judge:{place}\n"
+        f"  guerdon evaluate {place} TEST --also early:{place}\n"
         f"  guerdon score {place} {rows} --out scores.jsonl",
         soft_wrap=True,
     )

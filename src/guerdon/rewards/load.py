@@ -26,7 +26,7 @@ RULES: dict[str, Scorer] = {
 """Scorers that need no weights, by name; all but those of length read references."""
 TFIDF = "tfidf:"
 SEARCH = "bm25:"
-JUDGE = "judge:"
+EARLY = "early:"
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -44,7 +44,7 @@ class ScorerConfig:
     encoder; `likelihood:POLICY`, the mean log-probability of the response under a language model;
     `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
     fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
-    word counts of the responses of DATA; `judge:FOLDER`, what `guerdon judge` wrote, as the judge that
+    word counts of the responses of DATA; `early:FOLDER`, what `guerdon judge` wrote, as the judge that
     stops reading early and only compares; or `module:object`, a `Scorer`, a callable without arguments that makes one,
     or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
@@ -105,10 +105,10 @@ class ScorerConfig:
             return RULES[self.name]
         if (frozen := self._frozen()) is not None:
             return frozen
-        if self.name.startswith(JUDGE):
+        if self.name.startswith(EARLY):
             from guerdon.rewards.early_judge import EarlyJudge
 
-            folder = Path(self.name.removeprefix(JUDGE)).expanduser()
+            folder = Path(self.name.removeprefix(EARLY)).expanduser()
             return EarlyJudge.load(folder, device=self.device, trust_remote_code=self.trust_remote_code)
         if self.name.startswith(SEARCH):
             from guerdon.data.candidates import all_candidates

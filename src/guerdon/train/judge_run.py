@@ -68,7 +68,7 @@ def train_judge(
 ) -> TrainedJudge:
     """Trains a judge that reads two responses in chunks and earns reward by agreeing with people, as a policy does.
 
-    The folder is a reward like any other (`load_scorer`): r of a whole response. `judge:FOLDER` is the judge that stops
+    The folder is a reward like any other (`load_scorer`): r of a whole response. `early:FOLDER` is the judge that stops
     early, a `Comparer`.
 
     Args:

@@ -214,8 +214,8 @@ def test_one_group_is_refused(tiny_bert) -> None:
 
 
 def test_faults_of_a_configuration_come_at_once() -> None:
-    with pytest.raises(ConfigError, match="--chunk-words must be above 0.*--folds must be at least 2"):
-        JudgeConfig(chunk_words=0, folds=1)
+    with pytest.raises(ConfigError, match="--chunk-words must be above 0.*--folds must be at least 2.*--scoring log"):
+        JudgeConfig(chunk_words=0, folds=1, algorithm="ppo", scoring="log")
 
 
 def test_command_writes_what_the_function_writes(tiny_bert, tmp_path, capsys) -> None:

@@ -94,5 +94,7 @@ def _minimum(
         return total.item(), torch.autograd.grad(total, parameters)[0].numpy()
 
     with one_blas_thread():
-        found = minimize(both, start, jac=True, method="L-BFGS-B", callback=on_step, options={"maxiter": 300})
+        found = minimize(
+            both, start, jac=True, method="L-BFGS-B", callback=on_step, options={"maxiter": 300, "ftol": 1e-7}
+        )
     return np.asarray(found.x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Readings:
     """How much each pair counts, shape (m,)."""
     group: Ints
     """What stays on one side of a split, shape (m,)."""
+
+    def __deepcopy__(self, _: Any) -> Readings:
+        """RLlib copies its configuration again and again; what is in it stays one."""
+        return self
 
     def __len__(self) -> int:
         """Pairs."""

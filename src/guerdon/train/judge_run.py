@@ -13,7 +13,7 @@ from guerdon.data.data_options import ReadOptions
 from guerdon.data.preferences import TIE
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
-from guerdon.errors import DataError
+from guerdon.errors import DataError, MissingExtraError
 from guerdon.files import check_writable
 from guerdon.metrics import Floats, Interval, Ints, fit_calibration, mean_interval
 from guerdon.rewards.early_judge import FILE_NAME, EarlyJudge
@@ -27,6 +27,10 @@ from guerdon.types import AnyRow
 
 COSTS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2, 0.3)
 """Costs of reading all, in units of agreement, for each of which it is learnt when to stop."""
+
+
+EVERY = 4
+"""Iterations of PPO between those whose weights are measured on groups kept aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class TrainedJudge:
     pairs: int
     groups: int
     setting: float
-    """The penalty of the weights that did best on groups kept aside."""
+    """The penalty (exact) or the number of iterations (ppo) that did best on groups kept aside."""
 
 
 def train_judge(
@@ -81,6 +85,7 @@ def train_judge(
     Raises:
         DataError: nothing orders two responses, or all comparisons are of one group.
         ModelError: the frozen encoder cannot be loaded.
+        MissingExtraError: `ppo` without the extra `rl`.
         OutputError: `out` cannot be written.
 
     Example:
@@ -108,7 +113,7 @@ def train_judge(
         prepared.readings, config, on_stage, judged.folds(config.folds, config.seed)
     )
     on_stage("learning when to stop")
-    trained = _stopping(prepared, weights, differences, config, setting)
+    trained = stop_where_it_pays(prepared, weights, differences, config, setting)
     encoder.report_totals()
     trained.judge.reward.training_prompts = TrainingPrompts.of(row.prompt for row in rows)
     if out is not None:
@@ -138,7 +143,16 @@ def learn_reward(
 
 
 def _learn(readings: Readings, config: JudgeConfig, only: float | None = None) -> Iterator[tuple[float, Floats]]:
-    """Weights of r for every setting, or for one."""
+    """Weights of r for every setting (penalty, or number of iterations), or for one."""
+    if config.algorithm == "ppo":
+        try:
+            from guerdon.train.judge_ppo import fit_ppo
+        except ImportError as error:
+            raise MissingExtraError("judge --algorithm ppo", "ray", "rl") from error
+        for iteration, weights in fit_ppo(readings, config, int(only or config.iterations)):
+            if iteration % EVERY == 0 or iteration in (config.iterations, only):
+                yield iteration, weights
+        return
     for penalty in ReadFeatures.penalties if only is None else [only]:
         yield penalty, fit_exact(readings, config, penalty)
 
@@ -157,7 +171,7 @@ def stops_at(readings: Readings, differences: Floats, stop: Floats) -> Ints:
     return np.asarray(answers.argmax(axis=1))
 
 
-def _stopping(
+def stop_where_it_pays(
     prepared: PreparedReadings, weights: Floats, differences: Floats, config: JudgeConfig, setting: float
 ) -> TrainedJudge:
     """Learns at each cost when to stop, and takes the point that reads least within the loss that is allowed."""

@@ -7,7 +7,6 @@ and joins them in a process group of torch. What they do is ours (`workers.py`),
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from guerdon.errors import ConfigError, DataError, GuerdonError, ModelError, OutputError
-from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.trajectories import Rollouts
 from guerdon.optimize.rl.update import Ranks
 from guerdon.optimize.rl.workers import Learner, RLSetup, Weights, load_policy, load_weights, runner_placement
@@ -35,24 +33,6 @@ logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 120.0
 """How long to wait for a runner where all are lost."""
-
-
-@contextmanager
-def ray_running(config: RLConfig) -> Iterator[None]:
-    """Uses the Ray that is running, or starts one that ends with the run."""
-    for name in ("ray", "ray.rllib", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of what is as it should be
-    if ray.is_initialized():
-        yield
-        return
-    # A dashboard would cost seconds and memory.
-    cpus = max(os.cpu_count() or 1, 1 + config.num_env_runners + config.num_learners)
-    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    ray.init(num_cpus=cpus, _node_ip_address="127.0.0.1", **quiet)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _rllib_config(setup: RLSetup) -> AlgorithmConfig:

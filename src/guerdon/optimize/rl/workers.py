@@ -189,8 +189,9 @@ def start_workers(setup: RLSetup, *, keep_reference: bool) -> Iterator[Workers]:
             yield Workers(setup, Learner(config, keep_reference=keep_reference))
             return
         from guerdon.optimize.rl import actors
+        from guerdon.runs.ray_cluster import ray_running
 
-        stack.enter_context(actors.ray_running(config))
+        stack.enter_context(ray_running(config.num_env_runners + config.num_learners))
         learner = (
             stack.enter_context(actors.remote_learners(setup))
             if config.num_learners

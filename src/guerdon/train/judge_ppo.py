@@ -40,7 +40,11 @@ class JudgeModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
     """The policy exp(q) : exp(d / 2) : exp(-d / 2) on observations of `JudgeEnvironment`, and the value of a state."""
 
     def setup(self) -> None:
-        """Makes the weights of r, which begin at 0, of q, and of the value."""
+        """Makes the weights of r, which begin at 0, of q, and of the value.
+
+        `gain` of the model_config multiplies r: with it a smaller learning rate takes r as far.
+        """
+        self.gain = float(self.model_config.get("gain", 1.0))
         self.width = (self.observation_space.shape[0] - EXTRAS) // 2
         self.reward_weights = torch.nn.Parameter(torch.zeros(self.width))
         self.stop_weights = torch.nn.Parameter(torch.zeros(len(STOP_FEATURES)))
@@ -52,7 +56,7 @@ class JudgeModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         """The d of each state, the features of q, and whether there is more to read."""
         seen = batch[Columns.OBS]
         a, b, extras = seen.split([self.width, self.width, EXTRAS], dim=-1)
-        difference = (a - b) @ self.reward_weights
+        difference = self.gain * ((a - b) @ self.reward_weights)
         chunks, one_ended, both_ended = extras.unbind(dim=-1)
         features = stop_features(difference.detach(), chunks.clamp(min=1.0), one_ended)
         return difference, torch.stack(features, dim=-1), both_ended > 0

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from guerdon.data.formats import read_record
-from guerdon.data.values import Question
+from guerdon.data.source import Source
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Comparison, Ranking, Rating
 
 
-def read(record: dict[str, Any], question: Question | None = None) -> AnyRow:
-    (row,) = read_record(record, None, question)
+def read(record: dict[str, Any], reading: Source | None = None) -> AnyRow:
+    (row,) = read_record(record, None, reading)
     return row
 
 
@@ -101,10 +101,10 @@ def test_of_several_questions_that_could_be_the_preference_none_is_taken() -> No
     record = {"fields": TWO, "responses": {"wordier": answers("response-2"), "better": answers("response-1")}}
     with pytest.raises(DataError, match="preferred: wordier, better. Fix: choose one, --question NAME"):
         read(record)
-    row = read(record, Question("better"))
+    row = read(record, Source("better"))
     assert (row.chosen, dict(row.extra)) == ("good", {"wordier": "response-2"})
     with pytest.raises(DataError, match="nobody finished the question 'nicest'; finished: wordier, better"):
-        read(record, Question("nicest"))
+        read(record, Source("nicest"))
     ranking = {"fields": TWO, "responses": {"order": answers([{"value": "response-1"}, {"value": "response-2"}])}}
     ranking["responses"]["better"] = answers("response-2")
     with pytest.raises(DataError, match="order, better"):
@@ -112,7 +112,7 @@ def test_of_several_questions_that_could_be_the_preference_none_is_taken() -> No
 
 
 def test_one_question_in_one_record_and_another_in_the_next_are_not_mixed() -> None:
-    question = Question()
+    question = Source()
     assert read({"fields": TWO, "responses": {"wordier": answers("response-2")}}, question).chosen == "bad"
     with pytest.raises(DataError, match="wordier, better"):
         read({"fields": TWO, "responses": {"better": answers("response-1")}}, question)
@@ -125,7 +125,7 @@ def test_ratings_become_attributes_by_name_and_free_text_is_kept() -> None:
     assert row == Rating(
         prompt="Q?", response="a", scores={"quality": 4.5, "tone": 1.0}, extra={"notes": ["fine", "good work"]}
     )
-    row = read({"fields": shown, "responses": responses}, Question("tone"))
+    row = read({"fields": shown, "responses": responses}, Source("tone"))
     assert row.scores == {"tone": 1.0}
     assert row.extra["quality"] == [4, 5]
     with pytest.raises(DataError, match=r"no question rates the response with a number \(questions: notes\)"):
@@ -157,4 +157,4 @@ def test_label_studio_controls_are_not_pooled() -> None:
     )
     with pytest.raises(DataError, match="better, longer"):
         read(pair)
-    assert read(pair, Question("better")) == comparison(extra={"longer": "answer2", "note": "no"})
+    assert read(pair, Source("better")) == comparison(extra={"longer": "answer2", "note": "no"})

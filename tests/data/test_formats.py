@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from guerdon.data.formats import LAYOUTS, LayoutError, known_layouts, read_record
-from guerdon.data.values import Question
+from guerdon.data.source import Source
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Comparison, Message, Origin, Ranking, Rating, Reference
 
@@ -18,8 +18,8 @@ def said(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def read(record: dict[str, Any], question: Question | None = None) -> AnyRow:
-    (row,) = read_record(record, None, question)
+def read(record: dict[str, Any], reading: Source | None = None) -> AnyRow:
+    (row,) = read_record(record, None, reading)
     return row
 
 
@@ -139,7 +139,7 @@ PUBLISHED: dict[str, tuple[dict[str, Any], AnyRow]] = {
     ),
     "Chatbot Arena tie": (
         {"conversation_a": [USER, said("good")], "conversation_b": [USER, said("bad")], "winner": "tie (bothbad)"},
-        comparison(CHAT, preference=0.5),
+        comparison(CHAT, preference=0.5, extra={"both_bad": True}),
     ),
     "UltraFeedback": (
         {"instruction": "Q?", "completions": COMPLETIONS, "source": "x"},
@@ -218,9 +218,9 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (PAIR | {"prompt": []}, "column 'prompt' is an empty list"),
     (PAIR | {"prompt": [{"role": "user"}]}, r"column 'prompt\[0\].content' is empty"),
     (PAIR | {"prompt": [USER, said("x")]}, "column 'prompt' ends with the assistant's turn"),
-    ({"chosen": "good", "rejected": "bad"}, "there is no prompt"),
-    ({"chosen": [USER, said("good")], "rejected": [USER | {"content": "R?"}, said("bad")]}, "differ before their last"),
-    ({"chosen": [USER], "rejected": [USER]}, "column 'chosen' must end with the assistant's turn"),
+    ({"chosen": "good", "rejected": "bad", "q": "Why so?"}, "there is no prompt, but text in the column 'q'"),
+    ({"chosen": [USER, said("good")], "rejected": [USER | {"content": "R?"}, said("bad")]}, "no turns in common"),
+    ({"chosen": [USER], "rejected": [USER]}, "no turns in common before the assistant answers"),
     (PAIR | {"prompt": "else", "chosen": [USER, said("a")], "rejected": [USER, said("b")]}, "nothing in common"),
     (RATED | {"score": float("nan")}, "column 'score' is nan; a score must be a finite number"),
     (RATED | {"score": "good"}, "column 'score' must be a number, got 'good'"),
@@ -249,8 +249,8 @@ def test_faults_name_the_column_and_what_was_got(record: dict[str, Any], message
 
 
 def test_unknown_columns_name_what_was_found_and_the_nearest_layout() -> None:
-    with pytest.raises(LayoutError, match="no known layout has these columns: question_text, good, bad$"):
-        read({"question_text": "Q?", "good": "a", "bad": "b"})
+    with pytest.raises(LayoutError, match="no known layout has these columns: question_text, sweet, sour$"):
+        read({"question_text": "Q?", "sweet": "a", "sour": "b"})
     with pytest.raises(LayoutError, match=r"columns: prompt, chosen; the nearest is comparison .* lacks rejected$"):
         read({"prompt": "Q?", "chosen": "a"})
     with pytest.raises(LayoutError, match="columns: none$"):
@@ -280,7 +280,7 @@ def test_rows_know_where_they_stand() -> None:
 
 def test_a_question_of_other_layouts_is_an_error() -> None:
     with pytest.raises(DataError, match="no question 'better' here: it is a comparison"):
-        read(PAIR, Question("better"))
+        read(PAIR, Source("better"))
 
 
 SYSTEM = Message("system", "Be brief.")
@@ -349,7 +349,7 @@ def test_context_that_contradicts_itself_is_a_fault() -> None:
     with pytest.raises(DataError, match="column 'history' must be a list of"):
         read(PAIR | {"history": [["only one"]]})
     record = {"messages": [USER, said("good")], "rejected_messages": [{"role": "user", "content": "R?"}, said("bad")]}
-    with pytest.raises(DataError, match="messages and rejected_messages differ before their last turn"):
+    with pytest.raises(DataError, match="messages and rejected_messages have no turns in common"):
         read(record)
 
 

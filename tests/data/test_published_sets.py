@@ -173,7 +173,9 @@ RECORDS: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "lmarena-140k": (
         [{"conversation_a": [CHAT[0], CHAT[1]], "conversation_b": [CHAT[0], CHAT[2]], "winner": "both_bad"}],
-        Comparison(prompt=(Message("user", "Q?"),), chosen="good", rejected="b", preference=0.5),
+        Comparison(
+            prompt=(Message("user", "Q?"),), chosen="good", rejected="b", preference=0.5, extra={"both_bad": True}
+        ),
     ),
     "processbench": (
         [{"id": "math-1", "problem": "Q?", "steps": ["a", "b"], "label": 1}],

@@ -17,7 +17,7 @@ from guerdon.data.read import load_rows
 from guerdon.data.values import plain
 from guerdon.data.write import row_record, write_rows
 from guerdon.errors import DataError, OutputError
-from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference, Steps
+from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference, Steps, ToolCall
 
 CHAT = (Message("system", "Kurz."), Message("user", 'Zeile 1\r\n"zwei", drei\tvier'))
 COMMON: dict[str, Any] = {"subset": "s", "group": "g", "id": "7"}
@@ -41,12 +41,27 @@ AWKWARD = [
     "\n\nHuman: no\n\nAssistant: chat", "a\n<extra_id_1>User\nb", "2020-01-02",
 ]  # fmt: skip
 awkward = st.sampled_from(AWKWARD)
+
+
+def json_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 texts = (st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1) | awkward).filter(
     lambda text: not text.isspace()
 )
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 chats = st.lists(st.builds(Message, st.sampled_from(["user", "assistant", "tool", "system"]), texts), max_size=3)
-prompts = texts | st.builds(lambda chat, last: (*chat, Message("user", last)), chats, texts)
+calls = st.builds(
+    Message, st.just("assistant"), texts | st.just(""),
+    st.lists(
+        st.builds(ToolCall, texts, st.dictionaries(texts, st.integers() | texts, max_size=2).map(json_text), texts),
+        min_size=1, max_size=2,
+    ).map(tuple),
+    texts | st.just(""),
+)  # fmt: skip
+chats = st.lists(st.one_of(chats.filter(bool).map(lambda chat: chat[0]), calls), max_size=3)
+prompts = texts | st.just("") | st.builds(lambda chat, last: (*chat, Message("user", last)), chats, texts)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | texts | st.sampled_from(["", "\x00", "\ud83d", " "]),
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
@@ -88,6 +103,14 @@ rows = (
         reference=texts.map(lambda text: f"r{text}"),
         generated=st.lists(texts.map(lambda text: f"g{text}")).map(tuple),
         **common,
+    )
+    | st.lists(st.tuples(texts, st.none() | st.floats(0, 1)), min_size=1).flatmap(
+        lambda pairs: st.builds(
+            Steps,
+            steps=st.just(tuple(text for text, _ in pairs)),
+            labels=st.just(tuple(label for _, label in pairs)),
+            **common,
+        )
     )
 )
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from guerdon.data.layouts import STRENGTHS, pair, ranked, several_right, take_prompt, two_responses
+from guerdon.data.layouts import ranked, take_prompt
+from guerdon.data.pair_layouts import STRENGTHS, pair, several_right, two_responses
 from guerdon.data.values import Fields, items, mapping, number, prompt, response, structured, text
 from guerdon.errors import DataError
 from guerdon.metrics import mqm_weight

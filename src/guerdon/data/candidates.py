@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.json_files import Record
-from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, are_texts, dialogue, take_prompt
+from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
+from guerdon.data.pair_layouts import are_texts
 from guerdon.data.published_sets import find_set
-from guerdon.data.read import STARTER_PARTS, Faults, UnreadColumns, load_rows, read_each
-from guerdon.data.values import Fields, Question, chat_prompt, items, plain, response, structured, turns
+from guerdon.data.read import STARTER_PARTS, Faults, load_rows, read_each
+from guerdon.data.source import Source
+from guerdon.data.values import Fields, chat_prompt, items, number, plain, response, structured, turns
 from guerdon.data.write import row_record
 from guerdon.errors import DataError
 from guerdon.types import (
@@ -67,13 +69,13 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
         yield from map(_of_row, load_rows(source))
         return
     faults, good = Faults[CandidateRecord](), 0
-    unread, asked = UnreadColumns(source), Question(question)
-    for one in faults.left_out(read_each(source, lambda record, origin: record_candidates(record, origin, asked))):
+    known = Source(question, source)
+    for one in faults.left_out(read_each(source, lambda record, origin: record_candidates(record, origin, known))):
         good += 1
         if not faults.count:
-            unread.see(one.candidates)
+            known.see(one.candidates)
             yield one
-    unread.warn()
+    known.warn()
     if faults.count:
         lines = [f"{source}: {faults.count} of {good + faults.count} rows cannot be scored; the first:"]
         raise DataError("\n  ".join([*lines, *map(str, faults.first)]))
@@ -118,15 +120,16 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
         ]
     if find_set(source):
         return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
-    faults, found, asked = Faults[Candidates](), dict[str, Candidates](), Question(question)
-    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, asked)])):
+    faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(question, source)
+    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, known)])):
         found.setdefault(prompt_text(one.prompt), one)
+    known.warn()
     faults.raise_if_any(source, len(found))
     return list(found.values())
 
 
 def record_candidates(
-    record: Record, origin: Origin | None = None, question: Question | None = None
+    record: Record, origin: Origin | None = None, reading: Source | None = None
 ) -> list[CandidateRecord]:
     """The candidates of one record; judgements are not needed, and not read where they could reorder responses.
 
@@ -135,12 +138,12 @@ def record_candidates(
     """
     columns = {name for name, value in record.items() if value is not None}
     own = plain(record)
-    fields = Fields(record, origin)
+    fields = Fields(record, origin, reading)
     several = are_texts(record.get("chosen")) and are_texts(record.get("rejected"))
     if ({"chosen", "rejected"} <= columns and not several) or columns & set(REJECTED):
         # Votes and margins are left out: they could make chosen and rejected change places.
         bare = {name: record[name] for name in _PAIR_COLUMNS if name in columns}
-        (row,) = read_record(bare, origin)
+        (row,) = read_record(bare, origin, reading)
         assert isinstance(row, Comparison)
         for name in bare.keys() - row.extra.keys():
             fields.take(name)
@@ -159,7 +162,7 @@ def record_candidates(
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
         return [CandidateRecord(own, _unjudged(fields, take_prompt(fields), texts), ("responses",) * len(texts))]
     try:
-        return [_of_row(row) for row in read_record(record, origin, question)]
+        return [_of_row(row) for row in read_record(record, origin, reading)]
     except LayoutError:
         found = ", ".join(map(str, record)) or "none"
         raise DataError(
@@ -198,21 +201,23 @@ def _take(
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...] | None:
-    finite = all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values)
-    return tuple(map(float, values)) if finite else None
+    try:
+        return tuple(number(one, "scores") for one in values if not isinstance(one, bool)) or None
+    except DataError:
+        return None
 
 
 def _names(values: Sequence[Any]) -> tuple[str, ...] | None:
     return tuple(values) if all(isinstance(value, str) for value in values) else None
 
 
-def _prompt_of(record: Record, origin: Origin, question: Question) -> Candidates:
+def _prompt_of(record: Record, origin: Origin, reading: Source) -> Candidates:
     columns = {name for name, value in record.items() if value is not None}
     if columns.isdisjoint((*PROMPTS, "messages")):
-        row = read_record(record, origin, question)[0]
+        row = read_record(record, origin, reading)[0]
         demonstration = row.chosen if isinstance(row, Comparison) else row.reference
         return Candidates(prompt=row.prompt, reference=row.reference, demonstration=demonstration, **_about(row))
-    fields = Fields(record, origin)
+    fields = Fields(record, origin, reading)
     if "messages" in columns and columns.isdisjoint(PROMPTS):
         chat = turns(record["messages"], "messages") or ()
         if chat and chat[-1].role != "assistant":

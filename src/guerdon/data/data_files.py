@@ -24,6 +24,7 @@ from guerdon.data.json_files import (
     json_line_records,
     not_utf8,
 )
+from guerdon.data.values import DECIMAL_COMMA, TEXT_COLUMNS, DecimalComma
 from guerdon.errors import DataError, MissingExtraError
 from guerdon.hub import is_offline
 from guerdon.types import Origin
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 _HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<config>[\w.-]+/?))??(?::(?P<split>[\w.-]+))?")
+_SEPARATOR = re.compile("sep=(.)")
 _BATCH_BYTES = 16 * 2**20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -114,7 +116,7 @@ def _text_records(stream: io.BufferedReader, name: str, ending: str, quoted: boo
     head = stream.peek(4096)[:4096]
     _refuse_binary(head, name)
     if ending in (".csv", ".tsv"):
-        return csv_records(stream, name, "," if ending == ".csv" else "\t", quoted=quoted)
+        return csv_records(stream, name, _delimiter(head, "," if ending == ".csv" else "\t"), quoted=quoted)
     if ending == ".json" and not _starts_like_json_lines(head):
         return array_records(stream, name)
     return json_line_records(stream, name)
@@ -145,6 +147,18 @@ def _starts_like_json_lines(head: bytes) -> bool:
     if not first.startswith(b"{"):
         return False
     return first.endswith(b"}") or b"\n" not in head
+
+
+def _delimiter(head: bytes, expected: str) -> str:
+    """What parts the cells of the first line: what the ending says, unless only another usual sign stands there.
+
+    Spreadsheets of countries with a decimal comma write semicolons, and Excel reads which from a line `sep=;`.
+    """
+    first = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r\n")
+    if stated := _SEPARATOR.fullmatch(first):
+        return stated[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    return next((sign for sign in (expected, ";", "\t", ",", "|") if sign in bare), expected)
 
 
 def csv_records(stream: BinaryIO, name: str, delimiter: str, *, quoted: bool = True) -> Records:
@@ -180,11 +194,13 @@ def _csv_rows(reader: CsvReader, name: str, delimiter: str) -> Records:
             return
         if cells is None:
             return
-        if not cells:
+        if not cells or (header is None and origin.line == 1 and _SEPARATOR.fullmatch(delimiter.join(cells))):
             continue
         if header is None:
             header = _header(cells, origin)
         else:
+            if delimiter == ";":
+                cells = [DecimalComma(cell) if DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
             yield origin, _csv_record(header, cells, origin)
 
 
@@ -203,7 +219,10 @@ def _csv_record(header: list[str], cells: list[str], origin: Origin) -> Record |
     for column, cell in zip(header, cells, strict=True):
         if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
             return not_utf8(origin, f"column {column!r}")
-    return {column: cell or None for column, cell in zip(header, cells, strict=True)}
+    record: Record = {column: cell or None for column, cell in zip(header, cells, strict=True)}
+    if '"prompt"' in (record.get(TEXT_COLUMNS) or "") and "prompt" in record:
+        record["prompt"] = record["prompt"] or ""  # the empty prompt: it is there, and empty
+    return record
 
 
 def _parquet_records(stream: BinaryIO, name: str) -> Records:
@@ -246,7 +265,7 @@ def _hub_records(source: str) -> Records:
         import datasets
     except ImportError as error:
         raise MissingExtraError(
-            f"Reading {name} from the hub (no file of that name exists)", "datasets", "hub"
+            f"Source {name} from the hub (no file of that name exists)", "datasets", "hub"
         ) from error
     try:
         is_offline()  # found out once: the library would try six times

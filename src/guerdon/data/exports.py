@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from guerdon.data.layouts import CONTEXT, PROMPTS, pair, ranked, response_pair, take_prompt, verdict_share
+from guerdon.data.layouts import CONTEXT, PROMPTS, ranked, take_prompt
+from guerdon.data.pair_layouts import pair, response_pair, verdict_share
 from guerdon.data.values import Fields, items, mapping, number, response
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Prompt, Rating
@@ -117,7 +118,7 @@ def _judged(fields: Fields, asked: Prompt, responses: Mapping[str, str], questio
     `fields` come without the questions; those that do not judge the responses are put back as extra.
     """
     finished = {name: values for name, values in questions.items() if values}
-    chosen = fields.question.chosen
+    chosen = fields.reading.chosen
     if not finished:
         raise _nothing_judged(questions)
     if chosen is not None and chosen not in finished:
@@ -145,7 +146,7 @@ def _nothing_judged(questions: Mapping[str, list[Any]]) -> DataError:
 
 
 def _rating(fields: Fields, asked: Prompt, text: str, finished: dict[str, list[Any]]) -> Rating:
-    asked_for = (fields.question.chosen,) if fields.question.chosen else tuple(finished)
+    asked_for = (fields.reading.chosen,) if fields.reading.chosen else tuple(finished)
     numeric = [name for name, values in finished.items() if all(isinstance(value, int | float) for value in values)]
     rated = [name for name in numeric if name in asked_for]
     if not rated:
@@ -161,8 +162,8 @@ def _preference_question(fields: Fields, responses: Mapping[str, str], finished:
     Raises:
         DataError: there is none, or several could be it and the user has not chosen.
     """
-    if fields.question.chosen is not None:
-        return fields.question.chosen
+    if fields.reading.chosen is not None:
+        return fields.reading.chosen
     possible = [name for name, values in finished.items() if all(_prefers(value, responses) for value in values)]
     if not possible:  # a single question that cannot be read is named with what it holds
         if len(responses) == 2 and len(finished) == 1:
@@ -172,7 +173,7 @@ def _preference_question(fields: Fields, responses: Mapping[str, str], finished:
             f"between two (questions: {', '.join(finished)})"
         )
     worded = [name for name in possible if not all(isinstance(value, int | float) for value in finished[name])]
-    return fields.question.only(worded or possible)
+    return fields.reading.only(worded or possible)
 
 
 def _prefers(value: Any, responses: Mapping[str, str]) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from guerdon.data import benchmark_layouts, exports, layouts, step_layouts
-from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, Fields, Question
+from guerdon.data import benchmark_layouts, exports, layouts, pair_layouts, step_layouts
+from guerdon.data.source import Source
+from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, Fields
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Origin
 
@@ -49,7 +50,7 @@ class Layout:
 
 _PROMPT = layouts.PROMPTS
 _RESPONSE = layouts.RESPONSES
-_VERDICT = layouts.STRENGTHS + layouts.VERDICTS
+_VERDICT = pair_layouts.STRENGTHS + pair_layouts.VERDICTS
 _JUDGED = frozenset(("chosen", "rejected"))
 _SCORED = frozenset((*_JUDGED, "response", "responses", "score", "scores"))
 
@@ -67,20 +68,42 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("PRM800K", (("question",), ("label",), ("labeler",)), step_layouts.prm800k),
     Layout("Math-Shepherd", (("input",), ("label",), ("task",)), step_layouts.math_shepherd),
     Layout("steps", (_PROMPT, ("steps", "completions"), ("labels",)), step_layouts.stepwise),
-    Layout("comparison", (("chosen",), ("rejected",)), layouts.comparison),
+    Layout(
+        "steps with their labels",
+        ((*_PROMPT, "problem"), ("steps",)),
+        step_layouts.labelled_steps,
+        _SCORED | {"labels"},
+    ),
+    Layout("comparison", (("chosen",), ("rejected",)), pair_layouts.comparison),
+    *(
+        Layout("comparison, other names", ((a,), (b,)), pair_layouts.named_pair)
+        for a, b in pair_layouts.CHOSEN_REJECTED
+    ),
     *(
         Layout(
-            "ms-swift comparison", (*responses, ("rejected_response", "rejected_messages")), layouts.rejected_response
+            "ms-swift comparison",
+            (*responses, ("rejected_response", "rejected_messages")),
+            pair_layouts.rejected_response,
         )
         for responses in ((_PROMPT, _RESPONSE), (("messages",),))
     ),
     *(
-        Layout("two responses and a verdict", (_PROMPT, (a,), (b,), _VERDICT), layouts.two_responses, _JUDGED)
-        for a, b in layouts.RESPONSE_PAIRS
+        Layout("two responses and a verdict", (_PROMPT, (a,), (b,), _VERDICT), pair_layouts.two_responses, _JUDGED)
+        for a, b in pair_layouts.RESPONSE_PAIRS
     ),
     *(
-        Layout("two conversations and a verdict", ((a,), (b,), _VERDICT), layouts.two_responses, _JUDGED)
-        for a, b in layouts.CONVERSATION_PAIRS
+        Layout("two conversations and a verdict", ((a,), (b,), _VERDICT), pair_layouts.two_responses, _JUDGED)
+        for a, b in pair_layouts.CONVERSATION_PAIRS
+    ),
+    *(
+        Layout(
+            "two responses and their winner",
+            ((a,), (b,), (f"{winner}a",), (f"{winner}b",)),
+            pair_layouts.one_hot_winner,
+            _JUDGED,
+        )
+        for a, b in pair_layouts.RESPONSE_PAIRS + pair_layouts.CONVERSATION_PAIRS
+        for winner in pair_layouts.WINNERS
     ),
     Layout("ranking", (_PROMPT, ("responses",), ("scores",)), layouts.ranking, _JUDGED),
     Layout(
@@ -91,19 +114,27 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout("UltraFeedback", (("instruction", "prompt"), ("completions",)), layouts.ultrafeedback, _JUDGED),
     Layout("rating", (_PROMPT, _RESPONSE, ("score", "scores")), layouts.rating, _JUDGED),
-    Layout("messages with ratings", (("messages",), ("score", "scores")), layouts.rating, _JUDGED),
-    Layout("messages with a label", (("messages",), ("label",)), layouts.unpaired, _JUDGED),
+    Layout("messages with ratings", (layouts.DIALOGUES, ("score", "scores")), layouts.rating, _JUDGED),
+    Layout("messages with a label", (layouts.DIALOGUES, layouts.LABELS), layouts.unpaired, _JUDGED),
     Layout("HelpSteer", (_PROMPT, _RESPONSE, layouts.HELPSTEER), layouts.helpsteer, _JUDGED),
-    Layout("unpaired preference", (_PROMPT, _RESPONSE, ("label",)), layouts.unpaired, _JUDGED),
+    Layout("unpaired preference", (_PROMPT, _RESPONSE, layouts.LABELS), layouts.unpaired, _JUDGED),
     Layout("reference", (_PROMPT, ("reference",)), layouts.reference, _SCORED),
+    Layout("verl", (_PROMPT, ("reward_model",)), layouts.reference, _SCORED),
     Layout("solution", (_PROMPT, ("canonical_solution", "code")), layouts.answered, _SCORED),
     Layout("answer", (_PROMPT, ("label",)), layouts.answered, _SCORED),
+    Layout("ranking without a prompt", (("responses",), ("scores",)), layouts.ranking, _JUDGED),
+    Layout(
+        "text with ratings or a label",
+        (layouts.TEXTS, ("score", "scores", *layouts.LABELS)),
+        layouts.judged_text,
+        _JUDGED,
+    ),
 )
 """Every known layout; the first that fits is taken, so the more particular ones come first."""
 READ_COLUMNS = frozenset(
     (
         *(name for layout in LAYOUTS for needed in layout.needs for name in needed),
-        *(name for pair in layouts.SCORE_PAIRS for name in pair),
+        *(name for pair in pair_layouts.SCORE_PAIRS for name in pair),
         *layouts.CONTEXT,
         *("margin", "votes", "reference", "generated", "subset", "group", "id"),
         *(TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN),
@@ -114,10 +145,8 @@ READ_ENDINGS = tuple(ending for layout in LAYOUTS for ending in layout.endings)
 _EXPORTS = (exports.label_studio, exports.argilla_records, exports.argilla_table)
 
 
-def read_record(
-    record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
-) -> list[AnyRow]:
-    """The rows of one record; `question`, for annotation exports, is one object for all records of a source.
+def read_record(record: Mapping[str, Any], origin: Origin | None = None, reading: Source | None = None) -> list[AnyRow]:
+    """The rows of one record; `reading` is one object for all records of a source.
 
     Raises:
         LayoutError: no layout has these columns.
@@ -128,11 +157,14 @@ def read_record(
     layout = find_layout(present) or find_layout(frozenset(record))
     if layout is None:
         raise LayoutError(_unknown(record))
-    if question and question.chosen and layout.read not in _EXPORTS:
+    reading = reading or Source()
+    if reading.chosen and layout.read not in _EXPORTS:
         raise DataError(
-            f"there is no question {question.chosen!r} here: it is a {layout.name}, not an annotation export"
+            f"there is no question {reading.chosen!r} here: it is a {layout.name}, not an annotation export"
         )
-    return layout.read(Fields(record, origin, question))
+    rows = layout.read(Fields(record, origin, reading))
+    reading.layouts[layout.name] += 1
+    return rows
 
 
 @functools.lru_cache(maxsize=256)
@@ -150,7 +182,7 @@ def known_layouts() -> str:
     lines: dict[str, str] = {}
     for layout in map(str, LAYOUTS):
         name = layout.partition(" (")[0]
-        lines.setdefault(name if name.endswith("verdict") else layout, layout)
+        lines.setdefault(name if name.endswith(("verdict", "winner", "names")) else layout, layout)
     return "\n".join(f"  {line}" for line in lines.values())
 
 

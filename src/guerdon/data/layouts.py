@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from guerdon.data.source import looks_like_text
 from guerdon.data.values import (
     Fields,
     chat_prompt,
@@ -24,64 +25,88 @@ from guerdon.data.values import (
 )
 from guerdon.errors import DataError
 from guerdon.text.messages import parse_messages, prompt_turns
-from guerdon.types import AnyRow, Comparison, Message, Prompt, Ranking, Rating, Reference, prompt_text
+from guerdon.types import AnyRow, Message, Prompt, Ranking, Rating, Reference
 
 PROMPTS = ("prompt", "instruction", "input", "question", "query", "context", "conversations")
 """Names of the prompt column; the first that is there counts (`input` beside `instruction` is added to it, Alpaca)."""
 RESPONSES = ("response", "completion", "output", "answer")
+DIALOGUES = ("messages", "conversations")
+"""Columns that hold a dialogue: a prompt, or where no other column has the response, one that ends with it."""
+_ASKING = re.compile("prompt|question|query|instruction|input|context|problem", re.IGNORECASE)
+_ABOUT = re.compile(
+    "source|model|date|time|lang|categor|topic|annotator|author|user|url|origin|domain|subset|group|split",
+    re.IGNORECASE,
+)
+LABELS = ("label", "kto_tag")
 CONTEXT = ("system", "history")
 """What comes before the prompt, in columns of its own: Alpaca, ShareGPT, ms-swift."""
 _CHAT_SETS = ("instruction", "query", "conversations", "messages")
 """Names of the prompt in sets whose column `system` is a system message; elsewhere it may name who wrote a response."""
 HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-SCORE_PAIRS = (
-    ("score_chosen", "score_rejected"),
-    ("chosen_score", "rejected_score"),
-    ("chosen_rating", "rejected_rating"),
-    ("chosen-rating", "rejected-rating"),
-)
-_PAIRS = tuple((joint + first, joint + second) for joint in ("_", "", "-") for first, second in ("12", "ab"))
-RESPONSE_PAIRS = tuple(
-    (word + first, word + second)
-    for word in ("response", "answer", "output", "completion", "text")
-    for first, second in _PAIRS
-)
-CONVERSATION_PAIRS = tuple(("conversation" + first, "conversation" + second) for first, second in _PAIRS)
-STRENGTHS = ("preference_strength", "overall_preference")
-VERDICTS = ("preference", "winner", "comparison", "pairwise", "choice", "selected", "preferred")
-_SIDE = re.compile(
-    r"(?:response|answer|model|output|completion|option|text)?[\s_-]*(?:(1|a|left|first)|(2|b|right|second))"
-)
-_TIES = frozenset(
-    ("tie", "tie (bothbad)", "both_bad", "equal", "same", "both", "neither", "draw", "similar", "no preference")
-)
+TEXTS = ("text", "sentence", *RESPONSES)
+"""Names of a text that is judged without a prompt."""
 
 
 def take_prompt(fields: Fields) -> Prompt:
     """The prompt of a record, under whichever of the usual names it stands."""
-    name, value = fields.first(*PROMPTS)
+    if not has_prompt(fields):
+        return no_prompt(fields)
+    fields.reading.prompted = True
+    name, value = fields.first(*PROMPTS, "messages")
     if name == "instruction" and isinstance(addition := fields.take("input"), str) and addition.strip():
         value = f"{value}\n\n{addition}"
-    return _with_context(fields, prompt(value, name), chat_set=name in _CHAT_SETS)
+    return with_context(fields, prompt(value, name), chat_set=name in _CHAT_SETS)
 
 
-def _with_context(fields: Fields, asked: Prompt, *, chat_set: bool) -> Prompt:
+def has_prompt(fields: Fields) -> bool:
+    """Whether there is a column for the prompt, be it null."""
+    return any(name in fields or name in fields.null for name in (*PROMPTS, "messages"))
+
+
+def no_prompt(fields: Fields) -> Prompt:
+    """The empty prompt, where nothing can be one.
+
+    Raises:
+        DataError: earlier rows have a prompt, or a column that no layout reads may be it.
+    """
+    if fields.reading.prompted:
+        raise DataError("column 'prompt' is missing or null")
+    answers = (*CONTEXT, *RESPONSES, "responses", "generations", "completions")
+    possible = [name for name, value in fields.left.items() if name not in answers and _may_ask(name, value)]
+    if possible:
+        raise DataError(
+            f"there is no prompt, but text in the column {', '.join(map(repr, possible))}. Fix: say which is the "
+            f'prompt, --map "prompt={possible[0]}", or that there is none, --map prompt='
+        )
+    fields.reading.note("there is no prompt column, so the prompt is empty")
+    return with_context(fields, "", chat_set=False)
+
+
+def _may_ask(name: str, value: object) -> bool:
+    """Whether a column that no layout reads may be the prompt: by its name, or by a text of more than one word."""
+    if not isinstance(value, str):
+        return looks_like_text(value)
+    phrase = looks_like_text(value) or bool(re.search(r"\S\s\S|[?？]", value))
+    return bool(_ASKING.search(name)) or (phrase and not _ABOUT.search(name))
+
+
+def with_context(fields: Fields, asked: Prompt, *, chat_set: bool) -> Prompt:
     """The prompt behind the system message and the earlier turns that stand in columns of their own."""
     if "system" not in fields and "history" not in fields:
         return asked
-    chat = prompt_turns(asked)
+    chat = prompt_turns(asked) if asked else ()
     if history := _history(fields):
-        at = int(chat[0].role == "system")
+        at = int(bool(chat) and chat[0].role == "system")
         chat = (*chat[:at], *history, *chat[at:])
     system = fields.left.get("system")
     one_of_many = any(name in fields for name in (*RESPONSES, "responses", "generations", "completions", "reference"))
     if isinstance(system, str) and (chat_set or not one_of_many or len(system.split()) > 2):
         fields.take("system")
-        stated = chat[0].content.strip() if chat[0].role == "system" else ""
+        stated = chat[0].content.strip() if chat and chat[0].role == "system" else ""
         if stated and system.strip() and stated != system.strip():
             raise DataError("column 'system' and the system turn of the prompt differ; keep one of them")
         chat = chat if stated or not system.strip() else (Message("system", text(system, "system")), *chat)
-    return asked if chat == prompt_turns(asked) else chat
+    return asked if not chat or chat == prompt_turns(asked) else chat
 
 
 def _history(fields: Fields) -> tuple[Message, ...]:
@@ -98,126 +123,27 @@ def _history(fields: Fields) -> tuple[Message, ...]:
     return tuple(Message(role, text(turn, "history")) for role, turn in turns)
 
 
-def pair(
-    fields: Fields, asked: Prompt, first: str, second: str, *, preference: float, margin: float | None = None
-) -> Comparison:
-    """A comparison with the preferred response as chosen, by how much it is better (`margin`, >= 0) beside it.
-
-    `preference` is P(first preferred), in [0, 1]; below 0.5 the two change places.
-    """
-    if not 0.0 <= preference <= 1.0:
-        raise DataError(f"the preference is {preference:g}; it must lie between 0 and 1")
-    if margin is not None and margin < 0:
-        raise DataError(
-            f"the margin is {margin:g}; it must not be negative (the rejected response would be the better)"
-        )
-    if first.strip() == second.strip():
-        raise DataError("chosen and rejected are the same text; there is nothing to prefer")
-    if preference < 0.5:
-        first, second, preference = second, first, 1.0 - preference
-    base = fields.base()
-    return Comparison(prompt=asked, chosen=first, rejected=second, preference=preference, margin=margin, **base)
-
-
-def comparison(fields: Fields) -> list[AnyRow]:
-    """`[prompt], chosen, rejected`: Guerdon, TRL (implicit prompt too), OpenRLHF, UltraFeedback binarized, HH.
-
-    Where both are lists of texts, every chosen response was preferred to every rejected one: a ranking.
-    """
-    if are_texts(fields.left.get("chosen")) and are_texts(fields.left.get("rejected")):
-        return several_right(fields)
-    asked, chosen, rejected = _two_responses(fields, "chosen", "rejected")
-    margin = fields.optional_number("margin")
-    preference = _soft_preference(fields)
-    for better, worse in SCORE_PAIRS:
-        if margin is None and better in fields and worse in fields:
-            margin = fields.number(better) - fields.number(worse)
-            if margin < 0:
-                raise DataError(f"{better} is less than {worse} by {-margin:g}; are the columns swapped?")
-            preference = 0.5 if margin == 0 and preference == 1.0 else preference
-    return [pair(fields, asked, chosen, rejected, preference=preference, margin=margin)]
-
-
-def several_right(fields: Fields) -> list[AnyRow]:
-    """Lists of responses `chosen` and `rejected`: a ranking in that order, of scores 1 and 0."""
-    asked = take_prompt(fields)
-    right, wrong = (items(fields.take(name), name) for name in ("chosen", "rejected"))
-    if not right or not wrong:
-        raise DataError(f"chosen has {len(right)} responses and rejected {len(wrong)}; each needs one or more")
-    return [ranked(fields, asked, [*right, *wrong], [1] * len(right) + [0] * len(wrong), "chosen and rejected")]
-
-
-def are_texts(value: object) -> bool:
-    """Whether a column holds a list of texts: several responses, not the turns of a chat."""
-    found = structured(value)
-    return isinstance(found, list) and bool(found) and all(isinstance(one, str) for one in found)
-
-
-def _soft_preference(fields: Fields) -> float:
-    """P(chosen preferred) from `votes` [for chosen, for rejected, for neither], else from `preference`, else 1.
-
-    Which response the data calls `chosen` stands: an adjudicator, or a model of the annotators, may have decided
-    against the bare majority. Votes say how sure it is, at least half a vote more than even.
-    """
-    preference = fields.optional_number("preference")
-    votes = fields.take("votes")
-    if votes is None or votes == "":
-        return 1.0 if preference is None else preference
-    raw = items(votes, "votes")
-    counts = [number(count, "votes") for count in raw]
-    if len(counts) not in (2, 3) or min(counts) < 0 or sum(counts) <= 0:
-        raise DataError(f"column 'votes' must be [for chosen, for rejected, for neither], got {str(raw)[:80]}")
-    fields.left["votes"] = raw
-    share = (counts[0] + (counts[2] / 2 if len(counts) == 3 else 0.0)) / sum(counts)
-    return max(share, 0.5 + 0.5 / (1 + sum(counts)))
-
-
-def _two_responses(fields: Fields, first: str, second: str) -> tuple[Prompt, str, str]:
-    """The prompt and the two responses, whether they come alone or at the end of the whole dialogue."""
-    before, a = split_response(fields.first(first)[1], first)
-    before_second, b = split_response(fields.first(second)[1], second)
-    if before != before_second:
-        raise DataError(f"{first} and {second} differ before their last turn, so they have not the same prompt")
-    has_prompt = any(name in fields for name in PROMPTS)
-    if not before and not has_prompt:
-        raise DataError(f"there is no prompt: no column 'prompt', and {first} and {second} are not dialogues")
-    if not before:
-        return take_prompt(fields), a, b
-    if has_prompt:
-        _check_repeats(prompt(*reversed(fields.first(*PROMPTS))), before)
-    return _with_context(fields, chat_prompt(before, first), chat_set=True), a, b
-
-
-def _check_repeats(asked: Prompt, before: tuple[Message, ...]) -> None:
-    """Where a prompt column stands beside whole dialogues, the dialogue counts; the column must be a part of it."""
-    stated, turns = prompt_text(asked).strip(), [message.content.strip() for message in before]
-    if stated not in turns and not any(turn in stated for turn in turns):
-        raise DataError("the prompt column and the turns before the response have nothing in common")
-
-
-def rejected_response(fields: Fields) -> list[AnyRow]:
-    """ms-swift: `query, response, rejected_response`, or `messages` and `rejected_response` or `rejected_messages`."""
-    if "messages" in fields:
-        asked, chosen = dialogue(fields)
-    else:
-        chosen = _take_response(fields)
-        asked = take_prompt(fields)
-    name, value = fields.first("rejected_response", "rejected_messages")
-    before, rejected = split_response(value, name)
-    if before and before != prompt_turns(asked)[-len(before) :]:
-        raise DataError(f"messages and {name} differ before their last turn, so they have not the same prompt")
-    return [pair(fields, asked, chosen, rejected, preference=1.0)]
-
-
 def dialogue(fields: Fields) -> tuple[Prompt, str]:
-    """Prompt and response of the column `messages`, which ends with the response."""
-    before, final = split_response(fields.take("messages"), "messages")
-    return _with_context(fields, chat_prompt(before, "messages"), chat_set=True), final
+    """Prompt and response of the column `messages` or `conversations`, which ends with the response."""
+    name, value = fields.first(*DIALOGUES)
+    before, final = split_response(value, name)
+    return dialogue_prompt(fields, before, name), final
+
+
+def dialogue_prompt(fields: Fields, before: tuple[Message, ...], name: str) -> Prompt:
+    """The turns of a dialogue before its response as a prompt, with the context that stands beside them."""
+    return with_context(fields, chat_prompt(before, name), chat_set=True)
+
+
+def asked_and_answered(fields: Fields) -> tuple[Prompt, str]:
+    """Prompt and response, in columns of their own or as one dialogue."""
+    alone = any(name in fields for name in RESPONSES) or not any(name in fields for name in DIALOGUES)
+    return (take_prompt(fields), take_response(fields)) if alone else dialogue(fields)
 
 
 def rating(fields: Fields) -> list[AnyRow]:
     """`prompt, response` (or `messages`), `score` and / or `scores` {attribute: value}."""
-    asked, final = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
+    asked, final = asked_and_answered(fields)
     scores = {"score": fields.number("score")} if "score" in fields else {}
     for name, value in (mapping(fields.take("scores"), "scores") if "scores" in fields else {}).items():
         if value is not None:
@@ -229,18 +155,25 @@ def rating(fields: Fields) -> list[AnyRow]:
 
 def helpsteer(fields: Fields) -> list[AnyRow]:
     """HelpSteer 1 and 2: `prompt, response` and up to five attributes from 0 to 4."""
-    asked, final = take_prompt(fields), _take_response(fields)
+    asked, final = take_prompt(fields), take_response(fields)
     scores = {name: fields.number(name) for name in HELPSTEER if name in fields}
     return [Rating(prompt=asked, response=final, scores=scores, **fields.base())]
 
 
 def unpaired(fields: Fields) -> list[AnyRow]:
     """TRL, OpenRLHF, ms-swift unpaired preference: `prompt, completion` or `messages`, and `label`, true or false."""
-    asked, final = dialogue(fields) if "messages" in fields else (take_prompt(fields), _take_response(fields))
-    return [Rating(prompt=asked, response=final, scores={"score": fields.number("label")}, **fields.base())]
+    asked, final = asked_and_answered(fields)
+    return [Rating(prompt=asked, response=final, scores={"score": fields.number(*LABELS)}, **fields.base())]
 
 
-def _take_response(fields: Fields) -> str:
+def judged_text(fields: Fields) -> list[AnyRow]:
+    """A text without a prompt, and `score`, `scores` or `label`."""
+    fields.left["response"] = fields.first(*TEXTS)[1]
+    return rating(fields) if "score" in fields or "scores" in fields else unpaired(fields)
+
+
+def take_response(fields: Fields) -> str:
+    """The response of a record, under whichever of the usual names it stands."""
     name, value = fields.first(*RESPONSES)
     return response(value, name)
 
@@ -313,48 +246,3 @@ def _reference(fields: Fields, asked: Prompt, generated: tuple[str, ...]) -> Ref
     if any(each.strip() == base["reference"].strip() for each in generated):
         raise DataError("reference and a generated text are the same; there is nothing to prefer")
     return Reference(prompt=asked, generated=generated, **base)
-
-
-def two_responses(fields: Fields) -> list[AnyRow]:
-    """Two responses and a verdict: arenas, AlpacaEval, HelpSteer 2 and 3 (-3 first much better ... 3 second)."""
-    names = response_pair(fields)
-    assert names is not None, "the layout needs them"
-    asked, first, second = _two_responses(fields, *names)
-    strength = next((name for name in STRENGTHS if name in fields), None)
-    if strength is None:
-        verdict = next(name for name in VERDICTS if name in fields)
-        return [pair(fields, asked, first, second, preference=verdict_share(fields.take(verdict), verdict, names))]
-    value = fields.number(strength)
-    preference = 0.5 if value == 0 else float(value < 0)
-    return [pair(fields, asked, first, second, preference=preference, margin=abs(value))]
-
-
-def response_pair(fields: Fields) -> tuple[str, str] | None:
-    """The columns of two responses or conversations, None where there are none."""
-    return next((two for two in RESPONSE_PAIRS + CONVERSATION_PAIRS if two[0] in fields and two[1] in fields), None)
-
-
-def verdict_share(value: object, name: str, sides: tuple[str, str]) -> float:
-    """The share of a verdict that goes to the first of two responses: 1, 0, or 0.5 for a tie.
-
-    `value` is what an annotator chose in the column `name`: `left`, `a`, `1`, `response_1`, the name of one of the two
-    response columns (`sides`), `tie` ..., or a list of one.
-    """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, dict):
-        value = value.get("selected") or value.get("choices") or value.get("value")
-        return verdict_share(value, name, sides)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    token = str(value).strip().lower()
-    if token in (sides[0].lower(), sides[1].lower()):
-        return float(token == sides[0].lower())
-    if token in _TIES:
-        return 0.5
-    match = _SIDE.fullmatch(token)
-    if match is None:
-        raise DataError(
-            f"column {name!r} holds the verdict {str(value)[:40]!r}; known: left/right, a/b, 1/2, tie, {sides}"
-        )
-    return float(match[1] is not None)

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Generic, TypeVar, Unpack
+from typing import Any, Generic, TypeVar, Unpack
 
 from guerdon.data.data_files import iter_records
 from guerdon.data.data_options import ReadOptions
@@ -14,9 +14,9 @@ from guerdon.data.formats import LayoutError, known_layouts, read_record
 from guerdon.data.json_files import Record
 from guerdon.data.published import PublishedSet
 from guerdon.data.published_sets import find_set
-from guerdon.data.values import Question
+from guerdon.data.source import Source
 from guerdon.errors import ConfigError, DataError
-from guerdon.types import AnyRow, Origin, Prompt, Row, prompt_text
+from guerdon.types import AnyRow, Origin, Prompt, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,12 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
         DataError: the source as a whole cannot be read.
         ConfigError: the regular expression is broken or comes without `group`.
     """
-    group, asked = _grouping(reading.get("group"), reading.get("group_regex")), Question(reading.get("question"))
+    return read_rows(source, Source(reading.get("question"), source), **reading)
+
+
+def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | DataError]:
+    """As `iter_rows`; what becomes known of the source stands in `known` when its rows have passed."""
+    group = _grouping(reading.get("group"), reading.get("group_regex"))
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
@@ -67,14 +72,13 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
         return
 
     def read(record: Record, origin: Origin) -> list[AnyRow]:
-        return [group(row, record) for row in read_record(record, origin, asked)]
+        return [group(row, record) for row in read_record(record, origin, known)]
 
-    unread = UnreadColumns(source)
     for found in read_each(source, read):
         if not isinstance(found, DataError):
-            unread.see(found)
+            known.see(found)
         yield found
-    unread.warn()
+    known.warn()
 
 
 def _published_rows(
@@ -133,48 +137,6 @@ def load_rows(source: str, **reading: Unpack[ReadOptions]) -> list[AnyRow]:
     rows = list(faults.left_out(iter_rows(source, **reading)))
     faults.raise_if_any(source, len(rows))
     return rows
-
-
-class UnreadColumns:
-    """The columns of a source that hold text and that no layout reads: context that would be missed silently.
-
-    A text that is the same in every row tells about the data set, and is no context.
-    """
-
-    _rows = 1000
-    _warned: ClassVar[set[tuple[str, ...]]] = set()
-
-    def __init__(self, source: str) -> None:
-        self._source, self._seen = source, 0
-        self._first: dict[str, object] = {}
-        self._differing: dict[str, None] = {}
-
-    def see(self, row: Row) -> None:
-        """Looks at what is left of a row, as long as it is one of the first."""
-        if self._seen < self._rows and row.extra:
-            self._seen += 1
-            for name, value in row.extra.items():
-                if _looks_like_text(value) and self._first.setdefault(name, value) != value:
-                    self._differing[name] = None
-
-    def warn(self) -> None:
-        """Names them, once for each source."""
-        names = tuple(self._first if self._seen == 1 else self._differing)
-        if names and (self._source, *names) not in self._warned:
-            self._warned.add((self._source, *names))
-            logger.warning(
-                "%s: not read, though there is text in it: column %s. It is kept beside the rows, but it is no part of "
-                "prompts or responses",
-                self._source,
-                ", ".join(map(repr, names)),
-            )
-
-
-def _looks_like_text(value: object) -> bool:
-    """Whether it is a text of some words, or the turns of a chat."""
-    if isinstance(value, str):
-        return len(value.split(maxsplit=3)) > 3 or (len(value) > 12 and not value.isascii())
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "content" in value[0]
 
 
 class Faults(Generic[_T]):

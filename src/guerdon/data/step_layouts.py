@@ -18,13 +18,36 @@ _SHEPHERD_END = "ки"
 _PRM800K_LABELS = {-1: 0.0, 0: 1.0, 1: 1.0}
 """A neutral step is not wrong, and counts as right, as in Lightman et al. 2023 (arXiv:2305.20050)."""
 
+_WORDS = dict.fromkeys(("+", "good", "correct", "right", "neutral"), 1.0) | dict.fromkeys(
+    ("-", "bad", "incorrect", "wrong", "error"), 0.0
+)
+_JUDGED = ("label", "rating", "score", "correct")
+_TEXTS = ("text", "step", "content", "completion", "response")
+
 
 def stepwise(fields: Fields) -> list[AnyRow]:
     """`prompt, steps, labels`: Guerdon's own, and TRL's stepwise supervision (`completions` for `steps`)."""
     asked = take_prompt(fields)
     name, steps = fields.first("steps", "completions")
-    labels = [None if one is None else number(one, "labels") for one in items(fields.take("labels"), "labels")]
+    labels = [_label(one) for one in items(fields.take("labels"), "labels")]
     return [_steps(fields, asked, items(steps, name), labels, name)]
+
+
+def labelled_steps(fields: Fields) -> list[AnyRow]:
+    """`prompt, steps` [{text, label}]: each step with what was thought of it beside it."""
+    name, value = fields.first("steps", "completions")
+    given = [mapping(one, f"{name}[{at}]") for at, one in enumerate(items(value, name))]
+    labels = [_label(next((one[key] for key in _JUDGED if key in one), None)) for one in given]
+    asked = prompt(fields.take("problem"), "problem") if "problem" in fields else take_prompt(fields)
+    texts = [next((one[key] for key in _TEXTS if key in one), None) for one in given]
+    return [_steps(fields, asked, texts, labels, name)]
+
+
+def _label(value: object) -> float | None:
+    """A label as a number; words and signs count too."""
+    if isinstance(value, str) and value.strip().lower() in _WORDS:
+        return _WORDS[value.strip().lower()]
+    return None if value is None else number(value, "labels")
 
 
 def process_bench(fields: Fields) -> list[AnyRow]:

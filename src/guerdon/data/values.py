@@ -7,11 +7,13 @@ import datetime
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from guerdon.data.source import Source
 from guerdon.errors import DataError
-from guerdon.text.messages import ROLES, kind_of, parse_messages
+from guerdon.text.messages import ROLES, kind_of, parse_messages, response_text
 from guerdon.types import Message, Origin, Prompt, message_text
 
 _HH_TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
@@ -40,6 +42,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return plain(int(value) if value == value.to_integral_value() else float(value)) if value.is_finite() else None
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -47,43 +51,20 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
 
 
-class Question:
-    """Which question of an annotation export says what is preferred; the same for all records of a source."""
-
-    def __init__(self, chosen: str | None = None) -> None:
-        self.chosen = chosen
-        """The user's choice."""
-        self._seen: dict[str, None] = {}
-
-    def only(self, possible: Sequence[str]) -> str:
-        """The one question that could be it.
-
-        Raises:
-            DataError: several could be it, in this record or together with those before it.
-        """
-        self._seen.update(dict.fromkeys(possible))
-        if len(self._seen) > 1:
-            names = ", ".join(self._seen)
-            raise DataError(
-                f"several questions could say which response is preferred: {names}. Fix: choose one, --question NAME"
-            )
-        return possible[0]
-
-
 class Fields:
     """The columns of one record. What a layout takes is taken out; what is left becomes the row's `extra`."""
 
-    def __init__(
-        self, record: Mapping[str, Any], origin: Origin | None = None, question: Question | None = None
-    ) -> None:
+    def __init__(self, record: Mapping[str, Any], origin: Origin | None = None, reading: Source | None = None) -> None:
         self.left = {name: value for name, value in record.items() if value is not None}
         """The columns that nobody has taken yet; what is put here becomes `extra`."""
+        self.null = record.keys() - self.left.keys()
+        """Columns without a value."""
         self._extra: dict[str, Any] = {}
         if not _MARKS.isdisjoint(self.left):
             self._unmark()
         self._origin = origin
-        self.question = question or Question()
-        """For annotation exports."""
+        self.reading = reading or Source()
+        """What is known of the source."""
 
     def _unmark(self) -> None:
         """Gives columns back what `guerdon.data.write` had to write in another form."""
@@ -131,11 +112,23 @@ class Fields:
 
     def base(self) -> dict[str, Any]:
         """The arguments that every row has besides its prompt. To be called last: `extra` is what nobody took."""
+        self._read_verl()
         common = {name: label(self.take(name), name) for name in ("subset", "group", "id")}
         reference = label(self.take("reference"), "reference") or None
         own = {**self.left, **self._extra} if self._extra else self.left
         extra = {name: value for name, each in own.items() if (value := plain(each)) is not None}
         return {**common, "reference": reference, "extra": extra, "origin": self._origin}
+
+    def _read_verl(self) -> None:
+        """The reference and the subset, where verl keeps them: `reward_model.ground_truth` and `data_source`."""
+        kept = structured(self.left.get("reward_model"))
+        if not isinstance(kept, dict):
+            return
+        if "reference" not in self.left and (truth := kept.get("ground_truth")) is not None:
+            one = truth[0] if isinstance(truth, list) and len(truth) == 1 else truth
+            self.left["reference"] = one if isinstance(one, str) else json.dumps(plain(one), ensure_ascii=False)
+        if "subset" not in self.left and isinstance(self.left.get("data_source"), str):
+            self.left["subset"] = self.take("data_source")
 
 
 def text(value: object, name: str) -> str:
@@ -157,12 +150,27 @@ def text(value: object, name: str) -> str:
     return value
 
 
+class DecimalComma(str):
+    """A number with a decimal comma, from a table whose cells a semicolon parts; a text like any other elsewhere."""
+
+    __slots__ = ()
+
+
+DECIMAL_COMMA = re.compile(r"\s*[-+\u2212]?\d+,\d+\s*")
+_THOUSANDS = re.compile(r"[-+\u2212]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_TRUTH = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+
 def number(value: object, name: str) -> float:
-    """The value as a finite float; digits in text (a CSV cell) and true/false count as numbers."""
-    if not isinstance(value, bool | int | float | str):
+    """The value as a finite float.
+
+    Numbers as people write them count too: digits in text, true/false and yes/no (also in text, as tables have them),
+    a decimal comma, a minus sign of typesetters, decimals of databases.
+    """
+    if not isinstance(value, bool | int | float | Decimal | str):
         raise DataError(f"column {name!r} must be a number, got {kind_of(value)}")
     try:
-        result = float(value)
+        result = _written_number(value, name) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError):
         raise DataError(f"column {name!r} must be a number, got {str(value)[:40]!r}") from None
     if not math.isfinite(result):
@@ -170,13 +178,29 @@ def number(value: object, name: str) -> float:
     return result
 
 
+def _written_number(value: str, name: str) -> float:
+    written = value.strip().replace("\u2212", "-")
+    if written.lower() in _TRUTH:
+        return _TRUTH[written.lower()]
+    if DECIMAL_COMMA.fullmatch(written) and (isinstance(value, DecimalComma) or not _THOUSANDS.fullmatch(written)):
+        return float(written.replace(",", "."))
+    if _THOUSANDS.fullmatch(written) and (written.count(",") > 1 or "." in written):
+        return float(written.replace(",", ""))
+    if _THOUSANDS.fullmatch(written):
+        raise DataError(
+            f"column {name!r} holds {written!r}, in which the comma may part thousands or decimals. Fix: write it with "
+            "a decimal point, or without a comma"
+        )
+    return float(written)
+
+
 def label(value: object, name: str) -> str:
     """An optional short text; a number becomes its digits, nothing becomes the empty text."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return text(value, name) if value and not value.isspace() else ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(text(value, name)) if value and not value.isspace() else ""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)
     raise DataError(f"column {name!r} must be text or a number, got {kind_of(value)}")
 
@@ -222,7 +246,7 @@ def turns(value: object, name: str) -> tuple[Message, ...] | None:
         if isinstance(value, str):
             return transcript(value)
     if isinstance(value, dict):
-        value = [value]
+        value = value["messages"] if isinstance(value.get("messages"), list) else [value]
     if not isinstance(value, list):
         raise DataError(f"column {name!r} must be text or a list of {{role, content}}, got {kind_of(value)}")
     if not value:
@@ -263,7 +287,7 @@ def transcript(value: str) -> tuple[Message, ...] | None:
 def prompt(value: object, name: str) -> Prompt:
     """The value as a prompt: a text, or a chat that does not end with the assistant's turn."""
     if isinstance(value, PlainText):
-        return str(text(value, name))
+        return str(text(value, name)) if value else ""
     chat = turns(value, name)
     return _helpsteer_turns(text(value, name)) if chat is None else chat_prompt(chat, name)
 
@@ -301,8 +325,37 @@ def split_response(value: object, name: str) -> tuple[tuple[Message, ...], str]:
 
 
 def response(value: object, name: str) -> str:
-    """The value as one response that comes alone: a text, or a chat of a single assistant turn."""
-    before, final = split_response(value, name)
-    if before:
-        raise DataError(f"column {name!r} must be one response, got a dialogue of {len(before) + 1} turns")
-    return final
+    """The value as one response that comes alone: a text, or a chat that the assistant begins (tool calls ...)."""
+    chat = turns(value, name)
+    if chat is None:
+        return str(text(value, name))
+    if chat[0].role != "assistant":
+        raise DataError(f"column {name!r} must be one response, got a dialogue of {len(chat)} turns")
+    return text(response_text(chat), name)
+
+
+def parted(a: tuple[Message, ...], b: tuple[Message, ...], names: str) -> tuple[tuple[Message, ...], str, str]:
+    """What two dialogues share at their beginning, and how each goes on, one turn or several as one text.
+
+    What is shared ends before a turn of the assistant, and leaves each of them something to go on with.
+    """
+    limit = min(len(a), len(b)) - 1
+    end = next((at for at in range(limit) if a[at] != b[at]), limit)
+    while end and (a[end].role != "assistant" or b[end].role != "assistant"):
+        end -= 1
+    if a[end].role != "assistant" or b[end].role != "assistant":
+        raise DataError(
+            f"{names} have no turns in common before the assistant answers, so they have not the same prompt"
+        )
+    first, second = (text(response_text(chat[end:]), names) for chat in (a, b))
+    return a[:end], first, second
+
+
+_BOUNDARY = re.compile(r"\n\s*|[.:?!]\s+|[。？！：]\s*")
+
+
+def shared_beginning(a: str, b: str) -> int:
+    """How many characters two texts share up to a line, sentence or colon, with something left of both behind it."""
+    shared = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    ends = (found.end() for found in _BOUNDARY.finditer(a, 0, shared))
+    return max((end for end in ends if a[end:].strip() and b[end:].strip()), default=0)

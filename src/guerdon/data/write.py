@@ -37,7 +37,7 @@ _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 def row_record(row: AnyRow) -> Record:
     """The row as a JSON-ready record in Guerdon's own layout; what has its default value is left out.
 
-    Reading the record gives an equal row back.
+    Source the record gives an equal row back.
     """
     record: Record = {"prompt": prompt_value(row.prompt)}
     if isinstance(row, Comparison):
@@ -56,9 +56,14 @@ def row_record(row: AnyRow) -> Record:
     record |= {name: value for name, value in common.items() if value}
     if isinstance(row, Reference) and row.generated:
         record["generated"] = list(row.generated)
-    if texts := [name for name in _TEXTS if any(map(looks_like_chat, _strings(record.get(name))))]:
+    if texts := [name for name in _TEXTS if any(map(_needs_mark, _strings(record.get(name))))]:
         record[TEXT_COLUMNS] = texts
     return record | _own_columns(row, record)
+
+
+def _needs_mark(text: str) -> bool:
+    """Whether a text would be read as something else: as a chat, or as a prompt that is missing."""
+    return not text or looks_like_chat(text)
 
 
 def _strings(value: Any) -> list[str]:
@@ -112,7 +117,7 @@ def check_ending(path: str | Path) -> None:
 def write_rows(rows: Iterable[AnyRow], out: str | Path | BinaryIO) -> int:
     """Writes rows in Guerdon's own layout; the file is whole or not there. Rows may be a stream of any length.
 
-    Reading the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
+    Source the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
     JSON text; Parquet keeps lists of chat turns, texts and numbers as such where the whole column is alike. Own columns
     whose cells hold JSON are named in a column `guerdon_json`.
 

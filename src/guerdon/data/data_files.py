@@ -265,7 +265,7 @@ def _hub_records(source: str) -> Records:
         import datasets
     except ImportError as error:
         raise MissingExtraError(
-            f"Source {name} from the hub (no file of that name exists)", "datasets", "hub"
+            f"Reading {name} from the hub (no file of that name exists)", "datasets", "hub"
         ) from error
     try:
         is_offline()  # found out once: the library would try six times

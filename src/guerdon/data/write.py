@@ -37,7 +37,7 @@ _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 def row_record(row: AnyRow) -> Record:
     """The row as a JSON-ready record in Guerdon's own layout; what has its default value is left out.
 
-    Source the record gives an equal row back.
+    Reading the record gives an equal row back.
     """
     record: Record = {"prompt": prompt_value(row.prompt)}
     if isinstance(row, Comparison):
@@ -117,7 +117,7 @@ def check_ending(path: str | Path) -> None:
 def write_rows(rows: Iterable[AnyRow], out: str | Path | BinaryIO) -> int:
     """Writes rows in Guerdon's own layout; the file is whole or not there. Rows may be a stream of any length.
 
-    Source the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
+    Reading the file gives equal rows back. In tables (CSV, TSV, Parquet) a column of lists or objects holds them as
     JSON text; Parquet keeps lists of chat turns, texts and numbers as such where the whole column is alike. Own columns
     whose cells hold JSON are named in a column `guerdon_json`.
 

@@ -7,10 +7,12 @@ user's would. Their weights are drawn wide, so that a wrong token or a wrong pos
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Read by huggingface_hub and transformers when they are imported, so before any test module imports them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="guerdon-tests-")  # no column maps of whoever runs them
 # Tiny matrices are slower on several threads; with one, sums have one order, in the processes that tests start too.
 os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from guerdon.data.data_files import iter_records, split_ending
+from guerdon.data.data_files import iter_records
+from guerdon.data.places import split_ending
 from guerdon.errors import DataError, MissingExtraError
 
 RECORDS = [{"prompt": '你好, "a"\nb', "score": "1"}, {"prompt": "q", "score": "2"}, {"prompt": "last", "score": "3"}]
@@ -207,8 +208,10 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"missing\.jsonl: no such file"):
         records(tmp_path / "missing.jsonl")
     (tmp_path / "a.csv").write_text("a\n1\n")
-    with pytest.raises(DataError, match=r"is a folder; give one file in it, for example .*a\.csv"):
-        records(tmp_path)
+    assert records(tmp_path) == [{"a": "1"}]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no data file in this folder"):
+        records(tmp_path / "empty")
 
 
 def test_a_hub_name_without_the_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

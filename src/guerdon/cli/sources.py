@@ -12,7 +12,8 @@ Data = Annotated[
     Positional[str],
     arg(
         metavar="DATA",
-        help="A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name[:split]), a published "
+        help="A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a folder, a quoted pattern, several parted by "
+        "commas, a hub name (owner/name[:config][:split]), a published "
         "set (rewardbench2, judgebench:gpt, rm-bench:FILE ...), - (JSON Lines on standard input), or starter.",
     ),
 ]

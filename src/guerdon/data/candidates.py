@@ -70,7 +70,9 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
         return
     faults, good = Faults[CandidateRecord](), 0
     known = Source(question, source)
-    for one in faults.left_out(read_each(source, lambda record, origin: record_candidates(record, origin, known))):
+    for one in faults.left_out(
+        read_each(source, lambda record, origin: record_candidates(record, origin, known), known)
+    ):
         good += 1
         if not faults.count:
             known.see(one.candidates)
@@ -121,7 +123,7 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
     if find_set(source):
         return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
     faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(question, source)
-    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, known)])):
+    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known)):
         found.setdefault(prompt_text(one.prompt), one)
     known.warn()
     faults.raise_if_any(source, len(found))

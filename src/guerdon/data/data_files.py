@@ -24,6 +24,7 @@ from guerdon.data.json_files import (
     json_line_records,
     not_utf8,
 )
+from guerdon.data.places import ENDINGS, FILE_ENDINGS, places_of, split_ending
 from guerdon.data.values import DECIMAL_COMMA, TEXT_COLUMNS, DecimalComma
 from guerdon.errors import DataError, MissingExtraError
 from guerdon.hub import is_offline
@@ -32,8 +33,6 @@ from guerdon.types import Origin
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-COMPRESSIONS = (".gz", ".zst")
 _HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<config>[\w.-]+/?))??(?::(?P<split>[\w.-]+))?")
 _SEPARATOR = re.compile("sep=(.)")
 _BATCH_BYTES = 16 * 2**20
@@ -44,8 +43,9 @@ def iter_records(source: str, *, quoted: bool = True) -> Records:
     """Streams the raw records of a source; a record that cannot be read is a `DataError` in its place.
 
     Args:
-        source: a file (`.jsonl .ndjson .json .csv .tsv .parquet`, each also `.gz` or `.zst`), `-` for JSON Lines on
-            standard input, or a hub name `owner/name[[:config]:split]`; a config that ends with / is a folder of it.
+        source: a file (`.jsonl .ndjson .json .csv .tsv .parquet .arrow`, each also `.gz` or `.zst`), a folder or a
+            pattern of them, several parted by commas, `-` for JSON Lines on standard input, or a hub name
+            `owner/name[[:config]:split]`; a config that ends with / is a folder of it.
         quoted: whether cells of a table may be quoted; else a quotation mark is a character like any other.
 
     Yields:
@@ -58,40 +58,28 @@ def iter_records(source: str, *, quoted: bool = True) -> Records:
     if source == "-":
         yield from _text_records(cast(io.BufferedReader, sys.stdin.buffer), "<stdin>", ".jsonl")
         return
-    path = Path(source)
-    if not path.exists():
-        yield from _hub_records(source)
-    elif path.is_dir():
-        raise DataError(f"{source} is a folder; give one file in it, for example {_example_in(path)}")
-    else:
-        yield from _file_records(path, quoted)
-
-
-def split_ending(path: str | Path) -> tuple[str, str]:
-    """The ending that names the format and the one that names the compression, each `""` where there is none."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
-    return (suffixes[-1] if suffixes else ""), packed
+    for place in places_of(source):
+        if isinstance(place, Path):
+            yield from _file_records(place, quoted)
+        else:
+            yield from _hub_records(place)
 
 
 def _file_records(path: Path, quoted: bool) -> Records:
     name = str(path)
     ending, _ = split_ending(path)
-    if path.is_file() and ending not in ENDINGS:
+    if path.is_file() and ending not in FILE_ENDINGS:
         raise DataError(f"{name}: unknown file ending {ending!r}; known: {', '.join(ENDINGS)}, each also .gz or .zst")
     try:
         with open_bytes(path) as stream:
-            if ending == ".parquet":
+            if ending == ".arrow":
+                yield from _arrow_records(stream, name)
+            elif ending == ".parquet":
                 yield from _parquet_records(stream, name)
             else:
                 yield from _text_records(stream, name, ending, quoted)
     except READ_ERRORS as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
-
-
-def _example_in(folder: Path) -> str:
-    fitting = sorted(path for path in folder.iterdir() if split_ending(path)[0] in ENDINGS)
-    return str(fitting[0] if fitting else folder / "data.jsonl")
 
 
 @contextlib.contextmanager
@@ -249,6 +237,21 @@ def _parquet_records(stream: BinaryIO, name: str) -> Records:
                     yield Origin(name, number), record
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+
+
+def _arrow_records(stream: BinaryIO, name: str) -> Records:
+    """The rows of a file that `datasets.save_to_disk` wrote; `Origin.line` is the 1-based row."""
+    import pyarrow as pa
+
+    number = 0
+    try:
+        for batch in pa.ipc.open_stream(stream):
+            for start in range(0, batch.num_rows, 1024):
+                for record in batch.slice(start, 1024).to_pylist():
+                    number += 1
+                    yield Origin(name, number), record
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{name}: not a readable Arrow file: {str(error).splitlines()[0]}") from error
 
 
 def _hub_records(source: str) -> Records:

@@ -15,6 +15,9 @@ class ReadOptions(TypedDict, total=False):
     """Regular expression whose first capture group in that column (or the whole match) is the group."""
     question: str | None
     """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None
+    """Columns of other names: prompt=question,chosen=best,reference=reward_model.ground_truth (prompt= for none), or a
+    JSON file of them. Kept for later files of these columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

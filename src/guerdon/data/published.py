@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from guerdon.data.data_files import ENDINGS, iter_records, split_ending
+from guerdon.data.data_files import iter_records
 from guerdon.data.formats import read_record
 from guerdon.data.json_files import Record
+from guerdon.data.places import ENDINGS, split_ending
 from guerdon.data.values import Fields
 from guerdon.errors import DataError
 from guerdon.metrics import Formula

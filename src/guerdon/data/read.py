@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, Unpack
 
+from guerdon.data.column_map import ColumnMapper
 from guerdon.data.data_files import iter_records
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.formats import LayoutError, known_layouts, read_record
@@ -74,7 +75,7 @@ def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Ite
     def read(record: Record, origin: Origin) -> list[AnyRow]:
         return [group(row, record) for row in read_record(record, origin, known)]
 
-    for found in read_each(source, read):
+    for found in read_each(source, read, known, reading.get("map")):
         if not isinstance(found, DataError):
             known.see(found)
         yield found
@@ -104,13 +105,22 @@ def _published_rows(
         )  # fmt: skip
 
 
-def read_each(source: str, read: Callable[[Record, Origin], Iterable[_T]]) -> Iterator[_T | DataError]:
-    """What `read` makes of every record of a source; a record that cannot be used is a `DataError` in its place."""
+def read_each(
+    source: str, read: Callable[[Record, Origin], Iterable[_T]], known: Source, columns: str | None = None
+) -> Iterator[_T | DataError]:
+    """What `read` makes of every record of a source; a record that cannot be used is a `DataError` in its place.
+
+    `columns` are those of other names, see `ReadOptions`; without them, a map that was kept for these columns counts.
+    """
+    mapper = ColumnMapper(columns)
     for origin, record in iter_records(source):
         try:
             if isinstance(record, DataError):
                 raise record
-            yield from read(record, origin)
+            named, said = mapper(record)
+            if said:
+                known.note(said)
+            yield from read(named, origin)
         except DataError as error:
             yield error if error is record else type(error)(f"{origin}: {error}")
 
@@ -172,6 +182,7 @@ class Faults(Generic[_T]):
         lines += [f"  {fault}" for fault in self.first]
         if any(isinstance(fault, LayoutError) for fault in self.first):
             lines += ["Known layouts, by the columns they need (a|b: either):", known_layouts()]
+            lines.append("Columns of other names: --map prompt=COLUMN,chosen=COLUMN,rejected=COLUMN (nested: a.b)")
         lines.append("Put them right, or keep the other rows: guerdon data convert DATA NEW.jsonl --skip-faulty")
         return "\n".join(lines)
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeAlias, cast
 
-from guerdon.data.data_files import COMPRESSIONS, ENDINGS, split_ending
 from guerdon.data.formats import READ_COLUMNS, READ_ENDINGS, read_record
 from guerdon.data.json_files import Record
+from guerdon.data.places import COMPRESSIONS, ENDINGS, split_ending
 from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, looks_like_chat, plain
 from guerdon.errors import DataError, OutputError
 from guerdon.files import atomic_write

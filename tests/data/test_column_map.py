@@ -69,6 +69,9 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     source = write_lines(tmp_path / "a.jsonl", PAIR)
     with pytest.raises(DataError, match="--map names columns that are not there: frag; columns: frage, lecker, fad"):
         load_rows(source, map="prompt=frag,chosen=lecker,rejected=fad")
+    for source in ("starter:test", "rewardbench2"):
+        with pytest.raises(ConfigError, match="leave --map out"):
+            load_rows(source, map=MAP)
     for given in ("prompt", "prompt=a,b", "=a"):
         with pytest.raises(ConfigError, match="--map must be NAME=COLUMN"):
             parse_map(given)

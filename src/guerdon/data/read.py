@@ -63,12 +63,15 @@ def iter_rows(source: str, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | 
 def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Iterator[AnyRow | DataError]:
     """As `iter_rows`; what becomes known of the source stands in `known` when its rows have passed."""
     group = _grouping(reading.get("group"), reading.get("group_regex"))
+    named = find_set(source)
+    if reading.get("map") and (source in STARTER_PARTS or named):
+        raise ConfigError(f"{source} is read in its own columns. Fix: leave --map out")
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
         yield from (group(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
         return
-    if named := find_set(source):
+    if named:
         yield from _published_rows(*named, group)
         return
 

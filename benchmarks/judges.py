@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=16)
     parser.add_argument("--timed", action="store_true", help="learn once more, looking at the test topics at each step")
     given = parser.parse_args()
     rows = load_rows(given.data, group="subset", group_regex="^(.*)_")

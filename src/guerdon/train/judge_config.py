@@ -41,7 +41,7 @@ class JudgeConfig:
     """Parts of the groups for what is chosen or fitted on comparisons that the reward has not learnt from."""
     balance_length: float = 0.0
     """Let comparisons that the shorter response won count more: 1 as much in sum as those that the longer won."""
-    iterations: int = 40
+    iterations: int = 16
     """Of PPO: most iterations of 4,096 steps; where to end is chosen on groups kept aside."""
     device: str | None = None
     """Device of the frozen encoder; None takes a GPU where there is one."""

@@ -100,7 +100,7 @@ def ppo_config(readings: Readings, given: JudgeConfig) -> PPOConfig:
     context = {"readings": readings, "cost": given.training_cost, "seed": given.seed}
     config = PPOConfig().environment(ENVIRONMENT, env_config=context)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=64, gym_env_vectorize_mode="vector_entry_point")
-    config.rl_module(rl_module_spec=RLModuleSpec(module_class=JudgeModule, model_config={"weight_decay": 1.0}))
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=JudgeModule, model_config={"weight_decay": 6.0}))
     config.training(
         learner_class=JudgeLearner,
         train_batch_size_per_learner=4096,

@@ -29,7 +29,7 @@ COSTS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2, 0.3)
 """Costs of reading all, in units of agreement, for each of which it is learnt when to stop."""
 
 
-EVERY = 4
+EVERY = 2
 """Iterations of PPO between those whose weights are measured on groups kept aside."""
 
 

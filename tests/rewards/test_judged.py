@@ -69,6 +69,11 @@ def test_no_two_folds_share_a_group() -> None:
         assert len(set(folds[judged.group == code].tolist())) == 1
 
 
+def test_a_single_judgement_cannot_be_cross_validated() -> None:
+    with pytest.raises(DataError, match="too few judgements: .*Fix: judge more prompts"):
+        JudgedResponses.of([pair("p", "a", "b")]).folds(2)
+
+
 def test_the_loss_is_bradley_terry_with_vote_shares() -> None:
     judged = JudgedResponses.of([pair("p", "a", "b", preference=0.75)])
     margins = torch.tensor([np.log(3.0)], dtype=torch.float64)

@@ -132,12 +132,21 @@ class JudgedResponses:
         """The fold of each observation (of those in `where`), 0 to `count` - 1; no two folds share a group.
 
         There are fewer folds where there are fewer groups; observations of a single group are dealt out one by one.
+
+        Raises:
+            DataError: there is only one observation.
         """
         keys = [str(code) for code in (self.group if where is None else self.group[where])]
         groups = len(set(keys))
         if groups == 1:
             keys = [str(index) for index in range(len(keys))]
             groups = len(keys)
+        if groups < 2:
+            raise DataError(
+                "too few judgements: penalties and weights are chosen by cross-validation inside each training part, "
+                "and one part has a single judgement. Fix: judge more prompts; a reward needs three, and learns from "
+                "hundreds"
+            )
         return group_folds(keys, min(count, groups), seed)
 
     def length_balanced(self, share: float) -> JudgedResponses:

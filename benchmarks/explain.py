@@ -132,7 +132,7 @@ def flips(data: str, model: str, count: int) -> None:
     print(
         f"{len(found)} pairs: flipped {format_interval(rate)}, at most {max(one.passes for one in found)} scores each;"
     )
-    print(f"of the words of the winner {np.median(shares):.1%} (median), {np.quantile(shares, 0.9):.1%} (90% quantile)")
+    print(f"of the words of both {np.median(shares):.1%} (median), {np.quantile(shares, 0.9):.1%} (90% quantile)")
 
 
 def gradients(data: str, model: str, count: int, tokens: tuple[int, int]) -> None:

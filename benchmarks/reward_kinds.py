@@ -39,7 +39,7 @@ from guerdon.metrics import (
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.train.cross_validation import BLEND, FOLDS, Member, cross_validate
 from guerdon.train.fit_config import MEMBERS, FitConfig
-from guerdon.train.fit_run import read_members
+from guerdon.train.fit_run import judge_rows, read_members
 from guerdon.types import AnyRow, Ranking, prompt_text
 
 SIMPLE = ("longest", "shortest", "tfidf", "bm25")
@@ -64,7 +64,7 @@ def measure(
         raise SystemExit("the ratings have no others of their prompt to compare with; this benchmark measures pairs")
     start = time.perf_counter()
     margins, fits = cross_validate(members, judged, folds=folds, seed=seed, deal=deal, on_fold=_told)
-    decided = judged.target != 0.5
+    decided = (judged.target != 0.5) & ~judged.mismatched
     kept = {name: own[decided] for name, own in margins.items()}
     groups = judged.group[decided]
     lengths = np.array([len(text) for text in judged.responses], dtype=np.float64)
@@ -180,7 +180,7 @@ def run(
         start = time.perf_counter()
         print(name, file=sys.stderr, flush=True)
         rows = load(source)
-        judged = JudgedResponses.of(rows).length_balanced(config.balance_length)
+        judged = judge_rows(rows, config)
         read = members(judged, config, lambda stage: print(f"  {stage}", file=sys.stderr, flush=True))
         reading = round(time.perf_counter() - start, 1)
         for seed in seeds or (config.seed,):
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=FitConfig().encoder)
     parser.add_argument("--policy", default=FitConfig().policy)
     parser.add_argument("--balance-length", type=float, default=0.0)
+    parser.add_argument("--mismatched-share", type=float, default=0.0)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--deal", type=int, help="seed of the test sets, for several seeds on the same ones")
@@ -221,6 +222,7 @@ def main() -> None:
         encoder=given.encoder,
         policy=given.policy,
         balance_length=given.balance_length,
+        mismatched_share=given.mismatched_share,
         seed=given.seed[0],
     )
 

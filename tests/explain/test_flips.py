@@ -22,13 +22,14 @@ def test_the_fewest_words_are_found() -> None:
     assert found.winner == "response"
     removed = [case.response[unit.start : unit.stop].strip() for unit in found.removed]
     assert removed[0] == "good"  # of 3 against 1, its loss makes 1 against 1; one more word flips it
-    assert len(removed) == found.removed_words == 2
+    assert found.removed_words == {"response": 2, "other": 0}  # the other has one word, and 30% of it is none
     assert (found.before, found.after) == (2, -1)
-    assert "good" not in found.text
-    assert found.text.split().count("so") == 20
+    assert "good" not in found.texts["response"]
+    assert found.texts["response"].split().count("so") == 20
+    assert found.texts["other"] == "fine"
     assert found.passes <= 200
-    assert found.words == 24
-    assert "the other would win" in found.sentence
+    assert found.words == {"response": 24, "other": 1}
+    assert "the other response would win" in found.sentence
 
 
 def test_words_are_taken_from_the_winner_whichever_it_is() -> None:
@@ -40,6 +41,23 @@ def test_words_are_taken_from_the_winner_whichever_it_is() -> None:
     assert judged.found
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_words_that_speak_against_the_loser_are_left_out_too(swapped: bool) -> None:
+    scorer = Words(good=1.0, bad=-3.0)
+    case = Case("?", f"good {FILL}", f"good bad {FILL}")
+    found = shortest_flip(Target(scorer), case.swapped() if swapped else case)
+    assert found is not None
+    assert (found.found, found.before) == (True, 3)
+    loser, winner = ("response", "other") if swapped else ("other", "response")
+    assert (found.winner, found.after) == (winner, -1)
+    assert found.removed_words == {loser: 1, winner: 1}
+    assert "bad" not in found.texts[loser]
+    assert "good" in found.texts[loser]
+    assert "good" not in found.texts[winner]
+    assert {unit.part for unit in found.removed} == {"response", "other"}
+    assert "1 of 22 words (5%) of" in found.sentence
+
+
 def test_a_search_that_fails_says_so_and_keeps_its_limits() -> None:
     target = Target(Words(so=1.0))
     found = shortest_flip(target, Case("?", " ".join(["so"] * 300), ""), budget=120)
@@ -47,7 +65,7 @@ def test_a_search_that_fails_says_so_and_keeps_its_limits() -> None:
     assert not found.found
     assert found.passes <= 120
     assert target.passes <= 122
-    assert found.removed_words <= 90
+    assert found.removed_words["response"] <= 90
     assert "No edit was found" in found.sentence
 
 

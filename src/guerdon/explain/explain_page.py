@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from guerdon.explain.explanation import AttentionByWord, CaseExplained, RewardExplanation
+from guerdon.explain.flips import RESPONSES
 from guerdon.explain.importance import Mover
 from guerdon.explain.units import Part
 from guerdon.files import atomic_write
@@ -24,6 +25,8 @@ from guerdon.report.templating import environment
 from guerdon.text.language import is_chinese
 
 TEMPLATE = "explain.html.j2"
+_NAMES: dict[Part, str] = {"response": "first", "other": "other"}
+"""The phrase that names a response."""
 _MOVERS = 12
 """Words, or features, that are shown."""
 _HEAD_WORDS = 3
@@ -160,14 +163,31 @@ class CaseView:
         return f"read_between{('_margin' if masked else '_pair') if self.pair else ''}"
 
     @property
-    def flip_pieces(self) -> list[Shade]:
-        """The winner, with the words marked that are left out."""
+    def flip_parts(self) -> list[Part]:
+        """The responses that lose words in the edit that turns the preference round, or would have."""
         flip = self.found.flip
         if flip is None:
             return []
-        text = self.case.text(flip.winner)
-        edges = sorted({0, len(text), *(edge for unit in flip.removed for edge in (unit.start, unit.stop))})
-        gone = [(unit.start, unit.stop) for unit in flip.removed]
+        return [part for part in RESPONSES if flip.removed_words[part]] or [flip.winner]
+
+    @property
+    def flip_edit(self) -> str:
+        """How many words these lose."""
+        flip = self.found.flip
+        assert flip is not None
+        edits = []
+        for part in self.flip_parts:
+            count, words = flip.removed_words[part], flip.words[part]
+            values = {"count": count, "words": words, "share": f"{count / words:.0%}"}
+            edits.append(self.words["flip_part"].format(which=self.words[_NAMES[part]], **values))
+        return self.words["and"].join(edits)
+
+    def flip_pieces(self, part: Part) -> list[Shade]:
+        """A response, with the words marked that are left out."""
+        assert self.found.flip is not None
+        text = self.case.text(part)
+        gone = [(unit.start, unit.stop) for unit in self.found.flip.removed if unit.part == part]
+        edges = sorted({0, len(text), *(edge for span in gone for edge in span)})
         return [
             Shade(text[start:stop], 0.0, 0.0, None, any(low <= start < high for low, high in gone))
             for start, stop in pairwise(edges)

@@ -1,7 +1,7 @@
 """The shortest edit that flips a preference: the fewest words of both responses without which the other one wins.
 
-The search scores at most some hundred texts. Words are left out one by one, of the winner those that speak for it, of the
-other response those that speak against that one; those without which the difference falls most go first. What is left is
+The search scores at most some hundred texts. Words are left out one by one, of the winner those that speak for it, of
+the other response those that speak against it; those without which the difference falls most go first. What is left is
 measured again as often as the budget allows, because what a word adds depends on the others. Of what flips the
 preference, every word that is not needed is then put back. There may be a shorter edit: this one is an upper bound.
 """

@@ -180,7 +180,7 @@ class CaseView:
             count, words = flip.removed_words[part], flip.words[part]
             values = {"count": count, "words": words, "share": f"{count / words:.0%}"}
             edits.append(self.words["flip_part"].format(which=self.words[_NAMES[part]], **values))
-        return self.words["and"].join(edits)
+        return str(self.words["and"]).join(edits)
 
     def flip_pieces(self, part: Part) -> list[Shade]:
         """A response, with the words marked that are left out."""

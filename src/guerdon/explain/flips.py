@@ -169,7 +169,7 @@ class _FlipSearch:
             candidates = candidates[: pool + len(chosen)]
         return self._put_back(there, after) if after < 0 else (there, after)
 
-    def _several(self, there: np.ndarray, candidates: Ints, room: Floats) -> tuple[list[int], float]:
+    def _several(self, there: np.ndarray, candidates: Ints, room: Ints) -> tuple[list[int], float]:
         """As many of the candidates as there is room for, left out together, and the margin then."""
         chosen: list[int] = []
         left = room.copy()

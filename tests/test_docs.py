@@ -18,6 +18,7 @@ STAGES = (
     "advise",
     "fit",
     "judges",
+    "rubric_judges",
     "train",
     "evaluate",
     "compare",

@@ -286,6 +286,22 @@ class Comparer(Protocol):
         ...
 
 
+@runtime_checkable
+class ReasonedComparer(Comparer, Protocol):
+    """A comparer that says why a pair has no verdict.
+
+    Example:
+        >>> isinstance(load_scorer("longest"), ReasonedComparer)
+        False
+    """
+
+    def compare_with_reasons(
+        self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None
+    ) -> Rewards:
+        """Compares as `Comparer.compare`, with a reason for each pair that has no verdict."""
+        ...
+
+
 def prompt_text(prompt: Prompt) -> str:
     """The prompt as one string: chat turns as `role: content` lines; a single user turn as its content.
 

@@ -88,13 +88,10 @@ def test_a_gold_reward_judges_and_all_pick_from_the_same_responses(tmp_path):
 
     systems: dict[str, Any] = {"a": Noisy(0.1), "silent": Silent(0.1), "judge": Judge()}
     found = evaluate_downstream(systems, pool(), tmp_path, gold=Noisy(0.0), gold_name="exactly")
-    assert [one.system for one in found.results] == ["a", "silent"]
+    assert [one.system for one in found.results] == ["a", "silent", "judge"]
     assert (found.gold, found.prompts) == ("exactly", 29)
     assert found.results[0].gold[8] == found.results[1].gold[8]
-    assert found.notes == (
-        "judge gives no rewards and cannot pick or train.",
-        "1 prompts have too few responses with every reward, and are left out.",
-    )
+    assert found.notes == ("1 prompts have too few responses with every reward, and are left out.",)
 
 
 def test_what_foretold_the_gain_needs_six_rewards(tmp_path):

@@ -15,7 +15,7 @@ Model = Annotated[
         metavar="MODEL",
         help="The scorer: a folder, a hub name, a rule (longest, shortest, exact, numeric, unit-tests, chrf), "
         "cosine, likelihood:POLICY, implicit:POLICY@REFERENCE, tfidf:DATA or bm25:DATA (fitted on that "
-        "data here and now), or module:object.",
+        "data here and now), rubric:FILE.toml (a language model behind an endpoint), or module:object.",
     ),
 ]
 

@@ -17,7 +17,7 @@ from guerdon.rewards.adapter_base import portable_base
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.saved import FILE_NAME, write_card
-from guerdon.rewards.truncation import parts_of
+from guerdon.rewards.scoring import parts_of
 from guerdon.types import Scorer
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from guerdon.optimize.best_of_n_run import response_sampler
 from guerdon.optimize.monitor import EVALUATIONS_FILE, read_evaluations
 from guerdon.optimize.optimize_config import BestOfNConfig, RLConfig
 from guerdon.optimize.prompts import sample_candidates
+from guerdon.rewards.load import load_picker
 from guerdon.rewards.score_rows import Progress, silent
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Scorer, group_key
@@ -127,8 +128,8 @@ def evaluate_downstream(
     config, out = config or DownstreamConfig(), Path(out)
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
-    every = {name: one for name, one in {**systems, **(baselines or {})}.items() if isinstance(one, Scorer)}
-    notes = [f"{name} gives no rewards and cannot pick or train." for name in systems if name not in every]
+    every = {name: load_picker(one) for name, one in {**systems, **(baselines or {})}.items()}
+    notes: list[str] = []
     candidates = _candidates(data, out, config, seed, progress)
     refuse_truncation([*every.values(), gold], candidate_texts(candidates))
     judged = _gold_values(candidates, gold, gold_name, progress)
@@ -144,7 +145,7 @@ def evaluate_downstream(
         return best_of_n(candidates, {"picks": values, "gold": judged}, n=config.n or None, seed=seed)
 
     curves, best = {name: picked_by(values) for name, values in rewards.items()}, picked_by(judged)
-    trained = {name: every[name] for name in systems if name in every} if config.rl_steps else {}
+    trained = {name: every[name] for name in systems} if config.rl_steps else {}
     rl = {name: _train(one, name, candidates, gold, out, config, seed, progress) for name, one in trained.items()}
     report_totals([*every.values(), gold])
     results = tuple(

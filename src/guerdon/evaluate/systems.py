@@ -12,9 +12,10 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from guerdon.errors import GuerdonError, ModelError
-from guerdon.evaluate.result_tables import Request, Requests
+from guerdon.errors import ModelError
+from guerdon.evaluate.result_tables import Requests
 from guerdon.metrics import Floats, Ints
+from guerdon.rewards.comparing import RAISED, compare_pairs
 from guerdon.rewards.scoring import score_texts, scorer_name
 from guerdon.rewards.training_data import TrainingPrompts, read_training_prompts
 from guerdon.types import AnyRow, Comparer, Scorer
@@ -24,7 +25,6 @@ System: TypeAlias = Scorer | Comparer
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many texts (or pairs) are done, and how many there are."""
 
-_RAISED = "raised"
 _CHUNK = 256
 """Texts of one call: enough to fill length-sorted batches, few enough for a progress bar to move."""
 
@@ -171,36 +171,11 @@ def ask_comparer(
         preferences[places], found = compare_pairs(comparer, [(every[a[i]], every[b[i]]) for i in places])
         for place, reason in zip(places, found, strict=True):
             reasons[place] = reason
-        if len(places) > 1 and all(reason.startswith(_RAISED) for reason in found):
+        if len(places) > 1 and all(reason.startswith(RAISED) for reason in found):
             raise ModelError(f"{scorer_name(comparer)}.compare {found[0]}, for each of {len(places)} pairs")
         if progress is not None:
             progress(start + len(places), len(asked))
     return ComparerOutput(keys, np.where(swapped, 1 - preferences, preferences), tuple(reasons), len(every))
-
-
-def compare_pairs(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) -> tuple[Floats, list[str]]:
-    """P(the first of each pair is preferred), and the reason where there is none; a pair that fails fails alone."""
-    prompts, a, b = [one[0] for one, _ in pairs], [one[1] for one, _ in pairs], [other[1] for _, other in pairs]
-    references = [one[2] for one, _ in pairs]
-    given = references if any(reference is not None for reference in references) else None
-    try:
-        found = np.asarray(comparer.compare(prompts, a, b, references=given), dtype=np.float64)
-    except GuerdonError:
-        raise
-    except Exception as error:  # it is the user's code
-        if len(pairs) == 1:
-            return np.array([np.nan]), [f"{_RAISED} {type(error).__name__}: {error}"]
-        half = len(pairs) // 2
-        (left, why), (right, why_not) = compare_pairs(comparer, pairs[:half]), compare_pairs(comparer, pairs[half:])
-        return np.concatenate([left, right]), [*why, *why_not]
-    if found.shape != (len(pairs),):
-        raise ModelError(
-            f"{scorer_name(comparer)}.compare must give one probability per pair, shape ({len(pairs)},); it gave shape "
-            f"{found.shape}"
-        )
-    given_one = (found >= 0) & (found <= 1)
-    reasons = ["" if good else f"the comparer gave {value}" for good, value in zip(given_one, found, strict=True)]
-    return np.where(given_one, found, np.nan), reasons
 
 
 def _pair_keys(table: AskedPairs, requests: int) -> tuple[Ints, np.ndarray]:

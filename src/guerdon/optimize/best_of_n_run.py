@@ -19,13 +19,13 @@ from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, re
 from guerdon.optimize.optimize_config import BestOfNConfig
 from guerdon.optimize.prompts import ResponseSampler, check_lengths, sample_candidates
 from guerdon.report.drawing import SERIES, new_figure, plain_axis, save_figure
-from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.score_rows import Progress, reward_label, silent
 from guerdon.rewards.scoring import joined, no_reward_summary, scorer_name
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.runs.folder import RUN_FILE, RUN_FOLDER, RunFolder, fingerprint_of
 from guerdon.runs.lock import locked
-from guerdon.types import Candidates, Rewards, Scorer
+from guerdon.types import Candidates, Comparer, Rewards, Scorer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,12 +46,12 @@ class BestOfNRun:
 
 
 def run_best_of_n(
-    scorer: Scorer | ScorerConfig | str,
+    scorer: Scorer | Comparer | ScorerConfig | str,
     data: str,
     out: str | Path = "best-of-n",
     config: BestOfNConfig | None = None,
     *,
-    gold: Sequence[Scorer | ScorerConfig | str] = (),
+    gold: Sequence[Scorer | Comparer | ScorerConfig | str] = (),
     resume: bool = False,
     progress: Progress = silent,
 ) -> BestOfNRun:
@@ -67,7 +67,8 @@ def run_best_of_n(
         ((1, 2, 4), [2.5, 3.0, 4.0])
 
     Args:
-        scorer: the scorer that picks, its name, or its configuration. The device and trust of a configuration count for
+        scorer: the scorer that picks, its name, or its configuration; a comparer picks by its mean win rate among the
+            responses to a prompt. The device and trust of a configuration count for
             the policy as well.
         data: prompts, or without a policy prompts with their responses: rows with `responses`, or several to a prompt.
         out: folder for everything that is made.
@@ -91,7 +92,7 @@ def run_best_of_n(
     run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
     with locked(run.path):
         run.check(resume=resume)
-        loaded = [one if isinstance(one, Scorer) else load_scorer(one) for one in (scorer, *gold)]
+        loaded = [load_picker(one) for one in (scorer, *gold)]
         scorers = dict(zip(_labels(names), loaded, strict=True))
         if config.policy:
             sampler = response_sampler(

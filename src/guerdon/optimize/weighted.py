@@ -29,7 +29,7 @@ from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
-from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
 from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import fingerprint_of, open_run
@@ -37,11 +37,11 @@ from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step
 from guerdon.runs.ranks import device_name, on_first_process
-from guerdon.types import Candidates, Scorer
+from guerdon.types import Candidates, Comparer, Scorer
 
 
 def train_weighted_policy(
-    reward: Scorer | ScorerConfig | str | Path,
+    reward: Scorer | Comparer | ScorerConfig | str | Path,
     data: str | Path | Sequence[Candidates],
     out: str | Path,
     config: WeightedConfig | None = None,
@@ -72,9 +72,10 @@ def train_weighted_policy(
     """
     config, out = config or WeightedConfig(), Path(out)
     check_writable(out / "policy.json")
-    if not isinstance(reward, Scorer):
+    if isinstance(reward, ScorerConfig | str | Path):
         named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
-        reward = replace(named, device=named.device or device_name()).load()
+        reward = replace(named, device=named.device or device_name())
+    reward = load_picker(reward)
     prompts = read_prompts(str(data), config.question) if isinstance(data, str | Path) else data
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as run:
         if run.finished:

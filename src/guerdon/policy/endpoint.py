@@ -33,17 +33,27 @@ class NoResponse:
     """Stands in place of a response that the server did not give: an empty text would be learnt from."""
 
     reason: str
+    final: bool = True
+    """Whether the model said so; a server that refused may be set up otherwise another time."""
+
+
+_TOO_MUCH = (400, 413, 422)
+"""Statuses by which a server refuses one request, for what is in it, and may serve the next."""
 
 
 class Endpoint:
     """`POST {base}/chat/completions`."""
 
-    def __init__(self, base: str, model: str, *, key: str | None = None, timeout: float = 600.0) -> None:
+    def __init__(
+        self, base: str, model: str, *, key: str | None = None, timeout: float = 600.0, skip_refused: bool = False
+    ) -> None:
         """Does not connect yet.
 
         `base` is e.g. `http://localhost:8000/v1`, `model` the name that the server knows the policy by; the key is sent
-        as a bearer token; `timeout` is in seconds, for one request.
+        as a bearer token; `timeout` is in seconds, for one request. With `skip_refused` a prompt that the server
+        refuses, as one that is too long, has no responses, and the others go on.
         """
+        self._skip_refused = skip_refused
         self.base, self.model = base.rstrip("/"), model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
@@ -62,7 +72,8 @@ class Endpoint:
         """Samples responses, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
 
         Servers differ: one that gives fewer responses than it is asked for is asked again for the rest, and an argument
-        that it refuses is left out from then on, which a warning says once.
+        that it refuses is left out from then on, which a warning says once. Where the server is lost, what it had given
+        by then still comes first.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.
@@ -87,8 +98,18 @@ class Endpoint:
                 if index not in done
             }
             try:
+                failed: BaseException | None = None
                 for future in as_completed(running):
-                    yield running[future], future.result()
+                    if failed and future.cancelled():
+                        continue
+                    if error := future.exception():
+                        failed = failed or error
+                        for waiting in running:
+                            waiting.cancel()
+                    else:
+                        yield running[future], future.result()
+                if failed:
+                    raise failed
             finally:
                 for future in running:
                     future.cancel()
@@ -121,6 +142,8 @@ class Endpoint:
                 if answer.status_code in (400, 422) and self._leave_out(sent, fault):
                     attempt -= 1
                     continue
+                if answer.status_code in _TOO_MUCH and self._skip_refused:
+                    return [NoResponse(f"the server refuses: {fault}", final=False)] * int(body["n"])
                 if answer.status_code != 429 and answer.status_code < 500:
                     raise ModelError(f"{url} refuses: {fault}")
             if attempt < TRIES:

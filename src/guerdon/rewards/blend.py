@@ -27,7 +27,8 @@ class Blend(BaseScorer):
     """R(x) = shift + scale * sum_k w_k (r_k(x) - mean_k) / deviation_k, with w_k >= 0. A `Scorer`.
 
     A member that has no reward for a text, as an encoder that does not read its language, says nothing there: it counts
-    as its mean. A text that no member of any weight can judge has no reward.
+    as its mean. A text that no member of any weight can judge has no reward. What only compares is a member as
+    `guerdon.rewards.comparing.AmongCandidates`, by the logit of P.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Blend(BaseScorer):
         Raises:
             ContractError: a member is missing, or cannot be read.
         """
-        from guerdon.rewards.load import load_scorer
+        from guerdon.rewards.load import ScorerConfig
 
         folder = Path(folder)
         card = read_card(folder, "blend")
@@ -129,7 +130,7 @@ class Blend(BaseScorer):
             members = {
                 entry["name"]: load_saved(folder / entry["folder"], **options)
                 if "folder" in entry
-                else load_scorer(entry["scorer"], **options)
+                else ScorerConfig(name=entry["scorer"], **options).load_picker(logit=True)
                 for entry in entries
             }
             weights, means, deviations = (

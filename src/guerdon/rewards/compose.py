@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guerdon.rewards.scoring import BaseScorer, score_texts
+from guerdon.rewards.scoring import BaseScorer, parts_of, score_texts
 from guerdon.types import Prompt, Prompts, References, Responses, Rewards, Scorer
 
 
@@ -102,6 +102,8 @@ class Gate(CompositeScorer):
 class CachedScorer(BaseScorer):
     """Gives the rewards of another scorer, and keeps them: the same text has one reward, and costs once.
 
+    Not those that depend on the other responses to the prompt (`guerdon.rewards.comparing.AmongCandidates`).
+
     The memory is as large as the texts that were scored: for jobs on one data set, not for servers.
 
     Example:
@@ -122,6 +124,8 @@ class CachedScorer(BaseScorer):
 
     def score_with_reasons(self, prompts: Prompts, responses: Responses, *, references: References = None) -> Rewards:
         """Scores as `guerdon.types.ReasonedScorer.score_with_reasons`."""
+        if any(getattr(part, "by_prompt", False) for part in parts_of(self.scorer)):
+            return score_texts(self.scorer, prompts, responses, references)
         keys = list(zip(prompts, responses, references or [None] * len(responses), strict=True))
         new = list(dict.fromkeys(key for key in keys if key not in self._known))
         if new:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.models import lasting_name, local_folder
+from guerdon.rewards.comparing import AmongCandidates
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.sandbox import sandbox_command
 from guerdon.rewards.saved import FILE_NAME, load_saved, read_card
@@ -26,6 +27,7 @@ RULES: dict[str, Scorer] = {
 """Scorers that need no weights, by name; all but those of length read references."""
 TFIDF = "tfidf:"
 SEARCH = "bm25:"
+RUBRIC = "rubric:"
 EARLY = "early:"
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
@@ -45,7 +47,8 @@ class ScorerConfig:
     `implicit:POLICY@REFERENCE`, the implicit reward of a DPO-trained policy; `tfidf:DATA`, a bag of words that is
     fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
     word counts of the responses of DATA; `early:FOLDER`, what `guerdon judge` wrote, as the judge that
-    stops reading early and only compares; or `module:object`, a `Scorer`, a callable without arguments that makes one,
+    stops reading early and only compares; `rubric:FILE.toml`, a language model behind an endpoint that judges by a
+    rubric; or `module:object`, a `Scorer`, a callable without arguments that makes one,
     or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
@@ -81,9 +84,18 @@ class ScorerConfig:
         return self._scorer(self._named())
 
     def load_system(self) -> Scorer | Comparer:
-        """Loads what an evaluation measures: a scorer, or a `Comparer` that `module:object` names."""
+        """Loads what an evaluation measures: a scorer, or a `Comparer` that the name means."""
         found = self._named()
         return found if isinstance(found, Comparer) and not isinstance(found, Scorer) else self._scorer(found)
+
+    def load_picker(self, *, logit: bool = False) -> Scorer:
+        """Loads what picks among the candidates of a prompt: a scorer, or what only compares as `AmongCandidates`."""
+        found = self.load_system()
+        if isinstance(found, Scorer):
+            return found
+        kind, _, path = self.name.partition(":")
+        lasting = f"{kind}:{Path(path).expanduser().resolve()}" if f"{kind}:" in (EARLY, RUBRIC) else self.name
+        return AmongCandidates(found, logit=logit, name=lasting)
 
     def _scorer(self, found: object) -> Scorer:
         if not isinstance(found, Scorer):
@@ -110,6 +122,10 @@ class ScorerConfig:
 
             folder = Path(self.name.removeprefix(EARLY)).expanduser()
             return EarlyJudge.load(folder, device=self.device, trust_remote_code=self.trust_remote_code)
+        if self.name.startswith(RUBRIC):
+            from guerdon.rewards.rubric_judge import load_judge
+
+            return load_judge(Path(self.name.removeprefix(RUBRIC)))
         if self.name.startswith(SEARCH):
             from guerdon.data.candidates import all_candidates
             from guerdon.rewards.bm25 import Bm25Reward
@@ -178,3 +194,10 @@ def load_scorer(name: str | Path | ScorerConfig, **options: Any) -> Scorer:
     if isinstance(name, ScorerConfig):
         return dataclasses.replace(name, **options).load()
     return ScorerConfig(name=str(name), **options).load()
+
+
+def load_picker(given: Scorer | Comparer | ScorerConfig | str | Path) -> Scorer:
+    """What picks among the candidates of a prompt: as `load_scorer`, and what only compares as its mean win rate."""
+    if isinstance(given, ScorerConfig | str | Path):
+        return (given if isinstance(given, ScorerConfig) else ScorerConfig(name=str(given))).load_picker()
+    return given if isinstance(given, Scorer) else AmongCandidates(given)

@@ -6,14 +6,14 @@ import logging
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from guerdon.errors import GuerdonError, ModelError, TextError
 from guerdon.metrics import Calibration
-from guerdon.types import Prompt, Prompts, ReasonedScorer, References, Responses, Rewards, Scorer, prompt_text
+from guerdon.types import Comparer, Prompt, Prompts, ReasonedScorer, References, Responses, Rewards, Scorer, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ def score_texts(
         [1.0]
 
     Args:
-        scorer: any scorer; it is called with some hundred responses at a time, those to one prompt together.
+        scorer: any scorer; it is called with some hundred responses at a time, those to one prompt together. One that
+            rewards a response among the others to its prompt (`by_prompt`) sees all of these in one call.
         prompts: n prompts.
         responses: n responses.
         references: n references; a scorer sees None where no response has one.
@@ -103,13 +104,18 @@ def score_texts(
     if references is not None and all(reference is None for reference in references):
         references = None
     order, size = list(range(count)), _texts_per_call()
-    if count > size:  # one prompt's responses stay together and lengths are alike: scorers batch that well
-        texts = [prompt_text(prompt) for prompt in prompts]
+    texts = [prompt_text(prompt) for prompt in prompts] if count > size else []
+    if texts:  # one prompt's responses stay together and lengths are alike: scorers batch that well
         order.sort(key=lambda i: (len(texts[i]), texts[i], len(responses[i])))
     asking = _Asking(scorer, prompts, responses, references)
-    for start in range(0, count, size):
-        asking.score(order[start : start + size])
-        on_progress(len(order[start : start + size]))
+    whole, start = any(getattr(part, "by_prompt", False) for part in parts_of(scorer)), 0
+    while start < count:
+        end = min(start + size, count)
+        while whole and end < count and texts[order[end]] == texts[order[end - 1]]:
+            end += 1
+        asking.score(order[start:end])
+        on_progress(end - start)
+        start = end
     return Rewards(asking.values, tuple(asking.reasons))
 
 
@@ -123,6 +129,17 @@ def check_lengths(prompts: Prompts, responses: Responses, references: References
     if not len(prompts) == len(responses) == len(responses if references is None else references):
         given = "" if references is None else f" and {len(references)} references"
         raise ValueError(f"one prompt per response: got {len(prompts)} prompts, {len(responses)} responses{given}")
+
+
+def parts_of(scorer: object) -> Iterator[Any]:
+    """A scorer, and all that it is made of: the members of a blend, what a wrapper holds, features."""
+    yield scorer
+    for name in ("members", "scorers", "scorer", "comparer", "features"):
+        held = getattr(scorer, name, None)
+        parts = held.values() if isinstance(held, Mapping) else held if isinstance(held, list | tuple) else [held]
+        for part in parts:
+            if isinstance(part, Scorer | Comparer) or (name == "features" and part is not None):
+                yield from parts_of(part)
 
 
 _names: dict[int, tuple[object, str]] = {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from guerdon.errors import DataError, TextError
 from guerdon.rewards.encode import Encoder
-from guerdon.types import AnyRow, Candidates, Origin, Prompt, Scorer, response_texts
+from guerdon.rewards.scoring import parts_of
+from guerdon.types import AnyRow, Candidates, Origin, Prompt, response_texts
 
 CUT_LIMIT = 0.05
 """A data set is refused under `auto` when a larger share of its responses would be cut."""
@@ -59,8 +59,9 @@ def report_totals(scorers: Iterable[object]) -> None:
     """Logs, at the end of a verb, how many texts its scorers cut or could not read, where that is not known yet."""
     for scorer in scorers:
         for part in parts_of(scorer):
-            if callable(report := getattr(getattr(part, "encoder", None), "report_totals", None)):
-                report()
+            for one in (part, getattr(part, "encoder", None)):
+                if callable(report := getattr(one, "report_totals", None)):
+                    report()
 
 
 def check_truncation(encoder: Encoder, cut: int, total: int, response: str, origin: Origin | None) -> None:
@@ -80,17 +81,6 @@ def check_truncation(encoder: Encoder, cut: int, total: int, response: str, orig
 def encoders_of(scorer: object) -> list[Encoder]:
     """The encoders of a scorer and of all that it is made of."""
     return [part.encoder for part in parts_of(scorer) if isinstance(getattr(part, "encoder", None), Encoder)]
-
-
-def parts_of(scorer: object) -> Iterator[Any]:
-    """A scorer, and all that it is made of: the members of a blend, what a wrapper holds, features."""
-    yield scorer
-    for name in ("members", "scorers", "scorer", "features"):
-        held = getattr(scorer, name, None)
-        parts = held.values() if isinstance(held, Mapping) else held if isinstance(held, list | tuple) else [held]
-        for part in parts:
-            if isinstance(part, Scorer) or (name == "features" and part is not None):
-                yield from parts_of(part)
 
 
 def _cut_texts(encoder: Encoder, texts: Sequence[Text]) -> list[Text]:

@@ -212,7 +212,7 @@ def _member(name: str, judged: JudgedResponses, config: FitConfig) -> Member:
         return Member.linear(kind(frozen_policy(config.policy, *place), config.policy), judged)
     scorer = ScorerConfig(
         name=name, device=config.device, overlong=config.overlong, trust_remote_code=config.trust_remote_code
-    ).load()
+    ).load_picker(logit=True)
     refuse_truncation([scorer], ((*text, None) for text in zip(judged.prompts, judged.responses, strict=True)))
     return Member.fixed(reward_label(name) if Path(name).is_dir() else name, scorer, judged)
 

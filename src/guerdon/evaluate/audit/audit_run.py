@@ -13,13 +13,14 @@ from guerdon.evaluate.audit.audit_config import AuditConfig
 from guerdon.evaluate.audit.audit_results import Audit, PositionLine
 from guerdon.evaluate.audit.bias_lines import bias_line, natural_line, picks, untested, with_q_values
 from guerdon.evaluate.audit.data_audit import audit_labels, cluster_notes
-from guerdon.evaluate.audit.matched_texts import BothOrders, as_many_as, ask_about, ask_naturally, matched_pairs
+from guerdon.evaluate.audit.matched_texts import as_many_as, ask_about, ask_naturally, matched_pairs
 from guerdon.evaluate.audit.natural_pairs import NaturalPairs, more_of, natural_pairs
 from guerdon.evaluate.audit.surface_share import surface_share
-from guerdon.evaluate.systems import System, compare_pairs, seen_note, seen_shares
+from guerdon.evaluate.systems import System, seen_note, seen_shares
 from guerdon.metrics import Floats, clustered_mean
 from guerdon.perturbations.perturbation import Perturbation
 from guerdon.perturbations.table import PERTURBATIONS
+from guerdon.rewards.comparing import BothOrders, compare_pairs
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
 from guerdon.types import AnyRow, Comparer, Scorer
 
@@ -76,7 +77,7 @@ def audit_system(
     def counted(what: str) -> Callable[[int, int], None]:
         return lambda done, of: progress(what, done, of) if progress else None
 
-    asked_system = system if isinstance(system, Scorer) else BothOrders(system)
+    asked_system = system if isinstance(system, Scorer | BothOrders) else BothOrders(system)
     start = time.monotonic()
     natural = ask_naturally(asked_system, pairs, seed=config.seed, progress=counted("natural responses"))
     each = max(1e-9, (time.monotonic() - start) / max(1, natural.asked))
@@ -94,7 +95,7 @@ def audit_system(
             else line
             for one, line in zip(tried, lines, strict=True)
         ]
-    position = _position(system, pairs) if isinstance(system, Comparer) and not isinstance(system, Scorer) else None
+    position = _position(asked_system.one_order, pairs) if isinstance(asked_system, BothOrders) else None
     tested, position = with_q_values(lines, position)
     report_totals([system])
     clusters = len(np.unique(pairs.clusters))

@@ -14,7 +14,6 @@ from guerdon.evaluate.result_tables import Requests
 from guerdon.evaluate.systems import System, SystemOutput, ask
 from guerdon.metrics import Floats, Ints
 from guerdon.perturbations.perturbation import Perturbation
-from guerdon.types import Comparer, Prompt, References
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,21 +131,6 @@ def ask_about(
         for own, before, after in of_lines
     ]
     return margins, asked_count(output)
-
-
-@dataclass(frozen=True, slots=True)
-class BothOrders:
-    """A comparer that is shown every pair in both orders: a liking for a place would hide what else it likes."""
-
-    comparer: Comparer
-
-    def compare(
-        self, prompts: Sequence[Prompt], a: Sequence[str], b: Sequence[str], *, references: References = None
-    ) -> np.ndarray:
-        """The mean of P(a preferred) when a is shown first and when it is shown second."""
-        first = np.asarray(self.comparer.compare(prompts, a, b, references=references))
-        second = np.asarray(self.comparer.compare(prompts, b, a, references=references))
-        return np.asarray((first + 1 - second) / 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

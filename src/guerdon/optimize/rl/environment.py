@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from guerdon.rewards.compose import CompositeScorer
-from guerdon.rewards.load import ScorerConfig
+from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.scoring import ScorerFailedError, no_rewards, score_texts
 from guerdon.text.messages import prompt_turns
-from guerdon.types import Candidates, Message, Prompt, Prompts, Responses, Rewards, Scorer
+from guerdon.types import Candidates, Comparer, Message, Prompt, Prompts, Responses, Rewards, Scorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,16 +82,20 @@ class PromptEnvironment:
         [14.0]
     """
 
-    def __init__(self, scorer: Scorer | ScorerConfig, *, reply: Reply | None = None, max_turns: int = 1) -> None:
+    def __init__(
+        self, scorer: Scorer | Comparer | ScorerConfig, *, reply: Reply | None = None, max_turns: int = 1
+    ) -> None:
         """Makes the environment.
 
         Args:
             scorer: the reward of a conversation, R(everything before the last response, last response). A
-                `ScorerConfig` is loaded once in each process, when it is first needed.
+                `ScorerConfig` is loaded once in each process, when it is first needed. A comparer rewards by its mean
+                win rate among the responses to a prompt.
             reply: writes the user's turns; without one, every conversation has one response.
             max_turns: the most turns of the policy.
         """
-        self._given, self._loaded = scorer, None if isinstance(scorer, ScorerConfig) else scorer
+        self._given = scorer if isinstance(scorer, ScorerConfig) else load_picker(scorer)
+        self._loaded = None if isinstance(self._given, ScorerConfig) else self._given
         self.reply, self.max_turns = reply, max_turns
         self._tasks: Sequence[Candidates] = ()
         self._conversations: list[tuple[Message, ...]] = []
@@ -103,10 +107,10 @@ class PromptEnvironment:
 
     @property
     def scorer(self) -> Scorer:
-        """The scorer, loaded; raises what `ScorerConfig.load` raises."""
+        """The scorer, loaded; raises what `ScorerConfig.load_picker` raises."""
         if self._loaded is None:
             assert isinstance(self._given, ScorerConfig)
-            self._loaded = self._given.load()
+            self._loaded = self._given.load_picker()
         return self._loaded
 
     def reset(self, tasks: Sequence[Candidates], *, seed: int) -> Sequence[Prompt]:

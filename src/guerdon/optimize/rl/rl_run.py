@@ -25,13 +25,13 @@ from guerdon.optimize.rl.trajectories import Group, Rollouts, shape_rewards
 from guerdon.optimize.rl.update import adapted_beta
 from guerdon.optimize.rl.workers import RLSetup, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
-from guerdon.rewards.load import ScorerConfig, load_scorer
+from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.scoring import scorer_name
 from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import RunFolder, fingerprint_of, new_checkpoint, open_run
 from guerdon.runs.guard import MissingRewardGuard
 from guerdon.runs.log import OnStep, RunLog
-from guerdon.types import Candidates, Scorer
+from guerdon.types import Candidates, Comparer, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ STATE_FILE = "state.pt"
 MAX_RESAMPLINGS = 3
 """DAPO samples other prompts at most so often in a step, in place of those whose rewards are all equal."""
 
-Reward = Scorer | ScorerConfig | str | Path
+Reward = Scorer | Comparer | ScorerConfig | str | Path
 Prompts = str | Path | Sequence[Candidates]
 
 
@@ -88,7 +88,7 @@ def train_rl_policy(
     prompts, held_out = (_prompts(source, config.question) for source in (data, validation))
     if gold is not None and not held_out:
         raise ConfigError("a gold reward needs held-out prompts to be measured on. Fix: name some with --validation")
-    gold_scorer = gold if gold is None or isinstance(gold, Scorer) else load_scorer(gold)
+    gold_scorer = gold if gold is None else load_picker(gold)
     out = Path(out)
     check_writable(out / "policy.json")
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as folder:

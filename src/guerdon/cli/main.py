@@ -63,6 +63,8 @@ VERBS: dict[str, Verb] = {
         "rl", "a policy by PPO, RLOO, REINFORCE++, GRPO, Dr. GRPO, DAPO, GSPO or CISPO", "train_rl_policy"
     ),
     "recipe": Verb("recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"),
+    "worlds make": Verb("worlds:make", "text games, made by TextWorld from a seed", "make_games"),
+    "worlds play": Verb("worlds:play", "a text game in the terminal", "play_game"),
 }
 """The verbs in the order of a reward model's life."""
 

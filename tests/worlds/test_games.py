@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from guerdon.errors import ConfigError, DataError
-from guerdon.worlds.games import Game, GameConfig, find_games, make_games, without_score
-from guerdon.worlds.reading import piece_text
+from guerdon.worlds.games import GameConfig, TextGame, find_games, make_games, without_score
+from guerdon.worlds.perception import piece_text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_score_is_cut_from_feedback(feedback: str, kept: str) -> None:
 
 
 def test_a_won_game_never_tells_its_score(simple_game: Path) -> None:
-    game = Game(simple_game, advice=True)
+    game = TextGame(simple_game, advice=True)
     history = [game.reset()]
     assert history[0].advice == game.walkthrough
     for command in game.walkthrough:
@@ -48,7 +48,7 @@ def test_a_won_game_never_tells_its_score(simple_game: Path) -> None:
 
 def test_seeds_make_the_same_game_again_and_others_differ(coin_game: Path, tmp_path: Path) -> None:
     again, other = make_games(tmp_path / "games", GameConfig(kind="coins", level=2, count=2))
-    games = [Game(path) for path in (coin_game, again, other)]
+    games = [TextGame(path) for path in (coin_game, again, other)]
     first, second, third = (game.reset() for game in games)
     assert first == second
     assert third.description != first.description

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from guerdon.worlds.games import Game
+from guerdon.worlds.games import TextGame
 from guerdon.worlds.play import play_game
 
 
 def test_numbers_and_commands_both_play(coin_game: Path) -> None:
     shown: list[str] = []
-    game = Game(coin_game)
+    game = TextGame(coin_game)
     start = game.reset()
     first, *rest = game.walkthrough
     answers = iter(["fly", str(start.commands.index(first) + 1), *rest])

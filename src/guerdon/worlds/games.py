@@ -176,11 +176,11 @@ def without_score(feedback: str) -> str:
     return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
-class Game:
+class TextGame:
     """A game that is played step by step.
 
     Example:
-        >>> game = Game("games/simple-dense-1.z8")
+        >>> game = TextGame("games/simple-dense-1.z8")
         >>> game.reset().commands[0]
         'examine antique trunk'
         >>> game.step("open antique trunk").score

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from guerdon.worlds.games import Game, Situation, find_games
+from guerdon.worlds.games import Situation, TextGame, find_games
 
 
 def play_game(path: str | Path, ask: Callable[[str], str], show: Callable[[str], None]) -> list[Situation]:
@@ -27,7 +27,7 @@ def play_game(path: str | Path, ask: Callable[[str], str], show: Callable[[str],
         >>> guerdon.play_game("games/simple-dense-1.z8", input, print)
     """
     (path,) = find_games([path])
-    game = Game(path)
+    game = TextGame(path)
     history = [game.reset()]
     show(game.objective)
     while not history[-1].over:

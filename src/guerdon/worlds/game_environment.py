@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from guerdon.worlds.games import Game, Situation
+from guerdon.worlds.games import Situation, TextGame
 from guerdon.worlds.paid import ScorePay
-from guerdon.worlds.reading import COMMAND_WORDS, NUM_WORDS, situation_words, word_numbers
+from guerdon.worlds.perception import COMMAND_WORDS, NUM_WORDS, situation_words, word_numbers
 
 MOST_COMMANDS = 96
 """Room for so many commands; games of TextWorld offer 12 on average, and pass 40. What is beyond is not offered."""
@@ -39,16 +39,18 @@ class TextGameEnv(gymnasium.Env):  # type: ignore[misc]  # RLlib and Gymnasium a
         """Loads games when they are first played.
 
         Args:
-            config: `games` (paths), `max_steps` (default 100), `win_bonus` (default 1.0), and `pay`: an object with
+            config: `games` (paths), `max_steps` (default 100), `win_bonus` (default 1.0), `advice` (situations know the
+                commands that win from there; default no), and `pay`: an object with
                 `begin(situation, objective)` and `step(situation) -> float`, or a callable without arguments that
                 makes one.
         """
         self._paths = list(config["games"])
         self._max_steps = int(config.get("max_steps", 100))
         self._win_bonus = float(config.get("win_bonus", 1.0))
+        self._advice = bool(config.get("advice", False))
         pay = config.get("pay") or ScorePay
         self.pay: Any = pay() if callable(pay) else pay
-        self._games: dict[str, Game] = {}
+        self._games: dict[str, TextGame] = {}
         self.history: deque[Situation] = deque()
         self.observation_space = gymnasium.spaces.Dict(
             {
@@ -72,7 +74,7 @@ class TextGameEnv(gymnasium.Env):  # type: ignore[misc]  # RLlib and Gymnasium a
         super().reset(seed=seed)
         path = str((options or {}).get("game") or self._paths[self.np_random.integers(len(self._paths))])
         if path not in self._games:
-            self._games[path] = Game(path)
+            self._games[path] = TextGame(path, advice=self._advice)
         self.game = self._games[path]
         self._tried: Counter[tuple[str, str, str]] = Counter()
         self.history = deque([self.game.reset()])

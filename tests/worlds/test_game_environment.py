@@ -10,9 +10,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from guerdon.types import Prompts, References, Responses
-from guerdon.worlds.environment import TextGameEnv
+from guerdon.worlds.game_environment import TextGameEnv
 from guerdon.worlds.games import Situation
-from guerdon.worlds.paid import LearnedPay
+from guerdon.worlds.paid import Heard, LearnedPay
 
 
 def test_gymnasium_finds_no_fault(coin_game: Path) -> None:
@@ -67,14 +67,15 @@ def test_only_new_heights_are_paid_and_nothing_can_be_farmed() -> None:
     def seen(place: str) -> Situation:
         return Situation("go", "", place, "", (), 0.0, False, False)
 
-    pay = LearnedPay(Listed(1.0, 3.0, 2.0, float("nan"), 4.0), scale=2.0)
+    heard = Heard(Listed(1.0, 3.0, 2.0, float("nan"), 4.0))
+    pay = LearnedPay(heard, scale=2.0)
     pay.begin(seen("a"), "win")
     assert [pay.step(seen(place)) for place in "babcde"] == [1.0, 0.0, 0.0, 0.0, 0.0, 0.5]
-    assert (pay.scored, pay.missing) == (7, 1)
+    assert len(heard.known) == 5
 
 
 def test_a_start_without_reward_is_no_height() -> None:
-    pay = LearnedPay(Listed(float("nan"), 3.0, 4.0))
+    pay = LearnedPay(Heard(Listed(float("nan"), 3.0, 4.0)))
     pay.begin(Situation("", "", "a", "", (), 0.0, False, False), "win")
     later = [Situation("", "", place, "", (), 0.0, False, False) for place in "bc"]
     assert [pay.step(one) for one in later] == [0.0, 1.0]

@@ -1,0 +1,218 @@
+"""An agent trained by RLlib's PPO, as it comes: on the true score, or on a learned reward."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guerdon.errors import MissingExtraError, ModelError
+from guerdon.files import check_writable, write_json
+from guerdon.metrics import Interval, mean_interval
+from guerdon.rewards.load import ScorerConfig
+from guerdon.worlds.agent import WEIGHTS_FILE, CommandRanker, Episode, play_episodes, save_agent
+from guerdon.worlds.games import find_games, import_textworld
+from guerdon.worlds.paid import LearnedPay, heard
+from guerdon.worlds.world_config import AgentConfig
+
+RECORD_FILE = "training.json"
+_SCALING_EPISODES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PPOUpdate:
+    """One update of PPO."""
+
+    steps: int
+    """Steps in games so far."""
+    seconds: float
+    score: float
+    """Mean true score of the episodes that ended since the update before, as a share; NaN where none did."""
+    won: float
+    """Share of them that were won."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """What a player reached in episodes of some games."""
+
+    player: str
+    """`random`, `agent` (drawn), or `agent, greedy`."""
+    where: str
+    """`training games` or `unseen games`."""
+    score: Interval
+    """Mean true score as a share of the highest; 95% interval over episodes, those of a game together where there are
+    several."""
+    won: float
+    """Share of the episodes."""
+
+    @classmethod
+    def of(cls, player: str, where: str, episodes: Sequence[Episode]) -> Played:
+        """What these episodes reached."""
+        names = [episode.game.stem for episode in episodes]
+        clusters = names if len(set(names)) > 1 else [str(number) for number in range(len(names))]
+        score = mean_interval(np.array([episode.score for episode in episodes]), clusters)
+        return cls(player, where, score, float(np.mean([episode.won for episode in episodes])))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedAgent:
+    """An agent, how its training went, and what it reaches."""
+
+    network: CommandRanker
+    progress: list[PPOUpdate]
+    played: list[Played]
+    without_reward: int
+    """Distinct pieces of play that the learned reward gave no value."""
+
+
+def train_agent(
+    games: Sequence[str | Path],
+    out: str | Path,
+    config: AgentConfig | None = None,
+    *,
+    reward: ScorerConfig | str | None = None,
+    unseen: Sequence[str | Path] = (),
+    on_update: Callable[[PPOUpdate], None] = lambda progress: None,
+) -> TrainedAgent:
+    """Trains an agent that ranks the commands of a game, and lets it play beside random commands.
+
+    Args:
+        games: game files, or folders of them; each episode is one of them.
+        out: folder of the agent.
+        config: how.
+        reward: what is paid: the rise of this reward over its highest value in the episode; None pays the rise of the
+            true score, which is sparse where the game's is.
+        unseen: games that are played at the end only.
+        on_update: called after each update.
+
+    Raises:
+        DataError: no game.
+        MissingExtraError: TextWorld or RLlib is not installed.
+        ModelError: the reward cannot be loaded, or never rises.
+        OutputError: the folder cannot be written.
+
+    Example:
+        >>> guerdon.train_agent(["games"], "agent", reward="reward").played[-1].score.point
+    """
+    config, out = config or AgentConfig(), Path(out)
+    import_textworld()
+    paths, others = find_games(games), find_games(unseen)
+    check_writable(out / WEIGHTS_FILE)
+    scorer = ScorerConfig(name=reward) if isinstance(reward, str) else reward
+    pay = partial(LearnedPay, scorer, length=config.length, scale=_scale(scorer, paths, config)) if scorer else None
+    network, progress = _ppo(paths, pay, config, on_update)
+    played = []
+    for where, some in (("training games", paths), ("unseen games", others)):
+        each = [path for path in some for _ in range(config.eval_episodes)]
+        for player, greedy in (("random", False), ("agent", False), ("agent, greedy", True)) if each else ():
+            who = None if player == "random" else network
+            # Greedy play of one game is the same each time.
+            episodes = play_episodes(
+                who, some if greedy else each, greedy=greedy, max_steps=config.max_steps, seed=config.seed
+            )
+            played.append(Played.of(player, where, episodes))
+    missing = int(np.isnan([*heard(scorer).known.values()]).sum()) if scorer else 0
+    trained = TrainedAgent(network, progress, played, missing)
+    save_agent(network, out)
+    write_json(out / RECORD_FILE, _record(trained, config, scorer))
+    return trained
+
+
+def _record(trained: TrainedAgent, config: AgentConfig, scorer: ScorerConfig | None) -> dict[str, Any]:
+    """What `training.json` says."""
+    return {
+        "config": dataclasses.asdict(config),
+        "reward": scorer.name if scorer else None,
+        "without_reward": trained.without_reward,
+        "played": [_without_nan(one) | {"score": _without_nan(one.score)} for one in trained.played],
+        "progress": [_without_nan(one) for one in trained.progress],
+    }
+
+
+def _without_nan(found: Any) -> dict[str, Any]:
+    """The fields, None for what is not known."""
+    return {name: None if value != value else value for name, value in dataclasses.asdict(found).items()}
+
+
+def _scale(scorer: ScorerConfig, paths: Sequence[Path], config: AgentConfig) -> float:
+    """How far the reward rises in an episode of random commands, in the mean: the unit of what is paid."""
+    rises = []
+    every = [paths[number % len(paths)] for number in range(_SCALING_EPISODES)]
+    for episode in play_episodes(None, every, max_steps=config.max_steps, seed=config.seed):
+        pay = LearnedPay(scorer, length=config.length)
+        pay.begin(episode.situations[0], episode.objective)
+        rises.append(sum(map(pay.step, episode.situations[1:])))
+    if not (scale := float(np.mean(rises))) > 0:
+        raise ModelError(f"{scorer.name} never rises in {_SCALING_EPISODES} games of random commands: nothing to learn")
+    return scale
+
+
+def _ppo(
+    paths: Sequence[Path],
+    pay: Callable[[], LearnedPay] | None,
+    config: AgentConfig,
+    on_update: Callable[[PPOUpdate], None],
+) -> tuple[CommandRanker, list[PPOUpdate]]:
+    """Trains by RLlib's PPO; every game is played in this process."""
+    try:
+        from ray.rllib.algorithms.ppo import PPOConfig
+        from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+    except ImportError as error:
+        raise MissingExtraError("Training agents", "ray[rllib]", "worlds") from error
+    from guerdon.runs.ray_cluster import ray_running
+    from guerdon.worlds.agent_module import RankerModule
+    from guerdon.worlds.game_environment import TextGameEnv
+
+    settings = {"games": list(paths), "max_steps": config.max_steps, "win_bonus": config.win_bonus, "pay": pay}
+    batch = config.envs * config.fragment
+    ppo = (
+        PPOConfig()
+        .environment(TextGameEnv, env_config=settings)
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=config.envs, rollout_fragment_length=config.fragment)
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=RankerModule))
+        .training(
+            lr=config.learning_rate,
+            gamma=config.gamma,
+            lambda_=config.lambda_,
+            entropy_coeff=config.entropy,
+            train_batch_size_per_learner=batch,
+            minibatch_size=min(128, batch),
+            num_epochs=config.epochs,
+            use_kl_loss=False,
+            clip_param=0.2,
+            vf_clip_param=10.0,
+            grad_clip=0.5,
+        )
+        .callbacks(on_episode_end=_log_score)
+        .debugging(seed=config.seed, log_level="ERROR")
+    )
+    progress: list[PPOUpdate] = []
+    start = time.monotonic()
+    with ray_running():
+        algorithm = ppo.build_algo()
+        try:
+            while not progress or progress[-1].steps < config.steps:
+                found: Mapping[str, Any] = algorithm.train()["env_runners"]
+                steps, seconds = (len(progress) + 1) * batch, time.monotonic() - start
+                score, won = (float(found.get(name, np.nan)) for name in ("score", "won"))
+                progress.append(PPOUpdate(steps, seconds, score, won))
+                on_update(progress[-1])
+            network = CommandRanker()
+            network.load_state_dict(algorithm.get_module().network.state_dict())
+        finally:
+            algorithm.stop()
+    return network.eval(), progress
+
+
+def _log_score(*, episode: Any, metrics_logger: Any, **_: Any) -> None:
+    """Logs the true score of an episode that has ended."""
+    info = episode.get_infos(-1)
+    for name in ("score", "won"):
+        metrics_logger.log_value(name, float(info[name]), reduce="mean", window=20)

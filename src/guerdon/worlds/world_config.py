@@ -1,0 +1,103 @@
+"""How play is collected, and how an agent is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from guerdon.errors import ConfigError
+
+Judge = Literal["score", "person"]
+PaidFor = Literal["score", "reward"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Who plays, and which pieces are compared.
+
+    Example:
+        >>> CollectConfig(pairs=3000, length=4).walkthrough_share
+        0.5
+    """
+
+    episodes: int = 120
+    """Episodes that are played, spread over the games."""
+    pairs: int = 3000
+    """Pairs of pieces that are compared."""
+    length: int = 4
+    """Steps of a piece. Two pieces of one game and equally many steps are compared by where they lead."""
+    walkthrough_share: float = 0.5
+    """Share of the episodes that are not random alone: a share of their commands, drawn for each from 0 to 1, leads on
+    (TextWorld's walkthrough). Random commands alone hardly ever see the end of a game. How many such steps were taken
+    is printed."""
+    agent: str | None = None
+    """Folder of an agent that plays instead of random commands."""
+    judge: Judge = "score"
+    """Who compares: the true score, or a person in the terminal."""
+    max_steps: int = 100
+    """An episode's limit."""
+    seed: int = 0
+    """Random seed."""
+
+    def __post_init__(self) -> None:
+        faults = _below_one(episodes=self.episodes, pairs=self.pairs, length=self.length, max_steps=self.max_steps)
+        if not 0 <= self.walkthrough_share <= 1:
+            faults.append(f"--walkthrough-share must be from 0 to 1, got {self.walkthrough_share}")
+        if self.judge not in get_args(Judge):
+            faults.append(f"--judge must be one of {', '.join(get_args(Judge))}; got {self.judge!r}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """How an agent is trained by PPO.
+
+    Example:
+        >>> AgentConfig(steps=16_384).gamma
+        0.95
+    """
+
+    steps: int = 16_384
+    """Steps in games, all together."""
+    length: int = 4
+    """Steps of the pieces that the reward reads: as many as it was trained on."""
+    win_bonus: float = 1.0
+    """Paid for a win besides, whatever else is paid."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    gamma: float = 0.95
+    """Discount of later payments."""
+    lambda_: float = 0.9
+    """Of generalised advantage estimation."""
+    entropy: float = 0.02
+    """Weight of the policy's entropy."""
+    epochs: int = 4
+    """Passes over each batch."""
+    envs: int = 8
+    """Games that are played side by side."""
+    fragment: int = 64
+    """Steps of each between two updates."""
+    max_steps: int = 100
+    """An episode's limit."""
+    eval_episodes: int = 10
+    """Episodes of each game that the trained agent plays at the end, drawn and greedily."""
+    seed: int = 0
+    """Random seed."""
+
+    def __post_init__(self) -> None:
+        faults = _below_one(
+            steps=self.steps, length=self.length, epochs=self.epochs, envs=self.envs, fragment=self.fragment,
+            max_steps=self.max_steps, eval_episodes=self.eval_episodes,
+        )  # fmt: skip
+        if self.learning_rate <= 0:
+            faults.append(f"--learning-rate must be above 0, got {self.learning_rate}")
+        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
+            faults.append(f"--gamma and --lambda_ must be from 0 to 1, got {self.gamma} and {self.lambda_}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+
+def _below_one(**values: int) -> list[str]:
+    """Faults of numbers that must be 1 or more."""
+    return [f"--{name.replace('_', '-')} must be 1 or more, got {value}" for name, value in values.items() if value < 1]

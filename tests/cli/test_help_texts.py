@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.help_texts import add_help_texts, field_docs
+from guerdon.cli.main import main
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +52,11 @@ def test_docstrings_of_fields_are_flowing_text(capsys: pytest.CaptureFixture[str
     printed = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     assert "Share of the whole." in printed
     assert "A file, or - for standard output, at the end of a line that is not the last." in printed
+
+
+@pytest.mark.parametrize("words", [["data"], ["data", "--help"]])
+def test_a_family_of_verbs_has_a_help_of_its_own(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "data split" in shown
+    assert "optimize" not in shown

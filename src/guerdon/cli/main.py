@@ -69,15 +69,16 @@ VERBS: dict[str, Verb] = {
 """The verbs in the order of a reward model's life."""
 
 
-def usage() -> str:
-    """The text of `guerdon --help`."""
-    width = max(len(verb) for verb in VERBS)
+def usage(family: str = "") -> str:
+    """The text of `guerdon --help`, or of `guerdon data --help` and the like: the verbs of one family."""
+    verbs = {name: verb for name, verb in VERBS.items() if not family or name.split()[0] == family}
+    width = max(map(len, verbs))
     lines = [
         f"guerdon {__version__}: a reward-model workbench for language models",
         "",
         "usage: guerdon VERB [options]      guerdon VERB --help for the options of one verb",
         "",
-        *(f"  {name:<{width}}  {verb.about}" for name, verb in VERBS.items()),
+        *(f"  {name:<{width}}  {verb.about}" for name, verb in verbs.items()),
         "",
         "DATA is a file (.jsonl .json .csv .tsv .parquet, also .gz .zst), a hub name (owner/name), or `starter`,",
         "the set that comes along (parts of it: `starter:train`, `starter:test`, `starter:train:en` ...).",
@@ -116,6 +117,9 @@ def _dispatch(args: list[str]) -> int:
     found = find_verb(args)
     if found is None:
         family = [verb for verb in VERBS if verb.split()[0] == args[0]]
+        if family and args[1:] in ([], ["-h"], ["--help"]):
+            print(usage(args[0]), flush=True)
+            return 0
         hint = f"one of: {', '.join(family)}" if family else "see `guerdon --help`"
         print(f"guerdon: unknown verb {' '.join(args[:2])!r}; {hint}", file=sys.stderr)
         return 2

@@ -59,6 +59,23 @@ def test_info_shows_names_as_they_are(good: str, capsys: pytest.CaptureFixture[s
     assert "longer response chosen" in out
 
 
+def test_info_shows_how_the_file_was_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_lines(
+        tmp_path / "a.jsonl", {"q": "Who?", "good": "I. " * 300, "bad": "You.", "note": "x", "own": "[b]"}
+    )
+    assert main(["data", "info", file, "--map", "prompt=q,chosen=good,rejected=bad"]) == 0
+    out = capsys.readouterr().out
+    for shown in (
+        ("layout", "comparison"),
+        ("columns of other names", "prompt = q, chosen = good, rejected = bad"),
+        ("columns read", "prompt, chosen, rejected"),
+        ("columns not read, kept beside the rows", "note, own"),
+    ):
+        assert any(all(part in line for part in shown) for line in out.splitlines())
+    assert "example 1, as a scorer is given it" in out
+    assert "(400 characters more)" in out
+
+
 def test_info_says_how_many_rows_were_left_out(faulty: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "info", faulty]) == 0
     assert "2 rows cannot be used and are left out" in capsys.readouterr().err

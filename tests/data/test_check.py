@@ -73,6 +73,44 @@ def test_info_tells_what_a_file_holds(tmp_path: Path) -> None:
         describe_data(write_lines(tmp_path / "bad.jsonl", pair("a", "")))
 
 
+def test_info_tells_how_a_file_was_understood(tmp_path: Path) -> None:
+    rated = {"messages": [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A."}], "score": 3}
+    source = write_lines(
+        tmp_path / "a.jsonl",
+        {"question": "Who?", "gut": "I.", "schlecht": "You.", "note": "x", "absent": None},
+        {
+            "question": [{"role": "system", "content": "S."}, {"role": "user", "content": "U?"}],
+            "gut": "b",
+            "schlecht": "c",
+        },
+        {"question": "Who?", "gut": "I.", "schlecht": "None."},
+        {"question": "Who?", "gut": "I.", "schlecht": "All."},
+    )
+    given = {"prompt": "question", "chosen": "gut", "rejected": "schlecht"}
+    report = describe_data(source, map=",".join("=".join(pair) for pair in given.items()))
+    assert (report.layouts, report.map, report.not_read) == ({"comparison": 4}, given, ["note"])
+    assert sorted(report.columns) == ["chosen", "prompt", "rejected"]
+    assert len(report.examples) == 3
+    assert report.examples[1] == [("prompt", "system: S.\nuser: U?"), ("chosen", "b"), ("rejected", "c")]
+    kept = describe_data(source)  # the map was kept for files of these columns
+    assert (kept.map, kept.examples) == (given, report.examples)
+    steps = {"prompt": "P", "steps": ["s", "t"], "labels": [1, None]}
+    ranking = {"prompt": "P", "responses": ["a", "b"], "scores": [1, 2]}
+    judged = [pair("a", "b", preference=0.5), pair("a", "b", preference=0.75, margin=2)]
+    several = describe_data(write_lines(tmp_path / "b.jsonl", rated, steps, ranking))
+    assert several.layouts == {"messages with ratings": 1, "steps": 1, "ranking": 1}
+    assert [[name for name, _ in one] for one in several.examples] == [
+        ["prompt", "response (score 3)"],
+        ["prompt", "step (label 1)", "step (not judged)"],
+        ["prompt", "response (score 1)", "response (score 2)"],
+    ]
+    pairs = describe_data(write_lines(tmp_path / "c.jsonl", *judged))
+    assert [one[1][0] for one in pairs.examples] == ["chosen (a tie)", "chosen (preferred by 0.75, margin 2)"]
+    starter = describe_data("starter:test:en")
+    assert list(starter.layouts) == ["starter set"]
+    assert len(starter.examples) == 3
+
+
 def test_hashes_tell_texts_and_their_borders_apart() -> None:
     assert hash64("ab", "c") != hash64("a", "bc") != hash64("abc")
     assert hash64("ab", "c") == hash64("ab", "c") < 2**64

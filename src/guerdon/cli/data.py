@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from guerdon.types import AnyRow
 
 _SUBSETS_SHOWN = 20
+_CHARACTERS_SHOWN = 500
 
 
 def info(data: Data, /, json: Path | None = None, reading: ReadingOptions = AS_IT_IS) -> None:
-    """Tell what a data file holds: kinds, subsets, lengths, ties, scores.
+    """Tell what a data file holds and how it was understood: layout, columns, examples; lengths, ties, scores.
 
     Args:
         data: The rows.
@@ -36,7 +37,7 @@ def info(data: Data, /, json: Path | None = None, reading: ReadingOptions = AS_I
     with terminal():
         report = describe_data(data, **reading)
     if not _printed(report, json):
-        _show(*_info_tables(report))
+        _show(_understood(report), *_info_tables(report), *_examples(report))
     if report.faults:
         _note(f"{report.faults} rows cannot be used and are left out; see: guerdon data check {data}")
 
@@ -169,6 +170,31 @@ def _line_pairs(pairs: list[tuple[int, int]], total: int) -> str:
         return ""
     shown = ", ".join(f"{line} = {other}" for line, other in pairs)
     return f" (lines {shown}{' ...' if total > len(pairs) else ''})"
+
+
+def _understood(report: InfoReport) -> Table:
+    table = new_table(f"{report.source}, as it was understood", "what", "")
+    table.columns[1].justify = "left"
+    one = len(report.layouts) == 1
+    table.add_row("layout", ", ".join(name if one else f"{name} ({n} rows)" for name, n in report.layouts.items()))
+    if report.map:
+        table.add_row("columns of other names", ", ".join(f"{name} = {path}" for name, path in report.map.items()))
+    if report.columns:
+        table.add_row("columns read", ", ".join(report.columns))
+    table.add_row("columns not read, kept beside the rows", ", ".join(report.not_read) or "none")
+    return table
+
+
+def _examples(report: InfoReport) -> list[Table]:
+    tables = []
+    for place, texts in enumerate(report.examples, start=1):
+        table = new_table(f"example {place}, as a scorer is given it", "part", "text", show_lines=True)
+        table.columns[1].justify = "left"
+        for name, text in texts:
+            more = len(text) - _CHARACTERS_SHOWN
+            table.add_row(name, text if more <= 0 else f"{text[:_CHARACTERS_SHOWN]} ... ({more} characters more)")
+        tables.append(table)
+    return tables
 
 
 def _info_tables(report: InfoReport) -> list[Table]:

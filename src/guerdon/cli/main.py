@@ -33,7 +33,7 @@ VERBS: dict[str, Verb] = {
     "quickstart": Verb(
         "quickstart", "fit what wins by evidence, measure, explain, pick by it; writes report.html", "run_quickstart"
     ),
-    "data info": Verb("data:info", "what a data file holds: kinds, subsets, lengths, ties", "describe_data"),
+    "data info": Verb("data:info", "what a data file holds, and how it was understood", "describe_data"),
     "data check": Verb("data:check", "every bad row, with file and line", "check_data"),
     "data split": Verb("data:split", "train and test by prompt, dialogue or column, never by row", "split_data"),
     "data convert": Verb("data:convert", "any known layout into Guerdon's own", "convert_data"),

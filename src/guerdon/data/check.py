@@ -15,12 +15,15 @@ from typing import Unpack
 import numpy as np
 
 from guerdon.data.data_options import ReadOptions
-from guerdon.data.read import Faults, iter_rows
+from guerdon.data.examples import example_texts
+from guerdon.data.read import Faults, iter_rows, read_rows
+from guerdon.data.source import Source
 from guerdon.errors import DataError
 from guerdon.files import atomic_write
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Steps, group_key, prompt_text
 
 _EXAMPLES = 5
+_SHOWN_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,16 @@ class InfoReport(SourceReport):
     """`prompt`, `chosen`, `rejected`, `response` ... -> characters."""
     scores: dict[str, Spread]
     """Attribute -> values in the units of the data, of ratings and rankings."""
+    layouts: dict[str, int]
+    """Layout that was recognised -> records of it."""
+    columns: list[str]
+    """Columns that were read, under the names that Guerdon reads; empty for published sets, which have their own."""
+    map: dict[str, str]
+    """Name that Guerdon reads -> column, where a map of columns is in force."""
+    not_read: list[str]
+    """Columns that are kept beside the rows, and are no part of prompts or responses (those of the first rows)."""
+    examples: list[list[tuple[str, str]]]
+    """Name and text of all that is read of the first rows, see `guerdon.data.examples.example_texts`."""
 
 
 def check_data(
@@ -158,12 +171,12 @@ def describe_data(data: str, **reading: Unpack[ReadOptions]) -> InfoReport:
     Raises:
         DataError: the source as a whole cannot be read, or there is no usable row in it.
     """
-    faults, tally = Faults[AnyRow](), _Tally()
-    for row in faults.left_out(iter_rows(data, **reading)):
+    faults, tally, known = Faults[AnyRow](), _Tally(), Source(reading.get("question"), data)
+    for row in faults.left_out(read_rows(data, known, **reading)):
         tally.add(row)
     if not tally.kinds:
         faults.raise_if_any(data, 0)
-    return tally.report(data, faults.count)
+    return tally.report(data, faults.count, known)
 
 
 def hash64(*parts: str) -> int:
@@ -238,10 +251,13 @@ class _Tally:
         self._prompts, self._groups = array("Q"), array("Q")
         self._lengths: dict[str, array[int]] = {}
         self._scores: dict[str, array[float]] = {}
+        self._examples: list[AnyRow] = []
 
     def add(self, row: AnyRow) -> None:
         prompt = prompt_text(row.prompt)
         self.kinds[type(row).__name__] += 1
+        if len(self._examples) < _SHOWN_ROWS:
+            self._examples.append(row)
         self._subsets[row.subset] += 1
         self._counts["chats"] += not isinstance(row.prompt, str)
         self._prompts.append(hash64(prompt))
@@ -268,7 +284,7 @@ class _Tally:
             self._counts["decided"] += 1
             self._counts["longer_halves"] += 2 if difference > 0 else difference == 0
 
-    def report(self, source: str, faults: int) -> InfoReport:
+    def report(self, source: str, faults: int, known: Source) -> InfoReport:
         counts = self._counts
         decided = counts["decided"]
         return InfoReport(
@@ -286,6 +302,11 @@ class _Tally:
             longer_chosen=counts["longer_halves"] / 2 / decided if decided else None,
             lengths={name: _spread(np.frombuffer(values, np.uint64)) for name, values in self._lengths.items()},
             scores={name: _spread(np.frombuffer(values, np.float64)) for name, values in self._scores.items()},
+            layouts=dict(known.layouts),
+            columns=list(known.taken),
+            map=known.map,
+            not_read=list(known.columns),
+            examples=[list(example_texts(row)) for row in self._examples],
         )
 
 

@@ -104,6 +104,8 @@ class ColumnMapper:
 
     def __init__(self, given: str | None) -> None:
         self.columns = parse_map(given) if given else None
+        self.used: dict[str, str] = self.columns or {}
+        """The map that was in force last."""
         self._kept = [] if given else kept_maps()
         self._first = True
 
@@ -121,6 +123,7 @@ class ColumnMapper:
             if all(not path or _dig(record, path) is not _ABSENT for path in columns.values()) and any(
                 columns.values()
             ):
+                self.used = columns
                 said = ",".join(f"{name}={path}" for name, path in columns.items())
                 return apply_map(record, columns), f"read with the column map that was given before: --map {said}"
         return record, ""

@@ -16,6 +16,7 @@ from guerdon.data.json_files import Record
 from guerdon.data.published import PublishedSet
 from guerdon.data.published_sets import find_set
 from guerdon.data.source import Source
+from guerdon.data.values import MARKS
 from guerdon.errors import ConfigError, DataError
 from guerdon.types import AnyRow, Origin, Prompt, prompt_text
 
@@ -69,14 +70,24 @@ def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Ite
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
-        yield from (group(row, dict(row.extra)) for row in starter_rows(**STARTER_PARTS[source]))
+        rows = starter_rows(**STARTER_PARTS[source])
+        known.layouts["starter set"] = len(rows)
+        for row in rows:
+            known.see(row)
+            yield group(row, dict(row.extra))
         return
     if named:
-        yield from _published_rows(*named, group)
+        for one in _published_rows(*named, group):
+            known.layouts[named[0].title] += 1
+            if not isinstance(one, DataError):
+                known.see(one)
+            yield one
         return
 
     def read(record: Record, origin: Origin) -> list[AnyRow]:
-        return [group(row, record) for row in read_record(record, origin, known)]
+        rows = read_record(record, origin, known)
+        known.take((name for name, value in record.items() if value is not None and name not in MARKS), rows)
+        return [group(row, record) for row in rows]
 
     for found in read_each(source, read, known, reading.get("map")):
         if not isinstance(found, DataError):
@@ -123,6 +134,7 @@ def read_each(
             named, said = mapper(record)
             if said:
                 known.note(said)
+            known.map |= mapper.used
             yield from read(named, origin)
         except DataError as error:
             yield error if error is record else type(error)(f"{origin}: {error}")

@@ -28,6 +28,10 @@ class Source:
         """Layout -> records that have it."""
         self.prompted = False
         """Whether a record had a prompt."""
+        self.map: dict[str, str] = {}
+        """Name that Guerdon reads -> column, where columns of other names were mapped."""
+        self.taken: dict[str, None] = {}
+        """Columns that were read, under the names that Guerdon reads."""
         self.columns: dict[str, None] = {}
         """Columns that are kept beside the rows and not read, in the order in which they were met."""
         self._source, self._seen = source, 0
@@ -62,6 +66,11 @@ class Source:
             for name, value in row.extra.items():
                 if looks_like_text(value) and self._first.setdefault(name, value) != value:
                     self._differing[name] = None
+
+    def take(self, columns: Iterable[str], rows: Sequence[Row]) -> None:
+        """Keeps which columns of a record its rows were made of, as long as it is one of the first."""
+        if self.layouts.total() <= self._rows:
+            self.taken.update((name, None) for name in columns if not any(name in row.extra for row in rows))
 
     def warn(self) -> None:
         """Says once of each source what was noted, and which columns hold text that no layout reads.

@@ -26,7 +26,8 @@ JSON_COLUMNS = "guerdon_json"
 """Column of written tables: names of own columns whose cells hold JSON, because a cell cannot hold their values."""
 EXTRA_COLUMN = "guerdon_extra"
 """Column of written rows: own columns whose names would be read as something else."""
-_MARKS = frozenset((TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN))
+MARKS = frozenset((TEXT_COLUMNS, JSON_COLUMNS, EXTRA_COLUMN))
+"""Columns that say how others are written."""
 _LISTS = ("responses", "generated", "steps")
 
 
@@ -60,7 +61,7 @@ class Fields:
         self.null = record.keys() - self.left.keys()
         """Columns without a value."""
         self._extra: dict[str, Any] = {}
-        if not _MARKS.isdisjoint(self.left):
+        if not MARKS.isdisjoint(self.left):
             self._unmark()
         self._origin = origin
         self.reading = reading or Source()
@@ -68,7 +69,7 @@ class Fields:
 
     def _unmark(self) -> None:
         """Gives columns back what `guerdon.data.write` had to write in another form."""
-        marks = {name: self.left.pop(name) for name in _MARKS if name in self.left}
+        marks = {name: self.left.pop(name) for name in MARKS if name in self.left}
         for name in items(marks.get(JSON_COLUMNS, []), JSON_COLUMNS):
             try:
                 self.left[name] = json.loads(self.left[name])

@@ -76,9 +76,14 @@ if TYPE_CHECKING:
     from guerdon.types import Scorer as Scorer
     from guerdon.types import Steps as Steps
     from guerdon.types import ToolCall as ToolCall
+    from guerdon.worlds.agent_run import train_agent as train_agent
+    from guerdon.worlds.collect_run import collect_play as collect_play
     from guerdon.worlds.games import GameConfig as GameConfig
     from guerdon.worlds.games import make_games as make_games
     from guerdon.worlds.play import play_game as play_game
+    from guerdon.worlds.watch import watch_game as watch_game
+    from guerdon.worlds.world_config import AgentConfig as AgentConfig
+    from guerdon.worlds.world_config import CollectConfig as CollectConfig
 
 __version__ = "0.1.0"
 
@@ -127,8 +132,12 @@ _HOMES = {
             "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer Steps "
             "ToolCall"
         ),
+        "worlds.agent_run": "train_agent",
+        "worlds.collect_run": "collect_play",
         "worlds.games": "GameConfig make_games",
         "worlds.play": "play_game",
+        "worlds.watch": "watch_game",
+        "worlds.world_config": "AgentConfig CollectConfig",
     }.items()
     for name in names.split()
 }

@@ -65,6 +65,9 @@ VERBS: dict[str, Verb] = {
     "recipe": Verb("recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"),
     "worlds make": Verb("worlds:make", "text games, made by TextWorld from a seed", "make_games"),
     "worlds play": Verb("worlds:play", "a text game in the terminal", "play_game"),
+    "worlds collect": Verb("worlds:collect", "play, and comparisons of pieces of it", "collect_play"),
+    "worlds train": Verb("worlds:train", "an agent, by the true score or a learned reward", "train_agent"),
+    "worlds watch": Verb("worlds:watch", "a page of a game: learned reward beside true score", "watch_game"),
 }
 """The verbs in the order of a reward model's life."""
 

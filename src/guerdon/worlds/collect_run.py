@@ -44,8 +44,8 @@ class Collected:
 
     rows: list[Comparison]
     episodes: list[Episode]
-    advised: float
-    """Share of the steps that followed the walkthrough."""
+    led: float
+    """Share of the steps that are the walkthrough's."""
 
     def agreement(self, name: str) -> float:
         """How often the preferred piece has more `steps` or `lines`; equal ones count half."""
@@ -87,13 +87,15 @@ def collect_play(
     check_writable(out / PAIRS_FILE)
     rng = np.random.default_rng(config.seed)
     network = load_agent(config.agent) if config.agent else None
-    episodes, advised = [], 0
+    env = TextGameEnv({"games": paths, "max_steps": config.max_steps})
+    episodes, leading = [], 0
     for number in range(config.episodes):
-        follows = rng.uniform() if number < config.walkthrough_share * config.episodes else 0.0
-        episode, leading = _play(paths[number % len(paths)], network, follows, config.max_steps, rng)
+        led = number < config.walkthrough_share * config.episodes
+        episode, followed = _play(env, paths[number % len(paths)], network, led, rng)
         episodes.append(episode)
-        advised += leading
+        leading += followed
         on_episode(1)
+    env.close()
     rows = _compare(episodes, config, rng, choose_piece if config.judge == "person" else None)
     if not rows:
         raise DataError("no two pieces differ in score. Fix: play more --episodes, or games with a denser score")
@@ -107,30 +109,27 @@ def collect_play(
             ]  # fmt: skip
             line = {"game": episode.game.stem, "objective": episode.objective, "won": episode.won, "turns": turns}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return Collected(rows, episodes, advised / sum(len(one.situations) - 1 for one in episodes))
+    return Collected(rows, episodes, leading / sum(len(one.situations) - 1 for one in episodes))
 
 
 def _play(
-    path: Path, network: CommandRanker | None, follows: float, max_steps: int, rng: np.random.Generator
+    env: TextGameEnv, path: Path, network: CommandRanker | None, led: bool, rng: np.random.Generator
 ) -> tuple[Episode, int]:
-    """One episode, and how many of its steps followed the walkthrough."""
-    env = TextGameEnv({"games": [path], "max_steps": max_steps, "advice": follows > 0})
-    observation, _ = env.reset()
-    over, leading = False, 0
+    """One episode, and how many of its steps were the walkthrough's: where it is led, the first of them, up to all."""
+    observation, _ = env.reset(options={"game": path})
+    leading = int(rng.integers(len(env.game.walkthrough) + 1)) if led else 0
+    over = False
     while not over:
-        advice = env.situation.advice[:1]
-        if advice and advice[0] in env.situation.commands and rng.uniform() < follows:
-            action = env.situation.commands.index(advice[0])
-            leading += 1
+        commands, step = env.situation.commands, len(env.history) - 1
+        if step < leading:
+            action = commands.index(env.game.walkthrough[step])
         elif network is not None:
             action = choose(network, observation, rng)
         else:
-            action = int(rng.integers(int(observation["mask"].sum())))
+            action = int(rng.integers(len(commands)))
         observation, _, terminated, truncated, _ = env.step(action)
         over = terminated or truncated
-    episode = Episode(path, env.game.objective, tuple(env.history))
-    env.close()
-    return episode, leading
+    return Episode(path, env.game.objective, tuple(env.history)), leading
 
 
 def pieces_of(episode: Episode, length: int) -> list[Piece]:

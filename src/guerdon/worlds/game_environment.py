@@ -39,15 +39,13 @@ class TextGameEnv(gymnasium.Env):  # type: ignore[misc]  # RLlib and Gymnasium a
         """Loads games when they are first played.
 
         Args:
-            config: `games` (paths), `max_steps` (default 100), `win_bonus` (default 1.0), `advice` (situations know the
-                commands that win from there; default no), and `pay`: an object with
+            config: `games` (paths), `max_steps` (default 100), `win_bonus` (default 1.0), and `pay`: an object with
                 `begin(situation, objective)` and `step(situation) -> float`, or a callable without arguments that
                 makes one.
         """
         self._paths = list(config["games"])
         self._max_steps = int(config.get("max_steps", 100))
         self._win_bonus = float(config.get("win_bonus", 1.0))
-        self._advice = bool(config.get("advice", False))
         pay = config.get("pay") or ScorePay
         self.pay: Any = pay() if callable(pay) else pay
         self._games: dict[str, TextGame] = {}
@@ -74,7 +72,7 @@ class TextGameEnv(gymnasium.Env):  # type: ignore[misc]  # RLlib and Gymnasium a
         super().reset(seed=seed)
         path = str((options or {}).get("game") or self._paths[self.np_random.integers(len(self._paths))])
         if path not in self._games:
-            self._games[path] = TextGame(path, advice=self._advice)
+            self._games[path] = TextGame(path)
         self.game = self._games[path]
         self._tried: Counter[tuple[str, str, str]] = Counter()
         self.history = deque([self.game.reset()])

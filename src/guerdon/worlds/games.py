@@ -161,8 +161,6 @@ class Situation:
     won: bool
     over: bool
     """Won or lost."""
-    advice: tuple[str, ...] = ()
-    """Commands that win from here, where these were asked for."""
 
 
 _SCORE = re.compile(r"[ \t]*[\[(]?your score has (?:just )?(?:gone|went) (?:up|down)[^\n]*", re.IGNORECASE)
@@ -187,14 +185,12 @@ class TextGame:
         0.125
     """
 
-    def __init__(self, path: str | Path, *, advice: bool = False) -> None:
-        """Loads the game; with `advice`, every situation has the commands that win from there."""
+    def __init__(self, path: str | Path) -> None:
+        """Loads the game."""
         textworld = import_textworld()
         wanted = ("feedback", "description", "inventory", "admissible_commands", "score", "max_score", "won", "lost")
-        infos = textworld.EnvInfos(
-            **dict.fromkeys((*wanted, "objective"), True), policy_commands=advice, extras=["walkthrough"]
-        )
-        self.path, self._advice = Path(path), advice
+        infos = textworld.EnvInfos(**dict.fromkeys((*wanted, "objective"), True), extras=["walkthrough"])
+        self.path = Path(path)
         with _games_of_textworld():
             self._game: Any = textworld.start(str(path), infos)
         self.objective = ""
@@ -224,7 +220,6 @@ class TextGame:
             score=(state.score or 0) / state.max_score,
             won=bool(state.won),
             over=over,
-            advice=tuple(state.policy_commands or ()) if self._advice and not over else (),
         )
 
     def close(self) -> None:

@@ -20,16 +20,15 @@ class CollectConfig:
         0.5
     """
 
-    episodes: int = 120
+    episodes: int = 60
     """Episodes that are played, spread over the games."""
     pairs: int = 3000
     """Pairs of pieces that are compared."""
     length: int = 4
     """Steps of a piece. Two pieces of one game and equally many steps are compared by where they lead."""
     walkthrough_share: float = 0.5
-    """Share of the episodes that are not random alone: a share of their commands, drawn for each from 0 to 1, leads on
-    (TextWorld's walkthrough). Random commands alone hardly ever see the end of a game. How many such steps were taken
-    is printed."""
+    """Share of the episodes that begin with steps of TextWorld's walkthrough, a number drawn from none to all of them:
+    random commands alone hardly ever see the end of a game. How many such steps were taken is printed."""
     agent: str | None = None
     """Folder of an agent that plays instead of random commands."""
     judge: Judge = "score"

@@ -117,6 +117,31 @@ def test_what_cannot_be_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_rule_that_lacks_its_references_is_found_before_sampling(
+    tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_lines(tmp_path / "sums.jsonl", {"prompt": "2+2?", "solution": "4"}, {"prompt": "word " * 2000})
+    command = ["optimize", "best-of-n", "numeric", data, "--out", str(tmp_path / "out"), "--max-new-tokens", "6"]
+    assert main([*command, "--policy", "no/such-policy"]) == 2
+    assert "'solution' looks like it. Fix: --map reference=solution" in capsys.readouterr().err
+    data = write_lines(
+        tmp_path / "sums.jsonl",
+        {"prompt": "2+2?", "solution": "4"},
+        {"prompt": "1+1?", "solution": "2"},
+        {"prompt": "word " * 2000, "solution": "2"},
+    )
+    assert main([*command, "--policy", tiny_llama, "--n", "2", "--map", "reference=solution"]) == 0
+    assert "1 of 3 prompts are left out: " in capsys.readouterr().err
+    assert [row["numeric"] for row in read(tmp_path / "out" / "candidates.jsonl")] == [[0.0, 0.0]] * 2
+
+
+def test_a_file_of_responses_with_the_answer_beside_them(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "in.jsonl", {"prompt": "2+2?", "responses": ["4", "It is 5"], "answer": "4"})
+    out = str(tmp_path / "out")
+    assert main(["optimize", "best-of-n", "numeric", data, "--out", out, "--map", "reference=answer"]) == 0
+    assert [row["numeric"] for row in read(tmp_path / "out" / "candidates.jsonl")] == [[1.0, 0.0]]
+
+
 def test_a_folder_of_something_else_is_left_alone(
     prompts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guerdon.errors import DataError, OutputError, TextError
+from guerdon.errors import DataError, ModelError, OutputError, TextError
 from guerdon.optimize.best_of_n import training_records
-from guerdon.optimize.prompts import NO_RESPONSE, sample_candidates
+from guerdon.optimize.prompts import NO_RESPONSE, check_references, sample_candidates, too_long, without
 from guerdon.policy.endpoint import NoResponse
+from guerdon.policy.model import Policy
+from guerdon.rewards.compose import WeightedSum
+from guerdon.rewards.load import RULES
 from guerdon.types import Candidates, Origin, Prompt
 
 REQUESTS = [Candidates(prompt=f"p{i}", reference="r" if i else None, origin=Origin("x.jsonl", i + 1)) for i in range(3)]
@@ -88,3 +91,61 @@ def test_a_prompt_that_is_too_long_is_named_by_its_line(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"^x\.jsonl:2: too long$"):
         sample_candidates(REQUESTS, refuse, tmp_path / "kept.jsonl")
+
+
+def test_a_prompt_that_the_server_refuses_is_counted_named_and_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = NoResponse("status 400: too long", final=False)
+
+    def sampler(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[str | NoResponse]]]:
+        yield from ((index, [refusal, refusal] if index == 1 else ["a", "b"]) for index in range(3))
+
+    kept = tmp_path / "kept.jsonl"
+    found = sample_candidates(REQUESTS, sampler, kept)
+    assert [one.responses for one in found] == [("a", "b"), (), ("a", "b")]
+    assert "1 of 3 prompts are refused: x.jsonl:2" in caplog.messages
+    talker = Talker()
+    assert [one.responses for one in sample_candidates(REQUESTS, talker, kept)][1] == ("p1 a", "")
+    assert talker.asked == ["p1"]
+
+    def refuse(prompts: Sequence[Prompt], done: Collection[int]) -> Iterator[tuple[int, list[NoResponse]]]:
+        yield from ((index, [refusal]) for index in range(3))
+
+    with pytest.raises(ModelError, match="every prompt: status 400: too long"):
+        sample_candidates(REQUESTS, refuse, tmp_path / "other.jsonl")
+
+
+def test_a_prompt_above_the_context_of_the_policy_is_left_out_and_named(
+    tiny_llama: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Policy.load(tiny_llama)
+    long = Candidates(prompt="word " * 2000, origin=Origin("x.jsonl", 7))
+    requests = [REQUESTS[0], long, REQUESTS[1]]
+    faults = too_long(policy, requests, max_new_tokens=8)
+    assert list(faults) == [1]
+    assert without(requests, faults) == REQUESTS[:2]
+    assert caplog.messages[0].startswith("1 of 3 prompts are left out: x.jsonl:7. The first: x.jsonl:7: too long: the")
+    assert without(requests, {}) == requests
+    with pytest.raises(DataError, match=r"^x\.jsonl:7: too long"):
+        without([long], too_long(policy, [long], max_new_tokens=8))
+
+
+def test_references_are_looked_for_before_anything_is_sampled(caplog: pytest.LogCaptureFixture) -> None:
+    numeric = {"numeric": RULES["numeric"]}
+    bare = [Candidates(prompt="p", extra={"topic": "sums", "final_answer": 4})]
+    with pytest.raises(
+        DataError, match=r"^d: 1 of 1 prompts lack the reference answer that numeric needs; the column "
+    ):
+        check_references(numeric, bare, "d")
+    with pytest.raises(DataError, match=r"'final_answer' looks like it. Fix: --map reference=final_answer$"):
+        check_references(
+            {"sum": WeightedSum({"a": RULES["longest"], "b": RULES["exact"]}, {"a": 1, "b": 1})}, bare, "d"
+        )
+    with pytest.raises(DataError, match="give it in a column `reference`, or name the column by --map"):
+        check_references(numeric, [Candidates(prompt="p")], "d")
+    check_references({"longest": RULES["longest"]}, bare, "d")
+    check_references(numeric, [Candidates(prompt="p", reference="4")], "d")
+    assert not caplog.messages
+    check_references(numeric, [*bare, Candidates(prompt="p", reference="4")], "d")
+    assert caplog.messages[0].startswith("d: 1 of 2 prompts lack the reference answer")

@@ -174,7 +174,7 @@ def test_answers_that_are_worth_the_same_move_nothing(tiny_llama: str, tmp_path:
 def test_texts_that_are_too_long_are_named_by_line(tiny_llama: str, tmp_path: Path) -> None:
     long = Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 7))
     with pytest.raises(DataError, match=r"^x\.jsonl:7: too long: the prompt"):
-        train_weighted_policy(Share(), [*requests(), long], tmp_path / "a", config(tiny_llama))
+        train_weighted_policy(Share(), [long], tmp_path / "a", config(tiny_llama))
     behind = Candidates(prompt="egg", origin=Origin("x.jsonl", 8), demonstration="egg " * 600)
     with pytest.raises(DataError, match=r"^x\.jsonl:8: too long: prompt and response"):
         train_weighted_policy(Share(), [*requests(), behind], tmp_path / "b", config(tiny_llama))

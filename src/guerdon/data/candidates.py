@@ -13,7 +13,7 @@ from guerdon.data.json_files import Record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
 from guerdon.data.pair_layouts import are_texts
 from guerdon.data.published_sets import find_set
-from guerdon.data.read import STARTER_PARTS, Faults, load_rows, read_each
+from guerdon.data.read import STARTER_PARTS, Faults, load_rows, read_each, refuse_map
 from guerdon.data.source import Source
 from guerdon.data.values import Fields, chat_prompt, items, number, plain, response, structured, turns
 from guerdon.data.write import row_record
@@ -51,7 +51,7 @@ class CandidateRecord(NamedTuple):
     `generated`, or `steps` for all of them as one."""
 
 
-def all_candidates(source: str, question: str | None = None) -> Iterator[CandidateRecord]:
+def all_candidates(source: str, question: str | None = None, columns: str | None = None) -> Iterator[CandidateRecord]:
     """Streams the candidates of every record of a source; after a faulty record none follow.
 
     A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed. Source and
@@ -60,6 +60,7 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
     Raises:
         DataError: records have no candidates (all faults as one, at the end), or there is no record.
     """
+    refuse_map(source, columns)
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
@@ -71,7 +72,7 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
     faults, good = Faults[CandidateRecord](), 0
     known = Source(question, source)
     for one in faults.left_out(
-        read_each(source, lambda record, origin: record_candidates(record, origin, known), known)
+        read_each(source, lambda record, origin: record_candidates(record, origin, known), known, columns)
     ):
         good += 1
         if not faults.count:
@@ -84,7 +85,7 @@ def all_candidates(source: str, question: str | None = None) -> Iterator[Candida
     faults.raise_if_any(source, good)
 
 
-def read_candidates(source: str, question: str | None = None) -> list[Candidates]:
+def read_candidates(source: str, question: str | None = None, columns: str | None = None) -> list[Candidates]:
     """The candidates of a source by prompt (and reference, where there is one), in the order of the prompts.
 
     Rows of one prompt are joined. Equal responses are separate samples, except that a response which several
@@ -95,17 +96,18 @@ def read_candidates(source: str, question: str | None = None) -> list[Candidates
         source: rows with `responses`, or one or several rows to a prompt; judged or not. `score` or `scores` is what
             the data thinks of the responses, `system` who wrote them, `bm25` how a search engine scored them.
         question: as for `guerdon.data.read.iter_rows`.
+        columns: the map of columns, as `map` there.
 
     Raises:
         DataError: a row cannot be used, or there is none.
     """
     found: dict[tuple[str, str | None], list[CandidateRecord]] = {}
-    for one in all_candidates(source, question):
+    for one in all_candidates(source, question, columns):
         found.setdefault((prompt_text(one.candidates.prompt), one.candidates.reference), []).append(one)
     return [_joined(parts) for parts in found.values()]
 
 
-def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
+def read_prompts(source: str, question: str | None = None, columns: str | None = None) -> list[Candidates]:
     """The distinct prompts of a source, without responses; judgements are not needed, and not read.
 
     Source and question are as for `guerdon.data.read.iter_rows`; what the question prefers is the demonstration.
@@ -113,6 +115,7 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
     Raises:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
     """
+    refuse_map(source, columns)
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_items
 
@@ -123,7 +126,9 @@ def read_prompts(source: str, question: str | None = None) -> list[Candidates]:
     if find_set(source):
         return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
     faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(question, source)
-    for one in faults.left_out(read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known)):
+    for one in faults.left_out(
+        read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known, columns)
+    ):
         found.setdefault(prompt_text(one.prompt), one)
     known.warn()
     faults.raise_if_any(source, len(found))
@@ -154,15 +159,15 @@ def record_candidates(
     if "messages" in columns and columns.isdisjoint(PROMPTS):
         prompt, text = dialogue(fields)
         return [CandidateRecord(own, _unjudged(fields, prompt, (text,)), ("response",))]
-    if not columns.isdisjoint(PROMPTS) and not columns.isdisjoint(RESPONSES):
-        prompt, (name, value) = take_prompt(fields), fields.first(*RESPONSES)
-        return [CandidateRecord(own, _unjudged(fields, prompt, (response(value, name),)), (name,))]
     if not columns.isdisjoint(PROMPTS) and "responses" in columns:
         values = items(fields.take("responses"), "responses")
         if not values:
             raise DataError("column 'responses' is an empty list")
         texts = tuple(response(value, f"responses[{i}]") for i, value in enumerate(values))
         return [CandidateRecord(own, _unjudged(fields, take_prompt(fields), texts), ("responses",) * len(texts))]
+    if not columns.isdisjoint(PROMPTS) and not columns.isdisjoint(RESPONSES):
+        prompt, (name, value) = take_prompt(fields), fields.first(*RESPONSES)
+        return [CandidateRecord(own, _unjudged(fields, prompt, (response(value, name),)), (name,))]
     try:
         return [_of_row(row) for row in read_record(record, origin, reading)]
     except LayoutError:

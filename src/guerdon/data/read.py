@@ -65,8 +65,7 @@ def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Ite
     """As `iter_rows`; what becomes known of the source stands in `known` when its rows have passed."""
     group = _grouping(reading.get("group"), reading.get("group_regex"))
     named = find_set(source)
-    if reading.get("map") and (source in STARTER_PARTS or named):
-        raise ConfigError(f"{source} is read in its own columns. Fix: leave --map out")
+    refuse_map(source, reading.get("map"))
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
@@ -94,6 +93,12 @@ def read_rows(source: str, known: Source, **reading: Unpack[ReadOptions]) -> Ite
             known.see(found)
         yield found
     known.warn()
+
+
+def refuse_map(source: str, columns: str | None) -> None:
+    """Raises ConfigError where columns are mapped of a set that is read in its own way."""
+    if columns and (source in STARTER_PARTS or find_set(source)):
+        raise ConfigError(f"{source} is read in its own columns. Fix: leave --map out")
 
 
 def _published_rows(

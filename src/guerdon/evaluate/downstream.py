@@ -200,7 +200,7 @@ def _candidates(
     )
     assert config.policy is not None
     with progress("sampling responses", len(prompts)) as advance:
-        sampler = response_sampler(settings, config.policy, prompts, None)
+        sampler, prompts = response_sampler(settings, config.policy, prompts, None)
         return sample_candidates(prompts, sampler, out / "answers.jsonl", advance)
 
 

@@ -17,7 +17,7 @@ from guerdon.files import atomic_write, check_writable, write_json
 from guerdon.metrics import Floats
 from guerdon.optimize.best_of_n import BestOfN, best_of_n, candidate_records, rewards_of, training_records
 from guerdon.optimize.optimize_config import BestOfNConfig
-from guerdon.optimize.prompts import ResponseSampler, check_lengths, sample_candidates
+from guerdon.optimize.prompts import ResponseSampler, check_references, sample_candidates, too_long, without
 from guerdon.report.drawing import SERIES, new_figure, plain_axis, save_figure
 from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.score_rows import Progress, reward_label, silent
@@ -88,14 +88,15 @@ def run_best_of_n(
     if out.is_dir() and any(out.iterdir()) and not (out / RUN_FOLDER / RUN_FILE).exists():
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
     names = [scorer_name(one) for one in (scorer, *gold)]
-    candidates = (read_prompts if config.policy else read_candidates)(data, config.question)
+    candidates = (read_prompts if config.policy else read_candidates)(data, config.question, config.map)
     run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
     with locked(run.path):
         run.check(resume=resume)
         loaded = [load_picker(one) for one in (scorer, *gold)]
         scorers = dict(zip(_labels(names), loaded, strict=True))
+        check_references(scorers, candidates, data)
         if config.policy:
-            sampler = response_sampler(
+            sampler, candidates = response_sampler(
                 config, config.policy, candidates, scorer if isinstance(scorer, ScorerConfig) else None
             )
             run.begin()
@@ -140,8 +141,8 @@ def _labels(names: Sequence[str]) -> list[str]:
 
 def response_sampler(
     config: BestOfNConfig, policy: str, prompts: Sequence[Candidates], placed: ScorerConfig | None
-) -> ResponseSampler:
-    """What samples responses as the options say: a policy of this process, or an endpoint."""
+) -> tuple[ResponseSampler, list[Candidates]]:
+    """What samples responses as the options say, a policy of this process or an endpoint; the prompts that it reads."""
     from guerdon.policy.decode import Sampling
     from guerdon.policy.endpoint import Endpoint
     from guerdon.policy.model import Policy
@@ -153,12 +154,12 @@ def response_sampler(
     }
     source: Endpoint | Policy
     if config.endpoint:
-        source = Endpoint(config.endpoint, policy, key=os.environ.get("OPENAI_API_KEY"))
+        source = Endpoint(config.endpoint, policy, key=os.environ.get("OPENAI_API_KEY"), skip_refused=True)
     else:
         device, trust = (placed.device, placed.trust_remote_code) if placed else (None, False)
         source = Policy.load(policy, device=device, trust_remote_code=trust)
-        check_lengths(source, prompts, max_new_tokens=config.max_new_tokens)
-    return lambda asked, done: source.sample_texts(asked, **options, done=done)
+        prompts = without(prompts, too_long(source, prompts, max_new_tokens=config.max_new_tokens))
+    return lambda asked, done: source.sample_texts(asked, **options, done=done), list(prompts)
 
 
 def _given(candidates: Sequence[Candidates]) -> dict[str, Sequence[Floats]]:

@@ -35,6 +35,8 @@ class BestOfNConfig:
     """Share of the probability that sampling keeps: only the most probable tokens that hold it are drawn."""
     question: str | None = None
     """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None = None
+    """Columns of other names: prompt=question,reference=reward_model.ground_truth, or a JSON file of them."""
     seed: int = 0
     """Random seed of the sampling and of the intervals."""
 
@@ -74,6 +76,8 @@ class PolicyTrainingConfig:
     """Padded tokens of a micro-batch: lower it when memory runs out; 0 takes 16384 on a GPU and 1024 on a CPU."""
     question: str | None = None
     """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None = None
+    """Columns of other names: prompt=question,reference=reward_model.ground_truth, or a JSON file of them."""
     seed: int = 0
     """Random seed of the order of the prompts, of new adapters and of the sampling."""
     trust_remote_code: bool = False

@@ -24,13 +24,13 @@ from guerdon.data.candidates import read_prompts
 from guerdon.errors import ConfigError, TextError
 from guerdon.files import check_writable
 from guerdon.optimize.optimize_config import WeightedConfig
-from guerdon.optimize.prompts import prompt_stream
+from guerdon.optimize.prompts import check_references, prompt_stream, too_long, without
 from guerdon.packing import default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet, ResponseBatch, TokenizedGroup, response_batches
 from guerdon.rewards.load import ScorerConfig, load_picker
-from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts
+from guerdon.rewards.scoring import ScorerFailedError, no_reward_summary, no_rewards, score_texts, scorer_name
 from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import fingerprint_of, open_run
 from guerdon.runs.guard import MissingRewardGuard
@@ -76,13 +76,15 @@ def train_weighted_policy(
         named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
         reward = replace(named, device=named.device or device_name())
     reward = load_picker(reward)
-    prompts = read_prompts(str(data), config.question) if isinstance(data, str | Path) else data
+    prompts = read_prompts(str(data), config.question, config.map) if isinstance(data, str | Path) else data
+    check_references({scorer_name(reward): reward}, prompts, str(data) if isinstance(data, str | Path) else "the data")
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as run:
         if run.finished:
             return Policy.load(str(out))
         policy = Policy.load(
             config.policy, device=device_name(), dtype="float32", trust_remote_code=config.trust_remote_code
         )
+        prompts = without(prompts, too_long(policy, prompts, max_new_tokens=config.max_new_tokens))
         if config.lora_r:
             policy.add_lora(config.lora_r, config.lora_alpha)
         model = WeightedPolicy(PolicyNet(policy.model), config.temperature)

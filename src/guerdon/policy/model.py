@@ -83,8 +83,12 @@ class Policy:
             return self._renderer.prompt(prompt)
         return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
 
-    def encode_prompts(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[list[int]]:
+    def encode_prompts(
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int, skipped: dict[int, TextError] | None = None
+    ) -> list[list[int]]:
         """Token ids of n prompts.
+
+        Those that are too long get into `skipped`, by index, where it is given.
 
         Raises:
             TextError: a prompt leaves less than `max_new_tokens` tokens for the response.
@@ -94,12 +98,15 @@ class Policy:
         reserved = 0 if self.model.config.is_encoder_decoder else max_new_tokens
         for index, ids in enumerate(found):
             if len(ids) + reserved > self.context_length:
-                raise TextError(
+                error = TextError(
                     index,
                     f"too long: the prompt takes {len(ids)} tokens, the policy reads {self.context_length}, response "
                     f"included; it begins {prompt_text(prompts[index])[:60]!r}. Fix: shorten it, allow fewer new "
                     f"tokens (now {max_new_tokens}), or choose a policy that reads more",
                 )
+                if skipped is None:
+                    raise error
+                skipped[index] = error
         return found
 
     def encode_responses(

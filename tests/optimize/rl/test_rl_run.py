@@ -135,7 +135,7 @@ def test_a_learner_of_its_own_is_evaluated_and_told_of_from_here(tiny_llama: str
     start, *later = read_evaluations(tmp_path / "a" / "run" / "monitor.jsonl")
     assert start.kl == pytest.approx(0, abs=1e-4)
     assert all(one.kl > 0.1 for one in later)
-    long = [*prompts(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
+    long = [Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
     with pytest.raises(DataError, match=r"^x\.jsonl:5.*too long"):
         train_rl_policy(Share(), long, tmp_path / "b", settings)
 
@@ -213,7 +213,7 @@ def test_what_has_no_reward_is_recorded(tiny_llama: str, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny_llama: str, tmp_path: Path) -> None:
-    long = [*prompts(), Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
+    long = [Candidates(prompt="egg " * 600, origin=Origin("x.jsonl", 5))]
     with pytest.raises(DataError, match=r"x\.jsonl:5.*too long"):
         train_rl_policy(Share(), long, tmp_path / "a", config(tiny_llama))
     with pytest.raises(ConfigError, match="no algorithm 'a2c'"):

@@ -19,13 +19,13 @@ from guerdon.files import check_writable
 from guerdon.optimize.drift_page import write_page
 from guerdon.optimize.monitor import BEST_FILES, Monitor, mean_known, seed_of
 from guerdon.optimize.optimize_config import RLConfig
-from guerdon.optimize.prompts import check_lengths, prompt_stream
+from guerdon.optimize.prompts import check_references, prompt_stream, too_long, without
 from guerdon.optimize.rl.environment import PromptEnvironment, TextEnvironment
 from guerdon.optimize.rl.trajectories import Group, Rollouts, shape_rewards
 from guerdon.optimize.rl.update import adapted_beta
 from guerdon.optimize.rl.workers import RLSetup, Workers, load_policy, load_weights, start_workers
 from guerdon.policy.model import Policy
-from guerdon.rewards.load import ScorerConfig, load_picker
+from guerdon.rewards.load import RULES, ScorerConfig, load_picker
 from guerdon.rewards.scoring import scorer_name
 from guerdon.rewards.truncation import report_totals
 from guerdon.runs.folder import RunFolder, fingerprint_of, new_checkpoint, open_run
@@ -85,10 +85,13 @@ def train_rl_policy(
     """
     config = config or RLConfig()
     environment = _environment(reward, config)
-    prompts, held_out = (_prompts(source, config.question) for source in (data, validation))
+    prompts, held_out = (_prompts(source, config) for source in (data, validation))
     if gold is not None and not held_out:
         raise ConfigError("a gold reward needs held-out prompts to be measured on. Fix: name some with --validation")
     gold_scorer = gold if gold is None else load_picker(gold)
+    for asked, source in ((prompts, data), (held_out, validation)):
+        rules = {"the reward": _rule(reward), "the gold reward": gold_scorer}
+        check_references(rules, asked, str(source) if isinstance(source, str | Path) else "the data")
     out = Path(out)
     check_writable(out / "policy.json")
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as folder:
@@ -97,7 +100,12 @@ def train_rl_policy(
         setup = RLSetup(config, environment)
         with start_workers(setup, keep_reference=bool(held_out)) as workers:
             every, room = [*prompts, *held_out], config.max_new_tokens
-            workers.on_learners(lambda learner: check_lengths(learner.policy, every, max_new_tokens=room), first=True)
+            faults = workers.on_learners(lambda one: too_long(one.policy, every, max_new_tokens=room), first=True)
+            if held_out:
+                held_out = without(
+                    held_out, {at - len(prompts): why for at, why in faults.items() if at >= len(prompts)}
+                )
+            prompts = without(prompts, {at: why for at, why in faults.items() if at < len(prompts)})
             folder.begin()
             run = _Run(workers, prompts, folder, resume=resume)
             monitor = Monitor(workers, held_out, folder.path, gold=gold_scorer, step=run.step) if held_out else None
@@ -116,8 +124,14 @@ def train_rl_policy(
     return policy
 
 
-def _prompts(data: Prompts, question: str | None) -> Sequence[Candidates]:
-    return read_prompts(str(data), question) if isinstance(data, str | Path) else data
+def _prompts(data: Prompts, config: RLConfig) -> Sequence[Candidates]:
+    return read_prompts(str(data), config.question, config.map) if isinstance(data, str | Path) else data
+
+
+def _rule(reward: object) -> object:
+    """A reward that is named, where it is a rule: others are loaded by the actors."""
+    name = reward.name if isinstance(reward, ScorerConfig) else str(reward)
+    return RULES.get(name, reward)
 
 
 def _environment(reward: TextEnvironment | Reward, config: RLConfig) -> TextEnvironment:

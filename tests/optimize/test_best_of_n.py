@@ -12,8 +12,10 @@ from guerdon.data.formats import read_record
 from guerdon.errors import DataError
 from guerdon.metrics import best_of_n_kl
 from guerdon.optimize.best_of_n import best_of_n, candidate_records, rewards_of, training_records
+from guerdon.optimize.best_of_n_run import run_best_of_n
 from guerdon.rewards.rules import LengthReward
 from guerdon.types import Candidates, Comparison, Message, Origin, Rewards
+from json_lines import write_lines
 
 
 def pool(count: int, size: int, seed: int = 0) -> tuple[list[Candidates], np.ndarray]:
@@ -164,3 +166,20 @@ def read_of(*records: dict[str, object]) -> list[Candidates]:
 
 def longest(candidates: list[Candidates]) -> list[np.ndarray]:
     return [rewards.values for rewards in rewards_of(LengthReward(), candidates)]
+
+
+class _Longer:
+    """Prefers the longer response, and likes the first place."""
+
+    def compare(self, prompts, a, b, *, references=None):
+        return np.clip([0.5 + 0.1 * (len(x) - len(y)) + 0.2 for x, y in zip(a, b, strict=True)], 0, 1)
+
+
+def test_a_comparer_picks_by_its_win_rate_among_the_responses(tmp_path):
+    data = write_lines(
+        tmp_path / "data.jsonl", *({"prompt": f"p{n}", "responses": ["a", "abc", "ab", "abcd"]} for n in range(3))
+    )
+    run = run_best_of_n(_Longer(), str(data), tmp_path / "out", gold=["longest"])
+    assert [mean.point for mean in run.curves.curves[1].means] == [2.5, pytest.approx(10 / 3), 4.0]
+    first = json.loads((tmp_path / "out" / "candidates.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert np.argsort(first["_Longer"]).tolist() == [0, 2, 1, 3]

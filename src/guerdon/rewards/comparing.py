@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -78,7 +77,6 @@ class BothOrders:
         self.training_prompts = getattr(comparer, "training_prompts", None)
         self.pairs, self.same, self.first = 0, 0, 0.0
         """Pairs with a verdict in both orders, those with the same winner, and verdicts for the first place."""
-        self._lock = threading.Lock()
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """The mean of P(a preferred) when a is shown first and when it is shown second."""
@@ -94,10 +92,9 @@ class BothOrders:
         found, why = compare_pairs(self.one_order, [*pairs, *(pair[::-1] for pair in pairs)])
         first, second = found[: len(pairs)], found[len(pairs) :]
         known = ~np.isnan(first * second)
-        with self._lock:
-            self.pairs += int(known.sum())
-            self.same += int((np.sign(first - 0.5) == np.sign(0.5 - second))[known].sum())
-            self.first += float(np.sum([(np.sign(one[known] - 0.5) + 1) / 2 for one in (first, second)]))
+        self.pairs += int(known.sum())
+        self.same += int((np.sign(first - 0.5) == np.sign(0.5 - second))[known].sum())
+        self.first += float(np.sum([(np.sign(one[known] - 0.5) + 1) / 2 for one in (first, second)]))
         reasons = tuple(x or y for x, y in zip(why[: len(pairs)], why[len(pairs) :], strict=True))
         return Rewards(((first + 1 - second) / 2).astype(np.float32), reasons)
 

@@ -48,7 +48,8 @@ class ScorerConfig:
     fitted on judgements when it is loaded; `bm25:DATA`, how well words of the response match the prompt's, with the
     word counts of the responses of DATA; `early:FOLDER`, what `guerdon judge` wrote, as the judge that
     stops reading early and only compares; `rubric:FILE.toml`, a language model behind an endpoint that judges by a
-    rubric; or `module:object`, a `Scorer`, a callable without arguments that makes one,
+    rubric; `verdict:POLICY`, which of two responses a language model says is better, by the logits of its verdict in
+    both orders; or `module:object`, a `Scorer`, a callable without arguments that makes one,
     or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
@@ -95,6 +96,8 @@ class ScorerConfig:
             return found
         kind, _, path = self.name.partition(":")
         lasting = f"{kind}:{Path(path).expanduser().resolve()}" if f"{kind}:" in (EARLY, RUBRIC) else self.name
+        if kind == "verdict":
+            lasting = f"{kind}:{lasting_name(path)}"
         return AmongCandidates(found, logit=logit, name=lasting)
 
     def _scorer(self, found: object) -> Scorer:
@@ -153,7 +156,7 @@ class ScorerConfig:
         if self.output is not None:
             raise ConfigError(f"--output {self.output} chooses among the outputs of one model; {self.name} has none")
 
-    def _frozen(self) -> Scorer | None:
+    def _frozen(self) -> Scorer | Comparer | None:
         """The scorer on a frozen model that the name means, if it means one."""
         kind, _, model = self.name.partition(":")
         place = self.device, self.trust_remote_code
@@ -165,6 +168,11 @@ class ScorerConfig:
             from guerdon.rewards.likelihood import LikelihoodReward, frozen_policy
 
             return LikelihoodReward(frozen_policy(model, *place), model)
+        if kind == "verdict" and model:
+            from guerdon.rewards.likelihood import frozen_policy
+            from guerdon.rewards.verdict_judge import VerdictComparer
+
+            return VerdictComparer(frozen_policy(model, *place), model)
         if kind == "implicit" and "@" in model:
             from guerdon.rewards.likelihood import ImplicitReward, frozen_policy
 

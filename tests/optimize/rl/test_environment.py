@@ -107,3 +107,13 @@ def test_a_copy_in_another_process_loads_the_scorer_that_the_config_means(tmp_pa
     assert copy.scorer is not scorer
     assert isinstance(copy.scorer, UnitTests)
     assert copy.scorer.unsafe
+
+
+def test_a_comparer_rewards_by_its_win_rate_among_the_responses_to_a_prompt():
+    class Longer:
+        def compare(self, prompts, a, b, *, references=None):
+            return np.array([float(len(x) > len(y)) for x, y in zip(a, b, strict=True)])
+
+    environment = PromptEnvironment(Longer())
+    environment.reset([Candidates(prompt=prompt) for prompt in "ppqq"], seed=0)
+    assert environment.step(["a", "bb", "ccc", "c"]).rewards.values.tolist() == [0.0, 1.0, 1.0, 0.0]

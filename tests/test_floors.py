@@ -19,6 +19,7 @@ FLOORS: list[set[str]] = [
     {"text", "weight_files"},
     {"data", "models", "perturbations"},
     {"packing", "hf"},
+    {"merged"},
     {"policy"},
     {"rewards"},
     {"runs"},

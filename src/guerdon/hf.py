@@ -290,6 +290,10 @@ def _at_hand(path: str) -> None:
 
 
 def _cannot_load(path: str, what: str, error: Exception) -> ModelError:
+    if (Path(path) / "run" / "run.json").is_file() and not (Path(path) / "config.json").is_file():
+        return ModelError(
+            f"{what}: it holds a run that has not finished. Fix: give the command that began it again, with --resume"
+        )
     return ModelError(f"{what}: {hub_fault(path, error) or one_line(error)}")
 
 

@@ -223,6 +223,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"chosen": [USER], "rejected": [USER]}, "no turns in common before the assistant answers"),
     (PAIR | {"prompt": "else", "chosen": [USER, said("a")], "rejected": [USER, said("b")]}, "nothing in common"),
     (RATED | {"score": float("nan")}, "column 'score' is nan; a score must be a finite number"),
+    (RATED | {"score": 1e300}, "column 'score' is 1e.300; a score beyond 1e.18 cannot be computed with"),
     (RATED | {"score": "good"}, "column 'score' must be a number, got 'good'"),
     (RATED | {"score": [1]}, "column 'score' must be a number, got a list"),
     (RATED | {"score": 10**400}, "column 'score' must be a number"),

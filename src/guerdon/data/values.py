@@ -158,6 +158,8 @@ class DecimalComma(str):
 
 
 DECIMAL_COMMA = re.compile(r"\s*[-+\u2212]?\d+,\d+\s*")
+LARGEST = 1e18
+"""Its square is still a number of single precision."""
 _THOUSANDS = re.compile(r"[-+\u2212]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _TRUTH = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
@@ -176,6 +178,8 @@ def number(value: object, name: str) -> float:
         raise DataError(f"column {name!r} must be a number, got {str(value)[:40]!r}") from None
     if not math.isfinite(result):
         raise DataError(f"column {name!r} is {result}; a score must be a finite number")
+    if abs(result) > LARGEST:
+        raise DataError(f"column {name!r} is {result:g}; a score beyond {LARGEST:g} cannot be computed with")
     return result
 
 

@@ -211,9 +211,12 @@ def _system_result(
 
 
 def _notes(table: Table, overall: PartResult) -> Iterator[str]:
-    if overall.unit == "row":
+    if not overall.clusters:
+        judged = "people saw no winner anywhere" if overall.human_ties else "no judgement has a reward of every system"
+        yield f"There is nothing to measure: {judged}."
+    elif overall.unit == "row":
         yield "All rows share one prompt, so intervals draw rows and speak of this prompt alone."
-    if overall.clusters < FEW_CLUSTERS:
+    if 0 < overall.clusters < FEW_CLUSTERS:
         yield f"With {overall.clusters} {overall.unit}(s) to draw from, intervals are too narrow to be trusted."
     if table.sampled:
         yield f"There are too many pairs to count; {len(table.better):,} were drawn at random."

@@ -15,7 +15,7 @@ import torch
 from guerdon import hf
 from guerdon.errors import TextError
 from guerdon.files import staged
-from guerdon.models import resolve
+from guerdon.merged import whole_model
 from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
 from guerdon.text.chat import ChatRenderer
 from guerdon.types import Dtype, Message, Prompt, prompt_text
@@ -55,7 +55,7 @@ class Policy:
         Raises:
             ModelError: it cannot be loaded.
         """
-        path = resolve(name)
+        path = whole_model(name, trust_remote_code)
         where, precision = hf.device_and_dtype(device, dtype)
         model, tokenizer = hf.load_language_model(path, precision, trust_remote_code)
         return cls(model.to(where).eval(), tokenizer)  # type: ignore[arg-type]  # a stub of Transformers

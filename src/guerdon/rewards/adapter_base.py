@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from guerdon.errors import ContractError, ModelError
-from guerdon.models import OFFLINE_MODELS, lasting_name, model_folder, resolve, weights_digest
+from guerdon.merged import adapter_config, base_place
+from guerdon.models import OFFLINE_MODELS, model_folder, resolve, weights_digest
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.saved import read_card
-from guerdon.weight_files import ADAPTER_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,40 +99,10 @@ def read_contract(folder: Path) -> ScoreContract:
     return dataclasses.replace(contract, base=there[0])
 
 
-def adapter_config(folder: Path) -> dict[str, Any]:
-    """PEFT's configuration of an adapter; empty where there is none that can be read."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
 def base_of_adapter(folder: Path) -> AdapterBase:
     """The base that PEFT recorded for an adapter: as it was typed at training, so it is looked for near the adapter.
 
     Raises:
         ContractError: it is nowhere.
     """
-    config = adapter_config(folder)
-    name = str(config.get("base_model_name_or_path") or "")
-    if name in OFFLINE_MODELS:
-        return AdapterBase(name)
-    for place in _places(name, folder):
-        if place.is_dir():
-            return AdapterBase(str(place.resolve()))
-    try:
-        return AdapterBase(lasting_name(name), str(config.get("revision") or ""))
-    except ModelError as error:
-        looked = ", ".join(dict.fromkeys(str(place) for place in _places(name, folder)))
-        raise ContractError(
-            f"{folder} is an adapter on the model {name!r}, which was not found; looked for at {looked or 'no place'}. "
-            f'Fix: put the model there, or write its place into "base_model_name_or_path" in {folder / ADAPTER_CONFIG}',
-            about="LoRA base",
-        ) from error
-
-
-def _places(name: str, folder: Path) -> Iterator[Path]:
-    """Where a base may lie: from the adapter's folder, from here, and beside the adapter under its own name."""
-    if name:
-        expanded = os.path.expanduser(name)
-        yield from (folder.resolve() / expanded, Path(expanded), folder.resolve().parent / Path(expanded).name)
+    return AdapterBase(*base_place(folder))

@@ -16,6 +16,7 @@ import torch
 from guerdon import hf, packing
 from guerdon.cpu import map_on_cores
 from guerdon.hf import Lora
+from guerdon.merged import whole_model
 from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
 from guerdon.packing import Batch, SharedRow, Tokens
@@ -103,7 +104,7 @@ class TransformerReward:
             ConfigError: `pooling` or `max_length` does not fit it.
         """
         torch.manual_seed(seed)
-        path = resolve(backbone)
+        path = whole_model(backbone, trust_remote_code)
         model = hf.load_classifier(path, attributes, trust_remote_code, new_head=True)
         tokenizer = hf.load_tokenizer(path, trust_remote_code)
         if tokenizer.chat_template:  # so that plain Transformers reads the same day as well
@@ -122,7 +123,7 @@ class TransformerReward:
         )
         if lora is None:
             return cls(model, tokenizer, contract, overlong=overlong)
-        contract = record_base(contract, backbone)
+        contract = record_base(contract, path if path != resolve(backbone) else backbone)
         adapted = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
         return cls(adapted, tokenizer, contract, overlong=overlong)
 

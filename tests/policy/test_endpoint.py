@@ -174,3 +174,13 @@ def test_no_server_is_an_error(server: Server) -> None:
     server.http.socket.close()
     with pytest.raises(ModelError, match="cannot be reached"):
         list(Endpoint("http://127.0.0.1:9/v1", "m").sample_texts(["q"]))
+
+
+def test_a_prompt_that_the_server_refuses_costs_the_others_nothing(server: Server) -> None:
+    server.troubles = [400]
+    sampler = Endpoint(server.base, "m", skip_refused=True)
+    found = dict(sampler.sample_texts(["a", "b", "c"], num_generations=2))
+    refused = [one for one in found.values() if isinstance(one[0], NoResponse)]
+    assert len(found) == 3
+    assert len(refused) == 1
+    assert all(isinstance(one, NoResponse) and not one.final and "status 400" in one.reason for one in refused[0])

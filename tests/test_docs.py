@@ -29,6 +29,7 @@ STAGES = (
     "contract",
     "optimize",
     "recipes",
+    "worlds",
 )
 
 

@@ -16,7 +16,7 @@ class CollectConfig:
     """Who plays, and which pieces are compared.
 
     Example:
-        >>> CollectConfig(pairs=3000, length=4).walkthrough_share
+        >>> CollectConfig(pairs=3000).walkthrough_share
         0.5
     """
 
@@ -24,7 +24,7 @@ class CollectConfig:
     """Episodes that are played, spread over the games."""
     pairs: int = 3000
     """Pairs of pieces that are compared."""
-    length: int = 4
+    length: int = 1
     """Steps of a piece. Two pieces of one game and equally many steps are compared by where they lead."""
     walkthrough_share: float = 0.5
     """Share of the episodes that begin with steps of TextWorld's walkthrough, a number drawn from none to all of them:
@@ -59,7 +59,7 @@ class AgentConfig:
 
     steps: int = 16_384
     """Steps in games, all together."""
-    length: int = 4
+    length: int = 1
     """Steps of the pieces that the reward reads: as many as it was trained on."""
     win_bonus: float = 1.0
     """Paid for a win besides, whatever else is paid."""

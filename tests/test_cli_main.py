@@ -59,7 +59,8 @@ def test_verb_help_names_the_verb(verb: str, capsys: pytest.CaptureFixture[str])
     assert caught.value.code == 0
     printed = capsys.readouterr().out
     assert f"guerdon {verb}" in printed
-    assert "--question" in printed, "every verb that reads data can be told what an annotation export says"
+    if not verb.startswith("worlds "):  # which read games
+        assert "--question" in printed, "every verb that reads data can be told what an annotation export says"
 
 
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
@@ -79,7 +80,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("args", "hint"),
-    [(["trian"], "guerdon --help"), (["data"], "data check"), (["data", "chekc", "x"], "data check")],
+    [(["trian"], "guerdon --help"), (["data", "chekc"], "data check"), (["data", "chekc", "x"], "data check")],
 )
 def test_unknown_verb_exits_2_with_a_hint(args: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(args) == 2

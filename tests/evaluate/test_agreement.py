@@ -59,13 +59,6 @@ def test_a_perfect_a_reversed_and_an_indifferent_scorer():
     assert (part.clusters, part.unit) == (12, "prompt")
 
 
-def test_ties_alone_are_called_that():
-    rows = [Comparison(prompt=f"p{at}", chosen="a b", rejected="c", preference=0.5) for at in range(30)]
-    notes = evaluate_reward({"longest": LengthReward()}, rows).sections[0].notes
-    assert notes[0].startswith("There is nothing to measure: people saw no winner anywhere")
-    assert not any("share one prompt" in note or "too narrow" in note for note in notes)
-
-
 def test_length_balance_shows_what_accuracy_hides():
     rows = [Comparison(prompt=f"p{i}", chosen="long" * (2 if i % 5 else 1), rejected="longer") for i in range(50)]
     part = overall(rows, LengthReward())

@@ -3,9 +3,10 @@
 Of each data set, whole groups are kept aside (at most 1,500 rows and 40%). A case is a set, a size and a seed: the
 candidates that are cross-validated by `guerdon advise` see so many rows; then each learns from all of them, from a
 third more and from twice as many, and is measured on the rows kept aside. Regret is the accuracy there of the best
-candidate minus that of the recommended one. The best of seven measurements is flattered by chance; the second regret
-takes the one that is best on half of the groups kept aside, and measures both on the other half. Cases are kept in a
-folder, so that the work can be done in turns:
+candidate minus that of the recommended one. The best of seven measurements is flattered by chance, less so where several
+seeds (deals of the rows) are averaged before the best is named; the last regret takes the one that is best on half of
+the groups kept aside, and measures both on the other half. Cases are kept in a folder, so that the work can be done in
+turns:
 
     python benchmarks/advise.py --data SET1.jsonl.gz SET2.jsonl.gz --cases cases --minutes 7      (until all are there)
     python benchmarks/advise.py --cases cases
@@ -134,6 +135,8 @@ class CaseResult:
     recommended: str
     best: str
     """By the rows kept aside."""
+    accuracy: Mapping[str, float]
+    """Of every candidate, on the rows kept aside."""
     regret: float
     fair_regret: float
     """By halves of the groups kept aside: the best of one half, on the other."""
@@ -166,7 +169,15 @@ def read_case(file: Path) -> CaseResult:
             bands.append((name, MULTIPLES[number], gain.low, gain.point, gain.high, true))
     difference = truth.difference(recommended, best)
     fair = fair_regret(held, found["truth0"], names.index(recommended))
-    return CaseResult(file.stem, recommended, best, -difference.point, fair, difference.high < 0, tuple(bands))
+    accuracy = {name: interval.point for name, interval in truth.accuracy.items()}
+    worse = difference.high < 0
+    return CaseResult(file.stem, recommended, best, accuracy, -difference.point, fair, worse, tuple(bands))
+
+
+def regret_of_deals(deals: Sequence[CaseResult]) -> float:
+    """Regret to the candidate whose mean accuracy over the deals of one set and size is best."""
+    means = [float(np.mean([one.accuracy[name] for one in deals])) for name in deals[0].accuracy]
+    return max(means) - float(np.mean([one.accuracy[one.recommended] for one in deals]))
 
 
 def report(cases: Path) -> None:
@@ -182,7 +193,17 @@ def report(cases: Path) -> None:
         print(f"{one.name}: {one.recommended}, best {one.best}, regret {100 * one.regret:.1f}{worse}; {gains}")
     regret = np.array([one.regret for one in results])
     clear = np.mean([one.clearly_worse for one in results])
+    dealt: dict[str, list[CaseResult]] = {}
+    for one in results:
+        dealt.setdefault(one.name.rsplit(".", 2)[0], []).append(one)
+    by_deals = np.array([regret_of_deals(deals) for deals in dealt.values()])
+    for name, deals in dealt.items():
+        print(f"{name}: regret {100 * regret_of_deals(deals):.1f} over {len(deals)} deals")
     print(f"{len(results)} cases: mean regret {100 * regret.mean():.2f} points, median {100 * np.median(regret):.2f};")
+    print(
+        f"{len(dealt)} pairs of set and size, deals averaged: mean regret {100 * by_deals.mean():.2f} points, "
+        f"median {100 * np.median(by_deals):.2f};"
+    )
     fair = 100 * np.mean([one.fair_regret for one in results])
     print(f"regret to the best of one half of the rows kept aside, on the other half: {fair:.2f} points;")
     print(f"recommended not clearly worse than the best in {1 - clear:.0%}")

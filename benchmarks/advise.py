@@ -3,7 +3,7 @@
 Of each data set, whole groups are kept aside (at most 1,500 rows and 40%). A case is a set, a size and a seed: the
 candidates that are cross-validated by `guerdon advise` see so many rows; then each learns from all of them, from a
 third more and from twice as many, and is measured on the rows kept aside. Regret is the accuracy there of the best
-candidate minus that of the recommended one. The best of seven measurements is flattered by chance, less so where several
+candidate minus that of the recommended one. The best of seven measurements is flattered by chance, less where several
 seeds (deals of the rows) are averaged before the best is named; the last regret takes the one that is best on half of
 the groups kept aside, and measures both on the other half. Cases are kept in a folder, so that the work can be done in
 turns:

@@ -201,5 +201,8 @@ def test_a_question_of_an_export_says_what_is_preferred(tmp_path: Path) -> None:
     for read in (read_candidates, read_prompts):
         with pytest.raises(DataError, match="--question NAME"):
             read(source)
-    assert [read_candidates(source, name)[0].responses for name in ("best", "long")] == [("a", "b"), ("b", "a")]
-    assert [read_prompts(source, name)[0].demonstration for name in ("best", "long")] == ["a", "b"]
+    assert [read_candidates(source, question=name)[0].responses for name in ("best", "long")] == [
+        ("a", "b"),
+        ("b", "a"),
+    ]
+    assert [read_prompts(source, question=name)[0].demonstration for name in ("best", "long")] == ["a", "b"]

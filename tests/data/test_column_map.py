@@ -9,6 +9,10 @@ from guerdon.data.candidates import read_candidates, read_prompts
 from guerdon.data.column_map import maps_file, parse_map
 from guerdon.data.read import load_rows
 from guerdon.errors import ConfigError, DataError
+from guerdon.evaluate.doctor import check_reward_model
+from guerdon.explain.explain_run import explain_reward
+from guerdon.recipes.readers import preferred_candidates, program_candidates
+from guerdon.rewards.score_rows import score_rows
 from guerdon.types import Comparison, Rating
 from json_lines import write_lines
 
@@ -77,3 +81,19 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
             parse_map(given)
     with pytest.raises(ConfigError, match="names that no layout reads: promt"):
         parse_map("promt=a")
+
+
+def test_whoever_reads_candidates_takes_a_map(tmp_path: Path) -> None:
+    source, out = write_lines(tmp_path / "a.jsonl", PAIR), tmp_path / "out.jsonl"
+    assert score_rows("longest", source, out, map=MAP).columns == ("reward_longest_chosen", "reward_longest_rejected")
+    assert json.loads(out.read_text())["reward_longest_chosen"] == 6
+    maps_file().unlink()
+    (case,) = explain_reward("longest", source, map=MAP).cases
+    assert (case.case.response, case.case.other) == ("Assam.", "Mud.")
+    maps_file().unlink()
+    (one,) = preferred_candidates(source, map=MAP)
+    assert (one.responses, one.scores) == (("Assam.", "Mud."), (1.0, 0.0))
+    maps_file().unlink()
+    assert not check_reward_model("longest", data=source, map=MAP).faults
+    with pytest.raises(DataError, match="read in their own columns. Fix: leave out --map prompt=frage"):
+        program_candidates(source, map=MAP)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
 from guerdon.cli.tables import output
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def doctor(
     model: Model,
     /,
     data: str = "starter:test",
-    question: str | None = None,
     adopt: bool = False,
     json: bool = False,
+    columns: ColumnsRead = AS_THEY_ARE,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Check that MODEL gives a text the same score however it is asked, and show its score contract.
@@ -39,16 +40,16 @@ def doctor(
     Args:
         model: the scorer.
         data: Where the sample of texts is read.
-        question: Question of an annotation export that says what is preferred, where there are several.
         adopt: Write the contract that was inferred for a model of other origin beside its weights.
         json: Print everything as JSON.
+        columns: Which columns of the data are read.
         scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.cli.progress import terminal
     from guerdon.evaluate.doctor import check_reward_model
 
     with terminal():
-        found = check_reward_model(scorer.named(model), data=data, question=question, adopt=adopt)
+        found = check_reward_model(scorer.named(model), data=data, adopt=adopt, **columns)
     if json:
         sys.stdout.write(json_module.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return int(bool(found.faults))

@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.progress import RunProgress, terminal
 from guerdon.cli.scorers import Model, ScorerOptions
+from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
 from guerdon.cli.tables import new_table, output
 from guerdon.explain.explain_config import ExplainConfig
 from guerdon.metrics import format_interval, format_value
@@ -42,7 +43,7 @@ def explain(
     reference: str | None = None,
     page: Path | None = None,
     json: Path | None = None,
-    question: str | None = None,
+    columns: ColumnsRead = AS_THEY_ARE,
     config: OmitArgPrefixes[ExplainConfig] = ExplainConfig(),  # noqa: B008  # frozen
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
@@ -61,7 +62,7 @@ def explain(
         reference: A reference answer, for rules that need one.
         page: File for an HTML page, in English or Chinese.
         json: File for all values (- is standard output, instead of the text).
-        question: Question of an annotation export that says what is preferred, where there are several.
+        columns: Which columns of DATA are read.
         config: How scores are explained.
         scorer: How MODEL is loaded, and how it reads.
     """
@@ -75,11 +76,11 @@ def explain(
             response=response,
             versus=versus,
             reference=reference,
-            question=question,
             config=config,
             page=page,
             json=None if str(json) == "-" else json,
             progress=progress.progressed,
+            **columns,
         )
     if str(json) == "-":
         print(jsonlib.dumps(found.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))

@@ -140,8 +140,9 @@ class _TextLines:
         now = time.monotonic()
         if now - self._last >= _QUIET_SECONDS:
             self._last = now
-            rate = self._done / (now - self._start)
-            self._console.print(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate:.1f} {self._unit}/s")
+            speed = self._done / (now - self._start)
+            rate = f"{speed:,.1f}" if speed >= 1 else f"{speed:.2g}"
+            self._console.print(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate} {self._unit}/s")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
-from guerdon.cli.sources import Data
+from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead, Data
 
 
 def score(
@@ -20,7 +20,7 @@ def score(
     column: Annotated[str | None, arg(name="as", metavar="NAME")] = None,
     contributions: bool = False,
     overwrite: bool = False,
-    question: str | None = None,
+    columns: ColumnsRead = AS_THEY_ARE,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Give every response its reward: JSON Lines, one object for each row of DATA, in the same order.
@@ -37,7 +37,7 @@ def score(
         column: Name of the new column; default: reward_ and the name of the model.
         contributions: Of a blend (guerdon fit), also write what each member adds to each reward.
         overwrite: Replace columns of these names where the data has them; without it, that is an error.
-        question: Question of an annotation export that says what is preferred, where there are several.
+        columns: Which columns of DATA are read.
         scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.cli.progress import terminal, text_progress
@@ -51,8 +51,8 @@ def score(
             column=column,
             contributions=contributions,
             overwrite=overwrite,
-            question=question,
             progress=partial(text_progress, console),
+            **columns,
         )
         console.print(
             f"{done.responses:,} responses of {done.rows:,} rows scored" + ("" if out == "-" else f", in {out}")

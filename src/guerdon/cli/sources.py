@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from guerdon.data.data_options import ReadOptions
+from guerdon.data.data_options import ColumnOptions, ReadOptions
 
 Data = Annotated[
     Positional[str],
@@ -19,6 +19,9 @@ Data = Annotated[
 ]
 Beside = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="DATA")]
 """Other parts of a split, the option given once for each."""
+ColumnsRead = OmitArgPrefixes[ColumnOptions]
+AS_THEY_ARE: ColumnOptions = {}
+"""Default of `ColumnsRead`."""
 ReadingOptions = OmitArgPrefixes[ReadOptions]
 AS_IT_IS: ReadOptions = {}
 """Default of `ReadingOptions`."""

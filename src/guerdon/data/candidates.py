@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, Unpack
 
+from guerdon.data.data_options import ColumnOptions
 from guerdon.data.formats import LayoutError, read_record
 from guerdon.data.json_files import Record
 from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
@@ -51,16 +52,16 @@ class CandidateRecord(NamedTuple):
     `generated`, or `steps` for all of them as one."""
 
 
-def all_candidates(source: str, question: str | None = None, columns: str | None = None) -> Iterator[CandidateRecord]:
+def all_candidates(source: str, **columns: Unpack[ColumnOptions]) -> Iterator[CandidateRecord]:
     """Streams the candidates of every record of a source; after a faulty record none follow.
 
     A record needs a prompt and a response, `responses`, or chosen and rejected; judgements are not needed. Source and
-    question are as for `guerdon.data.read.iter_rows`.
+    columns are as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: records have no candidates (all faults as one, at the end), or there is no record.
     """
-    refuse_map(source, columns)
+    refuse_map(source, columns.get("map"))
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_rows
 
@@ -70,9 +71,9 @@ def all_candidates(source: str, question: str | None = None, columns: str | None
         yield from map(_of_row, load_rows(source))
         return
     faults, good = Faults[CandidateRecord](), 0
-    known = Source(question, source)
+    known = Source(columns.get("question"), source)
     for one in faults.left_out(
-        read_each(source, lambda record, origin: record_candidates(record, origin, known), known, columns)
+        read_each(source, lambda record, origin: record_candidates(record, origin, known), known, columns.get("map"))
     ):
         good += 1
         if not faults.count:
@@ -85,7 +86,7 @@ def all_candidates(source: str, question: str | None = None, columns: str | None
     faults.raise_if_any(source, good)
 
 
-def read_candidates(source: str, question: str | None = None, columns: str | None = None) -> list[Candidates]:
+def read_candidates(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidates]:
     """The candidates of a source by prompt (and reference, where there is one), in the order of the prompts.
 
     Rows of one prompt are joined. Equal responses are separate samples, except that a response which several
@@ -95,27 +96,26 @@ def read_candidates(source: str, question: str | None = None, columns: str | Non
     Args:
         source: rows with `responses`, or one or several rows to a prompt; judged or not. `score` or `scores` is what
             the data thinks of the responses, `system` who wrote them, `bm25` how a search engine scored them.
-        question: as for `guerdon.data.read.iter_rows`.
-        columns: the map of columns, as `map` there.
+        columns: as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: a row cannot be used, or there is none.
     """
     found: dict[tuple[str, str | None], list[CandidateRecord]] = {}
-    for one in all_candidates(source, question, columns):
+    for one in all_candidates(source, **columns):
         found.setdefault((prompt_text(one.candidates.prompt), one.candidates.reference), []).append(one)
     return [_joined(parts) for parts in found.values()]
 
 
-def read_prompts(source: str, question: str | None = None, columns: str | None = None) -> list[Candidates]:
+def read_prompts(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidates]:
     """The distinct prompts of a source, without responses; judgements are not needed, and not read.
 
-    Source and question are as for `guerdon.data.read.iter_rows`; what the question prefers is the demonstration.
+    Source and columns are as for `guerdon.data.read.iter_rows`; what the question prefers is the demonstration.
 
     Raises:
         DataError: a row has no prompt (the message lists the faults with file and line), or there is no row.
     """
-    refuse_map(source, columns)
+    refuse_map(source, columns.get("map"))
     if source in STARTER_PARTS:
         from guerdon.data.starter import starter_items
 
@@ -125,7 +125,7 @@ def read_prompts(source: str, question: str | None = None, columns: str | None =
         ]
     if find_set(source):
         return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
-    faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(question, source)
+    faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(columns.get("question"), source)
     for one in faults.left_out(
         read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known, columns)
     ):

@@ -6,18 +6,27 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 
+class ColumnOptions(TypedDict, total=False):
+    """Which columns of a source are read: keywords of every function, and options of every verb, that reads data."""
+
+    question: str | None
+    """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None
+    """Columns of other names, as prompt=question,chosen=best,reference=answers.gold, or a JSON file (docs/data.md)."""
+
+
 class ReadOptions(TypedDict, total=False):
-    """How a source is read: keywords of every function, and options of every verb, that reads judgements."""
+    """`ColumnOptions` and what belongs together: keywords of every function that reads judgements."""
 
     group: str | None
     """Column that says what belongs together, in splits and intervals; or prompt, or dialogue (its first user turn)."""
     group_regex: str | None
     """Regular expression whose first capture group in that column (or the whole match) is the group."""
+    # Not inherited: the command line takes the help of a TypedDict's fields from its own body alone.
     question: str | None
     """Question of an annotation export that says what is preferred, where there are several."""
     map: str | None
-    """Columns of other names: prompt=question,chosen=best,reference=reward_model.ground_truth (prompt= for none), or a
-    JSON file of them. Kept for later files of these columns."""
+    """Columns of other names, as prompt=question,chosen=best,reference=answers.gold, or a JSON file (docs/data.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from guerdon.data.candidates import all_candidates
+from guerdon.data.data_options import ColumnOptions
 from guerdon.errors import ConfigError, ContractError, DataError
 from guerdon.evaluate.health.judging import JUDGE_ROWS, JudgedBeside
 from guerdon.evaluate.health.patient import CheckRow, ModelPatient, ScorerPatient, Texts, Verdict
@@ -80,7 +81,7 @@ class Diagnosis:
 
 
 def check_reward_model(
-    model: str | ScorerConfig, *, data: str = "starter:test", question: str | None = None, adopt: bool = False
+    model: str | ScorerConfig, *, data: str = "starter:test", adopt: bool = False, **columns: Unpack[ColumnOptions]
 ) -> Diagnosis:
     """Checks that a reward gives a text the same score however it is asked, and that it keeps its contract.
 
@@ -92,8 +93,8 @@ def check_reward_model(
         model: any scorer, or a `Comparer` that `module:object` names; a trained model, of Guerdon or of another
             trainer, is looked at more closely.
         data: where the sample of texts is read: any source that `guerdon score` takes.
-        question: as for `guerdon.data.read.iter_rows`.
         adopt: write the contract that was inferred for a model of other origin beside its weights.
+        columns: as for `guerdon.data.read.iter_rows`.
 
     Returns:
         Every check of `docs/doctor.md`. A model that does not keep its contract, or lacks a part, fails at once, and
@@ -118,7 +119,7 @@ def check_reward_model(
         said, _, mend = str(error).partition(" Fix: ")
         mend = mend or {row.name: row.mend for row in _tables()[1]}.get(error.about, _NO_CONTRACT)
         return Diagnosis(config.name, {}, (DoctorCheck(error.about, "fail", said, mend=mend),))
-    sample = _sample(data, question)
+    sample = _sample(data, columns)
     scorer = system if isinstance(system, Scorer) else JudgedBeside(system, sample.responses[0])
     parts = trained_parts(scorer)
     weights = [part for model in parts.values() for part in model.net.parameters()]
@@ -201,9 +202,9 @@ def _looked_at(
         yield name, row, DoctorCheck(row.name, found.verdict, found.message, found.difference, mend)
 
 
-def _sample(data: str, question: str | None) -> Texts:
+def _sample(data: str, columns: ColumnOptions) -> Texts:
     """Texts spread over the rows of the data, so that several subsets and lengths are among them."""
-    records = itertools.islice(all_candidates(data, question), _ROWS_READ)
+    records = itertools.islice(all_candidates(data, **columns), _ROWS_READ)
     found = (one.candidates for one in records)
     texts = list(dict.fromkeys((row.prompt, text, row.reference) for row in found for text in row.responses))
     if not texts:

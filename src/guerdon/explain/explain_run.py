@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from guerdon.data.candidates import all_candidates
+from guerdon.data.data_options import ColumnOptions
 from guerdon.errors import ConfigError, GuerdonError, TextError
 from guerdon.explain.attention import attention_paid
 from guerdon.explain.contributions import feature_contributions, member_contributions
@@ -48,11 +50,11 @@ def explain_reward(
     response: str | None = None,
     versus: str | None = None,
     reference: str | None = None,
-    question: str | None = None,
     config: ExplainConfig = ExplainConfig(),  # noqa: B008  # frozen
     page: str | Path | None = None,
     json: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
+    **columns: Unpack[ColumnOptions],
 ) -> RewardExplanation:
     """Explains the score of a response, the difference between two, or the scores of a data set.
 
@@ -68,11 +70,11 @@ def explain_reward(
         response: the response.
         versus: another response, to explain why the first is preferred or not.
         reference: for scorers that need one.
-        question: question of an annotation export that says what is preferred, where there are several.
         config: how it is explained.
         page: file for an HTML page.
         json: file for everything as JSON.
         progress: called with what is being done, how much of it is done, and of how much.
+        columns: which columns of the data are read, as for `guerdon.data.read.iter_rows`.
 
     Raises:
         ConfigError: options that do not fit each other or the model.
@@ -95,7 +97,7 @@ def explain_reward(
     if response is not None:
         cases = [Case(prompt, response, versus, reference)]
     else:
-        rows = [one.candidates for one in all_candidates(str(data), question)]
+        rows = [one.candidates for one in all_candidates(str(data), **columns)]
         refuse_truncation([system], candidate_texts(rows))
         random.Random(config.seed).shuffle(rows)
         cases = [case for row in rows for case in _cases(row, pairs=target.scorer is None)]

@@ -88,7 +88,7 @@ def run_best_of_n(
     if out.is_dir() and any(out.iterdir()) and not (out / RUN_FOLDER / RUN_FILE).exists():
         raise OutputError(f"{out} is not empty, and no such run wrote it. Fix: choose another --out")
     names = [scorer_name(one) for one in (scorer, *gold)]
-    candidates = (read_prompts if config.policy else read_candidates)(data, config.question, config.map)
+    candidates = (read_prompts if config.policy else read_candidates)(data, question=config.question, map=config.map)
     run = RunFolder(out, {"model": names[0], "data": data, **asdict(config)}, fingerprint_of(candidates))
     with locked(run.path):
         run.check(resume=resume)

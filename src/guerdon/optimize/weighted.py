@@ -76,7 +76,9 @@ def train_weighted_policy(
         named = reward if isinstance(reward, ScorerConfig) else ScorerConfig(name=str(reward))
         reward = replace(named, device=named.device or device_name())
     reward = load_picker(reward)
-    prompts = read_prompts(str(data), config.question, config.map) if isinstance(data, str | Path) else data
+    prompts = (
+        read_prompts(str(data), question=config.question, map=config.map) if isinstance(data, str | Path) else data
+    )
     check_references({scorer_name(reward): reward}, prompts, str(data) if isinstance(data, str | Path) else "the data")
     with open_run(out, asdict(config), fingerprint_of(prompts), resume=resume) as run:
         if run.finished:

@@ -17,8 +17,8 @@ class Recipe:
     """One application: how its data is read, and what a pick is worth."""
 
     title: str
-    read: Callable[[str, str | None], list[Candidates]]
-    """Source and question of it (see `ReadOptions`) -> candidates with a score each."""
+    read: Callable[..., list[Candidates]]
+    """Source and `ColumnOptions` -> candidates with a score each."""
     metric: Metric
     """What a pick is worth: the mean score of the candidates picked, or for retrieval the nDCG of the order of all."""
     members: tuple[str, ...]

@@ -6,10 +6,11 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from guerdon.data.candidates import all_candidates, read_candidates
 from guerdon.data.data_files import iter_records
+from guerdon.data.data_options import ColumnOptions
 from guerdon.errors import DataError
 from guerdon.optimize.best_of_n import rewards_of
 from guerdon.recipes.code_mutations import mutants
@@ -20,7 +21,7 @@ from guerdon.types import AnyRow, Candidates, Comparison, Origin, Ranking, group
 logger = logging.getLogger(__name__)
 
 
-def rated_candidates(source: str, question: str | None = None) -> list[Candidates]:
+def rated_candidates(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidates]:
     """Candidates that people have scored: ratings of several responses to a prompt, or rankings.
 
     A column `system` says which system wrote a response, a column `bm25` how a search engine scored it.
@@ -29,7 +30,7 @@ def rated_candidates(source: str, question: str | None = None) -> list[Candidate
         DataError: rows that cannot be used, or no prompt with two candidates.
     """
     found = []
-    for one in read_candidates(source, question):
+    for one in read_candidates(source, **columns):
         if one.scores is None or any(map(math.isnan, one.scores)):
             raise DataError(f"{one.origin}: a candidate needs the score that people gave it (column score, scores)")
         found.append(_distinct(one))
@@ -54,17 +55,17 @@ def _distinct(one: Candidates) -> Candidates:
     )
 
 
-def preferred_candidates(source: str, question: str | None = None) -> list[Candidates]:
+def preferred_candidates(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidates]:
     """Two responses, one of which people preferred.
 
     Raises:
         DataError: rows that cannot be used.
     """
-    pairs = [found.candidates for found in all_candidates(source, question) if found.columns == ("chosen", "rejected")]
+    pairs = [found.candidates for found in all_candidates(source, **columns) if found.columns == ("chosen", "rejected")]
     return _with_a_choice([replace(one, scores=(1.0, 0.0), reference=None) for one in pairs], source)
 
 
-def program_candidates(source: str, question: str | None = None) -> list[Candidates]:
+def program_candidates(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidates]:
     """A right solution and mutations of it, worth 1 where the unit tests pass and 0 where they fail.
 
     Reads problems in the layouts of MBPP (`prompt`, `code`, `test_list`) and HumanEval (`prompt`,
@@ -75,8 +76,8 @@ def program_candidates(source: str, question: str | None = None) -> list[Candida
         DataError: a problem cannot be read.
         ConfigError: there is no sandbox to run the tests in.
     """
-    if question is not None:
-        raise DataError(f"there is no question {question!r} here: the tests of a problem say what is right")
+    if given := [f"--{name} {value}" for name, value in columns.items() if value]:
+        raise DataError(f"programming problems are read in their own columns. Fix: leave out {', '.join(given)}")
     problems = []
     for origin, record in iter_records(source):
         if isinstance(record, DataError):

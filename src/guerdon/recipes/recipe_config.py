@@ -21,6 +21,8 @@ class RecipeConfig:
     """The prompts are dealt out to this many parts, one of which is measured on (retrieval: each in turn)."""
     question: str | None = None
     """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None = None
+    """Columns of other names: prompt=question,response=answer,score=quality, or a JSON file of them."""
     limit: int = 0
     """Train on about this many prompts; 0 takes all."""
     members: tuple[str, ...] = ()

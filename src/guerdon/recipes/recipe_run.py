@@ -109,7 +109,7 @@ def run_recipe(
     if config.policy:
         resolve(config.policy)  # a name that means nothing is told before the training, not behind it
     check_writable(Path(out) / RESULT_FILE)
-    candidates = recipe.read(data, config.question) if isinstance(data, str) else data
+    candidates = recipe.read(data, question=config.question, map=config.map) if isinstance(data, str) else data
     count = sum(len(one.responses) for one in candidates)
     events.noted(f"{len(candidates):,} prompts with {count:,} candidates")
     result = _RecipeRun(recipe, candidates, Path(out), config, events).result()

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias, Unpack
 
 import numpy as np
 
 from guerdon.data.candidates import CandidateRecord, all_candidates
+from guerdon.data.data_options import ColumnOptions
 from guerdon.data.read import STARTER_PARTS
 from guerdon.errors import ConfigError
 from guerdon.files import atomic_write, check_writable
@@ -61,8 +62,8 @@ def score_rows(
     column: str | None = None,
     contributions: bool = False,
     overwrite: bool = False,
-    question: str | None = None,
     progress: Progress = silent,
+    **columns: Unpack[ColumnOptions],
 ) -> ScoredRows:
     """Gives every response of a source its reward: JSON Lines, one object for each row, in the same order.
 
@@ -83,8 +84,8 @@ def score_rows(
         column: name of the new column, instead of `reward_` and the scorer's name.
         contributions: of a blend, also write what each member adds to each reward (`reward_NAME_contributions`).
         overwrite: replace columns of these names where the data has them.
-        question: of an annotation export with several questions, the one that says what is preferred.
         progress: shows how far it is.
+        columns: which columns of the data are read, as for `guerdon.data.read.iter_rows`.
 
     Raises:
         DataError: rows that cannot be scored, listed with file and line, or a file of which too many responses would
@@ -104,10 +105,10 @@ def score_rows(
         writer.blend = loaded
     total = None
     if data in STARTER_PARTS or Path(data).is_file():
-        found = (writer.checked(found).candidates for found in all_candidates(data, question))
+        found = (writer.checked(found).candidates for found in all_candidates(data, **columns))
         total = refuse_truncation([loaded], candidate_texts(found))
     with progress("scoring", total) as advance, _sink(out) as write:
-        for chunk in _chunks(all_candidates(data, question)):
+        for chunk in _chunks(all_candidates(data, **columns)):
             for record in writer.records(loaded, chunk, advance):
                 write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     report_totals([loaded])

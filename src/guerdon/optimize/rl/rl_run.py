@@ -125,7 +125,7 @@ def train_rl_policy(
 
 
 def _prompts(data: Prompts, config: RLConfig) -> Sequence[Candidates]:
-    return read_prompts(str(data), config.question, config.map) if isinstance(data, str | Path) else data
+    return read_prompts(str(data), question=config.question, map=config.map) if isinstance(data, str | Path) else data
 
 
 def _rule(reward: object) -> object:

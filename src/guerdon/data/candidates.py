@@ -127,7 +127,7 @@ def read_prompts(source: str, **columns: Unpack[ColumnOptions]) -> list[Candidat
         return [replace(one, responses=(), scores=None) for one in read_candidates(source)]
     faults, found, known = Faults[Candidates](), dict[str, Candidates](), Source(columns.get("question"), source)
     for one in faults.left_out(
-        read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known, columns)
+        read_each(source, lambda record, origin: [_prompt_of(record, origin, known)], known, columns.get("map"))
     ):
         found.setdefault(prompt_text(one.prompt), one)
     known.warn()

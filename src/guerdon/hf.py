@@ -294,6 +294,11 @@ def _cannot_load(path: str, what: str, error: Exception) -> ModelError:
         return ModelError(
             f"{what}: it holds a run that has not finished. Fix: give the command that began it again, with --resume"
         )
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{what}: it comes with code of its own, which would be run. Fix: if you "
+            "trust its authors, --trust-remote-code"
+        )
     return ModelError(f"{what}: {hub_fault(path, error) or one_line(error)}")
 
 

@@ -33,7 +33,9 @@ def data(tmp_path):
 def test_table_json_and_figure(data, tmp_path, capsys):
     out = tmp_path / "out.json"
     figure = tmp_path / "figure.svg"
-    assert main(["evaluate", "longest", data, "--json", str(out), "--figure", str(figure), "--resamples", "100"]) == 0
+    page = tmp_path / "page.html"
+    files = ["--json", str(out), "--figure", str(figure), "--page", str(page)]
+    assert main(["evaluate", "longest", data, *files, "--resamples", "100"]) == 0
     text = capsys.readouterr().out
     for word in ("accuracy", "length-", "longest wins", "shortest wins", "TF-IDF (5-fold", "0.750", "by subset", "s1"):
         assert word in text
@@ -44,6 +46,10 @@ def test_table_json_and_figure(data, tmp_path, capsys):
     assert found["data"] == [data]
     assert found["sections"][0]["overall"]["systems"]["longest"]["metrics"]["accuracy"]["point"] == 0.75
     assert figure.read_text(encoding="utf-8").startswith("<?xml")
+    shown = page.read_text(encoding="utf-8")
+    for word in ("Guerdon evaluation", "longest leans on length", "<b>accuracy</b>", "by subset", "as it is"):
+        assert word in shown
+    assert shown.count("<svg") == 1
 
 
 def test_json_to_standard_output_is_json_alone(data, capsys):

@@ -17,5 +17,6 @@ def test_command_and_function_write_the_same(tmp_path, capsys):
     assert "longest, repaired (people)" in text
     assert "People preferred the longer response in" in text
     guerdon.repair_reward("longest", data, tmp_path / "b", guerdon.RepairConfig(flip_pairs=5))
-    for name in ("guerdon.json", "repair.json"):
+    assert "People preferred the longer response in" in (tmp_path / "a" / "repair.html").read_text(encoding="utf-8")
+    for name in ("guerdon.json", "repair.json", "repair.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -9,7 +9,7 @@ import pytest
 import guerdon
 from guerdon.errors import ConfigError
 from guerdon.evaluate.comparison import compare_rewards
-from guerdon.evaluate.comparison_page import comparison_page
+from guerdon.evaluate.pages import write_comparison_page
 from guerdon.types import Comparison, Rating
 
 
@@ -112,7 +112,8 @@ def test_json_and_page_hold_what_was_found(tmp_path):
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert written["sections"][0]["tests"][0]["only_a"] == 24
     assert {one["name"] for one in written["sections"][0]["leaderboard"] if one["is_baseline"]} >= {"longest wins"}
-    page = comparison_page(found)
+    write_comparison_page(found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<b>half</b>" not in page
     assert "&lt;b&gt;half&lt;/b&gt;" in page
     assert "most agrees better with people than" in page

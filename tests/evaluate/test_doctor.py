@@ -279,9 +279,12 @@ def test_the_command_exits_with_1_where_a_check_fails(
     tiny_bert: str, tmp_path: Path, short_data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = saved(tiny_bert, tmp_path / "model", architecture="Other")
-    for options in ([], ["--json"]):
+    for options in ([], ["--json", "--page", str(tmp_path / "page.html")]):
         assert main(["doctor", str(folder), "--data", short_data, *options]) == 1
         assert "architecture is BertForSequenceClassification" in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "1 of 1 checks failed" in page
+    assert "architecture is BertForSequenceClassification" in page
     assert main(["doctor", str(tmp_path / "nothing"), "--data", short_data]) == 2
     assert "no such folder" in capsys.readouterr().err
 

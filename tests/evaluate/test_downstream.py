@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from scipy import stats
 
 from guerdon.cli.main import main
-from guerdon.errors import ConfigError, DataError, OutputError
+from guerdon.errors import ConfigError, DataError, ModelError, OutputError
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.downstream import evaluate_downstream
 from guerdon.evaluate.downstream_config import DownstreamConfig
 from guerdon.evaluate.foretold import by_chance
+from guerdon.rewards.load import ScorerConfig
 from guerdon.types import Candidates, Comparison, References, Scorer
 from json_lines import write_lines
 
@@ -136,6 +138,34 @@ def test_a_short_run_of_rl_is_judged_by_gold_on_prompts_that_it_did_not_train_on
     assert result.rl.own_gain == result.rl.gain
     assert result.rl.kl > 0
     assert (tmp_path / "answers.jsonl").exists()
+
+
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_llama"
+
+class OwnLlama(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_a_policy_with_code_of_its_own_needs_trust_for_sampling_and_for_rl(tmp_path, tiny_llama):
+    own = tmp_path / "own"
+    shutil.copytree(tiny_llama, own)
+    (own / "own.py").write_text(OWN_CODE, encoding="utf-8")
+    known = json.loads((own / "config.json").read_text(encoding="utf-8"))
+    names = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnLlama"}
+    changed = known | {"model_type": "own_llama", "architectures": ["OwnLlama"], "auto_map": names}
+    (own / "config.json").write_text(json.dumps(changed), encoding="utf-8")
+    prompts = [Candidates(prompt=f"Say e, {i}.") for i in range(8)]
+    config = DownstreamConfig(policy=str(own), n=2, rl_steps=1, prompts_per_step=1, max_new_tokens=2)
+    with pytest.raises(ModelError, match="code of its own, which would be run"):
+        evaluate_downstream({"e": Share()}, prompts, tmp_path / "no", config, gold=Share())
+    placed = ScorerConfig(name="e", device="cpu", trust_remote_code=True)
+    found = evaluate_downstream({"e": Share()}, prompts, tmp_path / "yes", config, gold=Share(), placed=placed)
+    assert found.results[0].rl is not None
 
 
 def test_what_is_lacking_is_told(tmp_path):

@@ -83,7 +83,7 @@ def _write(found: RewardComparison, json: Path | None, page: Path | None) -> Non
     elif json is not None:
         found.save(json)
     if page is not None:
-        from guerdon.evaluate.comparison_page import write_comparison_page
+        from guerdon.evaluate.pages import write_comparison_page
 
         write_comparison_page(found, page)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def doctor(
     data: str = "starter:test",
     adopt: bool = False,
     json: bool = False,
+    page: Path | None = None,
     columns: ColumnsRead = AS_THEY_ARE,
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> int:
@@ -42,14 +44,22 @@ def doctor(
         data: Where the sample of texts is read.
         adopt: Write the contract that was inferred for a model of other origin beside its weights.
         json: Print everything as JSON.
+        page: File for an HTML page of the checks.
         columns: Which columns of the data are read.
         scorer: How MODEL is loaded, and how it reads.
     """
     from guerdon.cli.progress import terminal
     from guerdon.evaluate.doctor import check_reward_model
+    from guerdon.files import check_writable
 
+    if page is not None:
+        check_writable(page)
     with terminal():
         found = check_reward_model(scorer.named(model), data=data, adopt=adopt, **columns)
+    if page is not None:
+        from guerdon.evaluate.pages import write_doctor_page
+
+        write_doctor_page(found, page)
     if json:
         sys.stdout.write(json_module.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return int(bool(found.faults))
@@ -62,9 +72,7 @@ def doctor(
         console.print(_lines(check, width), soft_wrap=True)
     if found.adopted:
         console.print(f"The contract is in {found.adopted} now.")
-    looked = sum(check.verdict != "not applicable" for check in found.checks)
-    names = ", ".join(check.name for check in found.faults)
-    console.print(f"{len(found.faults)} of {looked} checks failed{names and ': '}{names}.")
+    console.print(found.sentence())
     return int(bool(found.faults))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json as jsonlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,11 +17,11 @@ from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.cli.tables import output
 from guerdon.errors import ConfigError
 from guerdon.evaluate.downstream_config import DownstreamConfig
-from guerdon.metrics import METRICS, CalibrationMethod, format_interval
+from guerdon.metrics import CalibrationMethod
 
 if TYPE_CHECKING:
     from guerdon.evaluate.downstream import Downstream
-    from guerdon.evaluate.results import Evaluation, Section
+    from guerdon.evaluate.results import Evaluation
     from guerdon.evaluate.systems import System
     from guerdon.types import Scorer
 
@@ -33,6 +32,7 @@ def evaluate(
     /,
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = (),
     json: Path | None = None,
+    page: Path | None = None,
     figure: Path | None = None,
     reliability: Path | None = None,
     calibrate: CalibrationMethod | None = None,
@@ -55,6 +55,7 @@ def evaluate(
         data: Judgements.
         also: Another model to measure on the same rows. The option may be given several times.
         json: File for all values (- is standard output, instead of the tables).
+        page: File for an HTML page of all tables and pictures.
         figure: File for a picture of the models beside the baselines (.png, .svg or .pdf).
         reliability: File for a picture of stated probabilities beside what people preferred (.png, .svg or .pdf).
         calibrate: Keep this fit of P(a preferred) in MODEL's guerdon.json, where its compare() applies it.
@@ -66,11 +67,11 @@ def evaluate(
         downstream_out: New folder for what --downstream samples, trains and finds.
         use: How --downstream puts the models to use.
         reading: How DATA is read; intervals draw groups instead of prompts where it names them.
-        scorer: How the models are loaded, and how they read.
+        scorer: How the models are loaded, and how they read; device and trust count for --policy as well.
     """
     from guerdon.evaluate.agreement import evaluate_reward
 
-    _check_options(json, (figure, reliability), resamples)
+    _check_options((json, page), (figure, reliability), resamples)
     if downstream:
         from guerdon.evaluate.downstream import check_folder
 
@@ -97,11 +98,11 @@ def evaluate(
             published=named[0].name if named else "",
             progress=progress.progressed,
         )
-    _write(found, json, figure, reliability)
+    _write(found, json, page, figure, reliability)
     if str(json) != "-":
         show(found)
     if downstream:
-        used = _put_to_use(systems, found, downstream, (gold or "", judge), downstream_out, use, seed)
+        used = _put_to_use(systems, found, downstream, (gold or "", judge), downstream_out, use, scorer, seed)
         if str(json) != "-":
             _show_use(used, downstream_out)
     if calibrate:
@@ -119,6 +120,7 @@ def _put_to_use(
     gold: tuple[str, Scorer | None],
     out: Path,
     config: DownstreamConfig,
+    scorer: ScorerOptions,
     seed: int,
 ) -> Downstream:
     """Best of n, and RL, by every model beside the length baselines."""
@@ -135,6 +137,7 @@ def _put_to_use(
             gold_name=gold[0],
             baselines={"longest wins": LengthReward(1), "shortest wins": LengthReward(-1)},
             agreement=agreement,
+            placed=scorer.named(config.policy) if config.policy else None,
             seed=seed,
             progress=partial(text_progress, console),
         )
@@ -155,14 +158,15 @@ def system_names(models: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, models, strict=True))
 
 
-def _check_options(json: Path | None, figures: Sequence[Path | None], resamples: int) -> None:
+def _check_options(files: Sequence[Path | None], figures: Sequence[Path | None], resamples: int) -> None:
     """Finds before the long part of the work what would make it useless."""
     from guerdon.files import check_writable
 
     if resamples < 1:
         raise ConfigError(f"--resamples must be at least 1, got {resamples}")
-    if json is not None and str(json) != "-":
-        check_writable(json)
+    for path in files:
+        if path is not None and str(path) != "-":
+            check_writable(path)
     for figure in filter(None, figures):
         from guerdon.report.drawing import figure_format
 
@@ -170,11 +174,17 @@ def _check_options(json: Path | None, figures: Sequence[Path | None], resamples:
         check_writable(figure)
 
 
-def _write(evaluation: Evaluation, json: Path | None, figure: Path | None, reliability: Path | None) -> None:
+def _write(
+    evaluation: Evaluation, json: Path | None, page: Path | None, figure: Path | None, reliability: Path | None
+) -> None:
     if str(json) == "-":
         print(jsonlib.dumps(evaluation.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
     elif json is not None:
         evaluation.save(json)
+    if page is not None:
+        from guerdon.evaluate.pages import write_evaluation_page
+
+        write_evaluation_page(evaluation, page)
     if figure is not None:
         from guerdon.evaluate.figure import accuracy_figure
         from guerdon.report.drawing import save_figure
@@ -198,23 +208,8 @@ def show(evaluation: Evaluation) -> None:
         attribute = overall and section.kind.startswith("ratings: ") and section.kind != "ratings: overall"
         for table in section_tables(section, details=not attribute):
             console.print(table)
-        for line in section_lines(section):
+        for line in section.lines():
             console.print(line)
         console.print()
     for note in evaluation.notes:
         console.print(note)
-
-
-def section_lines(section: Section) -> list[str]:
-    """What the values of a section mean: verdicts, differences between the models, and what to mind."""
-    part, metric = section.overall, METRICS[section.primary]
-    verdicts = [section.sentence(system.name) for system in part.models]
-    ranked = [system.name for system in part.models if section.primary in system.metrics]
-    differences = [
-        f"{a} minus {b}: {metric.heading} {format_interval(part.difference(a, b, metric.name), signed=True)}."
-        for a, b in itertools.combinations(ranked, 2)
-    ]
-    lengths = [system.length_warning for system in part.models]
-    people = section.details.people
-    ceilings = [people.sentence(system.name) for system in part.models] if people else []
-    return [line for line in (*verdicts, *differences, *lengths, *ceilings, *section.notes) if line]

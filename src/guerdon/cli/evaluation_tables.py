@@ -62,7 +62,7 @@ def downstream_tables(found: Downstream) -> Iterator[Table]:
 
 def section_tables(section: Section, *, details: bool) -> Iterator[Table]:
     """The tables of the rows of one kind: systems, subsets, and, if asked for, what stands behind the accuracy."""
-    shown = [name for name in METRICS if any(name in one.metrics for one in section.overall.systems)]
+    shown = section.overall.metric_names
     first = [name for name in shown if name in FIRST or name == section.primary]
     yield _systems_table(section, first)
     if rest := [name for name in shown if name not in first]:

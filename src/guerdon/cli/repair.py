@@ -36,7 +36,7 @@ def repair(
         scorer: How the model is loaded, and how it reads.
     """
     from guerdon.cli.tables import new_table, output
-    from guerdon.evaluate.repair import repair_lines, repair_reward
+    from guerdon.evaluate.repair import PAGE, repair_lines, repair_reward
     from guerdon.metrics import format_interval
     from guerdon.rewards.score_rows import reward_label
 
@@ -56,4 +56,4 @@ def repair(
     shown.print(table)
     for line in repair_lines(found):
         shown.print(line)
-    shown.print(f"reward: {out}", soft_wrap=True)
+    shown.print(f"reward: {out}, page: {out / PAGE}", soft_wrap=True)

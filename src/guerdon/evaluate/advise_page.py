@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from guerdon.evaluate.advice import Advice
-from guerdon.files import atomic_write
 from guerdon.report.charts import Chart, Line, line_chart
 from guerdon.report.drawing import SERIES
-from guerdon.report.templating import environment
+from guerdon.report.templating import write_page
 
 TEMPLATE = "advise.html.j2"
 
@@ -24,6 +23,4 @@ def curve_charts(advice: Advice) -> list[Chart]:
 def write_advice_page(advice: Advice, path: Path) -> None:
     """Writes the page. Raises OutputError."""
     chosen = advice.candidate(advice.recommended)
-    page = environment().get_template(TEMPLATE).render(advice=advice, chosen=chosen, charts=curve_charts(advice))
-    with atomic_write(path) as file:
-        file.write(page)
+    write_page(path, TEMPLATE, advice=advice, chosen=chosen, charts=curve_charts(advice))

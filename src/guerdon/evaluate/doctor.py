@@ -70,6 +70,12 @@ class Diagnosis:
         """The checks that failed."""
         return tuple(check for check in self.checks if check.verdict == "fail")
 
+    def sentence(self) -> str:
+        """How many checks failed, and which."""
+        looked = sum(check.verdict != "not applicable" for check in self.checks)
+        names = ", ".join(check.name for check in self.faults)
+        return f"{len(self.faults)} of {looked} checks failed{names and ': '}{names}."
+
     def to_dict(self) -> dict[str, Any]:
         """As values that JSON has."""
         return {

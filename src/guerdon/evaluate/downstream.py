@@ -26,7 +26,7 @@ from guerdon.optimize.best_of_n_run import response_sampler
 from guerdon.optimize.monitor import EVALUATIONS_FILE, read_evaluations
 from guerdon.optimize.optimize_config import BestOfNConfig, RLConfig
 from guerdon.optimize.prompts import sample_candidates
-from guerdon.rewards.load import load_picker
+from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.score_rows import Progress, silent
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Scorer, group_key
@@ -95,6 +95,7 @@ def evaluate_downstream(
     gold_name: str = "gold",
     baselines: Mapping[str, System] | None = None,
     agreement: Evaluation | None = None,
+    placed: ScorerConfig | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Downstream:
@@ -116,6 +117,8 @@ def evaluate_downstream(
         gold_name: what it is called.
         baselines: name -> scorers that stand beside; they pick, and train nothing.
         agreement: how far the same systems agree with people, to say which metric foretold the gain.
+        placed: how scorers are loaded; its device and trust count for the policy as well (RL itself takes a GPU where
+            there is one).
         seed: random seed of sampling, training and intervals.
         progress: shows how far it is.
 
@@ -130,7 +133,7 @@ def evaluate_downstream(
     out.mkdir(parents=True, exist_ok=True)
     every = {name: load_picker(one) for name, one in {**systems, **(baselines or {})}.items()}
     notes: list[str] = []
-    candidates = _candidates(data, out, config, seed, progress)
+    candidates = _candidates(data, out, config, placed, seed, progress)
     refuse_truncation([*every.values(), gold], candidate_texts(candidates))
     judged = _gold_values(candidates, gold, gold_name, progress)
     rewards = {}
@@ -146,7 +149,9 @@ def evaluate_downstream(
 
     curves, best = {name: picked_by(values) for name, values in rewards.items()}, picked_by(judged)
     trained = {name: every[name] for name in systems} if config.rl_steps else {}
-    rl = {name: _train(one, name, candidates, gold, out, config, seed, progress) for name, one in trained.items()}
+    rl = {
+        name: _train(one, name, candidates, gold, out, config, placed, seed, progress) for name, one in trained.items()
+    }
     report_totals([*every.values(), gold])
     results = tuple(
         DownstreamResult(
@@ -182,7 +187,12 @@ def check_folder(out: str | Path) -> None:
 
 
 def _candidates(
-    data: str | Sequence[Candidates], out: Path, config: DownstreamConfig, seed: int, progress: Progress
+    data: str | Sequence[Candidates],
+    out: Path,
+    config: DownstreamConfig,
+    placed: ScorerConfig | None,
+    seed: int,
+    progress: Progress,
 ) -> Sequence[Candidates]:
     """The prompts with their responses: those of the data, else sampled from the policy."""
     given = data if not isinstance(data, str) else None
@@ -200,7 +210,7 @@ def _candidates(
     )
     assert config.policy is not None
     with progress("sampling responses", len(prompts)) as advance:
-        sampler, prompts = response_sampler(settings, config.policy, prompts, None)
+        sampler, prompts = response_sampler(settings, config.policy, prompts, placed)
         return sample_candidates(prompts, sampler, out / "answers.jsonl", advance)
 
 
@@ -222,6 +232,7 @@ def _train(
     gold: Scorer | None,
     out: Path,
     config: DownstreamConfig,
+    placed: ScorerConfig | None,
     seed: int,
     progress: Progress,
 ) -> RLResult:
@@ -247,6 +258,7 @@ def _train(
         eval_steps=config.rl_steps,
         eval_num_generations=4,
         seed=seed,
+        trust_remote_code=placed is not None and placed.trust_remote_code,
     )
     with progress(f"training by {name}", config.rl_steps) as advance:
         train_rl_policy(scorer, train, folder, settings, validation=held, gold=gold, on_step=lambda *_: advance(1))

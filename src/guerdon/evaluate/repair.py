@@ -28,6 +28,7 @@ from guerdon.metrics import (
     percentile_interval,
 )
 from guerdon.perturbations.table import TRANSFORMATIONS
+from guerdon.report.templating import write_page
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.repaired import RepairedReward
 from guerdon.rewards.saved import FILE_NAME
@@ -35,7 +36,7 @@ from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
 from guerdon.types import AnyRow, Scorer
 
-REPORT = "repair.json"
+REPORT, PAGE = "repair.json", "repair.html"
 FEWEST_PAIRS = 30
 """Pairs of different lengths that either part must have."""
 
@@ -105,7 +106,7 @@ def repair_reward(
     Args:
         scorer: a scorer, or its name.
         data: rows, or where to read them: comparisons, or ratings and rankings with several responses to a prompt.
-        out: folder of the repaired reward; None saves nothing.
+        out: folder of the repaired reward, of repair.json and of its page, repair.html; None saves nothing.
         config: what is taken away.
         name: by which a scorer that cannot be saved is loaded again with the repaired one (`module:object`, a rule);
             not needed where `scorer` is a name.
@@ -166,6 +167,7 @@ def repair_reward(
     if out is not None:
         repaired.save(out)
         write_json(Path(out) / REPORT, found.to_dict())
+        write_page(Path(out) / PAGE, "repair.html.j2", model=name or out, found=found, lines=repair_lines(found))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,16 @@ from guerdon.evaluate.details import Details
 from guerdon.evaluate.published_scores import PublishedScores
 from guerdon.evaluate.result_tables import Request, Table
 from guerdon.files import write_json
-from guerdon.metrics import METRICS, Floats, Interval, Outcome, format_value, percentile_interval, verdict_sentence
+from guerdon.metrics import (
+    METRICS,
+    Floats,
+    Interval,
+    Outcome,
+    format_interval,
+    format_value,
+    percentile_interval,
+    verdict_sentence,
+)
 
 FEW_CLUSTERS = 10
 """Below this many prompts the bootstrap sees too little variety, and its intervals are too narrow."""
@@ -75,6 +85,11 @@ class PartResult:
     def models(self) -> tuple[SystemResult, ...]:
         """The systems that are no baselines."""
         return tuple(system for system in self.systems if not system.is_baseline)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics that any system has, in the order of `METRICS`."""
+        return [name for name in METRICS if any(name in system.metrics for system in self.systems)]
 
     @property
     def baselines(self) -> tuple[SystemResult, ...]:
@@ -153,6 +168,20 @@ class Section:
         if verdict is None:
             return f"Nothing can be said about {called or system}: there is no {metric.heading} to compare."
         return verdict_sentence(called or system, verdict.baseline, metric, verdict.difference)
+
+    def lines(self) -> list[str]:
+        """What the values mean: verdicts, differences between the models, and what to mind."""
+        part, metric = self.overall, METRICS[self.primary]
+        verdicts = [self.sentence(system.name) for system in part.models]
+        ranked = [system.name for system in part.models if self.primary in system.metrics]
+        differences = [
+            f"{a} minus {b}: {metric.heading} {format_interval(part.difference(a, b, metric.name), signed=True)}."
+            for a, b in itertools.combinations(ranked, 2)
+        ]
+        lengths = [system.length_warning for system in part.models]
+        people = self.details.people
+        ceilings = [people.sentence(system.name) for system in part.models] if people else []
+        return [line for line in (*verdicts, *differences, *lengths, *ceilings, *self.notes) if line]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from importlib.metadata import version
 import numpy as np
 
 from guerdon import __version__
+from guerdon.evaluate.pages import section_axis
 from guerdon.evaluate.result_tables import tables_of
-from guerdon.evaluate.results import Evaluation, Section
+from guerdon.evaluate.results import Evaluation
 from guerdon.evaluate.systems import ask_scorer
 from guerdon.explain.occlusion import Occlusion, occlude
 from guerdon.metrics import METRICS, Floats
@@ -21,7 +22,6 @@ from guerdon.quickstart.policy_gain import NUM_GENERATIONS, SAMPLING, PolicyGain
 from guerdon.quickstart.quickstart_config import QuickstartConfig
 from guerdon.quickstart.worked_examples import WorkedExample
 from guerdon.report.charts import distribution_chart
-from guerdon.report.strips import Axis
 from guerdon.report.templating import environment
 from guerdon.rewards.blend import Blend
 from guerdon.train.cross_validation import BLEND
@@ -169,10 +169,3 @@ def shaded(part: Occlusion, parts: Mapping[str, Occlusion]) -> list[tuple[str, f
     strongest = max(float(np.nan_to_num(np.abs(one.effects)).max(initial=0.0)) for one in parts.values()) or 1.0
     weights = np.nan_to_num(np.abs(part.effects.astype(np.float64)) / strongest).round(3)
     return list(zip(part.segments, part.effects.tolist(), weights.tolist(), strict=True))
-
-
-def section_axis(section: Section) -> Axis:
-    """The axis that holds all systems in all parts of a section."""
-    parts = (section.overall, *section.subsets)
-    values = [system.metrics[section.primary] for part in parts for system in part.systems]
-    return Axis.around(METRICS[section.primary].chance, values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from guerdon.files import atomic_write
 from guerdon.metrics import format_bounds, format_interval, format_p_value, format_value
 
 if TYPE_CHECKING:
@@ -25,3 +27,10 @@ def environment() -> Environment:
     found.filters |= {"p_value": format_p_value}
     found.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
     return found
+
+
+def write_page(path: str | Path, template: str, **values: Any) -> None:
+    """Writes the page that a template makes of values, one file that needs nothing else. Raises OutputError."""
+    page = environment().get_template(template).render(**values)
+    with atomic_write(path) as file:
+        file.write(page)

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from guerdon.train.judge_run import train_judge as train_judge
     from guerdon.train.train_config import TrainConfig as TrainConfig
     from guerdon.train.train_run import train_reward_model as train_reward_model
+    from guerdon.train.verdict_config import VerdictConfig as VerdictConfig
+    from guerdon.train.verdict_run import train_verdict_judge as train_verdict_judge
     from guerdon.types import Candidates as Candidates
     from guerdon.types import Comparer as Comparer
     from guerdon.types import Comparison as Comparison
@@ -128,6 +130,8 @@ _HOMES = {
         "train.judge_run": "train_judge",
         "train.train_config": "TrainConfig",
         "train.train_run": "train_reward_model",
+        "train.verdict_config": "VerdictConfig",
+        "train.verdict_run": "train_verdict_judge",
         "types": (
             "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer Steps "
             "ToolCall"

@@ -1,4 +1,4 @@
-"""`guerdon judge`."""
+"""`guerdon judge` and `guerdon judge generative`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes
 
 from guerdon.cli.sources import AS_IT_IS, Data, ReadingOptions
 from guerdon.train.judge_config import JudgeConfig
+from guerdon.train.verdict_config import VerdictConfig
 
 
 def judge(
@@ -57,3 +58,42 @@ def judge(
         f"  guerdon score {place} {rows} --out scores.jsonl",
         soft_wrap=True,
     )
+
+
+def generative(
+    data: Data,
+    /,
+    out: Path | None = None,
+    resume: bool = False,
+    reading: ReadingOptions = AS_IT_IS,
+    config: OmitArgPrefixes[VerdictConfig] = VerdictConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Train a language model to say which of two responses is better: by SFT, then by its expected reward.
+
+    A right verdict earns 1, the right verdict in both orders earns more, and confidence that is misplaced costs. The
+    folder is a judge that only compares, for every verb that takes a reward.
+
+    Args:
+        data: Comparisons, or other rows that order responses of a prompt.
+        out: Folder of the judge; the default is runs/ and the name of the data.
+        resume: Go on from the last checkpoint in the folder, with the same data and options.
+        reading: How DATA is read.
+        config: How to train.
+    """
+    from guerdon.cli.progress import terminal, training_progress
+    from guerdon.cli.train import default_folder
+
+    folder = out or default_folder(data)
+    with terminal() as console:
+        from guerdon.metrics import format_value
+        from guerdon.runs.log import read_curve
+        from guerdon.runs.ranks import is_first_process
+        from guerdon.train.verdict_run import train_verdict_judge
+
+        with training_progress(console) as on_step:
+            train_verdict_judge(data, folder, config, resume=resume, on_step=on_step, **reading)
+        if is_first_process():
+            kept = read_curve(folder / "run").kept
+            right = f"; right in both orders on the validation rows: {format_value(kept[1])}" if kept else ""
+            place = shlex.quote(str(folder))
+            print(f"judge: {folder}{right}\nnext, with rows that it has not seen:\n  guerdon evaluate {place} TEST")

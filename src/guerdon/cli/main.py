@@ -42,6 +42,9 @@ VERBS: dict[str, Verb] = {
     "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),
     "fit": Verb("fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"),
     "judge": Verb("judge", "a judge by reinforcement learning, which reads only as much as it needs", "train_judge"),
+    "judge generative": Verb(
+        "judge:generative", "a language model that says which of two responses is better", "train_verdict_judge"
+    ),
     "evaluate": Verb("evaluate", "agreement with people, beside trivial baselines, with intervals", "evaluate_reward"),
     "compare": Verb(
         "compare", "which of several rewards agrees better with people, by paired tests", "compare_rewards"

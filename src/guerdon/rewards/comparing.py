@@ -75,6 +75,8 @@ class BothOrders:
         """The comparer itself."""
         self.name = scorer_name(comparer)
         self.training_prompts = getattr(comparer, "training_prompts", None)
+        self.folder = getattr(comparer, "folder", None)
+        """Where the comparer was loaded from, where it was from a folder."""
         self.pairs, self.same, self.first = 0, 0, 0.0
         """Pairs with a verdict in both orders, those with the same winner, and verdicts for the first place."""
 
@@ -96,7 +98,11 @@ class BothOrders:
         self.same += int((np.sign(first - 0.5) == np.sign(0.5 - second))[known].sum())
         self.first += float(np.sum([(np.sign(one[known] - 0.5) + 1) / 2 for one in (first, second)]))
         reasons = tuple(x or y for x, y in zip(why[: len(pairs)], why[len(pairs) :], strict=True))
-        return Rewards(((first + 1 - second) / 2).astype(np.float32), reasons)
+        return Rewards(self.joined(first, second).astype(np.float32), reasons)
+
+    def joined(self, first: Floats, second: Floats) -> Floats:
+        """P(a preferred) by what was said with a shown first, and P(b preferred) by what was said with b first."""
+        return np.asarray((first + 1 - second) / 2)
 
     def report_totals(self) -> None:
         """Logs what the order did to the verdicts, and what else the comparer has to say."""

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.models import lasting_name, local_folder
-from guerdon.rewards.comparing import AmongCandidates
+from guerdon.rewards.comparing import AmongCandidates, BothOrders
 from guerdon.rewards.rules import ChrF, ExactAnswer, LengthReward, NumericAnswer, UnitTests
 from guerdon.rewards.sandbox import sandbox_command
 from guerdon.rewards.saved import FILE_NAME, load_saved, read_card
@@ -49,8 +49,8 @@ class ScorerConfig:
     word counts of the responses of DATA; `early:FOLDER`, what `guerdon judge` wrote, as the judge that
     stops reading early and only compares; `rubric:FILE.toml`, a language model behind an endpoint that judges by a
     rubric; `verdict:POLICY`, which of two responses a language model says is better, by the logits of its verdict in
-    both orders; or `module:object`, a `Scorer`, a callable without arguments that makes one,
-    or a reward function as TRL, verl and OpenRLHF take them."""
+    both orders, or `verdict:POLICY@VOTES`, by so many sampled answers in each order; or `module:object`, a `Scorer`, a
+    callable without arguments that makes one, or a reward function as TRL, verl and OpenRLHF take them."""
     device: str | None = None
     """Device of the reward: cpu, cuda, cuda:1, mps ...; None takes a GPU where there is one."""
     dtype: Dtype = "auto"
@@ -96,8 +96,8 @@ class ScorerConfig:
             return found
         kind, _, path = self.name.partition(":")
         lasting = f"{kind}:{Path(path).expanduser().resolve()}" if f"{kind}:" in (EARLY, RUBRIC) else self.name
-        if kind == "verdict":
-            lasting = f"{kind}:{lasting_name(path)}"
+        if isinstance(found, BothOrders) and kind != "rubric":
+            lasting = found.name
         return AmongCandidates(found, logit=logit, name=lasting)
 
     def _scorer(self, found: object) -> Scorer:
@@ -169,10 +169,9 @@ class ScorerConfig:
 
             return LikelihoodReward(frozen_policy(model, *place), model)
         if kind == "verdict" and model:
-            from guerdon.rewards.likelihood import frozen_policy
-            from guerdon.rewards.verdict_judge import VerdictComparer
+            from guerdon.rewards.verdict_judge import named_judge
 
-            return VerdictComparer(frozen_policy(model, *place), model)
+            return named_judge(model, *place)
         if kind == "implicit" and "@" in model:
             from guerdon.rewards.likelihood import ImplicitReward, frozen_policy
 

@@ -1,56 +1,253 @@
-"""A causal language model asked which of two responses is better, by the logits of its verdict in both orders."""
+"""A causal language model that says which of two responses is better: by the logits of its verdict, or by a vote.
+
+    z = log pi(A) - log pi(B) as the next word,    P(a preferred) = sigmoid((z_ab - z_ba) / 2)
+
+z_ab is asked with a shown first, z_ba with b first: what the model thinks of the letters themselves cancels, and
+P(a, b) = 1 - P(b, a). The model is untrained (`verdict:POLICY`), or trained by `guerdon judge generative`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
 
+from guerdon.errors import ModelError, TextError
 from guerdon.metrics import Floats, sigmoid
 from guerdon.models import lasting_name
-from guerdon.rewards.likelihood import response_logps
+from guerdon.packing import Batch, Tokens, batches, common_prefix, default_budget, items_of
+from guerdon.policy.decode import Sampling
+from guerdon.policy.policy_net import PolicyNet
+from guerdon.rewards.comparing import BothOrders
+from guerdon.rewards.likelihood import frozen_policy
 from guerdon.rewards.rubric import Criterion, Rubric
+from guerdon.rewards.saved import FILE_NAME, read_card
 from guerdon.rewards.scoring import check_lengths
-from guerdon.types import Prompts, References, Responses, Rewards
+from guerdon.types import Message, Prompt, Prompts, References, Responses, Rewards, prompt_text
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from guerdon.policy.model import Policy
 
-QUALITY = Criterion(name="quality", text="It answers the question correctly, clearly and helpfully.")
+KIND = "verdict"
+INSTRUCTION = "Which answer to the question is better, A or B?"
+"""What a judge in training is told first."""
+LEAST_SHARE = 0.5
+"""Of a trained judge, A and B must have this probability together: else its most probable answer may be no verdict."""
+
+_RUBRIC = Rubric(
+    endpoint="",
+    model="",
+    criteria=(Criterion(name="quality", text="It answers the question correctly, clearly and helpfully."),),
+    max_new_tokens=128,
+)
+_SURE = 1e-12
+_VOTES = re.compile(r"(?P<policy>.+)@(?P<votes>[1-9]\d*)")
+
+Ask = Callable[[Prompt, Sequence[str], str], Prompt]
+"""Prompt, two responses, reference or an empty text -> what the model is asked."""
 
 
-class VerdictComparer:
-    """P(a preferred) = sigmoid((z_ab - z_ba) / 2), with z = log pi(A) - log pi(B) as the next word. A `Comparer`.
+def ask_by_rubric(prompt: Prompt, pair: Sequence[str], reference: str) -> Prompt:
+    """What an untrained model is asked, as by a rubric of one criterion."""
+    return _RUBRIC.question(_RUBRIC.criteria[0], (), prompt, pair, reference)
 
-    z_ab is asked with a shown first, z_ba with b first: what the model thinks of the letters themselves cancels, and
-    P(a, b) = 1 - P(b, a). Nothing is trained.
-    """
 
-    def __init__(self, policy: Policy, policy_name: str) -> None:
-        self.policy, self.name = policy, f"verdict:{lasting_name(policy_name)}"
-        self.rubric = Rubric(endpoint="", model=policy_name, criteria=(QUALITY,))
+def ask_briefly(instruction: str) -> Ask:
+    """What a model in training is asked: what is alike comes first, so that a batch computes it once."""
 
-    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> Floats:
-        """P(a preferred) of n pairs, NaN where the question is too long for the model."""
+    def ask(prompt: Prompt, pair: Sequence[str], reference: str) -> Prompt:
+        parts = [
+            instruction,
+            f"[Question]\n{prompt_text(prompt)}",
+            *[f"[Reference answer]\n{reference}"] * bool(reference),
+        ]
+        parts += [f"[Answer {letter}]\n{text}" for letter, text in zip("AB", pair, strict=True)]
+        return (Message("user", "\n\n".join(parts)),)
+
+    return ask
+
+
+class VerdictReader:
+    """Where in a model's answer its verdict stands, and how probable each verdict is."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Finds the tokens A and B of an answer that is one letter. Raises ModelError where they are the same."""
+        self.policy, self.net = policy, PolicyNet(policy.model)
+        first, second = (tuple(policy.encode_responses([()], [("?", letter)])[0]) for letter in "AB")
+        if first == second:
+            raise ModelError("the tokenizer of this model writes A and B alike: it cannot give a verdict")
+        shared = common_prefix([first, second])
+        self.lead = first[:shared]
+        """What the model's answer begins with, whatever the verdict."""
+        self.letters = (first[shared], second[shared])
+
+    def encode(self, questions: Prompts, skipped: dict[int, TextError] | None = None) -> list[Tokens]:
+        """Questions up to where the verdict follows; for those that are too long see `Policy.encode_prompts`."""
+        found = self.policy.encode_prompts(questions, max_new_tokens=len(self.lead) + 2, skipped=skipped)
+        return [Tokens((*ids, *self.lead)) for ids in found]
+
+    def log_probabilities(self, batch: Batch) -> Tensor:
+        """The log-probability of A and of B as the next word after each sequence of a batch, float32, shape (n, 2)."""
+        _, logits = self.net.read(batch)
+        return logits.float().log_softmax(dim=1)[:, list(self.letters)]
+
+    def frozen_log_probabilities(self, tokens: Sequence[Tokens], keys: Sequence[str]) -> Floats:
+        """The same of n encoded questions, without gradient; those of one key begin alike, which is computed once."""
+        found = np.zeros((len(tokens), 2))
+        packed = batches(
+            tokens, range(len(tokens)), keys, budget=default_budget(), pad_id=self.policy.tokenizer.pad_token_id,
+            shared=self.net.reads_groups, positions=True,
+        )  # fmt: skip
+        with torch.inference_mode():
+            for rows, batch in packed:
+                there = {name: tensor.to(self.policy.model.device) for name, tensor in batch.items()}
+                found[items_of(rows)] = self.log_probabilities(there).double().cpu().numpy()
+        return found
+
+
+class VerdictJudge:
+    """P(a preferred) = pi(A) / (pi(A) + pi(B)) where a is shown first: one order alone. A `Comparer`."""
+
+    folder: Path | None = None
+    """Where it was loaded from, if it was trained."""
+
+    def __init__(self, policy: Policy, name: str, ask: Ask = ask_by_rubric, *, least_share: float = 0.0) -> None:
+        """`name` is how it is loaded; with less than `least_share` for A and B together there is no verdict."""
+        self.reader, self.name, self.ask, self.least_share = VerdictReader(policy), name, ask, least_share
+
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
+        """P(a preferred) of n pairs, NaN where there is no verdict."""
         return self.compare_with_reasons(prompts, a, b, references=references).values
 
     def compare_with_reasons(
         self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None
     ) -> Rewards:
-        """As `compare`, with the reason where the question is too long for the model."""
-        check_lengths(prompts, a, references)
-        check_lengths(prompts, b, references)
-        each = references or [None] * len(a)
-        shown = [*zip(a, b, strict=True), *zip(b, a, strict=True)]
-        questions = [
-            self.rubric.question(QUALITY, (), prompt, pair, reference or "")
-            for prompt, pair, reference in zip([*prompts, *prompts], shown, [*each, *each], strict=True)
-        ]
-        asked = [question for question in questions for _ in "AB"]
-        found = response_logps(self.policy, asked, ["A", "B"] * len(questions))
-        # The last token is the end of the turn, which nobody asked about.
-        logps = np.array([np.nan if one.reason else one.given_prompt[:-1].sum() for one in found])
-        z = logps[0::2] - logps[1::2]
-        whys = [one.reason for one in found[0::2]]
-        reasons = tuple(first or second for first, second in zip(whys[: len(a)], whys[len(a) :], strict=True))
-        return Rewards(sigmoid((z[: len(a)] - z[len(a) :]) / 2).astype(np.float32), reasons)
+        """As `compare`, in float64, with the reason where the question is too long, or the answer is no verdict."""
+        questions = asked(self.ask, prompts, a, b, references)
+        skipped: dict[int, TextError] = {}
+        tokens = self.reader.encode(questions, skipped)
+        kept = [place for place in range(len(tokens)) if place not in skipped]
+        logps = np.full((len(tokens), 2), -np.inf)
+        logps[kept] = self.reader.frozen_log_probabilities(
+            [tokens[place] for place in kept], [prompt_text(prompts[place]) for place in kept]
+        )
+        share = np.exp(logps).sum(axis=1)
+        values, reasons = np.full(len(tokens), np.nan), [""] * len(tokens)
+        for place in range(len(tokens)):
+            if place in skipped:
+                reasons[place] = skipped[place].fault
+            elif share[place] < self.least_share:
+                reasons[place] = (
+                    f"the verdict cannot be read: A and B have a probability of {share[place]:.2f} together"
+                )
+            else:
+                values[place] = sigmoid(logps[place, 0] - logps[place, 1])
+        return Rewards(values, tuple(reasons))
+
+
+class VerdictComparer(BothOrders):
+    """P(a preferred) = sigmoid((z_ab - z_ba) / 2). A `Comparer`.
+
+    Example:
+        >>> judge = VerdictComparer.load("runs/judge")
+        >>> judge.compare(["Capital of France?"], ["Paris."], ["I do not know."])
+    """
+
+    def joined(self, first: Floats, second: Floats) -> Floats:
+        """By the mean of the logits of both orders; probabilities count as at least `_SURE` from 0 and 1."""
+        ab, ba = (np.clip(one, _SURE, 1 - _SURE) for one in (first, second))
+        return np.asarray(sigmoid((np.log(ab) - np.log1p(-ab) - np.log(ba) + np.log1p(-ba)) / 2))
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Self:
+        """Loads what `guerdon judge generative` wrote; `options` are device, dtype and trust_remote_code.
+
+        Raises:
+            ContractError: the folder holds no such judge.
+            ModelError: its weights cannot be loaded.
+        """
+        from guerdon.policy.model import Policy
+
+        known = {name: options[name] for name in ("device", "dtype", "trust_remote_code") if name in options}
+        folder = Path(folder).resolve()
+        return cls(trained_judge(Policy.load(str(folder), **known), folder))
+
+
+def trained_judge(policy: Policy, folder: Path) -> VerdictJudge:
+    """The judge of a folder that `guerdon judge generative` wrote. Raises ContractError for any other folder."""
+    card = read_card(folder, KIND)
+    judge = VerdictJudge(policy, str(folder), ask_briefly(card["instruction"]), least_share=LEAST_SHARE)
+    judge.folder = folder
+    return judge
+
+
+class VotedVerdict:
+    """The share of sampled answers that prefer a, where a is shown first: one order alone. A `Comparer`.
+
+    An untrained model may give reasons before its verdict, which is read as a rubric's is; a trained one says it at
+    once. An answer that is no verdict does not vote; without any vote there is none.
+    """
+
+    def __init__(self, judge: VerdictJudge, votes: int) -> None:
+        self.policy, self.name, self.folder = judge.reader.policy, f"{judge.name}@{votes}", judge.folder
+        self.ask, self.votes = judge.ask, votes
+        self.sampling = Sampling(len(judge.reader.lead) + 1 if judge.folder else _RUBRIC.max_new_tokens)
+
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
+        """The share of n pairs, NaN where there is no verdict."""
+        return self.compare_with_reasons(prompts, a, b, references=references).values
+
+    def compare_with_reasons(
+        self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None
+    ) -> Rewards:
+        """As `compare`, with the reason where the question is too long, or no answer is a verdict."""
+        questions = asked(self.ask, prompts, a, b, references)
+        skipped: dict[int, TextError] = {}
+        self.policy.encode_prompts(questions, max_new_tokens=self.sampling.max_new_tokens, skipped=skipped)
+        kept = [place for place in range(len(questions)) if place not in skipped]
+        values, reasons = np.full(len(questions), np.nan), [""] * len(questions)
+        for place, error in skipped.items():
+            reasons[place] = error.fault
+        sampled = self.policy.sample_texts(
+            [questions[place] for place in kept], num_generations=self.votes, sampling=self.sampling
+        )
+        for number, answers in sampled:
+            verdicts = [_RUBRIC.verdict(answer) for answer in answers]
+            read = [value for value, reason in verdicts if not reason]
+            if read:
+                values[kept[number]] = np.mean(read)
+            else:
+                reasons[kept[number]] = f"none of {self.votes} answers is a verdict: {verdicts[0][1]}"
+        return Rewards(values, tuple(reasons))
+
+
+def asked(ask: Ask, prompts: Prompts, a: Responses, b: Responses, references: References) -> list[Prompt]:
+    """The questions about n pairs, a shown first. Raises ValueError for other lengths."""
+    check_lengths(prompts, a, references)
+    check_lengths(prompts, b, references)
+    each = references or [None] * len(a)
+    return [
+        ask(prompt, pair, reference or "")
+        for prompt, pair, reference in zip(prompts, zip(a, b, strict=True), each, strict=True)
+    ]
+
+
+def named_judge(name: str, device: str | None, trust_remote_code: bool) -> BothOrders:
+    """What `verdict:NAME` means: POLICY, or POLICY@VOTES; a folder of a trained judge is asked as it was in training.
+
+    Raises:
+        ModelError: the policy cannot be loaded.
+    """
+    found = _VOTES.fullmatch(name)
+    model, votes = (found["policy"], int(found["votes"])) if found else (name, 0)
+    policy, folder = frozen_policy(model, device, trust_remote_code), Path(model).expanduser().resolve()
+    trained = (folder / FILE_NAME).exists()
+    judge = trained_judge(policy, folder) if trained else VerdictJudge(policy, lasting_name(model))
+    judge.name = f"{KIND}:{judge.name}"
+    return BothOrders(VotedVerdict(judge, votes)) if votes else VerdictComparer(judge)

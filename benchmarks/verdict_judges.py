@@ -1,0 +1,200 @@
+"""A generative judge by SFT and by its reward, on phenomena of grammar never seen: every figure printed, intervals too.
+
+Rows are comparisons whose `subset` names the phenomenon. `--held` phenomena, drawn by the seed, and of each `--pairs`
+pairs, are for the figures; the other phenomena are learnt from. Four judges are trained alike, question by question:
+
+    one      SFT, each comparison in one order, drawn by chance
+    both     SFT, each comparison in both orders
+    rl       as `both` for the first half of the steps, then by the expected reward
+    untrained
+
+and stand beside `likelihood`, the best reward of single texts on such data. An arm goes on from its last checkpoint
+when the same command is given again.
+
+    python benchmarks/verdict_judges.py --data PAIRS.jsonl.gz --runs runs/verdicts --steps 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from guerdon.data.read import load_rows
+from guerdon.metrics import Floats, format_interval, mean_interval, sigmoid
+from guerdon.packing import Batch
+from guerdon.policy.model import Policy
+from guerdon.rewards.likelihood import LikelihoodReward
+from guerdon.rewards.scoring import score_texts
+from guerdon.rewards.verdict_judge import INSTRUCTION, VerdictJudge, ask_briefly, ask_by_rubric
+from guerdon.runs.folder import checkpoint_path, checkpoint_steps
+from guerdon.runs.loop import Step
+from guerdon.train.batches import Targets
+from guerdon.train.judgements import Compared
+from guerdon.train.verdict_config import VerdictConfig
+from guerdon.train.verdict_run import VerdictQuestions, VerdictTrainee, verdict_loop
+from guerdon.types import Comparison
+
+ARMS = ("both", "rl", "one")
+
+
+class OneOrder(VerdictTrainee):
+    """SFT on single questions: both places of a `Compared` are the same question, and `margin` says which is right."""
+
+    def forward(self, batch: Batch, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+        """The summed negative log-likelihood, and how many verdicts are right."""
+        logps = self.reader.log_probabilities(batch)[targets["pair"][:, 0]]
+        swapped = targets["pair_values"][:, 1] > 0
+        right = torch.where(swapped, logps[:, 1], logps[:, 0])
+        wrong = torch.where(swapped, logps[:, 0], logps[:, 1])
+        order = torch.stack([torch.tensor(float(len(right))), (right > wrong).float().sum()])
+        return -right.sum(), order
+
+
+def one_order(questions: VerdictQuestions, seed: int) -> VerdictQuestions:
+    """Each comparison as one question, in an order drawn by chance."""
+    swapped = np.random.default_rng(seed).random(len(questions.training)) < 0.5
+    drawn = [
+        Compared(one.rejected, one.rejected, margin=1.0) if turned else Compared(one.chosen, one.chosen)
+        for one, turned in zip(questions.training, swapped, strict=True)
+    ]
+    return VerdictQuestions(questions.tokens, questions.prompt_keys, drawn, [])
+
+
+def train(arm: str, rows: list[Comparison], given: argparse.Namespace) -> Policy:
+    """The policy of an arm after all steps."""
+    pairs = given.batch_size * (2 if arm == "one" else 1)
+    config = VerdictConfig(
+        batch_size=pairs,
+        epochs=given.steps * pairs / len(rows),
+        warm_start=0.5 if arm == "rl" else 1.0,
+        consistency=given.consistency,
+        brier=given.brier,
+        learning_rate=given.rate,
+        lora_r=given.lora_r,
+        validation=0.0,
+        eval_steps=given.steps // 8,
+        tokens_per_batch=given.tokens,
+        seed=given.seed,
+    )
+    run = given.runs / arm
+    run.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    policy = Policy.load("smollm2", device="cpu", dtype="float32")
+    if config.lora_r:
+        policy.add_lora(config.lora_r, config.lora_alpha)
+    model = (OneOrder if arm == "one" else VerdictTrainee)(VerdictJudge(policy, arm).reader, config)
+    questions = VerdictQuestions.of(model.reader, rows, [])
+    if arm == "one":
+        questions = one_order(questions, given.seed)
+    loop, steps, _ = verdict_loop(model, questions, config, run)
+    half = given.steps // 2
+
+    def step(number: int) -> Step:
+        if arm == "both" and number == half:  # so far it is the same as `rl`
+            place = checkpoint_path(given.runs / "rl", half)
+            shutil.copytree(checkpoint_path(run, half), place, dirs_exist_ok=True)
+        return steps(number)
+
+    start, done = time.perf_counter(), checkpoint_steps(run)
+    if done and done[-1] == given.steps:
+        loop._load(checkpoint_path(run, given.steps))
+    else:
+        loop.train(step, checkpoint=checkpoint_path(run, done[-1]) if done else None)
+        print(json.dumps({"arm": arm, "steps": given.steps, "minutes": (time.perf_counter() - start) / 60}), flush=True)
+    policy.model.eval()
+    return policy
+
+
+def asked_in_both_orders(judge: VerdictJudge, rows: list[Comparison]) -> Floats:
+    """P(the first is better) of each pair, the preferred shown first and shown second, shape (n, 2)."""
+    prompts = [row.prompt for row in rows]
+    chosen, rejected = [row.chosen for row in rows], [row.rejected for row in rows]
+    found = judge.compare([*prompts, *prompts], [*chosen, *rejected], [*rejected, *chosen])
+    return found.reshape(2, len(rows)).T
+
+
+def figures(first: Floats) -> dict[str, Floats]:
+    """What is said of each pair, from P(the first is better) in both orders, shape (n, 2)."""
+    right = np.stack([first[:, 0] > 0.5, first[:, 1] < 0.5])
+    z = np.log(first) - np.log1p(-first)
+    probability = sigmoid((z[:, 0] - z[:, 1]) / 2)
+    return {
+        "right in one order": right.mean(axis=0),
+        "right in both orders": right.all(axis=0).astype(float),
+        "same winner in both orders": (right[0] == right[1]).astype(float),
+        "accuracy of P": (probability > 0.5).astype(float),
+        "first place wins": (first > 0.5).mean(axis=1),
+        "Brier of P": (1 - probability) ** 2,
+    }
+
+
+def main() -> None:
+    """Trains what is not trained yet, and measures all of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--arms", nargs="*", choices=ARMS, default=ARMS)
+    parser.add_argument("--held", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--consistency", type=float, default=1.0)
+    parser.add_argument("--brier", type=float, default=0.5)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--lora-r", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rows = [row for row in load_rows(given.data) if isinstance(row, Comparison)]
+    names = np.random.default_rng(given.seed).permutation(sorted({row.subset for row in rows})).tolist()
+    held = set(names[: given.held])
+    seen = [row for row in rows if row.subset not in held]
+    test = [row for name in sorted(held) for row in [one for one in rows if one.subset == name][: given.pairs]]
+    clusters = [row.subset for row in test]
+    print(json.dumps({"held": sorted(held), "learnt from": len(seen), "test": len(test)}), flush=True)
+    measured: dict[str, dict[str, Floats]] = {}
+    for arm in given.arms:
+        judge = VerdictJudge(train(arm, seen, given), arm, ask_briefly(INSTRUCTION))
+        measured[arm] = figures(remembered(given.runs / f"{arm}.npy", partial(asked_in_both_orders, judge, test)))
+    base = Policy.load("smollm2", device="cpu", dtype="float32")
+    for name, ask in (("untrained", ask_briefly(INSTRUCTION)), ("untrained, by a rubric", ask_by_rubric)):
+        judge = VerdictJudge(base, name, ask)
+        measured[name] = figures(remembered(given.runs / f"{name}.npy", partial(asked_in_both_orders, judge, test)))
+    texts = [(row.prompt, text) for row in test for text in (row.chosen, row.rejected)]
+    likelihood = remembered(
+        given.runs / "likelihood.npy",
+        lambda: score_texts(LikelihoodReward(base, "smollm2"), *zip(*texts, strict=True)).values.reshape(-1, 2),
+    )
+    single = (likelihood[:, 0] > likelihood[:, 1]).astype(float)
+    print(f"likelihood, single texts: accuracy {format_interval(mean_interval(single, clusters))}")
+    for arm, found in measured.items():
+        print(f"\n{arm}")
+        for name, values in found.items():
+            print(f"  {name:<28} {format_interval(mean_interval(values, clusters))}")
+        beyond = found["right in both orders"] - single
+        print(f"  right in both - likelihood   {format_interval(mean_interval(beyond, clusters), signed=True)}")
+    for first, second in (("rl", "both"), ("rl", "one"), ("both", "one")):
+        if first in measured and second in measured:
+            print(f"\n{first} minus {second}")
+            for name, values in measured[first].items():
+                difference = mean_interval(values - measured[second][name], clusters)
+                print(f"  {name:<28} {format_interval(difference, signed=True)}")
+
+
+def remembered(file: Path, compute: Callable[[], Floats]) -> Floats:
+    """What was computed before, or is now."""
+    if not file.exists():
+        np.save(file, compute())
+    return np.asarray(np.load(file))
+
+
+if __name__ == "__main__":
+    main()

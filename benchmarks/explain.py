@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from guerdon.data.read import load_rows
-from guerdon.explain.flips import PreferenceFlip, shortest_flip
+from guerdon.explain.flips import MOST_SHARE, PreferenceFlip, shortest_flip
 from guerdon.explain.gradients import gradient_attribution
 from guerdon.explain.importance import ScoredResponse, feature_importance
 from guerdon.explain.methods import attribute
@@ -116,23 +116,26 @@ def pairs(data: str) -> Iterator[Case]:
 
 
 def flips(data: str, model: str, count: int) -> None:
-    """Only pairs that the model ranks as people did."""
-    target, found = Target(load_scorer(model, overlong="cut")), []
+    """Only pairs that the model ranks as people did; a flip counts where it edits at most 30% of each response."""
+    reward, found = load_scorer(model, overlong="cut"), []
     prompts: list[str] = []
     for case in pairs(data):
         if len(found) == count:
             break
+        target = Target(reward)
         if target.ask([case]).values[0] > 0:
             flip = shortest_flip(target, case)
             assert isinstance(flip, PreferenceFlip)
             found.append(flip)
             prompts.append(prompt_text(case.prompt))
-    rate: Interval = mean_interval([one.found for one in found], prompts)
-    shares = [one.share for one in found if one.found]
-    print(
-        f"{len(found)} pairs: flipped {format_interval(rate)}, at most {max(one.passes for one in found)} scores each;"
-    )
-    print(f"of the words of both {np.median(shares):.1%} (median), {np.quantile(shares, 0.9):.1%} (90% quantile)")
+    few = [all(one.edited_words[part] <= MOST_SHARE * one.words[part] for part in one.words) for one in found]
+    flipped = [one for one, fits in zip(found, few, strict=True) if one.found and fits]
+    rate: Interval = mean_interval([one.found and fits for one, fits in zip(found, few, strict=True)], prompts)
+    passes, shares = [one.passes for one in found], [one.share for one in flipped]
+    print(f"{len(found)} pairs of {len(set(prompts))} prompts: flipped {format_interval(rate)};")
+    print(f"{np.median(passes):.0f} scores each (median), at most {max(passes)};")
+    print(f"of the words of both {np.median(shares):.1%} (median), {np.quantile(shares, 0.9):.1%} (90% quantile);")
+    print(f"by leaving out alone {share([not any(one.in_place.values()) for one in flipped]):.0%} of these")
 
 
 def gradients(data: str, model: str, count: int, tokens: tuple[int, int]) -> None:

@@ -19,7 +19,7 @@ def test_a_pair_is_explained_on_the_terminal(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "The difference is +5.00" in shown
     assert "For it: 'here.' +5.00" in shown
-    assert "Without 1 of 4 words (25%) of this response, the other response would win" in shown
+    assert "By leaving out 1 of 4 words (25%) of this response, the other response would win" in shown
     assert str(page) in shown
     found = explain_reward("longest", prompt="Hello?", response="Hi. I am here.", versus="Hi there.").to_dict()
     written = json.loads(file.read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ class ExplainConfig:
     with_prompt: bool = False
     """Attribute to the prompt as well: what it adds is measured with the response kept."""
     flip: bool = True
-    """Beside another response, look for the fewest words of both whose loss flips the preference, by 200 scores."""
+    """Beside another response, look for the fewest words of both whose edit flips the preference, by 200 scores."""
     attention: bool = True
     """Of a transformer, also say where it looks: the rollout of its attention, and every head in the JSON file."""
     rows: int = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from guerdon.explain.explanation import AttentionByWord, CaseExplained, RewardExplanation
 from guerdon.explain.flips import RESPONSES
 from guerdon.explain.importance import Mover
-from guerdon.explain.units import Part
+from guerdon.explain.units import Part, text_without
 from guerdon.files import atomic_write
 from guerdon.metrics import Floats, Interval, format_value
 from guerdon.report.charts import Chart, Line, line_chart
@@ -82,6 +82,8 @@ class Shade:
     sentence: float | None = None
     """Behind the last word of a sentence, the sum of it."""
     removed: bool = False
+    put: str = ""
+    """What stands in place of what is removed."""
 
 
 class CaseView:
@@ -164,33 +166,36 @@ class CaseView:
 
     @property
     def flip_parts(self) -> list[Part]:
-        """The responses that lose words in the edit that turns the preference round, or would have."""
+        """The responses that are changed by the edit that turns the preference round, or would have been."""
         flip = self.found.flip
         if flip is None:
             return []
-        return [part for part in RESPONSES if flip.removed_words[part]] or [flip.winner]
+        return [part for part in RESPONSES if flip.edited_words[part]] or [flip.winner]
 
     @property
     def flip_edit(self) -> str:
-        """How many words these lose."""
+        """How many words of these are changed, and to what."""
         flip = self.found.flip
         assert flip is not None
         edits = []
         for part in self.flip_parts:
-            count, words = flip.removed_words[part], flip.words[part]
-            values = {"count": count, "words": words, "share": f"{count / words:.0%}"}
-            edits.append(self.words["flip_part"].format(which=self.words[_NAMES[part]], **values))
+            count, words, word = flip.edited_words[part], flip.words[part], flip.in_place[part]
+            values = {"count": count, "words": words, "share": f"{count / words:.0%}", "word": word}
+            phrase = self.words["flip_with" if word else "flip_without"]
+            edits.append(phrase.format(which=self.words[_NAMES[part]], **values))
         return str(self.words["and"]).join(edits)
 
     def flip_pieces(self, part: Part) -> list[Shade]:
-        """A response, with the words marked that are left out."""
-        assert self.found.flip is not None
-        text = self.case.text(part)
-        gone = [(unit.start, unit.stop) for unit in self.found.flip.removed if unit.part == part]
+        """A response, with the words marked that are edited."""
+        flip, text = self.found.flip, self.case.text(part)
+        assert flip is not None
+        gone = [(unit.start, unit.stop) for unit in flip.edited if unit.part == part]
         edges = sorted({0, len(text), *(edge for span in gone for edge in span)})
+        pieces = [Shade(text[start:stop], 0.0, 0.0, removed=(start, stop) in gone) for start, stop in pairwise(edges)]
+        word = flip.in_place[part]
         return [
-            Shade(text[start:stop], 0.0, 0.0, None, any(low <= start < high for low, high in gone))
-            for start, stop in pairwise(edges)
+            replace(one, put=text_without(one.text, [(0, len(one.text))], word)) if one.removed and word else one
+            for one in pieces
         ]
 
     @property

@@ -11,6 +11,7 @@ import pytest
 
 from guerdon.cli.main import main
 from guerdon.rewards.transformer import TransformerReward
+from json_lines import write_lines
 
 GOOD = [
     {"prompt": f"Question {n}?", "chosen": f"A good answer, number {n}.", "rejected": f"A bad one, {n}."}
@@ -194,3 +195,13 @@ def test_file_that_is_not_there(verb: str, place: Path, capsys: pytest.CaptureFi
         "quickstart": ["--data", "absent.jsonl", "--out", "out"],
     }.get(verb, ["absent.jsonl"])
     assert "absent.jsonl" in refused([*verb.split(), *source], place, capsys)
+
+
+def test_a_pattern_that_the_shell_has_expanded(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [
+        write_lines(place / name, {"prompt": "p", "chosen": "a", "rejected": "b"}) for name in ("1.jsonl", "2.jsonl")
+    ]
+    with pytest.raises(SystemExit):
+        main(["data", "check", *files])
+    assert f"parted by commas, {files[0]},{files[1]}, or given as a quoted pattern" in capsys.readouterr().err
+    assert main(["data", "check", ",".join(files)]) == 0

@@ -147,6 +147,14 @@ def _run(verb: str, args: list[str]) -> int:
     except GuerdonError as error:
         print(f"guerdon {verb}: error: {error}", file=sys.stderr)
         return 2
+    except SystemExit as ended:  # of the parser
+        if ended.code == 2 and len(files := [one for one in args if os.path.isfile(one)]) > 1:
+            print(
+                f"Several files as one DATA are parted by commas, {files[0]},{files[1]}, or given as a quoted pattern, "
+                "'*.jsonl', which the shell leaves alone.",
+                file=sys.stderr,
+            )
+        raise
     except KeyboardInterrupt:
         print(f"guerdon {verb}: interrupted", file=sys.stderr)
         return 130

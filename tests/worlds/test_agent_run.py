@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from guerdon.errors import ModelError
+from guerdon.errors import ConfigError, DataError, ModelError
 from guerdon.worlds.agent import CommandRanker, load_agent, play_episodes, save_agent
 from guerdon.worlds.agent_run import train_agent
 from guerdon.worlds.game_environment import TextGameEnv
+from guerdon.worlds.games import TextGame
 from guerdon.worlds.watch import watch_game
 from guerdon.worlds.world_config import AgentConfig
+from json_lines import write_lines
 
 TINY = AgentConfig(steps=32, envs=2, fragment=16, eval_episodes=2, max_steps=10, epochs=1, length=1)
 
@@ -74,6 +77,29 @@ def test_episodes_are_the_same_for_the_same_seed(coin_game: Path, tmp_path: Path
     save_agent(network, tmp_path)
     one, other = (play_episodes(load_agent(tmp_path), [coin_game] * 2, max_steps=8, seed=1) for _ in range(2))
     assert one == other
+
+
+def test_whoever_imitates_the_walkthrough_wins(simple_game: Path, tmp_path: Path) -> None:
+    game = TextGame(simple_game)
+    game.reset()
+    turns = [{"command": command} for command in ("", *game.walkthrough)]
+    write_lines(tmp_path / "episodes.jsonl", {"game": simple_game.stem, "turns": turns})
+    trained = train_agent([simple_game], tmp_path / "agent", replace(TINY, steps=8192, max_steps=30), imitate=tmp_path)
+    assert [one.won for one in trained.played if one.player == "agent, greedy"] == [1.0]
+    assert json.loads((tmp_path / "agent" / "training.json").read_text())["imitated"] == str(tmp_path)
+    with pytest.raises(ConfigError, match="not both"):
+        train_agent([simple_game], tmp_path / "agent", TINY, imitate=tmp_path, reward="longest")
+    write_lines(tmp_path / "episodes.jsonl", {"game": "chess", "turns": turns})
+    with pytest.raises(DataError, match="play of chess, which is none of the games"):
+        train_agent([simple_game], tmp_path / "agent", TINY, imitate=tmp_path)
+
+
+@pytest.mark.slow
+def test_games_are_played_in_other_processes(simple_game: Path, tmp_path: Path) -> None:
+    config = replace(TINY, steps=64, env_runners=2, shaping="potential")
+    trained = train_agent([simple_game], tmp_path / "agent", config, reward="longest")
+    assert [one.steps for one in trained.progress] == [32, 64]
+    assert trained.without_reward == 0
 
 
 @pytest.mark.slow

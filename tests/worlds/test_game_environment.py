@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from guerdon.types import Prompts, References, Responses
 from guerdon.worlds.game_environment import TextGameEnv
 from guerdon.worlds.games import Situation
-from guerdon.worlds.paid import Heard, LearnedPay
+from guerdon.worlds.paid import Heard, LearnedPay, PotentialPay
 
 
 def test_gymnasium_finds_no_fault(coin_game: Path) -> None:
@@ -79,3 +79,18 @@ def test_a_start_without_reward_is_no_height() -> None:
     pay.begin(Situation("", "", "a", "", (), 0.0, False, False), "win")
     later = [Situation("", "", place, "", (), 0.0, False, False) for place in "bc"]
     assert [pay.step(one) for one in later] == [0.0, 1.0]
+
+
+def test_potential_based_shaping_adds_up_to_nothing_over_a_game() -> None:
+    pay = PotentialPay(Heard(Listed(1.0, 3.0, float("nan"), 2.0, 9.0)), scale=2.0, gamma=0.5)
+    pay.begin(Situation("", "", "a", "", (), 0.0, False, False), "win")
+    later = [
+        Situation("go", "", place, "", (), 0.0, over, over)
+        for place, over in (("b", False), ("c", False), ("d", False), ("e", True))
+    ]
+    # Phi is 0, 1, 0 (no reward), 1/2, and 0 at the end.
+    assert [pay.step(one) for one in later] == [0.5, -1.0, 0.25, -0.5]
+    assert pay.without_reward == 1
+    pay = PotentialPay(Heard(Listed(1.0, 3.0, 2.0, 9.0)), scale=2.0)
+    pay.begin(Situation("", "", "a", "", (), 0.0, False, False), "win")
+    assert sum(pay.step(one) for one in later[1:]) == 0

@@ -90,11 +90,14 @@ def train(
     /,
     out: Path = Path("agent"),
     reward: str | None = None,
+    imitate: Path | None = None,
     unseen: tuple[Path, ...] = (),
     config: OmitArgPrefixes[AgentConfig] = AgentConfig(),  # noqa: B008  # frozen
     scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Train an agent that ranks commands, by PPO of RLlib, on the true score or on a learned reward.
+
+    With --imitate it learns by supervision to give the commands of collected play instead (behaviour cloning).
 
     At the end it plays beside random commands, and its true score is shown. The folder then holds the agent and
     training.json.
@@ -102,7 +105,8 @@ def train(
     Args:
         games: The games that it plays.
         out: Folder of the agent.
-        reward: The learned reward that is paid, each time that it is higher than before; without one, the true score.
+        reward: The learned reward that is paid; without one, the rise of the true score is.
+        imitate: Folder of collected play of these games, whose commands are imitated.
         unseen: Games, or folders of them, that it plays at the end only.
         config: How to train.
         scorer: How --reward is loaded, and how it reads.
@@ -121,13 +125,13 @@ def train(
                 )
 
         learned = scorer.named(reward) if reward else None
-        trained = train_agent(games, out, config, reward=learned, unseen=unseen, on_update=show)
+        trained = train_agent(games, out, config, reward=learned, imitate=imitate, unseen=unseen, on_update=show)
     table = new_table("True score, as a share of the highest", "", "games", "score", "won", box=None)
     for one in trained.played:
         table.add_row(one.player, one.where, format_interval(one.score), f"{one.won:.0%}")
     output().print(table)
     if trained.without_reward:
-        print(f"{trained.without_reward:,} pieces of play had no reward, and were paid nothing")
+        print(f"{trained.without_reward:,} steps of training had no reward, and were paid nothing")
     print(f"{out}: the agent, and training.json")
 
 

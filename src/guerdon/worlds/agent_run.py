@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from guerdon.errors import MissingExtraError, ModelError
+from guerdon.errors import ConfigError, MissingExtraError, ModelError
 from guerdon.files import check_writable, write_json
 from guerdon.metrics import Interval, mean_interval
 from guerdon.rewards.load import ScorerConfig
 from guerdon.worlds.agent import WEIGHTS_FILE, CommandRanker, Episode, play_episodes, save_agent
 from guerdon.worlds.games import find_games, import_textworld
-from guerdon.worlds.paid import LearnedPay, heard
+from guerdon.worlds.imitation import imitate_play
+from guerdon.worlds.paid import LearnedPay, PotentialPay
 from guerdon.worlds.world_config import AgentConfig
 
 RECORD_FILE = "training.json"
@@ -69,7 +70,7 @@ class TrainedAgent:
     progress: list[PPOUpdate]
     played: list[Played]
     without_reward: int
-    """Distinct pieces of play that the learned reward gave no value."""
+    """Steps of training whose piece of play had no reward."""
 
 
 def train_agent(
@@ -78,10 +79,13 @@ def train_agent(
     config: AgentConfig | None = None,
     *,
     reward: ScorerConfig | str | None = None,
+    imitate: str | Path | None = None,
     unseen: Sequence[str | Path] = (),
     on_update: Callable[[PPOUpdate], None] = lambda progress: None,
 ) -> TrainedAgent:
     """Trains an agent that ranks the commands of a game, and lets it play beside random commands.
+
+    It is trained by PPO on what is paid, or, where `imitate` is given, to give the commands of collected play.
 
     Args:
         games: game files, or folders of them; each episode is one of them.
@@ -89,11 +93,13 @@ def train_agent(
         config: how.
         reward: what is paid: the rise of this reward over its highest value in the episode; None pays the rise of the
             true score, which is sparse where the game's is.
+        imitate: folder of collected play of these games (`collect_play`) whose commands it learns to give.
         unseen: games that are played at the end only.
         on_update: called after each update.
 
     Raises:
-        DataError: no game.
+        DataError: no game, or play of other games.
+        ConfigError: a reward and play to imitate.
         MissingExtraError: TextWorld or RLlib is not installed.
         ModelError: the reward cannot be loaded, or never rises.
         OutputError: the folder cannot be written.
@@ -101,13 +107,19 @@ def train_agent(
     Example:
         >>> guerdon.train_agent(["games"], "agent", reward="reward").played[-1].score.point
     """
+    if reward is not None and imitate is not None:
+        raise ConfigError(
+            "an agent learns from a reward or imitates play, not both. Fix: leave --reward or --imitate out"
+        )
     config, out = config or AgentConfig(), Path(out)
     import_textworld()
     paths, others = find_games(games), find_games(unseen)
     check_writable(out / WEIGHTS_FILE)
     scorer = ScorerConfig(name=reward) if isinstance(reward, str) else reward
-    pay = partial(LearnedPay, scorer, length=config.length, scale=_scale(scorer, paths, config)) if scorer else None
-    network, progress = _ppo(paths, pay, config, on_update)
+    if imitate is not None:
+        network, progress, missing = imitate_play(paths, Path(imitate), config), [], 0
+    else:
+        network, progress, missing = _ppo(paths, _pay(scorer, paths, config), config, on_update)
     played = []
     for where, some in (("training games", paths), ("unseen games", others)):
         each = [path for path in some for _ in range(config.eval_episodes)]
@@ -118,18 +130,16 @@ def train_agent(
                 who, some if greedy else each, greedy=greedy, max_steps=config.max_steps, seed=config.seed
             )
             played.append(Played.of(player, where, episodes))
-    missing = int(np.isnan([*heard(scorer).known.values()]).sum()) if scorer else 0
     trained = TrainedAgent(network, progress, played, missing)
     save_agent(network, out)
-    write_json(out / RECORD_FILE, _record(trained, config, scorer))
+    learnt_from = {"reward": scorer.name if scorer else None, "imitated": str(imitate) if imitate else None}
+    write_json(out / RECORD_FILE, {"config": dataclasses.asdict(config)} | learnt_from | _record(trained))
     return trained
 
 
-def _record(trained: TrainedAgent, config: AgentConfig, scorer: ScorerConfig | None) -> dict[str, Any]:
-    """What `training.json` says."""
+def _record(trained: TrainedAgent) -> dict[str, Any]:
+    """What `training.json` says of the training."""
     return {
-        "config": dataclasses.asdict(config),
-        "reward": scorer.name if scorer else None,
         "without_reward": trained.without_reward,
         "played": [_without_nan(one) | {"score": _without_nan(one.score)} for one in trained.played],
         "progress": [_without_nan(one) for one in trained.progress],
@@ -139,6 +149,14 @@ def _record(trained: TrainedAgent, config: AgentConfig, scorer: ScorerConfig | N
 def _without_nan(found: Any) -> dict[str, Any]:
     """The fields, None for what is not known."""
     return {name: None if value != value else value for name, value in dataclasses.asdict(found).items()}
+
+
+def _pay(scorer: ScorerConfig | None, paths: Sequence[Path], config: AgentConfig) -> Callable[[], LearnedPay] | None:
+    """Makes what pays by a learned reward; None without one."""
+    if scorer is None:
+        return None
+    kind = partial(PotentialPay, gamma=config.gamma) if config.shaping == "potential" else LearnedPay
+    return partial(kind, scorer, length=config.length, scale=_scale(scorer, paths, config))
 
 
 def _scale(scorer: ScorerConfig, paths: Sequence[Path], config: AgentConfig) -> float:
@@ -159,8 +177,8 @@ def _ppo(
     pay: Callable[[], LearnedPay] | None,
     config: AgentConfig,
     on_update: Callable[[PPOUpdate], None],
-) -> tuple[CommandRanker, list[PPOUpdate]]:
-    """Trains by RLlib's PPO; every game is played in this process."""
+) -> tuple[CommandRanker, list[PPOUpdate], int]:
+    """Trains by RLlib's PPO; also gives how many steps had no reward."""
     try:
         from ray.rllib.algorithms.ppo import PPOConfig
         from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -175,7 +193,11 @@ def _ppo(
     ppo = (
         PPOConfig()
         .environment(TextGameEnv, env_config=settings)
-        .env_runners(num_env_runners=0, num_envs_per_env_runner=config.envs, rollout_fragment_length=config.fragment)
+        .env_runners(
+            num_env_runners=config.env_runners,
+            num_envs_per_env_runner=config.envs // max(1, config.env_runners),
+            rollout_fragment_length=config.fragment,
+        )
         .rl_module(rl_module_spec=RLModuleSpec(module_class=RankerModule))
         .training(
             lr=config.learning_rate,
@@ -194,6 +216,7 @@ def _ppo(
         .debugging(seed=config.seed, log_level="ERROR")
     )
     progress: list[PPOUpdate] = []
+    missing = 0
     start = time.monotonic()
     with ray_running():
         algorithm = ppo.build_algo()
@@ -202,17 +225,19 @@ def _ppo(
                 found: Mapping[str, Any] = algorithm.train()["env_runners"]
                 steps, seconds = (len(progress) + 1) * batch, time.monotonic() - start
                 score, won = (float(found.get(name, np.nan)) for name in ("score", "won"))
+                missing += int(found.get("without_reward", 0))
                 progress.append(PPOUpdate(steps, seconds, score, won))
                 on_update(progress[-1])
             network = CommandRanker()
             network.load_state_dict(algorithm.get_module().network.state_dict())
         finally:
             algorithm.stop()
-    return network.eval(), progress
+    return network.eval(), progress, missing
 
 
 def _log_score(*, episode: Any, metrics_logger: Any, **_: Any) -> None:
-    """Logs the true score of an episode that has ended."""
+    """Logs the true score of an episode that has ended, and its steps without a reward."""
     info = episode.get_infos(-1)
     for name in ("score", "won"):
         metrics_logger.log_value(name, float(info[name]), reduce="mean", window=20)
+    metrics_logger.log_value("without_reward", info["without_reward"], reduce="sum")

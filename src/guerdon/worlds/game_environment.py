@@ -99,7 +99,8 @@ class TextGameEnv(gymnasium.Env):  # type: ignore[misc]  # RLlib and Gymnasium a
         return self.situation.description, self.situation.inventory, command
 
     def _info(self) -> dict[str, Any]:
-        return {"score": self.situation.score, "won": self.situation.won}
+        missing = getattr(self.pay, "without_reward", 0)
+        return {"score": self.situation.score, "won": self.situation.won, "without_reward": missing}
 
     def _observation(self) -> dict[str, np.ndarray]:
         commands = np.zeros((MOST_COMMANDS, COMMAND_WORDS), dtype=np.int16)

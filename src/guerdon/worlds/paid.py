@@ -65,19 +65,45 @@ class LearnedPay:
         self._length, self._scale = length, scale
         self.reward = float("nan")
         """Of the last piece."""
+        self.without_reward = 0
+        """Steps of the episode whose piece has none."""
 
     def begin(self, situation: Situation, objective: str) -> None:
         """A game begins."""
         self._piece = deque([situation], maxlen=self._length)
-        self._objective = objective
-        self.reward = self._height = self._score()
+        self._objective, self.without_reward = objective, 0
+        self.reward = self._height = self._start = self._hear()
 
     def step(self, situation: Situation) -> float:
         """What the last command is paid."""
         self._piece.append(situation)
-        self.reward = self._score()
-        before, self._height = self._height, float(np.fmax(self._height, self.reward))
-        return 0.0 if np.isnan(before) else (self._height - before) / self._scale
+        before, self.reward = self.reward, self._hear()
+        self.without_reward += int(np.isnan(self.reward))
+        return self._paid(before, situation) / self._scale
 
-    def _score(self) -> float:
+    def _paid(self, before: float, situation: Situation) -> float:
+        lower, self._height = self._height, float(np.fmax(self._height, self.reward))
+        return 0.0 if np.isnan(lower) else self._height - lower
+
+    def _hear(self) -> float:
         return self._heard.reward(self._objective, piece_text(self._piece))
+
+
+class PotentialPay(LearnedPay):
+    """Pays potential-based shaping (Ng, Harada & Russell 1999), which changes no order of policies.
+
+        paid_t = gamma Phi(x_t) - Phi(x_{t-1}),   Phi(x) = (r(x) - r(x_0)) / scale, 0 where a game is over
+
+    A piece without a reward counts as one that is like the start.
+    """
+
+    def __init__(
+        self, reward: Heard | ScorerConfig, *, length: int = 1, scale: float = 1.0, gamma: float = 1.0
+    ) -> None:
+        super().__init__(reward, length=length, scale=scale)
+        self._gamma = gamma
+
+    def _paid(self, before: float, situation: Situation) -> float:
+        start = np.nan_to_num(self._start)
+        now = 0.0 if situation.over else np.nan_to_num(self.reward - start)
+        return float(self._gamma * now - np.nan_to_num(before - start))

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from guerdon.errors import ConfigError
 
 Judge = Literal["score", "person"]
-PaidFor = Literal["score", "reward"]
+Shaping = Literal["rise", "potential"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,10 @@ class AgentConfig:
     """Steps in games, all together."""
     length: int = 1
     """Steps of the pieces that the reward reads: as many as it was trained on."""
+    shaping: Shaping = "rise"
+    """How a learned reward is paid. rise: each new height, so that nothing is gained by going back and forth.
+    potential: gamma times what it says now less what it said before, 0 at the end of a game, which leaves the best play
+    of the win bonus as it is (Ng et al. 1999)."""
     win_bonus: float = 1.0
     """Paid for a win besides, whatever else is paid."""
     learning_rate: float = 1e-3
@@ -75,6 +79,8 @@ class AgentConfig:
     """Passes over each batch."""
     envs: int = 8
     """Games that are played side by side."""
+    env_runners: int = 0
+    """Processes that share these games; 0 plays them in this one."""
     fragment: int = 64
     """Steps of each between two updates."""
     max_steps: int = 100
@@ -89,6 +95,10 @@ class AgentConfig:
             steps=self.steps, length=self.length, epochs=self.epochs, envs=self.envs, fragment=self.fragment,
             max_steps=self.max_steps, eval_episodes=self.eval_episodes,
         )  # fmt: skip
+        if self.shaping not in get_args(Shaping):
+            faults.append(f"--shaping must be one of {', '.join(get_args(Shaping))}; got {self.shaping!r}")
+        if self.env_runners < 0 or (self.env_runners and self.envs % self.env_runners):
+            faults.append(f"--env-runners must divide --envs {self.envs}, or be 0; got {self.env_runners}")
         if self.learning_rate <= 0:
             faults.append(f"--learning-rate must be above 0, got {self.learning_rate}")
         if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):

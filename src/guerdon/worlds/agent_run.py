@@ -188,7 +188,12 @@ def _ppo(
     from guerdon.worlds.agent_module import RankerModule
     from guerdon.worlds.game_environment import TextGameEnv
 
-    settings = {"games": list(paths), "max_steps": config.max_steps, "win_bonus": config.win_bonus, "pay": pay}
+    settings = {
+        "games": [path.resolve() for path in paths],
+        "max_steps": config.max_steps,
+        "win_bonus": config.win_bonus,
+        "pay": pay,
+    }
     batch = config.envs * config.fragment
     ppo = (
         PPOConfig()
@@ -218,7 +223,7 @@ def _ppo(
     progress: list[PPOUpdate] = []
     missing = 0
     start = time.monotonic()
-    with ray_running():
+    with ray_running(config.env_runners):
         algorithm = ppo.build_algo()
         try:
             while not progress or progress[-1].steps < config.steps:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from guerdon.explain.attention import attention_paid
+from guerdon.explain.gradients import gradient_attribution
 from guerdon.explain.tokens import tokenized
 from guerdon.rewards.transformer import TransformerReward
 from scorers_to_explain import FIRST, PROMPT
@@ -40,3 +41,13 @@ def test_heads_and_rollout(pooling: str, tiny_bert: str, tiny_llama: str) -> Non
     np.testing.assert_allclose(found.rollout, rolled[shown], rtol=0, atol=1e-5)
     assert found.rollout.sum() + found.special == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(found.onto(found.units, layer=1), found.heads[1].mean(axis=0), rtol=1e-6)
+
+
+def test_it_does_not_know_what_is_liked(tiny_bert: str) -> None:
+    reward = TransformerReward.create(tiny_bert)
+    paid, given = attention_paid(reward, PROMPT, FIRST), gradient_attribution(reward, PROMPT, FIRST)
+    with torch.no_grad():
+        for weight in reward.net.classifier.classifier.parameters():
+            weight.neg_()
+    np.testing.assert_array_equal(attention_paid(reward, PROMPT, FIRST).heads, paid.heads)
+    np.testing.assert_allclose(gradient_attribution(reward, PROMPT, FIRST).values, -given.values, rtol=0, atol=1e-6)

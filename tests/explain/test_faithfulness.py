@@ -76,6 +76,7 @@ def test_a_table_of_a_black_box() -> None:
         assert rows[0].normalised.point == 1
         assert rows[0].over_random.low > 0
     assert any("1 rows could not be measured" in line for line in found.lines())
+    assert found.missed == {}  # occlusion need not add up
 
 
 def test_a_table_of_a_transformer_has_attention_beside_it(encoder_reward: TransformerReward) -> None:
@@ -89,6 +90,8 @@ def test_a_table_of_a_transformer_has_attention_beside_it(encoder_reward: Transf
     methods = {one.method for one in found.removals[MASKED]}
     assert methods == {"integrated-gradients", "gradient-x-input", "occlusion", ROLLOUT, BEST_HEAD, RANDOM}
     assert found.rows == 3
+    assert set(found.missed) == {"integrated-gradients"}
+    assert found.missed["integrated-gradients"] < 0.01
     assert found.heads is not None
     assert (found.heads.layers, found.heads.heads) == (2, 4)
     for one in found.removals[DELETED]:

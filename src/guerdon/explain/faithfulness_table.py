@@ -10,6 +10,7 @@ import numpy as np
 
 from guerdon.errors import GuerdonError
 from guerdon.explain.attention import AttentionPaid, attention_paid
+from guerdon.explain.attribution import Attribution
 from guerdon.explain.faithfulness import LEAST_SEGMENTS, MOST_SEGMENTS, RANDOM, RowMeasured, measure_row
 from guerdon.explain.methods import Method, attribute, default_method
 from guerdon.explain.removal import Game, occlusion_attribution
@@ -66,6 +67,8 @@ class FaithfulnessTable:
     segments: int
     """Units of a row at most."""
     heads: HeadsMeasured | None
+    missed: Mapping[str, float]
+    """A method whose values add up -> what they missed at most in any row, as a share of what is shared out."""
 
     def lines(self) -> list[str]:
         """What the terminal says of it in words."""
@@ -75,6 +78,8 @@ class FaithfulnessTable:
         ]
         if self.left_out:
             found.append(f"{self.left_out:,} rows could not be measured.")
+        for method, most in self.missed.items():
+            found.append(f"Values of {method} add up to within {most:.2%} in every row.")
         if self.heads is not None:
             found.append(
                 f"{self.heads.above_random} of {self.heads.layers * self.heads.heads} attention heads are above a "
@@ -129,6 +134,11 @@ def measure_faithfulness(
         left_out=len(cases) - measured_rows,
         segments=segments,
         heads=_heads(known, seed) if picked is not None else None,
+        missed={
+            name: max(row.missed[name] for row in known)
+            for name in (known[0].missed if known else ())
+            if all(np.isfinite(row.missed[name]) for row in known)
+        },
     )
 
 
@@ -158,6 +168,8 @@ class _Row:
     falls: Floats
     """How far the score falls without the units that each head reads most, and last in a random order."""
     layers: int
+    missed: Mapping[str, float]
+    """What the values of each method missed adding up by, as a share; NaN where they need not add up."""
 
     @classmethod
     def of(
@@ -169,22 +181,25 @@ class _Row:
         if len(units) < LEAST_SEGMENTS or target.ask([alone]).reasons[0]:
             return None
         try:
-            values = {_name(target, method): _values(target, alone, method, units) for method in methods}
+            each = {_name(target, method): _attributed(target, alone, method, units) for method in methods}
+            values = {name: one.onto(units) for name, one in each.items()}
+            missed = {name: one.error for name, one in each.items()}
             if reward is None:
-                return cls(alone, units, values, np.zeros((len(units), 0)), np.zeros(0), 0)
+                return cls(alone, units, values, np.zeros((len(units), 0)), np.zeros(0), 0, missed)
             paid = attention_paid(reward, alone.prompt, alone.response)
         except GuerdonError:
             return None
         values[ROLLOUT] = paid.onto(units)
         heads = _every_head(paid, units)
-        return cls(alone, units, values, heads, _falls(Game(target, alone, units), heads), paid.heads.shape[0])
+        falls = _falls(Game(target, alone, units), heads)
+        return cls(alone, units, values, heads, falls, paid.heads.shape[0], missed)
 
 
-def _values(target: Target, case: Case, method: Method, units: tuple[Unit, ...]) -> Floats:
-    """What a method gives each unit; occlusion leaves out these very units."""
+def _attributed(target: Target, case: Case, method: Method, units: tuple[Unit, ...]) -> Attribution:
+    """What a method gives; occlusion leaves out these very units."""
     if _name(target, method) == "occlusion":
-        return occlusion_attribution(Game(target, case, units), "word").values
-    return attribute(target, case, method=method, grain="word").onto(units)
+        return occlusion_attribution(Game(target, case, units), "word")
+    return attribute(target, case, method=method, grain="word")
 
 
 def _name(target: Target, method: Method) -> str:

@@ -30,6 +30,7 @@ STAGES = (
     "optimize",
     "recipes",
     "worlds",
+    "collect",
 )
 
 

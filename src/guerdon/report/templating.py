@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def environment() -> Environment:
-    """The templates of `report/templates`; value, bounds, interval, p_value, count and percent print numbers."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment(*packages: str) -> Environment:
+    """The templates of other packages, if any, and of `report/templates`.
+
+    The filters value, bounds, interval, p_value, count and percent print numbers.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     found = Environment(
-        loader=PackageLoader("guerdon.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "guerdon.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

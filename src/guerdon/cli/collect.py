@@ -1,0 +1,99 @@
+"""`guerdon collect`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
+from guerdon.collect.collect_config import STORE, CollectionConfig, Who
+
+Store = Annotated[
+    Positional[str],
+    arg(metavar="STORE", help="The file that `guerdon collect serve` made, or postgresql://USER@HOST/DATABASE."),
+]
+
+
+def serve(
+    data: Annotated[
+        Positional[str | None],
+        arg(
+            metavar="DATA",
+            help="Prompts with responses, judged or not: anything that `guerdon score` reads. Without it, what the "
+            "store holds.",
+        ),
+    ] = None,
+    /,
+    store: str = STORE,
+    config: OmitArgPrefixes[CollectionConfig] = CollectionConfig(),  # noqa: B008  # frozen
+    columns: ColumnsRead = AS_THEY_ARE,
+) -> None:
+    """Collect judgements from people in a browser, until Ctrl-C.
+
+    On this machine it prints a link that signs you in; with --url, people sign in by invitation. What was judged is in
+    the store at once; `guerdon collect export` writes it as rows.
+
+    Args:
+        data: What is asked about.
+        store: The file that keeps tasks and judgements, made where there is none; or postgresql://USER@HOST/DATABASE.
+        config: What is asked, and where.
+        columns: Which columns of DATA are read.
+    """
+    from guerdon.collect.collection_run import Served, serve_collection
+
+    def show(served: Served) -> None:
+        if data is not None:
+            known = f", {served.known_tasks:,} were there already" if served.known_tasks else ""
+            print(f"{served.new_tasks:,} new tasks in {store.rsplit('@', 1)[-1]}{known}")
+        print(f"Open {served.link}")
+        if served.invitation:
+            print(f"There is no admin yet; this link makes one, once: {served.invitation}")
+        print("Ctrl-C ends; nothing that was saved is lost", flush=True)
+
+    serve_collection(data, store, config, on_ready=show, **columns)
+
+
+def export(
+    store: Store,
+    out: Annotated[Positional[str], arg(metavar="FILE")],
+    /,
+    question: str | None = None,
+    pool: bool = False,
+    who: Who = "people",
+) -> None:
+    """Write what was judged as rows that `guerdon train`, `guerdon fit` and every other verb read.
+
+    Args:
+        store: The store; it may be served meanwhile.
+        out: A file (.jsonl .json .csv .tsv .parquet, also .gz .zst), or - for JSON Lines on standard output.
+        question: Question whose answers go out, where there are several.
+        pool: One row for each task, with the share or mean of all who judged it, instead of a row for each judgement.
+        who: Whose judgements.
+    """
+    from guerdon.collect.collection_run import export_judgements
+
+    to_pipe = out == "-"
+    rows = export_judgements(store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who)
+    print(f"{rows:,} rows" + ("" if to_pipe else f" in {out}. Next: guerdon data info {out}"), file=sys.stderr)
+
+
+def invite(
+    store: Store,
+    /,
+    url: str,
+    role: Annotated[str, arg(metavar="{annotator,reviewer,admin}")] = "annotator",
+    days: float = 7,
+) -> None:
+    """Make a link by which one person joins, and chooses name and password.
+
+    Args:
+        store: The store that is served.
+        url: Address under which people reach the app, as for `guerdon collect serve`.
+        role: What they may do: an annotator judges, a reviewer also sees everybody's judgements, an admin also invites.
+        days: How long the link can be taken up.
+    """
+    from guerdon.collect.collection_run import invite_person
+
+    print(invite_person(store, url, role=role, days=days))

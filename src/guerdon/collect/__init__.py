@@ -1,0 +1,1 @@
+"""Judgements from people, in a browser: the store, the app, who may do what, and rows out."""

@@ -1,0 +1,70 @@
+"""How a collection is served, and what goes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from guerdon.errors import ConfigError
+
+Who: TypeAlias = Literal["people", "models", "all"]
+STORE = "collect.db"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionConfig:
+    """What is asked, of whom, and where the app listens.
+
+    Example:
+        >>> CollectionConfig(overlap=2).private
+        True
+    """
+
+    questions: str | None = None
+    """A TOML file of questions, or a kind: pairwise, rating, ranking, spans, steps, rewrite. Without it, what the store
+    asks already, or pairwise."""
+    overlap: int = 1
+    """How many people judge each task."""
+    pairs: int = 3
+    """Of a prompt with more than two responses, how many pairs are drawn where pairs are compared."""
+    in_order: bool = False
+    """Ask in the order of the data, not in one drawn by chance."""
+    host: str = "127.0.0.1"
+    """Address to listen at. Any other than this machine's own needs --url, and people sign in."""
+    port: int = 8765
+    """Port to listen at; 0 takes any that is free."""
+    url: str | None = None
+    """Address under which people reach the app, as https://labels.example.org; with it they sign in."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError, all faults at once."""
+        faults = []
+        if self.overlap < 1:
+            faults.append(f"--overlap must be at least 1, got {self.overlap}")
+        if self.pairs < 1:
+            faults.append(f"--pairs must be at least 1, got {self.pairs}")
+        if not 0 <= self.port <= 65535:
+            faults.append(f"--port must be from 0 to 65535, got {self.port}")
+        if self.url is not None and not _is_origin(self.url):
+            faults.append(f"--url must be an address without a path, as https://labels.example.org, got {self.url!r}")
+        if self.host not in LOOPBACK and self.url is None:
+            faults.append(
+                f"--host {self.host} can be reached from other machines: say under which address, --url http://NAME:PORT"
+            )
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+    @property
+    def private(self) -> bool:
+        """Whether the app is for the one person at this machine, who needs no password."""
+        return self.url is None
+
+
+def _is_origin(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and url == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        return False

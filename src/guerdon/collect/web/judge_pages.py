@@ -1,0 +1,127 @@
+"""Judging: the task in hand, what is sent of it, undo, and what one has judged."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+
+from guerdon.collect.assigning import Assigned, RefusedError, next_task, open_task
+from guerdon.collect.history import judged_tasks
+from guerdon.collect.kinds.asking import Answer, AnswerError, Task
+from guerdon.collect.pace import progress
+from guerdon.collect.recording import SKIP_REASONS, Judged, record, undo
+from guerdon.collect.web.site import Annotator, Asking, Form, form_key
+
+router = APIRouter()
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@router.get("/judge")
+def judge(ask: Annotator) -> Response:
+    """The next task, or the page that says that there is none."""
+    site = ask.site
+    found = next_task(site.store, site.secret, ask.known.id, overlap=site.overlap, gold_every=site.gold_every)
+    if found is None:
+        return ask.page("done.html.j2", progress=progress(site.store, ask.known.id, overlap=site.overlap))
+    return _task_page(ask, found)
+
+
+@router.get("/judge/{task}")
+def judge_again(ask: Annotator, task: int) -> Response:
+    """A task that was judged before."""
+    return _task_page(ask, _opened(ask, task))
+
+
+@router.post("/judge/{task}")
+def judged(ask: Annotator, task: int, form: Form) -> Response:
+    """Stores the answers to all questions, or the reason why there are none."""
+    site = ask.site
+    found = _opened(ask, task)
+    with site.store.reading() as connection:
+        questions = site.store.questions(connection)
+    token = form_key(form)
+    skip = form.get("skip", "")
+    shown = Task(found.task.prompt, tuple(found.task.responses[place] for place in found.shown), steps=found.task.steps)
+    answers: dict[str, Answer] = {}
+    faults = []
+    for question in questions:
+        if skip:
+            answers[question.name] = {"reason": skip if skip in SKIP_REASONS else "other"}
+            continue
+        try:
+            answers[question.name] = question.moved(question.answer(form, shown), found.shown)
+        except AnswerError as error:
+            faults.append(str(error))
+    if faults:
+        if ask.request.headers.get("x-guerdon"):
+            raise HTTPException(422, "not_complete")
+        return _task_page(ask, found, status=422, fault="not_complete")
+    seconds = None
+    with contextlib.suppress(ValueError):
+        seconds = float(form.get("seconds", ""))
+    version = form.get("guidelines", "")
+    sent = Judged(
+        token=token,
+        answers=answers,
+        skip=bool(skip),
+        seconds=seconds if seconds is not None and seconds == seconds else None,
+        guidelines=int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 1,
+    )
+    try:
+        record(site.store, site.secret, ask.known.id, task, sent)
+    except RefusedError:
+        ask.refuse(403, "not_your_task")
+    return ask.go("/judge")
+
+
+@router.post("/undo")
+def undone(ask: Annotator, form: Form) -> Response:
+    """Takes the last judgement back, and shows its task again."""
+    found = undo(ask.site.store, ask.known.id, form_key(form))
+    return ask.go("/judge" if found is None else f"/judge/{found}")
+
+
+@router.get("/mine")
+def mine(ask: Annotator) -> Response:
+    """What one has judged, the newest first."""
+    with ask.site.store.reading() as connection:
+        questions = ask.site.store.questions(connection)
+        found = judged_tasks(connection, ask.known.id)
+    return ask.page("mine.html.j2", judged=found, questions=questions)
+
+
+def _opened(ask: Asking, task: int) -> Assigned:
+    try:
+        return open_task(ask.site.store, ask.site.secret, ask.known.id, task)
+    except RefusedError:
+        ask.refuse(403, "not_your_task")
+
+
+def _task_page(ask: Asking, found: Assigned, *, status: int = 200, fault: str = "") -> Response:
+    site = ask.site
+    with site.store.reading() as connection:
+        project, version = site.store.project(connection)
+    where = [found.shown.index(place) for place in range(len(found.shown))]
+    answers: Mapping[str, Answer] = {
+        question.name: question.moved(found.answers[question.name], where) if question.name in found.answers else None
+        for question in project.questions
+    }
+    prompt = found.task.prompt
+    return ask.page(
+        "judge.html.j2",
+        status=status,
+        fault=fault,
+        task=found,
+        turns=[] if isinstance(prompt, str) else prompt,
+        plain_prompt=prompt if isinstance(prompt, str) else "",
+        responses=[found.task.responses[place] for place in found.shown],
+        letters=LETTERS,
+        project=project,
+        version=version,
+        answers=answers,
+        reasons=SKIP_REASONS,
+        progress=progress(site.store, ask.known.id, overlap=site.overlap),
+    )

@@ -1,0 +1,159 @@
+"""The app in a real browser: by keyboard alone, interrupted, in both languages; what is exported trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guerdon.data.read import load_rows
+from guerdon.types import Comparison
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt-get install chromium)"),
+]
+
+
+class Server:
+    """`guerdon collect serve` in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+        self.log = folder / "serve.log"
+        command = [sys.executable, "-m", "guerdon", "collect", "serve", *options, "--port", str(port)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        for _ in range(600):
+            if found := re.search(r"Open (http\S+)", self.log.read_text()):
+                self.link = found[1]
+                return
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+        raise AssertionError("the server does not start")
+
+    @property
+    def base(self) -> str:
+        return self.link.split("/?")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rsplit(":", 1)[1])
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        self.process.send_signal(how)
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Forty pairs; one answer of each is polite."""
+    path = tmp_path / "pairs.jsonl"
+    lines = [
+        {"prompt": f"How long for {n} eggs?", "responses": [f"Please boil {n} eggs for 8 minutes.", f"No idea, {n}."]}
+        for n in range(40)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def new_page(browser: Any, state: Any = None, **options: Any) -> Any:
+    context = browser.new_context(storage_state=state, **options)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.faults = faults
+    return page
+
+
+def press_better(page: Any) -> None:
+    """Prefers the polite answer, wherever it stands, and waits for the next task."""
+    task = page.get_attribute("form.judge", "action")
+    polite = "Please" in page.inner_text("#answer-0 + .prose")
+    page.keyboard.press("2" if polite else "6")
+    page.wait_for_function(
+        "before => document.querySelector('form.judge')?.getAttribute('action') !== before", arg=task
+    )
+
+
+def test_thirty_by_keyboard_with_a_break(chromium: Any, pairs: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    server = Server(tmp_path, str(pairs), "--store", "labels.db")
+    page = new_page(chromium)
+    page.goto(server.link)
+    assert "token" not in page.url
+    press_better(page)
+    assert time.monotonic() - started < 60, "the first label takes at most a minute"
+    for _ in range(9):
+        press_better(page)
+    undone = page.get_attribute("form.judge", "action")
+    page.keyboard.press("u")
+    page.wait_for_function(
+        "before => document.querySelector('form.judge')?.getAttribute('action') !== before", arg=undone
+    )
+    assert page.is_checked("input[value='0-2']") or page.is_checked("input[value='1-2']"), "what was chosen is shown"
+    page.goto(f"{server.base}/judge")
+    press_better(page)
+
+    state = page.context.storage_state()  # what a browser keeps on disk when it is closed in the middle
+    page.context.close()
+    server.stop(signal.SIGKILL)
+    server = Server(tmp_path, "--store", "labels.db", port=server.port)
+    page = new_page(chromium, state)
+    page.goto(f"{server.base}/judge")
+    assert "10 judged, 30 left" in page.inner_text(".pace")
+    for _ in range(20):
+        press_better(page)
+    page.keyboard.press("s")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.pace').textContent.includes('9 left')")
+    assert page.faults == []
+    page.context.close()
+    server.stop()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "guerdon", "collect", "export", "labels.db", "judged.jsonl"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "30 rows in judged.jsonl" in done.stderr
+    rows = load_rows(str(tmp_path / "judged.jsonl"))
+    assert all(isinstance(row, Comparison) and row.chosen.startswith("Please") and row.margin == 2 for row in rows)
+    assert {row.extra["shown_first"] for row in rows} == {"chosen", "rejected"}
+    fit = [sys.executable, "-m", "guerdon", "fit", "judged.jsonl", "--members", "tfidf", "--out", "reward"]
+    subprocess.run(fit, cwd=tmp_path, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert (tmp_path / "reward" / "guerdon.json").exists()
+
+
+def test_a_server_that_is_away_loses_nothing(chromium: Any, pairs: Path, tmp_path: Path) -> None:
+    server = Server(tmp_path, str(pairs), "--store", "labels.db")
+    page = new_page(chromium)
+    page.goto(server.link)
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.wait_for_selector(".fault:not([hidden])")
+    assert "Not saved yet" in page.inner_text(".fault")
+    page.context.set_offline(False)
+    page.wait_for_function("() => document.querySelector('.pace').textContent.includes('1 judged')")
+    server.stop()

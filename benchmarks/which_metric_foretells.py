@@ -8,8 +8,8 @@ foretold the gain; its interval draws rows, prompts and rewards.
 
     python benchmarks/which_metric_foretells.py --data RATINGS.jsonl.gz RANKINGS.jsonl.gz
     python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 60 --out FOLDER
-    python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 60 --rl-steps 20 \
-        --rewards surface random --out OTHER
+    python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 32 --longest-prompt 200 \
+        --n 4 --rl-steps 8 --prompts-per-step 2 --max-new-tokens 24 --rewards surface --out OTHER
 """
 
 from __future__ import annotations
@@ -35,9 +35,6 @@ from guerdon.rewards.rules import LengthReward
 from guerdon.train.fit_config import FitConfig
 from guerdon.train.fit_run import fit_reward
 from guerdon.types import AnyRow, Candidates, Prompt, References, Scorer, prompt_text
-
-LONGEST_PROMPT = 400
-"""Characters, of prompts that a policy answers."""
 
 
 class RandomReward:
@@ -78,12 +75,17 @@ def measure(source: str, given: argparse.Namespace, out: Path) -> Downstream:
     if given.policy:
         half = split_rows(learn, test=0.5)
         learn, gold = half.train, fit_reward(half.test, config=FitConfig()).reward
-        short = [one for one in pool if len(prompt_text(one.prompt)) <= LONGEST_PROMPT]
+        short = [one for one in pool if len(prompt_text(one.prompt)) <= given.longest_prompt]
         pool = [Candidates(prompt=one.prompt) for one in short[: given.prompts]]
     systems = rewards(learn, given.rewards or ())
     agreement = evaluate_reward(systems, agree, baselines={})
     config = DownstreamConfig(
-        policy=given.policy, n=given.n, rl_steps=given.rl_steps, max_new_tokens=32, learning_rate=3e-4
+        policy=given.policy,
+        n=given.n,
+        rl_steps=given.rl_steps,
+        prompts_per_step=given.prompts_per_step,
+        max_new_tokens=given.max_new_tokens,
+        learning_rate=3e-4,
     )
     found = evaluate_downstream(systems, pool, out, config, gold=gold, gold_name="gold", agreement=agreement)
     part = agreement.sections[0]
@@ -106,6 +108,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=60, help="that the policy answers")
     parser.add_argument("--n", type=int, default=0)
     parser.add_argument("--rl-steps", type=int, default=0)
+    parser.add_argument("--prompts-per-step", type=int, default=8)
+    parser.add_argument("--max-new-tokens", type=int, default=32)
+    parser.add_argument("--longest-prompt", type=int, default=400, help="characters of prompts that a policy answers")
     parser.add_argument("--rewards", nargs="*", help="only those whose names begin so")
     parser.add_argument("--out", type=Path, help="new folder of what is sampled and trained")
     given = parser.parse_args()

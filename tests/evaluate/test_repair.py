@@ -81,8 +81,8 @@ def test_a_rule_is_loaded_again_by_its_name_and_no_reward_keeps_its_reason(tmp_p
 def test_too_few_pairs_and_bad_options_are_refused():
     with pytest.raises(DataError, match="30 pairs of responses of different lengths"):
         repair_reward("longest", comparisons(20))
-    with pytest.raises(ConfigError, match=r"--mode must be one of people, none.*--fit-share must be between 0 and 1"):
-        RepairConfig(mode="all", fit_share=1.5)
+    with pytest.raises(ConfigError, match=r"--mode must be one of people, none.*--folds must be 2 or more"):
+        RepairConfig(mode="all", folds=1)
 
 
 def test_a_transformer_is_repaired_saved_and_read_again(tiny_bert: str, tmp_path):
@@ -107,14 +107,23 @@ def test_responses_that_a_model_would_cut_are_refused_as_elsewhere(tiny_bert: st
         repair_reward(TransformerReward.create(tiny_bert), rows, config=RepairConfig(flip_pairs=0))
 
 
-def test_one_ranking_on_a_side_gives_no_interval():
-    rows = [
-        Ranking(prompt=f"p{i}", responses=tuple("Good sense. " * (n + 1) for n in range(9)), scores=tuple(range(9)))
-        for i in range(2)
-    ]
-    found = repair_reward(LikesLength(), rows, config=RepairConfig(flip_pairs=5))
-    assert (found.pairs, found.clusters) == (36, 1)
-    assert all(np.isnan(one.change.low) for one in found.measures)
+def test_a_single_ranking_leaves_nothing_to_measure_on():
+    one = Ranking(prompt="p", responses=tuple("Good sense. " * (n + 1) for n in range(9)), scores=tuple(range(9)))
+    with pytest.raises(DataError, match="cannot be divided into 2 folds"):
+        repair_reward(LikesLength(), [one], config=RepairConfig(flip_pairs=5))
+
+
+def test_what_is_handed_over_is_fitted_on_all_rows_and_what_is_measured_is_not():
+    rows = comparisons(60)
+    found = repair_reward(LikesLength(), rows, config=RepairConfig(flip_pairs=0))
+    chosen, rejected = ([getattr(row, side) for row in rows] for side in ("chosen", "rejected"))
+    prompts = [row.prompt for row in rows]
+    margins = found.reward.score(prompts, chosen) - found.reward.score(prompts, rejected)
+    longer = np.array([len(a) - len(b) for a, b in zip(chosen, rejected, strict=True)])
+    on_all = np.mean((np.sign(margins) * np.sign(longer) > 0)[longer != 0]) - np.mean(longer[longer != 0] > 0)
+    assert abs(on_all) < 1 / 50
+    assert found.measure("excess").after.point != pytest.approx(on_all, abs=1e-6)
+    assert (found.pairs, found.folds, found.clusters) == (60, 5, 60)
 
 
 def test_other_kinds_of_rows_are_named():

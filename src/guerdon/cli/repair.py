@@ -23,9 +23,9 @@ def repair(
 ) -> None:
     """Take from any reward what it owes to length and format, without training it again.
 
-    A correction is fitted on half of the prompts and measured on the others, before beside after: how much more often
-    the reward picks the longer response than people do, its slope on length, its agreement with people, and how often
-    an order flips when a response says the same otherwise. The folder is a reward like any other.
+    A correction is fitted on all rows, and measured in folds on prompts that it did not see, before beside after: how
+    much more often the reward picks the longer response than people do, its slope on length, its agreement with people,
+    and how often an order flips when a response says the same otherwise. The folder is a reward like any other.
 
     Args:
         model: The scorer to repair.
@@ -44,8 +44,8 @@ def repair(
         loaded = scorer.named(model).load()
         found = repair_reward(loaded, data, out, config, name=model, on_stage=on_stage, **reading)
     title = (
-        f"{reward_label(model)}, repaired ({found.mode}): fitted on {found.pairs_fitted:,} pairs, measured on "
-        f"{found.pairs:,} of {found.clusters:,} other {found.unit}s"
+        f"{reward_label(model)}, repaired ({found.mode}): {found.pairs:,} pairs of {found.clusters:,} {found.unit}s, "
+        f"measured in {found.folds} folds"
     )
     table = new_table(title, "", "before", "after", "change", "what it is", title_style="bold")
     table.columns[-1].justify = "left"

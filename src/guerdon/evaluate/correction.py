@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from guerdon.evaluate.repair_config import RepairMethod, RepairMode
 from guerdon.metrics import Floats
-from guerdon.rewards.repaired import FORMAT_FEATURES, Correction, design
+from guerdon.rewards.repaired import FORMAT_FEATURES, Correction, format_features
 from guerdon.types import Prompts, Responses
 
 _KNOTS = 8
@@ -89,7 +89,7 @@ def fit_correction(
         knots = _knots(np.array([lengths.min(), lengths.max()]))
         columns = lengths[:, None]
         if formats:
-            columns = np.concatenate([columns, design(prompts, responses, knots)[:, len(knots) :]], axis=1)
+            columns = np.concatenate([columns, format_features(prompts, responses)], axis=1)
         slope, *weights = _least_squares(columns[better] - columns[worse], rewards[better] - rewards[worse]).tolist()
         line = slope * (np.array(knots) - lengths.mean())
         correction = Correction(knots, tuple(line.tolist()), tuple(weights) or (0.0,) * len(FORMAT_FEATURES))

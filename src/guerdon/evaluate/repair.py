@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.read import load_rows
-from guerdon.data.split import split_rows
+from guerdon.data.split import group_folds
 from guerdon.data.values import plain
 from guerdon.errors import ConfigError, DataError
 from guerdon.evaluate.correction import fit_correction, length_slope, longer_picked
@@ -22,6 +24,7 @@ from guerdon.files import check_writable, write_json
 from guerdon.metrics import (
     Floats,
     Interval,
+    Ints,
     accuracy_ties_half,
     bootstrap_distribution,
     length_balanced_accuracy,
@@ -30,20 +33,20 @@ from guerdon.metrics import (
 from guerdon.perturbations.table import TRANSFORMATIONS
 from guerdon.report.templating import write_page
 from guerdon.rewards.load import ScorerConfig
-from guerdon.rewards.repaired import RepairedReward
+from guerdon.rewards.repaired import Correction, RepairedReward
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
-from guerdon.types import AnyRow, Scorer
+from guerdon.types import AnyRow, Prompts, Responses, Scorer
 
 REPORT, PAGE = "repair.json", "repair.html"
 FEWEST_PAIRS = 30
-"""Pairs of different lengths that either part must have."""
+"""Pairs of different lengths that a correction is fitted on, at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeforeAndAfter:
-    """One measure of a reward, before and after its repair, on rows that the repair was not fitted on."""
+    """One measure of a reward, before and after its repair, on pairs that the correction was not fitted on."""
 
     name: str
     about: str
@@ -60,9 +63,10 @@ class Repair:
     reward: RepairedReward
     mode: RepairMode
     measures: tuple[BeforeAndAfter, ...]
-    pairs_fitted: int
     pairs: int
-    """Pairs that it was measured on."""
+    """Pairs that the repair was fitted on, and measured on out of fold."""
+    folds: int
+    """Parts of the pairs; each was measured with a correction that was fitted on the others."""
     clusters: int
     unit: str
     people_pick_longer: float
@@ -80,7 +84,7 @@ class Repair:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers, ready for JSON: NaN becomes None."""
-        own = ("mode", "kind", "other_kinds", "pairs_fitted", "pairs", "clusters", "unit", "people_pick_longer")
+        own = ("mode", "kind", "other_kinds", "pairs", "folds", "clusters", "unit", "people_pick_longer")
         values = {name: getattr(self, name) for name in (*own, "not_scored")}
         measures = {"measures": [asdict(one) for one in self.measures]}
         return {name: plain(value) for name, value in (values | measures).items()}
@@ -96,7 +100,10 @@ def repair_reward(
     on_stage: Callable[[str], None] = lambda stage: None,
     **reading: Unpack[ReadOptions],
 ) -> Repair:
-    """Fits a correction for length and format on a part of the rows, and measures it on the others.
+    """Fits a correction for length and format on all rows, and measures it out of fold.
+
+    What is measured on a fold of the prompts (or groups) is a correction that was fitted on the other folds; what is
+    handed over was fitted on all.
 
     Example:
         >>> repair = repair_reward("runs/helpful", "preferences.jsonl", "runs/helpful-repaired")
@@ -132,37 +139,29 @@ def repair_reward(
         )
     rows = data if isinstance(data, Sequence) and not isinstance(data, str) else load_rows(str(data), **reading)
     refuse_truncation([model], row_texts(rows))
-    parts = split_rows(rows, test=1 - config.fit_share, seed=config.seed)
     on_stage("scoring")
-    fitted, measured = (_Judged.of(part, model) for part in (parts.train, parts.test))
+    judged = _Judged.of(rows, model)
     on_stage("fitting the correction")
-    correction = fit_correction(
-        fitted.prompts,
-        fitted.responses,
-        fitted.rewards,
-        (fitted.table.better, fitted.table.worse),
-        mode=config.mode,
-        method=config.method,
-        formats=config.formats,
-    )
-    repaired = RepairedReward(model, correction, name=name)
+    repaired = RepairedReward(model, judged.correction(config), name=name)
+    fold = judged.folds(config)
+    of_fold = [judged.part(fold != one).correction(config) for one in range(int(fold.max()) + 1)]
     if config.flip_pairs:
         on_stage("changing responses without changing their meaning")
-    measures = _measures(measured, repaired, config)
+    measures = _measures(judged, model, fold, of_fold, config)
     report_totals([model])
-    longer = measured.longer[measured.longer != 0]
+    longer = judged.longer[judged.longer != 0]
     found = Repair(
         reward=repaired,
         mode=config.mode,
         measures=measures,
-        pairs_fitted=len(fitted.table.better),
-        pairs=len(measured.table.better),
-        clusters=len(np.unique(measured.clusters)),
-        unit=resampling_unit(measured.table)[1],
+        pairs=len(judged.table.better),
+        folds=len(of_fold),
+        clusters=len(np.unique(judged.clusters)),
+        unit=resampling_unit(judged.table)[1],
         people_pick_longer=float((longer > 0).mean()),
-        not_scored=fitted.not_scored + measured.not_scored,
-        kind=measured.table.kind,
-        other_kinds=measured.other_kinds,
+        not_scored=judged.not_scored,
+        kind=judged.table.kind,
+        other_kinds=judged.other_kinds,
     )
     if out is not None:
         repaired.save(out)
@@ -173,7 +172,7 @@ def repair_reward(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
-    """A part of the rows with the rewards of their n responses; all have one."""
+    """Judged responses, n, with their rewards; all have one."""
 
     table: Table
     prompts: list[Any]
@@ -190,9 +189,38 @@ class _Judged:
         return np.asarray(lengths[self.table.better] - lengths[self.table.worse])
 
     @property
-    def clusters(self) -> Any:
+    def clusters(self) -> Ints:
         """The cluster of each pair, codes from 0 on, shape (m,)."""
         return np.unique(resampling_unit(self.table)[0][self.table.better], return_inverse=True)[1]
+
+    def folds(self, config: RepairConfig) -> Ints:
+        """The fold of each response, shape (n,): whole clusters. Raises DataError where there is one cluster alone."""
+        codes = resampling_unit(self.table)[0]
+        return group_folds(list(map(str, codes)), max(2, min(config.folds, len(np.unique(codes)))), config.seed)
+
+    def part(self, keep: NDArray[np.bool_]) -> _Judged:
+        """The responses for which `keep` is true, and the pairs between them."""
+        kept = (list(compress(each, keep)) for each in (self.prompts, self.responses, self.references))
+        return _Judged(self.table.select(keep), *kept, self.rewards[keep], self.not_scored, self.other_kinds)
+
+    def correction(self, config: RepairConfig) -> Correction:
+        """What is fitted on these pairs. Raises DataError where they are too few."""
+        apart = int((self.longer != 0).sum())
+        if apart < FEWEST_PAIRS:
+            raise DataError(
+                f"a repair needs {FEWEST_PAIRS} pairs of responses of different lengths to fit on, and there are "
+                f"{apart} (or so many without one fold). Fix: more comparisons"
+            )
+        pairs = self.table.better, self.table.worse
+        return fit_correction(
+            self.prompts,
+            self.responses,
+            self.rewards,
+            pairs,
+            mode=config.mode,
+            method=config.method,
+            formats=config.formats,
+        )
 
     @classmethod
     def of(cls, rows: Sequence[AnyRow], model: Scorer) -> _Judged:
@@ -203,29 +231,19 @@ class _Judged:
         texts = [every[i] for i in table.requests]
         prompts, responses, references = (list(each) for each in zip(*texts, strict=True)) if texts else ([], [], [])
         found = score_texts(model, prompts, responses, references).values.astype(np.float64)
-        there = ~np.isnan(found)
-        kept = table.select(there)
-        part = cls(
-            kept,
-            [one for one, is_there in zip(prompts, there, strict=True) if is_there],
-            [one for one, is_there in zip(responses, there, strict=True) if is_there],
-            [one for one, is_there in zip(references, there, strict=True) if is_there],
-            found[there],
-            int((~there).sum()),
-            tuple(one.kind for one in paired[1:]),
+        missing = np.isnan(found)
+        every_one = cls(
+            table, prompts, responses, references, found, int(missing.sum()), tuple(o.kind for o in paired[1:])
         )
-        apart = int((part.longer != 0).sum())
-        if apart < FEWEST_PAIRS:
-            raise DataError(
-                f"a repair needs {FEWEST_PAIRS} pairs of responses of different lengths to fit on, and as many to "
-                f"measure on; one part has {apart}. Fix: more comparisons, or another --fit-share"
-            )
-        return part
+        return every_one.part(~missing)
 
 
-def _measures(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> tuple[BeforeAndAfter, ...]:
-    """Every measure of both rewards, from the same resamples."""
-    rewards = np.stack([part.rewards, part.rewards - repaired.correction(part.prompts, part.responses)])
+def _measures(
+    part: _Judged, model: Scorer, fold: Ints, of_fold: Sequence[Correction], config: RepairConfig
+) -> tuple[BeforeAndAfter, ...]:
+    """Every measure of both rewards, from the same resamples; `of_fold` are the corrections, fitted without a fold."""
+    taken = _taken(of_fold, fold, part.prompts, part.responses)
+    rewards = np.stack([part.rewards, part.rewards - taken])
     margins = rewards[:, part.table.better] - rewards[:, part.table.worse]
     longer = part.longer
 
@@ -247,8 +265,17 @@ def _measures(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> 
         _before_and_after(name, about, points[:, i], drawn[:, :, i]) for i, (name, about) in enumerate(names.items())
     ]
     if config.flip_pairs:
-        found.append(_flips(part, repaired, config))
+        found.append(_flips(part, model, rewards, fold, of_fold, config))
     return tuple(found)
+
+
+def _taken(of_fold: Sequence[Correction], fold: Ints, prompts: Prompts, responses: Responses) -> Floats:
+    """What is taken from each response, by the correction that has not seen its fold; shape (n,)."""
+    taken = np.empty(len(fold))
+    for one, correction in enumerate(of_fold):
+        here = fold == one
+        taken[here] = correction(list(compress(prompts, here)), list(compress(responses, here)))
+    return taken
 
 
 def _resampled(statistic: Callable[[Floats], Floats], clusters: Any, seed: int) -> Floats:
@@ -265,7 +292,9 @@ def _before_and_after(name: str, about: str, points: Floats, drawn: Floats) -> B
     )
 
 
-def _flips(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> BeforeAndAfter:
+def _flips(
+    part: _Judged, model: Scorer, old: Floats, fold: Ints, of_fold: Sequence[Correction], config: RepairConfig
+) -> BeforeAndAfter:
     """How often the order of a pair flips when one of the two says the same otherwise."""
     drawn = np.random.default_rng(config.seed)
     count = len(part.table.better)
@@ -283,9 +312,9 @@ def _flips(part: _Judged, repaired: RepairedReward, config: RepairConfig) -> Bef
         return BeforeAndAfter("flips", about, nothing, nothing, nothing)
     prompts = [part.prompts[item] for _, item, _ in changed]
     texts, references = [text for *_, text in changed], [part.references[item] for _, item, _ in changed]
-    rewards = score_texts(repaired.scorer, prompts, texts, references).values.astype(np.float64)
-    new = np.stack([rewards, rewards - repaired.correction(prompts, texts)])
-    old = np.stack([part.rewards, part.rewards - repaired.correction(part.prompts, part.responses)])
+    rewards = score_texts(model, prompts, texts, references).values.astype(np.float64)
+    items = np.array([item for _, item, _ in changed])
+    new = np.stack([rewards, rewards - _taken(of_fold, fold[items], prompts, texts)])
     pair = np.array([place for place, *_ in changed])
     other = part.table.worse[pair]
     flipped = np.sign(old[:, part.table.better[pair]] - old[:, other]) != np.sign(new - old[:, other])
@@ -304,6 +333,9 @@ def repair_lines(repair: Repair) -> list[str]:
     """What a reader must know of the repair, in sentences."""
     people = repair.people_pick_longer
     lines = [f"People preferred the longer response in {people:.0%} of the pairs of different lengths."]
+    excess = repair.measure("excess").before
+    if repair.mode == "people" and not (excess.low > 0 or excess.high < 0):
+        lines.append("Whether there is any excess cannot be told: its interval before the repair holds 0.")
     lost = -repair.measure("accuracy").change.point
     if repair.mode == "none" and lost > 0.01:
         lines.append(

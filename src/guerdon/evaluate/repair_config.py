@@ -28,8 +28,9 @@ class RepairConfig:
     length, by local regression of the rewards (arXiv:2409.17407)."""
     formats: bool = False
     """Correct the format as well: line breaks, list items, code blocks, marks. With covariate only."""
-    fit_share: float = 0.5
-    """Share of the prompts (or groups) that the correction is fitted on; it is measured on the others."""
+    folds: int = 5
+    """Parts of the prompts (or groups): what is measured on one is a correction that was fitted on the others. What is
+    handed over is fitted on all."""
     flip_pairs: int = 100
     """Pairs whose responses are changed without changing their meaning, to see how often the order flips; 0: none."""
     seed: int = 0
@@ -41,8 +42,8 @@ class RepairConfig:
         for option, allowed in (("mode", get_args(RepairMode)), ("method", get_args(RepairMethod))):
             if getattr(self, option) not in allowed:
                 faults.append(f"--{option} must be one of {', '.join(allowed)}; got {getattr(self, option)!r}")
-        if not 0 < self.fit_share < 1:
-            faults.append(f"--fit-share must be between 0 and 1, got {self.fit_share}")
+        if self.folds < 2:
+            faults.append(f"--folds must be 2 or more, got {self.folds}")
         if self.formats and self.method != "covariate":
             faults.append("--formats goes with --method covariate alone")
         if self.flip_pairs < 0:

@@ -39,7 +39,10 @@ class Correction:
 
     def __call__(self, prompts: Prompts, responses: Responses) -> Floats:
         """c(x) of n responses, shape (n,)."""
-        return np.asarray(design(prompts, responses, self.knots) @ np.array([*self.values, *self.format_weights]))
+        taken = np.interp(np.log1p([len(text) for text in responses]), self.knots, self.values)
+        if any(self.format_weights):
+            taken += format_features(prompts, responses) @ np.array(self.format_weights)
+        return np.asarray(taken)
 
     def times(self, strength: float) -> Correction:
         """The correction, `strength` times as strong."""
@@ -47,18 +50,12 @@ class Correction:
         return Correction(self.knots, *scaled)
 
 
-def design(prompts: Prompts, responses: Responses, knots: tuple[float, ...]) -> Floats:
-    """What a correction is linear in: a hat function of log length around each knot, then the features of format.
-
-    Returns:
-        Shape (n, knots + features).
-    """
-    lengths = np.log1p([len(text) for text in responses])
-    hats = np.stack([np.interp(lengths, knots, unit) for unit in np.eye(len(knots))], axis=1)
+def format_features(prompts: Prompts, responses: Responses) -> Floats:
+    """The features of `FORMAT_FEATURES`, shape (n, features)."""
     features = SurfaceFeatures()
     names = features.names()
     found = features.compute(prompts, responses).values
-    return np.concatenate([hats, found[:, [names.index(name) for name in FORMAT_FEATURES]]], axis=1)
+    return np.asarray(found[:, [names.index(name) for name in FORMAT_FEATURES]])
 
 
 class RepairedReward(BaseScorer):

@@ -8,8 +8,8 @@ foretold the gain; its interval draws rows, prompts and rewards.
 
     python benchmarks/which_metric_foretells.py --data RATINGS.jsonl.gz RANKINGS.jsonl.gz
     python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 60 --out FOLDER
-    python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 32 --longest-prompt 200 \
-        --n 4 --rl-steps 8 --prompts-per-step 2 --max-new-tokens 24 --rewards surface --out OTHER
+    python benchmarks/which_metric_foretells.py --data PAIRS.jsonl.gz --policy smollm2 --prompts 32 --n 4 --rl-steps 8 \
+        --prompts-per-step 2 --max-new-tokens 24 --longest-prompt 200 --rewards surface --out OTHER
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, Unpack
@@ -200,8 +200,14 @@ class _Judged:
 
     def part(self, keep: NDArray[np.bool_]) -> _Judged:
         """The responses for which `keep` is true, and the pairs between them."""
-        kept = (list(compress(each, keep)) for each in (self.prompts, self.responses, self.references))
-        return _Judged(self.table.select(keep), *kept, self.rewards[keep], self.not_scored, self.other_kinds)
+        return replace(
+            self,
+            table=self.table.select(keep),
+            prompts=list(compress(self.prompts, keep)),
+            responses=list(compress(self.responses, keep)),
+            references=list(compress(self.references, keep)),
+            rewards=self.rewards[keep],
+        )
 
     def correction(self, config: RepairConfig) -> Correction:
         """What is fitted on these pairs. Raises DataError where they are too few."""

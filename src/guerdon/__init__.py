@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from guerdon.types import Rewards as Rewards
     from guerdon.types import Scorer as Scorer
     from guerdon.types import Steps as Steps
+    from guerdon.types import StepScorer as StepScorer
     from guerdon.types import ToolCall as ToolCall
     from guerdon.worlds.agent_run import train_agent as train_agent
     from guerdon.worlds.collect_run import collect_play as collect_play
@@ -139,7 +140,7 @@ _HOMES = {
         "train.verdict_config": "VerdictConfig",
         "train.verdict_run": "train_verdict_judge",
         "types": (
-            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer Steps "
+            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer StepScorer Steps "
             "ToolCall"
         ),
         "worlds.agent_run": "train_agent",

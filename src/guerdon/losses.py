@@ -78,6 +78,24 @@ def regression(predicted: Tensor, target: Tensor) -> Tensor:
     return error.square().sum(dim=1) / rated.sum(dim=1)
 
 
+def step_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy of P(step is right) = sigmoid(z), shape (n,), averaged over the judged steps of a solution.
+
+        loss = - mean_k [ y_k log sigmoid(z_k) + (1 - y_k) log sigmoid(-z_k) ]
+
+    Lightman et al. 2023 (arXiv:2305.20050); with y the share of continuations that end well, Math-Shepherd's soft
+    estimation (Wang et al. 2024, arXiv:2312.08935, eq. 4).
+
+    Args:
+        logits: z, shape (n, steps).
+        labels: y in [0, 1], shape (n, steps); NaN for a step that nobody judged, and behind the last one.
+    """
+    judged = ~labels.isnan()
+    y = labels.nan_to_num()
+    surprise = torch.where(judged, -y * logsigmoid(logits) - (1 - y) * logsigmoid(-logits), 0.0)
+    return surprise.sum(dim=1) / judged.sum(dim=1).clamp(min=1)
+
+
 def plackett_luce(scores: Tensor, grades: Tensor) -> Tensor:
     """Listwise likelihood of Plackett (1975) and Luce (1959), with ties.
 

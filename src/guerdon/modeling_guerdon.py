@@ -38,7 +38,8 @@ class GuerdonRewardConfig(PreTrainedConfig):
 
         Args:
             classifier: the configuration of the sequence classifier.
-            pooling: `native`, the classifier's own path; `mean` of all tokens; or the `last` token.
+            pooling: `native`, the classifier's own path; `mean` of all tokens; the `last`
+                token; or `steps`, which Guerdon alone reads.
             shift: output = shift + scale * logit, one a label; empty for 0.
             scale: empty for 1.
             adapter_base: where the folder holds a LoRA adapter, the model it sits on: a name on the hub, or a path
@@ -103,6 +104,8 @@ class GuerdonReward(PreTrainedModel):
         if attention_mask is None and input_ids is not None:
             attention_mask = torch.ones_like(input_ids)
         inputs |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.config.pooling == "steps":
+            raise NotImplementedError("this reward scores every step of a response: load it with guerdon.load_scorer")
         if self.config.pooling == "native":
             logits = self.reward(**inputs).logits
         else:

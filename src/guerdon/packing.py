@@ -28,6 +28,8 @@ class Tokens:
     ids: tuple[int, ...]
     types: tuple[int, ...] | None = None
     """Segment ids for encoders that have them (`token_type_ids`)."""
+    ends: tuple[int, ...] | None = None
+    """Where scores are read, if not at the last token alone: the end of every step, for a process reward."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,7 +50,8 @@ Batch = dict[str, Tensor]
 
 `input_ids` (rows, length); `attention_mask` (rows, length), or for shared rows bool (rows, 1, length, length);
 `position_ids` (rows, length), for decoders; `token_type_ids` (rows, length), where the model has them;
-`row` and `column` (n,): where the last token of each sequence stands.
+`row` and `column` (n,): where the last token of each sequence stands; for sequences with ends of their own, (m,) where
+each of these stands, and `sequence` (m,): which sequence it is of.
 """
 
 
@@ -121,12 +124,13 @@ def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, le
     `position_ids` (decoders), counted from each row's first real token.
     """
     length = max(len(sequence) for sequence in tokens)
-    ends = [length - 1 if left else len(sequence) - 1 for sequence in tokens]
+    ends = [
+        [(length - len(one) if left else 0) + end for end in one.ends or (len(one) - 1,)] for one in tokens
+    ]
     batch = {
         "input_ids": pad((sequence.ids for sequence in tokens), pad_id, left=left),
         "attention_mask": pad(([1] * len(sequence) for sequence in tokens), 0, left=left),
-        "row": torch.arange(len(tokens)),
-        "column": torch.tensor(ends),
+        **_reads(tokens, range(len(tokens)), ends),
     }
     if positions:
         batch["position_ids"] = pad((range(len(sequence)) for sequence in tokens), 0, left=left)
@@ -150,17 +154,19 @@ def items_of(rows: Iterable[SharedRow]) -> list[int]:
 def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int) -> Batch:
     """One row a group. Scores come out in the order of `rows`, and of `items` within each."""
     length = max(row.length for row in rows)
-    ids, positions, mask, at_row, at_column = [], [], [], [], []
+    ids, positions, mask, at_row, ends = [], [], [], [], []
     for index, row in enumerate(rows):
         flat, place = list(tokens[row.items[0]].ids[: row.prefix]), list(range(row.prefix))
         segment = [0] * row.prefix  # 0 the prefix, k the k-th suffix
         for number, item in enumerate(row.items, start=1):
             suffix = tokens[item].ids[row.prefix :]
+            moved = len(flat) - row.prefix
+            of_item = tokens[item].ends or (len(tokens[item]) - 1,)
+            ends.append([end if end < row.prefix else end + moved for end in of_item])
             flat += suffix
             place += range(row.prefix, row.prefix + len(suffix))
             segment += [number] * len(suffix)
             at_row.append(index)
-            at_column.append(len(flat) - 1)
         ids.append(flat)
         positions.append(place)
         mask.append(_shared_mask(torch.tensor(segment), length))
@@ -168,9 +174,20 @@ def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_i
         "input_ids": pad(ids, pad_id),
         "attention_mask": torch.stack(mask).unsqueeze(1),
         "position_ids": pad(positions, 0),
-        "row": torch.tensor(at_row),
-        "column": torch.tensor(at_column),
+        **_reads([tokens[item] for item in items_of(rows)], at_row, ends),
     }
+
+
+def _reads(tokens: Sequence[Tokens], rows: Sequence[int], ends: Sequence[Sequence[int]]) -> Batch:
+    """`row` and `column`, and `sequence` where a sequence has ends of its own."""
+    counts = torch.tensor([len(own) for own in ends])
+    found = {
+        "row": torch.tensor(rows).repeat_interleave(counts),
+        "column": torch.tensor([end for own in ends for end in own]),
+    }
+    if any(one.ends is not None for one in tokens):
+        found["sequence"] = torch.arange(len(ends)).repeat_interleave(counts)
+    return found
 
 
 def _shared_mask(segment: Tensor, length: int) -> Tensor:

@@ -6,6 +6,7 @@ Nothing here imports torch or numpy, so that every floor above can import it for
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -159,6 +160,7 @@ class Reference(Row):
 
 STEP_BREAK = "\n\n"
 """What stands between two steps of a solution."""
+_BLANK_LINES = re.compile(r"\n\s*\n\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +272,24 @@ class ReasonedScorer(Scorer, Protocol):
 
 
 @runtime_checkable
+class StepScorer(Scorer, Protocol):
+    """A process reward: a scorer that also says how right each step of a response is.
+
+    Example:
+        >>> isinstance(load_scorer("longest"), StepScorer)
+        False
+    """
+
+    def step_scores(self, prompts: Prompts, responses: Responses) -> np.ndarray:
+        """Scores every step of n responses, in one pass over each.
+
+        Returns:
+            float32, shape (n, most steps): higher is better, NaN behind the last step and for steps that are not read.
+        """
+        ...
+
+
+@runtime_checkable
 class Comparer(Protocol):
     """Gives the probability that one response is preferred to another.
 
@@ -349,8 +369,9 @@ def response_texts(row: AnyRow) -> tuple[str, ...]:
 
 
 def step_prefixes(row: Steps) -> tuple[str, ...]:
-    """The solution as far as each step, steps parted by an empty line: what a reward of steps scores."""
-    return tuple(STEP_BREAK.join(row.steps[: end + 1]) for end in range(len(row.steps)))
+    """The solution as far as each step: steps are parted by an empty line, and have none within."""
+    steps = [_BLANK_LINES.sub("\n", step.strip()) for step in row.steps]
+    return tuple(STEP_BREAK.join(steps[: end + 1]) for end in range(len(steps)))
 
 
 def origin_of(rows: Iterable[AnyRow], prompt: Prompt, response: str) -> Origin | None:

@@ -124,6 +124,3 @@ def test_what_only_compares_is_named_and_other_rows_stand_beside():
     assert evaluation.to_dict()["sections"][1]["overall"]["systems"]["m"]["metrics"]["step_f1"]["point"] == 1
 
 
-def test_steps_are_not_trained_on_yet():
-    with pytest.raises(ConfigError, match="cannot be fitted to stepss?; this data allows: none"):
-        resolve_objectives(solutions(2), TrainConfig())

@@ -13,10 +13,10 @@ from guerdon.data.published_sets import SETS
 from guerdon.evaluate.baselines import default_baselines
 from guerdon.evaluate.details import details_of
 from guerdon.evaluate.published_scores import published_scores
-from guerdon.evaluate.result_tables import Table, tables_of
+from guerdon.evaluate.result_tables import Requests, Table, tables_of
 from guerdon.evaluate.results import FEW_CLUSTERS, Evaluation, PartResult, Section, SystemResult
 from guerdon.evaluate.statistics import PAIR_METRICS, SystemValues, is_graded, metrics_of, resample, resampling_unit
-from guerdon.evaluate.step_errors import StepTable, steps_section
+from guerdon.evaluate.step_errors import StepTable, ask_steps, steps_section
 from guerdon.evaluate.systems import ComparerOutput, System, SystemOutput, ask, saved_folder, seen_note, seen_shares
 from guerdon.metrics import METRICS, Floats, Interval, kendall, percentile_interval
 from guerdon.rewards.truncation import refuse_truncation, report_totals, row_texts
@@ -69,7 +69,8 @@ def evaluate_reward(
     if published and published not in SETS:
         raise ValueError(f"there is no published set {published!r}; there are {', '.join(SETS)}")
     tables, requests = tables_of(rows)
-    steps = StepTable.of(rows, requests)
+    step_requests: Requests = {}
+    steps = StepTable.of(rows, step_requests)
     refuse_truncation(systems.values(), row_texts(rows))
     judged = [row for row in rows if not isinstance(row, Steps)]
     beside = default_baselines(judged, systems, seed=seed) if baselines is None else dict(baselines)
@@ -79,6 +80,12 @@ def evaluate_reward(
     outputs = {
         name: ask(system, requests, tables, seed=seed, progress=partial(progress, name) if progress else None)
         for name, system in every.items()
+        if tables
+    }
+    of_steps = {
+        name: ask_steps(system, steps, step_requests, partial(progress, name) if progress else None)
+        for name, system in every.items()
+        if steps.rows
     }
     report_totals(systems.values())
     sections = []
@@ -88,7 +95,7 @@ def evaluate_reward(
         behind = details_of(kept, rows, requests, every, outputs, beside, resamples=resamples, seed=seed)
         sections.append(replace(section, details=behind))
     if steps.rows:
-        sections.append(steps_section(steps, outputs, baselines=beside, resamples=resamples, seed=seed))
+        sections.append(steps_section(steps, of_steps, baselines=beside, resamples=resamples, seed=seed))
     sources = dict.fromkeys(row.origin.source for row in rows if row.origin is not None)
     folders = {name: str(folder) for name, system in systems.items() if (folder := saved_folder(system)) is not None}
     seen = seen_shares(systems, rows)

@@ -11,7 +11,7 @@ import numpy as np
 from guerdon.data.split import group_folds
 from guerdon.evaluate.result_tables import EMPTY_TABLE, Requests, number_of
 from guerdon.evaluate.results import PartResult, Section, SystemResult
-from guerdon.evaluate.systems import ScorerOutput, SystemOutput
+from guerdon.evaluate.systems import Progress, ScorerOutput, System, SystemOutput, ask
 from guerdon.metrics import (
     NO_ERROR,
     Floats,
@@ -26,10 +26,12 @@ from guerdon.metrics import (
     right_thresholds,
     roc_auc,
 )
-from guerdon.types import AnyRow, Steps, group_key, step_prefixes
+from guerdon.types import AnyRow, Steps, StepScorer, group_key, step_prefixes
 
 STEP_METRICS = ("step_f1", "first_error", "no_error", "step_auc")
 FOLDS = 5
+_CHUNK = 256
+"""Solutions of one call, so that a progress bar can move."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +77,30 @@ class StepTable:
             first_error=self.first_error[keep],
             clusters=cluster_codes(self.clusters[keep].tolist()),
         )
+
+
+def ask_steps(
+    system: System, table: StepTable, requests: Requests, progress: Progress | None = None
+) -> SystemOutput:
+    """What a system says of every step: a `StepScorer` of the step itself, in one pass over the solution; any other
+    scorer of the solution as far as the step; a `Comparer` nothing. Rewards have shape (s,).
+    """
+    if not isinstance(system, StepScorer):
+        found = ask(system, requests, (), seed=0, progress=progress)
+        if not isinstance(found, ScorerOutput):
+            return found
+        return ScorerOutput(found.rewards[table.requests], tuple(found.reasons[at] for at in table.requests))
+    rewards = np.full(len(table.requests), np.nan)
+    starts = np.searchsorted(table.solution, np.arange(len(table.rows)))
+    for start in range(0, len(table.rows), _CHUNK):
+        rows = table.rows[start : start + _CHUNK]
+        scores = system.step_scores([row.prompt for row in rows], [step_prefixes(row)[-1] for row in rows])
+        for row, own, first in zip(rows, scores, starts[start:], strict=False):
+            known = own[: len(row.steps)]
+            rewards[first : first + len(known)] = known
+        if progress is not None:
+            progress(start + len(rows), len(table.rows))
+    return ScorerOutput(rewards, tuple("" if np.isfinite(one) else "the step was not read" for one in rewards))
 
 
 def _first_error(row: Steps) -> int:
@@ -155,15 +181,14 @@ def steps_section(
     resamples: int,
     seed: int,
 ) -> Section:
-    """The metrics of solutions with judged steps, in all and per subset.
+    """The metrics of solutions with judged steps, in all and per subset; `outputs` are those of `ask_steps`.
 
     A `Comparer` takes no part, since a prefix has nothing to be compared with, nor a scorer that rewards no prefix.
     Solutions with a prefix that some other scorer does not reward are left out for all.
     """
     of_scorer = {name: one for name, one in outputs.items() if isinstance(one, ScorerOutput)}
-    rewards = {name: one.rewards[table.requests] for name, one in of_scorer.items()}
-    rewards = {name: own for name, own in rewards.items() if not np.isnan(own).all()}
-    missing = {name: _missing(of_scorer[name], table) for name in rewards}
+    rewards = {name: one.rewards for name, one in of_scorer.items() if not np.isnan(one.rewards).all()}
+    missing = {name: list(filter(None, of_scorer[name].reasons)) for name in rewards}
     lost = np.zeros(len(table.rows), dtype=bool)
     for own in rewards.values():
         lost[table.solution[np.isnan(own)]] = True
@@ -206,11 +231,6 @@ def steps_section(
         for name in (names if len(names) > 1 else ())
     )
     return Section("steps", "step_f1", whole, parts, tuple(_notes(table, kept, outputs, rewards, parts)))
-
-
-def _missing(output: ScorerOutput, table: StepTable) -> list[str]:
-    requests = np.unique(table.requests)
-    return [output.reasons[request] for request in requests[np.isnan(output.rewards[requests])]]
 
 
 def _notes(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guerdon.errors import ModelError
-from guerdon.explain.tokens import tokenized
+from guerdon.explain.tokens import READS, tokenized
 from guerdon.explain.units import Unit, sum_onto
 from guerdon.metrics import Floats
 from guerdon.types import Prompt
@@ -60,29 +60,30 @@ def attention_paid(reward: TransformerReward, prompt: Prompt, response: str) -> 
     import torch
 
     text, net = tokenized(reward, prompt, response), reward.net
-    given = {name: tensor for name, tensor in text.batch.items() if name not in ("row", "column")}
+    given = {name: tensor for name, tensor in text.batch.items() if name not in READS}
     with reward.in_force(), _eager(net.classifier), torch.no_grad():
         net.eval()
         found: Any = net.model(**given, output_attentions=True)
     layers = [layer[0].double().cpu().numpy() for layer in found.attentions or () if layer is not None]
     if not layers:
         raise ModelError(f"{type(net.classifier).__name__} gives no attention weights")
-    heads = np.stack([_read(layer, reward.contract.pooling) for layer in layers])
+    places = None if reward.contract.pooling == "mean" else [0]
+    if reward.contract.pooling in ("last", "steps"):
+        places = text.batch["column"].tolist()
+    heads = np.stack([_read(layer, places) for layer in layers])
     mixed = np.eye(layers[0].shape[-1])
     for layer in layers:
         step = (layer.mean(axis=0) + np.eye(layer.shape[-1])) / 2
         mixed = step / step.sum(axis=1, keepdims=True) @ mixed
-    rollout = _read(mixed[None], reward.contract.pooling)[0]
+    rollout = _read(mixed[None], places)[0]
     where = [place for place, unit in enumerate(text.units) if unit is not None]
     units = tuple(unit for unit in text.units if unit is not None)
     return AttentionPaid(units, heads[:, :, where], rollout[where], float(rollout.sum() - rollout[where].sum()))
 
 
-def _read(attention: np.ndarray, pooling: str) -> Floats:
-    """Rows of (heads, queries, keys) at the position of the score: the first, the last, or the mean of all."""
-    if pooling == "mean":
-        return np.asarray(attention.mean(axis=1))
-    return np.asarray(attention[:, -1 if pooling == "last" else 0])
+def _read(attention: np.ndarray, places: list[int] | None) -> Floats:
+    """The mean row of (heads, queries, keys) over the places at which the score is read; None is all of them."""
+    return np.asarray((attention if places is None else attention[:, places]).mean(axis=1))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from guerdon.explain.attribution import TOLERANCE, Attribution, captum_attr
-from guerdon.explain.tokens import tokenized
+from guerdon.explain.tokens import READS, tokenized
 from guerdon.explain.units import Part
 from guerdon.metrics import Floats
 from guerdon.packing import default_budget
@@ -121,12 +121,14 @@ class _Forward:
         """The scores of n texts that have these embeddings, (n, tokens, width), in place of their own; shape (n,)."""
         import torch
 
-        count, length = embeddings.shape[:2]
-        rest = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in ("row", "column")}
-        rows = torch.arange(count, device=embeddings.device)
+        count = len(embeddings)
+        rest = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in READS}
+        column = self.batch["column"]
+        rows = torch.arange(count, device=embeddings.device).repeat_interleave(len(column))
+        rest |= {"row": rows, "column": column.repeat(count)} | ({"sequence": rows} if "sequence" in self.batch else {})
         hook = self.layer.register_forward_hook(lambda module, given, found: embeddings)
         try:
-            logits = self.reward.net(**rest, row=rows, column=torch.full_like(rows, length - 1))
+            logits = self.reward.net(**rest)
         finally:
             hook.remove()
         scores: Tensor = logits @ self.weights + self.shift

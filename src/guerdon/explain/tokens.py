@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from guerdon.rewards.encode import Part as TokenPart
     from guerdon.rewards.transformer import TransformerReward
 
+READS = ("row", "column", "sequence")
+"""What a batch says of the places at which scores are read."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenizedCase:

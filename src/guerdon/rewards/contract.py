@@ -11,7 +11,11 @@ from guerdon.errors import ContractError
 from guerdon.text.chat import TEMPLATE_DATE
 
 Rendering = Literal["pair", "chat", "plain"]
-Pooling = Literal["native", "mean", "last"]
+Pooling = Literal["native", "mean", "last", "steps"]
+StepUnit = Literal["", "line", "paragraph"]
+Aggregation = Literal[
+    "", "min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class ScoreContract:
     response as the assistant's turn; `plain`: prompt, blank line, response."""
     pooling: Pooling
     """Where the score is read: `native` the model's own classification path, the `mean` of all tokens, or the `last`
-    token, found from the sequence's own length and never by looking for the padding id."""
+    token, found from the sequence's own length and never by looking for the padding id. `steps`: of a process reward, at
+    `step_mark` behind every step."""
     max_length: int
     """Tokens a sequence may have; the prompt is cut from its left to fit."""
     ends_with_eos: bool
@@ -45,6 +50,12 @@ class ScoreContract:
     keep_reasoning: bool = False
     """Where the chat template leaves out a part of a response (the reasoning in `<think>`), give the model the whole
     response, behind the generation prompt."""
+    step_unit: StepUnit = ""
+    """Of a process reward, what is a step of a response: each `line`, or each `paragraph` (empty lines part them)."""
+    step_mark: str = ""
+    """Of a process reward, the special token that is put behind every step, and at which its score is read."""
+    aggregation: Aggregation = ""
+    """Of a process reward, how the scores of steps become one, see `guerdon.rewards.steps`."""
     attributes: tuple[str, ...] = ("score",)
     """The name of each output of the head."""
     weights: tuple[float, ...] = (1.0,)
@@ -92,6 +103,8 @@ class ScoreContract:
         ]
         if not self.attributes or len(set(self.attributes)) != len(self.attributes):
             faults.append(f"attributes must be one or more distinct names, got {list(self.attributes)}")
+        if {bool(self.step_unit), bool(self.step_mark), bool(self.aggregation)} != {self.pooling == "steps"}:
+            faults.append("step_unit, step_mark and aggregation go with pooling steps, all three")
         if self.max_length < 4:
             faults.append(f"max_length must be at least 4, got {self.max_length}")
         if not _is_date(self.template_date):
@@ -118,6 +131,8 @@ class ScoreContract:
 _ALLOWED = {
     "rendering": get_args(Rendering),
     "pooling": get_args(Pooling),
+    "step_unit": get_args(StepUnit),
+    "aggregation": get_args(Aggregation),
     "padding_side": ("right",),
     "truncation_side": ("left",),
     "dtype": ("float32", "bfloat16"),

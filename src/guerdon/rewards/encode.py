@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from guerdon.errors import DataError, TextError
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
+from guerdon.rewards.steps import with_marks
 from guerdon.text.chat import ChatRenderer, RenderedChat, align
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
 from guerdon.types import Overlong, Prompt, Prompts, Responses, prompt_text
@@ -122,6 +123,7 @@ class Encoder:
         """How all texts were read so far that were given to `report`."""
         self._reported: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._mark = tokenizer.convert_tokens_to_ids(contract.step_mark) if contract.step_mark else None
         self._adds_special_tokens = contract.rendering != "chat"  # a template writes its own BOS: no second one
         self._renderer = ChatRenderer(
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
@@ -148,7 +150,7 @@ class Encoder:
                 counts["responses_dropped"] += text.dropped > 0
                 counts["reasoning_dropped"] += text.earlier_reasoning_dropped
                 sequence = Tokens(tuple(self._ended(ids)), None if types is None else tuple(types[at]))
-                if len(sequence) > self.contract.max_length:
+                if len(sequence) > self.contract.max_length or self._mark is not None:
                     sequence, _, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
                     counts["prompts_cut"] += prompt_cut
                     cut += [len(tokens)] * response_cut
@@ -168,7 +170,9 @@ class Encoder:
         for texts, _ in self._chunks(prompts, responses):
             for text in texts:
                 tokens, spans, _, _ = self._fit(text, len(found), responses)
-                found.append(Located(tokens, _in_response(spans, text, responses[len(found)]), text.text[: text.start]))
+                rendered, response = text.text[text.start : text.stop], responses[len(found)]
+                pieces = align(rendered, response) if self._mark is None else self._with_marks(response)[1]
+                found.append(Located(tokens, _in_response(spans, text.start, pieces), text.text[: text.start]))
         return found
 
     def report(self, reading: Reading) -> None:
@@ -196,7 +200,12 @@ class Encoder:
             texts = [self._render(number, prompts[number], responses[number]) for number in numbers]
             yield texts, self._tokenize(texts)
 
+    def _with_marks(self, response: str) -> tuple[str, list[tuple[int, int, int]]]:
+        return with_marks(response, self.contract.step_unit, self.contract.step_mark)
+
     def _render(self, number: int, prompt: Prompt, response: str) -> RenderedChat:
+        if self._mark is not None:
+            response = self._with_marks(response)[0]
         if self.contract.rendering == "chat":
             try:
                 text = self._renderer.chat(prompt, response)
@@ -250,7 +259,12 @@ class Encoder:
             drop |= set(of_response[max(0, len(of_response) - (surplus - len(of_prompt))) :])
         keep = [i for i in range(len(ids)) if i not in drop][: self.contract.max_length]
         types = coded["token_type_ids"][0] if self.contract.rendering == "pair" and "token_type_ids" in coded else None
-        tokens = Tokens(tuple(ids[i] for i in keep), None if types is None else tuple(types[i] for i in keep))
+        ends = [at for at, i in enumerate(keep) if ids[i] == self._mark and spans[i].part == "response"]
+        tokens = Tokens(
+            tuple(ids[i] for i in keep),
+            None if types is None else tuple(types[i] for i in keep),
+            None if self._mark is None else tuple(ends or [len(keep) - 1]),
+        )
         return tokens, [spans[i] for i in keep], surplus > 0 and bool(of_prompt), too_long
 
     def _spans(self, text: RenderedChat, coded: Any) -> list[TokenSpan]:
@@ -268,11 +282,13 @@ class Encoder:
         return spans
 
 
-def _in_response(spans: Sequence[TokenSpan], text: RenderedChat, response: str) -> tuple[TokenSpan, ...]:
-    """The spans with characters of the response where they have those of the rendered text."""
+def _in_response(
+    spans: Sequence[TokenSpan], start: int, pieces: Iterable[tuple[int, int, int]]
+) -> tuple[TokenSpan, ...]:
+    """The spans with characters of the response where they have those of the rendered text, which begins at `start`."""
     at: dict[int, int] = {}
-    for rendered, given, length in align(text.text[text.start : text.stop], response):
-        at |= {text.start + rendered + i: given + i for i in range(length)}
+    for rendered, given, length in pieces:
+        at |= {start + rendered + i: given + i for i in range(length)}
     found = []
     for span in spans:
         if span.part == "response":

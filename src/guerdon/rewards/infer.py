@@ -13,7 +13,7 @@ from guerdon.errors import ConfigError, ContractError, OutputError
 from guerdon.files import atomic_write
 from guerdon.hf import head_names, unwrap
 from guerdon.models import cache_folder, model_folder, resolve, weights_digest
-from guerdon.rewards.contract import Pooling, ScoreContract, text_sha256
+from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit, text_sha256
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.outputs import output_names, undecided
 from guerdon.rewards.reward_net import head_sha256, is_decoder, window
@@ -50,8 +50,10 @@ def infer_contract(
     *,
     pooling: Pooling | None = None,
     max_length: int | None = None,
+    step_unit: StepUnit = "",
+    aggregation: Aggregation = "",
 ) -> ScoreContract:
-    """The contract that a backbone calls for.
+    """The contract that a backbone calls for; with pooling `steps`, that of a process reward.
 
     Raises:
         ConfigError: `pooling` or `max_length` does not fit the model.
@@ -60,7 +62,10 @@ def infer_contract(
     limit = window(model, tokenizer.model_max_length)
     wanted = pooling or ("last" if decoder else ENCODER_POOLING if head_names(model) else "native")
     faults = []
-    if decoder and wanted != "last":
+    mark = (tokenizer.eos_token if decoder else tokenizer.sep_token or tokenizer.eos_token) or ""
+    if wanted == "steps" and not mark:
+        faults.append("the tokenizer has no special token that could mark the end of a step")
+    if decoder and wanted not in ("last", "steps"):
         faults.append(
             f"pooling {wanted!r} does not fit a decoder: only its last token has read the whole text; use last"
         )
@@ -76,9 +81,12 @@ def infer_contract(
         rendering="chat" if chat else "plain" if decoder else "pair",
         pooling=wanted,
         max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
-        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None,
+        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None and wanted != "steps",
         pad_token_id=_padding_token(model, tokenizer),
         chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
+        step_unit=step_unit,
+        step_mark=mark if wanted == "steps" else "",
+        aggregation=aggregation,
     )
 
 

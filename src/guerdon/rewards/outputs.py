@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from guerdon.errors import ConfigError, ContractError
-from guerdon.rewards.contract import ScoreContract
+from guerdon.rewards.contract import Aggregation, ScoreContract
+from guerdon.rewards.steps import AGGREGATIONS
 
 HOW = (
     "--output NAME or NUMBER (--output {name}, --output {number}), or weights of their sum, one for each output "
@@ -27,6 +28,8 @@ def output_names(labels: Mapping[Any, str], count: int) -> tuple[str, ...]:
 def choose_output(contract: ScoreContract, output: str | None) -> ScoreContract:
     """The contract under which the reward is the output that `parse_output` reads, where one is given.
 
+    The outputs of a process reward are the aggregations of its steps.
+
     Mean and deviation of training rewards are those of another reward then, and are forgotten.
 
     Raises:
@@ -34,6 +37,8 @@ def choose_output(contract: ScoreContract, output: str | None) -> ScoreContract:
     """
     if output is None:
         return contract
+    if contract.aggregation and output in AGGREGATIONS:
+        return dataclasses.replace(contract, aggregation=cast("Aggregation", output), mean=0.0, std=1.0)
     weights = parse_output(output, contract.attributes)
     if weights == contract.weights:
         return contract

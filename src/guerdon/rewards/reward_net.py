@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 
 from guerdon.errors import ConfigError, ModelError
 from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards.contract import Pooling
+from guerdon.rewards.steps import aggregate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,10 +32,11 @@ class RewardNet(nn.Module):
     `model` is an `AutoModelForSequenceClassification`, or a PEFT model around one.
     """
 
-    def __init__(self, model: nn.Module, pooling: Pooling) -> None:
+    def __init__(self, model: nn.Module, pooling: Pooling, aggregation: str = "") -> None:
         super().__init__()
         self.model = model
         self.pooling = pooling
+        self.aggregation = aggregation
         self._reads_first = pooling == "native" and prepare_first_token(self.classifier)
         self._reads_last_column = pooling == "native" and reads_last_column(self.classifier)
         self.keep_head_in_float32()
@@ -63,7 +67,21 @@ class RewardNet(nn.Module):
             raise ConfigError(f"{type(self.classifier).__name__} cannot recompute: drop --gradient-checkpointing")
         self.classifier.activation_checkpointing_enable()
 
-    def forward(
+    def forward(self, *, sequence: Tensor | None = None, **batch: Tensor) -> Tensor:
+        """Scores every sequence of a `guerdon.packing.Batch`.
+
+        Returns:
+            Logits, float32, shape (n, attributes), in the order of the sequences.
+        """
+        logits = self.read(**batch)
+        return logits if sequence is None else aggregate(logits, sequence, self.aggregation)
+
+    def steps(self, *, sequence: Tensor, **batch: Tensor) -> Tensor:
+        """The logit of each step of every sequence, float32, shape (n, most steps), padded with NaN."""
+        own = self.read(**batch)[:, 0].split(sequence.bincount().tolist())
+        return pad_sequence(own, batch_first=True, padding_value=math.nan)
+
+    def read(
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
@@ -72,11 +90,7 @@ class RewardNet(nn.Module):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """Scores every sequence of a `guerdon.packing.Batch`.
-
-        Returns:
-            Logits, float32, shape (n, attributes), in the order of `row` and `column`.
-        """
+        """Logits at every place that is read, float32, shape (m, attributes), in the order of `row` and `column`."""
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.pooling == "native":
@@ -88,12 +102,12 @@ class RewardNet(nn.Module):
             return cast("Tensor", logits[row].float())
         from guerdon.modeling_guerdon import apply_head, pooled
 
-        if self.pooling == "last":
+        at_places = self.pooling in ("last", "steps")  # rows may hold several sequences: where each ends is known
+        if at_places and is_decoder(self.classifier):
             extra["use_cache"] = False  # encoders do not know the word
         backbone = _backbone(self.classifier)
         hidden = backbone(input_ids=input_ids, attention_mask=attention_mask, **extra).last_hidden_state
-        last = self.pooling == "last"  # rows may hold several sequences: where each ends is known
-        states = hidden[row, column] if last else pooled(hidden, attention_mask, self.pooling)[row]
+        states = hidden[row, column] if at_places else pooled(hidden, attention_mask, self.pooling)[row]
         with torch.autocast(states.device.type, enabled=False):  # bf16 here would tie close scores
             return apply_head(self.classifier, states.float())
 

@@ -59,7 +59,7 @@ def fold_units(model: torch.nn.Module, contract: ScoreContract) -> ScoreContract
 
 def needs_code(tokenizer: PreTrainedTokenizerBase, contract: ScoreContract) -> bool:
     """Whether plain Transformers would score otherwise than this contract, once its units are folded into the head."""
-    if contract.base or contract.pooling == "mean" or any(contract.shift) or set(contract.scale) != {1.0}:
+    if contract.base or contract.pooling in ("mean", "steps") or any(contract.shift) or set(contract.scale) != {1.0}:
         return True
     if contract.pooling == "native":
         return False

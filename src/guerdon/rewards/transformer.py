@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,12 +22,12 @@ from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
 from guerdon.packing import Batch, SharedRow, Tokens
 from guerdon.rewards.adapter_base import read_contract, record_base
-from guerdon.rewards.contract import Pooling, ScoreContract
+from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit
 from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.foreign import is_adapter, load_foreign
 from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
 from guerdon.rewards.outputs import choose_output
-from guerdon.rewards.reward_net import RewardNet, shares_prefixes, takes_positions
+from guerdon.rewards.reward_net import RewardNet, is_decoder, shares_prefixes, takes_positions
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.saving import fold_units, load_parts, write_reward
 from guerdon.rewards.scoring import compare_scores
@@ -35,6 +36,8 @@ from guerdon.types import Dtype, Overlong, Prompt, Prompts, References, Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+AnyReward = TypeVar("AnyReward", bound="TransformerReward")
 
 _backbone_locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
 """Which adapter computes is a state of the backbone that adapters share: one at a time."""
@@ -58,7 +61,7 @@ class TransformerReward:
         adapter: str | None = None,
     ) -> None:
         """Joins what `create` and `load` make; the model is a sequence classifier, or a PEFT model around one."""
-        self.net = RewardNet(model, contract.pooling)
+        self.net = RewardNet(model, contract.pooling, contract.aggregation)
         self.tokenizer = tokenizer
         self.contract = contract
         self.encoder = Encoder(tokenizer, contract, overlong)
@@ -80,6 +83,8 @@ class TransformerReward:
         attributes: Sequence[str] = ("score",),
         pooling: Pooling | None = None,
         max_length: int | None = None,
+        step_unit: StepUnit = "",
+        aggregation: Aggregation = "",
         lora: Lora | None = None,
         keep_reasoning: bool = False,
         overlong: Overlong = "auto",
@@ -91,8 +96,10 @@ class TransformerReward:
         Args:
             backbone: `minilm`, `smollm2`, a folder, or a hub name.
             attributes: names of the head's outputs.
-            pooling: None takes `last` for decoders and `native` for encoders.
+            pooling: None takes `last` for decoders and `native` for encoders; `steps` makes a process reward.
             max_length: None takes what the model reads, at most 2048.
+            step_unit: of a process reward, what is a step.
+            aggregation: of a process reward, how the scores of steps become one.
             lora: train adapters instead of all weights.
             keep_reasoning: read whole responses where the chat template leaves out a part.
             overlong: what to do with texts over `max_length`.
@@ -109,8 +116,10 @@ class TransformerReward:
         tokenizer = hf.load_tokenizer(path, trust_remote_code)
         if tokenizer.chat_template:  # so that plain Transformers reads the same day as well
             tokenizer.chat_template = with_still_clock(tokenizer.get_chat_template(), TEMPLATE_DATE)
-        contract = infer_contract(model, tokenizer, pooling=pooling, max_length=max_length)
-        if contract.pooling == "last":
+        contract = infer_contract(
+            model, tokenizer, pooling=pooling, max_length=max_length, step_unit=step_unit, aggregation=aggregation
+        )
+        if is_decoder(model):
             contract = choose_padding(model, tokenizer, contract, may_grow=lora is None)
         contract = dataclasses.replace(
             contract,
@@ -121,11 +130,12 @@ class TransformerReward:
             keep_reasoning=keep_reasoning,
             backbone=backbone,
         )
+        kind = _kind_of(contract, cls)
         if lora is None:
-            return cls(model, tokenizer, contract, overlong=overlong)
+            return kind(model, tokenizer, contract, overlong=overlong)
         contract = record_base(contract, path if path != resolve(backbone) else backbone)
         adapted = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
-        return cls(adapted, tokenizer, contract, overlong=overlong)
+        return kind(adapted, tokenizer, contract, overlong=overlong)
 
     @classmethod
     def load(
@@ -169,7 +179,8 @@ class TransformerReward:
             model, tokenizer = found.model, found.tokenizer
             contract = adopted_contract(found, folder, str(name), decided=output is not None)
         contract = choose_output(contract, output)
-        reward = cls(model, tokenizer, contract, overlong=overlong, adapter=folder.name if first else None)
+        kind = _kind_of(contract, cls)
+        reward = kind(model, tokenizer, contract, overlong=overlong, adapter=folder.name if first else None)
         if first:
             first.adapter = first.adapter or "default"
         reward.folder = folder
@@ -200,11 +211,17 @@ class TransformerReward:
 
     def logits_of(self, tokens: Sequence[Tokens], prompt_of: Sequence[str]) -> np.ndarray:
         """Like `logits`, for sequences that are tokenized already; equal sequences are computed once."""
+        return self._compute(self.net, tokens, prompt_of, len(self.contract.attributes))
+
+    def _compute(
+        self, network: Callable[..., torch.Tensor], tokens: Sequence[Tokens], prompt_of: Sequence[str], width: int
+    ) -> np.ndarray:
+        """What the network gives for each sequence, float32, shape (n, width), NaN where it gives less."""
         first: dict[Tokens, int] = {}
         for index, sequence in enumerate(tokens):
             first.setdefault(sequence, index)
         distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
-        values = np.full((len(tokens), len(self.contract.attributes)), np.nan, dtype=np.float32)
+        values = np.full((len(tokens), width), np.nan, dtype=np.float32)
         batches = packing.batches(
             tokens,
             list(first.values()),
@@ -217,15 +234,17 @@ class TransformerReward:
         spread = map_on_cores if self.device.type == "cpu" else map
         with self.in_force():
             self.net.eval()
-            for items, logits in spread(self._score_batch, batches):
-                values[items] = logits
+            for items, found in spread(partial(self._score_batch, network), batches):
+                values[items, : found.shape[1]] = found
         return values[distinct]
 
-    def _score_batch(self, cut: tuple[list[SharedRow], Batch]) -> tuple[list[int], np.ndarray]:
+    def _score_batch(
+        self, network: Callable[..., torch.Tensor], cut: tuple[list[SharedRow], Batch]
+    ) -> tuple[list[int], np.ndarray]:
         rows, batch = cut
         with torch.inference_mode():
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-            return packing.items_of(rows), self.net(**on_device).float().cpu().numpy()
+            return packing.items_of(rows), network(**on_device).float().cpu().numpy()
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
@@ -310,3 +329,19 @@ class TransformerReward:
             training_prompts=training_prompts,
             metrics=metrics or {},
         )
+
+
+class ProcessReward(TransformerReward):
+    """A reward of every step of a response, read in one pass; its `score` is their aggregation. A `StepScorer`."""
+
+    def step_scores(self, prompts: Prompts, responses: Responses) -> np.ndarray:
+        """The logit of each step of n responses; sigmoid gives P(the step is right). See `StepScorer.step_scores`."""
+        encoded = self.encode(prompts, responses)
+        self.encoder.report(encoded)
+        most = max((len(one.ends or ()) for one in encoded.tokens), default=0)
+        return self._compute(self.net.steps, encoded.tokens, [prompt_text(prompt) for prompt in prompts], most)
+
+
+def _kind_of(contract: ScoreContract, otherwise: type[AnyReward]) -> type[AnyReward]:
+    """The class of a model with this contract."""
+    return cast("type[AnyReward]", ProcessReward) if contract.aggregation else otherwise

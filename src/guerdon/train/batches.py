@@ -16,14 +16,14 @@ from guerdon import losses
 from guerdon.packing import Batch, SharedRow, Tokens, collate, items_of, lay_out
 from guerdon.rewards.reward_net import RewardNet
 from guerdon.runs.loop import Collated, Step
-from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated
+from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated, Stepped
 from guerdon.train.train_config import TrainConfig
 
 Targets = dict[str, Tensor]
 """What the judgements of a micro-batch say; `n` indexes the scores in the order of the batch.
 
 `pair` (p, 2) n of chosen and rejected; `pair_values` (p, 3) preference, margin, weight; `rated` (r,) n;
-`rated_targets` (r, k); `lists` (l, items) n; `list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades`
+`rated_targets` (r, k); `stepped` (s,) n; `step_labels` (s, most steps), NaN where not judged; `lists` (l, items) n; `list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades`
 likewise."""
 
 
@@ -108,6 +108,10 @@ def targets_of(judgements: Sequence[Judgement], order: Sequence[int]) -> Targets
     if rated:
         targets["rated"] = torch.tensor([place[j.text] for j in rated])
         targets["rated_targets"] = torch.tensor([j.targets for j in rated], dtype=torch.float32)
+    if stepped := [j for j in judgements if isinstance(j, Stepped)]:
+        labels = [torch.tensor(j.labels, dtype=torch.float32) for j in stepped]
+        targets["stepped"] = torch.tensor([place[j.text] for j in stepped])
+        targets["step_labels"] = pad_sequence(labels, batch_first=True, padding_value=math.nan)
     for name, grades, members in (
         ("lists", "list_grades", [j for j in listed if not j.contrastive]),
         ("contrasts", "contrast_grades", [j for j in listed if j.contrastive]),
@@ -134,7 +138,22 @@ class RewardTrainee(nn.Module):
 
     def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         """The summed loss of a micro-batch, and its order counts; see `reward_loss`."""
+        if "stepped" in targets:
+            return step_loss(self.net.steps(**batch)[targets["stepped"]], targets["step_labels"])
         return reward_loss(self.net(**batch), targets, self.config, self.outputs)
+
+
+def step_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed loss of solutions, and [judged steps, how many of them are on the right side of 0].
+
+    Args:
+        logits: shape (n, steps); where a solution was cut, fewer steps than are labelled.
+        labels: shape (n, steps), NaN where not judged.
+    """
+    labels = torch.where(logits.isnan(), math.nan, labels[:, : logits.shape[1]])
+    loss = losses.step_cross_entropy(logits.nan_to_num(), labels).sum()
+    side = torch.where(labels > 0.5, logits, -logits)
+    return loss, _ordered(side[(labels != 0.5) & ~labels.isnan()]).detach()
 
 
 def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: HeadOutputs) -> tuple[Tensor, Tensor]:

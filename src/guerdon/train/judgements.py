@@ -15,8 +15,9 @@ import numpy as np
 
 from guerdon.data.preferences import TIE, GradedGroup, row_preferences
 from guerdon.errors import ConfigError, DataError
+from guerdon.rewards.contract import StepUnit
 from guerdon.train.train_config import TrainConfig
-from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Steps, prompt_text
+from guerdon.types import AnyRow, Comparison, Prompt, Ranking, Rating, Reference, Steps, prompt_text, step_prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,21 @@ class Listed:
     """Fit by the contrastive loss, the first text being the reference; otherwise by Plackett-Luce."""
 
 
-Judgement = Compared | Rated | Listed
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A solution in steps, and which of them are right."""
+
+    text: int
+    labels: tuple[float, ...]
+    """P(right) of each step; NaN where nobody judged it."""
+
+    @property
+    def texts(self) -> tuple[int, ...]:
+        """The texts this judgement speaks of."""
+        return (self.text,)
+
+
+Judgement = Compared | Rated | Listed | Stepped
 
 
 class TextTable:
@@ -119,9 +134,14 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
             "both": ("ratings", "pairs"),
         },
         Reference: {"auto": ("contrast",), "contrastive": ("contrast",), "bradley-terry": ("pairs",)},
-        Steps: {},
+        Steps: {"auto": ("steps",), "process": ("steps",)},
     }  # fmt: skip
     kinds = {type(row) for row in rows}
+    if Steps in kinds and len(kinds) > 1:
+        raise ConfigError(
+            "solutions with judged steps are learnt by themselves, and this data has other rows as well: a score behind "
+            "every step and one of a whole response are two models. Fix: put the other rows into a file of their own"
+        )
     unfit = sorted(kind.__name__.lower() + "s" for kind in kinds if config.objective not in able[kind])
     if unfit:
         choices = sorted(set.intersection(*(set(able[kind]) for kind in kinds)))
@@ -143,6 +163,8 @@ class JudgedData:
     training: list[Judgement]
     validation: list[Judgement]
     """Empty where nothing is held out."""
+    step_unit: StepUnit = ""
+    """Of solutions in steps, what is a step; empty for other rows."""
 
 
 def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: TrainConfig) -> JudgedData:
@@ -162,7 +184,14 @@ def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: Train
     validation: list[Judgement] = []
     if held_out:
         validation = judgements(held_out, table, resolve_objectives(held_out, config), outputs, scales, config)
-    return JudgedData(table, outputs, scales, training, validation)
+    return JudgedData(table, outputs, scales, training, validation, _step_unit([*rows, *held_out]))
+
+
+def _step_unit(rows: Iterable[AnyRow]) -> StepUnit:
+    steps = [step.strip() for row in rows if isinstance(row, Steps) for step in row.steps]
+    if not steps:
+        return ""
+    return "paragraph" if any("\n" in step for step in steps) else "line"
 
 
 def head_outputs(rows: Sequence[AnyRow], objectives: dict[type, tuple[str, ...]]) -> HeadOutputs:
@@ -220,10 +249,18 @@ def judgements(
     for row in rows:
         if "ratings" in objectives[type(row)]:
             found += _rated(row, table, outputs, scales)
+        if isinstance(row, Steps):
+            labels = tuple(
+                math.nan if label is None else label if config.soft_labels else float(label >= 0.5)
+                for step, label in zip(row.steps, row.labels, strict=True)
+                if step.strip()
+            )
+            if not all(map(math.isnan, labels)):
+                found.append(Stepped(table.add(row.prompt, step_prefixes(row)[-1]), labels))
     if not found:
         raise DataError(
-            "nothing to learn from: no prompt has two responses of different rating. Fix: use --objective regression, "
-            "or data in which responses to one prompt differ"
+            "nothing to learn from: no prompt has two responses of different rating, and no step is judged. Fix: use "
+            "--objective regression, or data in which responses to one prompt differ"
         )
     return found
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from guerdon.errors import ConfigError
+from guerdon.rewards.contract import Aggregation
 from guerdon.runs.options import option_faults
 from guerdon.types import Overlong
 
-Objective = Literal["auto", "bradley-terry", "regression", "both", "plackett-luce", "contrastive"]
+Objective = Literal["auto", "bradley-terry", "regression", "both", "plackett-luce", "contrastive", "process"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,8 @@ class TrainConfig:
     """Language model or encoder to start from: `minilm`, `smollm2`, a folder in HF layout, or a hub name."""
     objective: Objective = "auto"
     """Loss that the judgements are fitted with. `auto`: bradley-terry for comparisons, regression for ratings,
-    plackett-luce for rankings, contrastive for references. `both`: regression and bradley-terry (from ratings: the
+    plackett-luce for rankings, contrastive for references, process (a score behind every step) for solutions with
+    judged steps. `both`: regression and bradley-terry (from ratings: the
     pairs of a prompt)."""
     epochs: float = 2.0
     """Number of passes over the judgements."""
@@ -38,7 +40,11 @@ class TrainConfig:
     weight_decay: float = 0.01
     """Weight decay of AdamW, for weight matrices; biases and norms have none."""
     pooling: Literal["auto", "native", "mean", "last"] = "auto"
-    """Where the score is read from. `auto`: the last token of decoders, the `native` classifier of encoders."""
+    """Where the score is read from. `auto`: the last token of decoders, the `native` classifier of encoders; of a
+    process reward, a mark behind every step."""
+    aggregation: Aggregation = "min"
+    """Process: how the scores of steps become one. Any of them can be had later with --output, whatever stands here:
+    min, product, mean, last, geometric-mean, max, mean-of-logits, mean-of-odds."""
     max_length: int = 0
     """Largest number of tokens of a text; 0 takes what the model reads, at most 2048."""
     keep_reasoning: bool = False

@@ -97,7 +97,8 @@ def train_reward_model(
             prepared, reward = prepare(training, held_out, config)
             on_first_process(run.begin)  # only now is it sure that there is something to run
             _train_members(prepared, reward, run, resume=resume, on_step=on_step)
-            on_first_process(lambda: _save_baseline(rows, out / BASELINE_FOLDER))
+            if not prepared.judged.step_unit:  # words say nothing of single steps
+                on_first_process(lambda: _save_baseline(rows, out / BASELINE_FOLDER))
             on_first_process(run.finish)
     return ScorerConfig(
         name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
@@ -204,8 +205,10 @@ def _new_reward(config: TrainConfig, judged: JudgedData, number: int = 0) -> Tra
     reward = TransformerReward.create(
         config.backbone,
         attributes=judged.outputs.names,
-        pooling=None if config.pooling == "auto" else config.pooling,
+        pooling="steps" if judged.step_unit else None if config.pooling == "auto" else config.pooling,
         max_length=config.max_length or None,
+        step_unit=judged.step_unit,
+        aggregation=config.aggregation if judged.step_unit else "",
         lora=Lora(config.lora_r, config.lora_alpha) if config.lora_r else None,
         keep_reasoning=config.keep_reasoning,
         overlong=config.overlong,

@@ -46,6 +46,8 @@ def pooled_position(patient: ModelPatient) -> Finding:
     contract, tokens = patient.contract, patient.tokens
     if contract.pooling == "mean":
         return skipped("It is read from the mean of all tokens.")
+    if contract.pooling == "steps":
+        return _steps_marked(patient)
     if not is_decoder(patient.reward.net.classifier):
         return _marked(patient)
     hit = sum(one.ids[-1] == contract.pad_token_id for one in tokens)
@@ -61,6 +63,16 @@ def pooled_position(patient: ModelPatient) -> Finding:
     ends = {one.ids[-1] for one in tokens}
     which = patient.token(ends.pop()) if len(ends) == 1 else "which differs from text to text"
     return passed(f"Scores are read at the last token of each text, {which}, wherever it stands.")
+
+
+def _steps_marked(patient: ModelPatient) -> Finding:
+    """A process reward is read at a mark behind every step."""
+    mark = patient.reward.tokenizer.convert_tokens_to_ids(patient.contract.step_mark)
+    places = [[one.ids[end] == mark for end in one.ends or ()] for one in patient.tokens]
+    if missing := sum(not all(own) for own in places):
+        return failed(f"{missing} of {len(places)} texts have no {patient.token(mark)} where a step ends.")
+    steps = sum(map(len, places))
+    return passed(f"Scores are read at {patient.token(mark)} behind each of {steps} steps of {len(places)} texts.")
 
 
 def _marked(patient: ModelPatient) -> Finding:
@@ -175,6 +187,8 @@ def plain_transformers(patient: ModelPatient) -> Finding:
     folder, contract = patient.folder, patient.contract
     if folder is None or not folder.is_dir():
         return skipped("It was not loaded from a folder.")
+    if contract.pooling == "steps":
+        return skipped("Transformers has no reward of steps: the folder's code refuses to score.")
     if is_adapter(folder) or contract.base:
         return skipped("It is an adapter, which PEFT puts on its base.")
     head = stored_head(folder)

@@ -1,0 +1,210 @@
+"""A process reward on made word problems: which step is wrong, on kinds of problems that training never saw.
+
+Every problem has a program that solves it step by step. A wrong solution has one operand or operator of one step
+exchanged, and goes on with what that gives; the program says which steps are right. What comes behind the first wrong
+step is not judged, as in PRM800K and ProcessBench. Beside it an outcome reward is trained on the same solutions, of
+which it is told only whether the whole is right.
+
+    python examples/process_reward.py --out runs/process
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import guerdon
+from guerdon import Candidates, Comparison, Steps
+
+NAMES = "Anna Ben Clara David Emma Felix Grace Henry Ivy Jack Kate Leo Mia Noah Olga Paul".split()
+OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
+MOST = 99
+"""The largest number of a problem."""
+
+Step = tuple[str, str | int, str, str | int]
+"""What is worked out, and from what: a letter is a number of the problem, a number the result of that step."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem."""
+
+    question: str
+    program: tuple[Step, ...]
+
+
+SEEN = (
+    Kind(
+        "{name} has {a} boxes of {b} pens, gives {c} pens away and puts the rest into {d} bags. How many pens in each bag?",
+        (("pens in all boxes", "a", "*", "b"), ("pens left", 0, "-", "c"), ("pens in each bag", 1, "/", "d")),
+    ),
+    Kind(
+        "{name} has {a} red and {b} blue marbles, gets {c} more and loses {d}. How many marbles are left?",
+        (("red and blue marbles", "a", "+", "b"), ("marbles with the gift", 0, "+", "c"), ("marbles left", 1, "-", "d")),
+    ),
+    Kind(
+        "A farm has {a} rows of {b} trees. {c} trees fall, and each tree left gives {d} apples. How many apples?",
+        (("trees in all rows", "a", "*", "b"), ("trees left", 0, "-", "c"), ("apples of all trees", 1, "*", "d")),
+    ),
+    Kind(
+        "A ticket costs {a} and a drink {b}. {name} buys both for {c} people and has {d} left. How much before?",
+        (("cost for each person", "a", "+", "b"), ("cost for all people", 0, "*", "c"), ("money before", 1, "+", "d")),
+    ),
+    Kind(
+        "{name} reads {a} pages on each of {b} days, then {c} more. A chapter has {d} pages. How many chapters?",
+        (("pages on all days", "a", "*", "b"), ("pages with the last ones", 0, "+", "c"), ("chapters", 1, "/", "d")),
+    ),
+    Kind(
+        "A baker makes {a} loaves, then {b} more, sells {c} and puts the rest on {d} shelves. How many on each shelf?",
+        (("loaves made", "a", "+", "b"), ("loaves left", 0, "-", "c"), ("loaves on each shelf", 1, "/", "d")),
+    ),
+    Kind(
+        "A bus has {a} rows of {b} seats. {c} seats are broken and {d} are taken. How many seats are free?",
+        (("seats in all rows", "a", "*", "b"), ("seats that work", 0, "-", "c"), ("free seats", 1, "-", "d")),
+    ),
+    Kind(
+        "{name} works {a} hours for {b} coins each, then spends {c} on food and gets {d} as a gift. How many coins?",
+        (("coins earned", "a", "*", "b"), ("coins left", 0, "-", "c"), ("coins with the gift", 1, "+", "d")),
+    ),
+    Kind(
+        "A home has {a} cats and {b} dogs. Each pet eats {c} cans, and {d} cans are left. How many cans before?",
+        (("pets", "a", "+", "b"), ("cans for all pets", 0, "*", "c"), ("cans before", 1, "+", "d")),
+    ),
+    Kind(
+        "{name} puts {a} roses into {b} vases, adds {c} to each vase and sells {d} vases. How many roses are sold?",
+        (("roses in each vase", "a", "/", "b"), ("roses with the new ones", 0, "+", "c"), ("roses sold", 1, "*", "d")),
+    ),
+    Kind(
+        "A truck has {a} sacks, loses {b} and shares the rest among {c} shops that have {d} each. How many in each shop?",
+        (("sacks left", "a", "-", "b"), ("sacks for each shop", 0, "/", "c"), ("sacks in each shop", 1, "+", "d")),
+    ),
+    Kind(
+        "{name} has {a} stamps, gives {b} away and buys {c} books of {d} stamps. How many stamps?",
+        (("stamps left", "a", "-", "b"), ("stamps in all books", "c", "*", "d"), ("stamps with the books", 0, "+", 1)),
+    ),
+    Kind(
+        "Two shelves have {a} and {b} cups. {name} breaks {c} and buys {d}. How many cups?",
+        (("cups on both shelves", "a", "+", "b"), ("cups left", 0, "-", "c"), ("cups with the new ones", 1, "+", "d")),
+    ),
+    Kind(
+        "{a} sweets are shared among {b} children. Each child eats {c} and gets {d} from home. How many has each child?",
+        (("sweets for each child", "a", "/", "b"), ("sweets left", 0, "-", "c"), ("sweets with the new ones", 1, "+", "d")),
+    ),
+)
+UNSEEN = (
+    Kind(
+        "A school has {a} classes of {b} children. {c} are ill, and the rest make {d} groups. How many in each group?",
+        (("children in all classes", "a", "*", "b"), ("children left", 0, "-", "c"),
+         ("children in each group", 1, "/", "d")),
+    ),
+    Kind(
+        "{name} catches {a} fish, then {b} more, sells each for {c} coins and pays {d} for the boat. How many coins?",
+        (("fish caught", "a", "+", "b"), ("coins for all fish", 0, "*", "c"), ("coins left", 1, "-", "d")),
+    ),
+    Kind(
+        "A tank has {a} buckets, loses {b} and waters {c} beds that had {d} each. How many buckets for each bed?",
+        (("buckets left", "a", "-", "b"), ("buckets for each bed", 0, "/", "c"),
+         ("buckets with the old ones", 1, "+", "d")),
+    ),
+    Kind(
+        "{name} packs {a} bags of {b} shirts, adds {c} and takes {d} out. How many shirts?",
+        (("shirts in all bags", "a", "*", "b"), ("shirts with the new ones", 0, "+", "c"), ("shirts left", 1, "-", "d")),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem with its numbers."""
+
+    kind: Kind
+    question: str
+    numbers: dict[str, int]
+
+    def solve(self, rng: random.Random | None = None, wrong: int | None = None) -> tuple[str, ...] | None:
+        """The steps of a solution, with one operand or operator exchanged in step `wrong`; None where that is no number.
+
+        Random numbers put the two sides of a sum or product in either order.
+        """
+        results: list[int] = []
+        steps = []
+        for at, (what, *_) in enumerate(self.kind.program):
+            left, sign, right = self._expression(at, results)
+            if at == wrong and rng is not None:
+                left, sign, right = self._exchanged(left, sign, right, results, rng)
+            result = evaluated(left, sign, right)
+            if result is None:
+                return None
+            if rng is not None and sign in "+*" and rng.random() < 0.5:
+                left, right = right, left
+            steps.append(f"{what}: {left} {sign} {right} = {result}")
+            results.append(result)
+        return tuple(steps)
+
+    def labels(self, steps: Sequence[str]) -> tuple[float | None, ...]:
+        """By execution: a step is right if the program has its expression, with what the earlier steps gave."""
+        results: list[int] = []
+        labels: list[float | None] = []
+        for at, step in enumerate(steps):
+            left, sign, right, _, result = step.partition(": ")[2].split()
+            due = self._expression(at, results)
+            said = (int(left), sign, int(right))
+            same = said == due or (sign in "+*" and said == due[::-1])
+            labels.append(None if 0.0 in labels else float(same and evaluated(*due) == int(result)))
+            results.append(int(result))
+        return tuple(labels)
+
+    def _expression(self, at: int, results: Sequence[int]) -> tuple[int, str, int]:
+        _, left, sign, right = self.kind.program[at]
+        values = [self.numbers[one] if isinstance(one, str) else results[one] for one in (left, right)]
+        return values[0], sign, values[1]
+
+    def _exchanged(
+        self, left: int, sign: str, right: int, results: Sequence[int], rng: random.Random
+    ) -> tuple[int, str, int]:
+        if rng.random() < 0.5:
+            return left, rng.choice([one for one in OPERATIONS if one != sign]), right
+        others = [*self.numbers.values(), *results, rng.randint(2, 12)]
+        if rng.random() < 0.5:
+            return rng.choice([one for one in others if one != left] or [left + 1]), sign, right
+        return left, sign, rng.choice([one for one in others if one != right] or [right + 1])
+
+
+def evaluated(left: int, sign: str, right: int) -> int | None:
+    """The result; None where it is no whole number from 1 to `MOST`."""
+    if sign == "/" and (right == 0 or left % right):
+        return None
+    result = OPERATIONS[sign](left, right)
+    return result if 1 <= result <= MOST else None
+
+
+def make_problem(kind: Kind, rng: random.Random) -> Problem:
+    """Draws numbers until the problem can be solved."""
+    while True:
+        large = kind.program[0][2] != "*"
+        numbers = {letter: rng.randint(2, 12) for letter in "abcd"}
+        if large:  # what is subtracted from or shared out should be large enough for it
+            numbers |= {letter: rng.randint(2, 60) for letter in "ab" if rng.random() < 0.6}
+        problem = Problem(kind, kind.question.format(name=rng.choice(NAMES), **numbers), numbers)
+        if len(set(numbers.values())) == 4 and problem.solve() is not None:
+            return problem
+
+
+def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> list[Steps]:
+    """So many right and wrong solutions, no two alike."""
+    found: dict[tuple[str, ...], Steps] = {}
+    for is_right, count in ((True, right), (False, wrong)):
+        for _ in range(200):
+            mine = [one for one in found.values() if (0.0 not in one.labels) == is_right]
+            if len(mine) == count:
+                break
+            steps = problem.solve(rng, None if is_right else rng.randrange(len(problem.kind.program)))
+            if steps is None or (0.0 not in problem.labels(steps)) != is_right:
+                continue
+            found[steps] = Steps(prompt=problem.question, steps=steps, labels=problem.labels(steps))
+    return list(found.values())

@@ -10,24 +10,19 @@ which it is told only whether the whole is right.
 
 from __future__ import annotations
 
-import argparse
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
+from guerdon import Steps
 
-import guerdon
-from guerdon import Candidates, Comparison, Steps
-
-NAMES = "Anna Ben Clara David Emma Felix Grace Henry Ivy Jack Kate Leo Mia Noah Olga Paul".split()
+NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry")
 OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
 MOST = 99
 """The largest number of a problem."""
 
-Step = tuple[str, str | int, str, str | int]
-"""What is worked out, and from what: a letter is a number of the problem, a number the result of that step."""
+Step = tuple[str, ...]
+"""What is worked out, and from what: `a` is a number of the problem, `#1` the result of the first step."""
 
 
 @dataclass(frozen=True)
@@ -38,84 +33,58 @@ class Kind:
     program: tuple[Step, ...]
 
 
-SEEN = (
-    Kind(
-        "{name} has {a} boxes of {b} pens, gives {c} pens away and puts the rest into {d} bags. How many pens in each bag?",
-        (("pens in all boxes", "a", "*", "b"), ("pens left", 0, "-", "c"), ("pens in each bag", 1, "/", "d")),
-    ),
-    Kind(
-        "{name} has {a} red and {b} blue marbles, gets {c} more and loses {d}. How many marbles are left?",
-        (("red and blue marbles", "a", "+", "b"), ("marbles with the gift", 0, "+", "c"), ("marbles left", 1, "-", "d")),
-    ),
-    Kind(
-        "A farm has {a} rows of {b} trees. {c} trees fall, and each tree left gives {d} apples. How many apples?",
-        (("trees in all rows", "a", "*", "b"), ("trees left", 0, "-", "c"), ("apples of all trees", 1, "*", "d")),
-    ),
-    Kind(
-        "A ticket costs {a} and a drink {b}. {name} buys both for {c} people and has {d} left. How much before?",
-        (("cost for each person", "a", "+", "b"), ("cost for all people", 0, "*", "c"), ("money before", 1, "+", "d")),
-    ),
-    Kind(
-        "{name} reads {a} pages on each of {b} days, then {c} more. A chapter has {d} pages. How many chapters?",
-        (("pages on all days", "a", "*", "b"), ("pages with the last ones", 0, "+", "c"), ("chapters", 1, "/", "d")),
-    ),
-    Kind(
-        "A baker makes {a} loaves, then {b} more, sells {c} and puts the rest on {d} shelves. How many on each shelf?",
-        (("loaves made", "a", "+", "b"), ("loaves left", 0, "-", "c"), ("loaves on each shelf", 1, "/", "d")),
-    ),
-    Kind(
-        "A bus has {a} rows of {b} seats. {c} seats are broken and {d} are taken. How many seats are free?",
-        (("seats in all rows", "a", "*", "b"), ("seats that work", 0, "-", "c"), ("free seats", 1, "-", "d")),
-    ),
-    Kind(
-        "{name} works {a} hours for {b} coins each, then spends {c} on food and gets {d} as a gift. How many coins?",
-        (("coins earned", "a", "*", "b"), ("coins left", 0, "-", "c"), ("coins with the gift", 1, "+", "d")),
-    ),
-    Kind(
-        "A home has {a} cats and {b} dogs. Each pet eats {c} cans, and {d} cans are left. How many cans before?",
-        (("pets", "a", "+", "b"), ("cans for all pets", 0, "*", "c"), ("cans before", 1, "+", "d")),
-    ),
-    Kind(
-        "{name} puts {a} roses into {b} vases, adds {c} to each vase and sells {d} vases. How many roses are sold?",
-        (("roses in each vase", "a", "/", "b"), ("roses with the new ones", 0, "+", "c"), ("roses sold", 1, "*", "d")),
-    ),
-    Kind(
-        "A truck has {a} sacks, loses {b} and shares the rest among {c} shops that have {d} each. How many in each shop?",
-        (("sacks left", "a", "-", "b"), ("sacks for each shop", 0, "/", "c"), ("sacks in each shop", 1, "+", "d")),
-    ),
-    Kind(
-        "{name} has {a} stamps, gives {b} away and buys {c} books of {d} stamps. How many stamps?",
-        (("stamps left", "a", "-", "b"), ("stamps in all books", "c", "*", "d"), ("stamps with the books", 0, "+", 1)),
-    ),
-    Kind(
-        "Two shelves have {a} and {b} cups. {name} breaks {c} and buys {d}. How many cups?",
-        (("cups on both shelves", "a", "+", "b"), ("cups left", 0, "-", "c"), ("cups with the new ones", 1, "+", "d")),
-    ),
-    Kind(
-        "{a} sweets are shared among {b} children. Each child eats {c} and gets {d} from home. How many has each child?",
-        (("sweets for each child", "a", "/", "b"), ("sweets left", 0, "-", "c"), ("sweets with the new ones", 1, "+", "d")),
-    ),
+def kinds(text: str) -> tuple[Kind, ...]:
+    """Reads two lines a kind: its question, and the steps of its program."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    programs = [[step.partition(": ") for step in line.split(" | ")] for line in lines[1::2]]
+    steps = [tuple((what, *expression.split()) for what, _, expression in program) for program in programs]
+    return tuple(Kind(question, program) for question, program in zip(lines[::2], steps, strict=True))
+
+
+SEEN = kinds(
+    """
+    {name} has {a} boxes of {b} pens, gives {c} pens away and puts the rest into {d} bags. How many pens in each bag?
+        pens in all boxes: a * b | pens left: #1 - c | pens in each bag: #2 / d
+    {name} has {a} red and {b} blue marbles, gets {c} more and loses {d}. How many marbles are left?
+        red and blue marbles: a + b | marbles with the gift: #1 + c | marbles left: #2 - d
+    A farm has {a} rows of {b} trees. {c} trees fall, and each tree left gives {d} apples. How many apples?
+        trees in all rows: a * b | trees left: #1 - c | apples of all trees: #2 * d
+    A ticket costs {a} and a drink {b}. {name} buys both for {c} people and has {d} left. How much before?
+        cost for each person: a + b | cost for all people: #1 * c | money before: #2 + d
+    {name} reads {a} pages on each of {b} days, then {c} more. A chapter has {d} pages. How many chapters?
+        pages on all days: a * b | pages with the last ones: #1 + c | chapters: #2 / d
+    A baker makes {a} loaves, then {b} more, sells {c} and puts the rest on {d} shelves. How many on each shelf?
+        loaves made: a + b | loaves left: #1 - c | loaves on each shelf: #2 / d
+    A bus has {a} rows of {b} seats. {c} seats are broken and {d} are taken. How many seats are free?
+        seats in all rows: a * b | seats that work: #1 - c | free seats: #2 - d
+    {name} works {a} hours for {b} coins each, then spends {c} on food and gets {d} as a gift. How many coins?
+        coins earned: a * b | coins left: #1 - c | coins with the gift: #2 + d
+    A home has {a} cats and {b} dogs. Each pet eats {c} cans, and {d} cans are left. How many cans before?
+        pets: a + b | cans for all pets: #1 * c | cans before: #2 + d
+    {name} puts {a} roses into {b} vases, adds {c} to each vase and sells {d} vases. How many roses are sold?
+        roses in each vase: a / b | roses with the new ones: #1 + c | roses sold: #2 * d
+    A truck has {a} sacks, loses {b} and shares the rest among {c} shops that have {d} each. How many in each shop?
+        sacks left: a - b | sacks for each shop: #1 / c | sacks in each shop: #2 + d
+    {name} has {a} stamps, gives {b} away and buys {c} books of {d} stamps. How many stamps?
+        stamps left: a - b | stamps in all books: c * d | stamps with the books: #1 + #2
+    Two shelves have {a} and {b} cups. {name} breaks {c} and buys {d}. How many cups?
+        cups on both shelves: a + b | cups left: #1 - c | cups with the new ones: #2 + d
+    {a} sweets are shared among {b} children. Each child eats {c} and gets {d} from home. How many has each child?
+        sweets for each child: a / b | sweets left: #1 - c | sweets with the new ones: #2 + d
+    """
 )
-UNSEEN = (
-    Kind(
-        "A school has {a} classes of {b} children. {c} are ill, and the rest make {d} groups. How many in each group?",
-        (("children in all classes", "a", "*", "b"), ("children left", 0, "-", "c"),
-         ("children in each group", 1, "/", "d")),
-    ),
-    Kind(
-        "{name} catches {a} fish, then {b} more, sells each for {c} coins and pays {d} for the boat. How many coins?",
-        (("fish caught", "a", "+", "b"), ("coins for all fish", 0, "*", "c"), ("coins left", 1, "-", "d")),
-    ),
-    Kind(
-        "A tank has {a} buckets, loses {b} and waters {c} beds that had {d} each. How many buckets for each bed?",
-        (("buckets left", "a", "-", "b"), ("buckets for each bed", 0, "/", "c"),
-         ("buckets with the old ones", 1, "+", "d")),
-    ),
-    Kind(
-        "{name} packs {a} bags of {b} shirts, adds {c} and takes {d} out. How many shirts?",
-        (("shirts in all bags", "a", "*", "b"), ("shirts with the new ones", 0, "+", "c"), ("shirts left", 1, "-", "d")),
-    ),
-)  # fmt: skip
+UNSEEN = kinds(
+    """
+    A school has {a} classes of {b} children. {c} are ill, and the rest make {d} groups. How many in each group?
+        children in all classes: a * b | children left: #1 - c | children in each group: #2 / d
+    {name} catches {a} fish, then {b} more, sells each for {c} coins and pays {d} for the boat. How many coins?
+        fish caught: a + b | coins for all fish: #1 * c | coins left: #2 - d
+    A tank has {a} buckets, loses {b} and waters {c} beds that had {d} each. How many buckets for each bed?
+        buckets left: a - b | buckets for each bed: #1 / c | buckets with the old ones: #2 + d
+    {name} packs {a} bags of {b} shirts, adds {c} and takes {d} out. How many shirts?
+        shirts in all bags: a * b | shirts with the new ones: #1 + c | shirts left: #2 - d
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +96,7 @@ class Problem:
     numbers: dict[str, int]
 
     def solve(self, rng: random.Random | None = None, wrong: int | None = None) -> tuple[str, ...] | None:
-        """The steps of a solution, with one operand or operator exchanged in step `wrong`; None where that is no number.
+        """The steps of a solution, one operand or operator of step `wrong` exchanged; None where that is no number.
 
         Random numbers put the two sides of a sum or product in either order.
         """
@@ -161,7 +130,7 @@ class Problem:
 
     def _expression(self, at: int, results: Sequence[int]) -> tuple[int, str, int]:
         _, left, sign, right = self.kind.program[at]
-        values = [self.numbers[one] if isinstance(one, str) else results[one] for one in (left, right)]
+        values = [results[int(one[1:]) - 1] if one[0] == "#" else self.numbers[one] for one in (left, right)]
         return values[0], sign, values[1]
 
     def _exchanged(

@@ -140,8 +140,8 @@ _HOMES = {
         "train.verdict_config": "VerdictConfig",
         "train.verdict_run": "train_verdict_judge",
         "types": (
-            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer StepScorer Steps "
-            "ToolCall"
+            "Candidates Comparer Comparison Message Ranking Rating ReasonedScorer Reference Rewards Scorer StepScorer "
+            "Steps ToolCall"
         ),
         "worlds.agent_run": "train_agent",
         "worlds.collect_run": "collect_play",

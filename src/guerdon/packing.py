@@ -124,9 +124,7 @@ def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, le
     `position_ids` (decoders), counted from each row's first real token.
     """
     length = max(len(sequence) for sequence in tokens)
-    ends = [
-        [(length - len(one) if left else 0) + end for end in one.ends or (len(one) - 1,)] for one in tokens
-    ]
+    ends = [[(length - len(one) if left else 0) + end for end in one.ends or (len(one) - 1,)] for one in tokens]
     batch = {
         "input_ids": pad((sequence.ids for sequence in tokens), pad_id, left=left),
         "attention_mask": pad(([1] * len(sequence) for sequence in tokens), 0, left=left),

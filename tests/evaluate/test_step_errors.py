@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from guerdon.errors import ConfigError
 from guerdon.evaluate.agreement import evaluate_reward
 from guerdon.evaluate.results import Evaluation
-from guerdon.train.judgements import resolve_objectives
-from guerdon.train.train_config import TrainConfig
 from guerdon.types import Comparison, References, Steps, step_prefixes
 
 
@@ -122,5 +119,3 @@ def test_what_only_compares_is_named_and_other_rows_stand_beside():
     assert [system.name for system in steps.overall.systems] == ["m"]
     assert "c cannot be measured here: a step needs a reward of its own." in steps.notes
     assert evaluation.to_dict()["sections"][1]["overall"]["systems"]["m"]["metrics"]["step_f1"]["point"] == 1
-
-

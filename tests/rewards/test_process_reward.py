@@ -13,7 +13,7 @@ import torch
 from guerdon import StepScorer
 from guerdon.errors import ConfigError, ContractError
 from guerdon.rewards.load import load_scorer
-from guerdon.rewards.steps import AGGREGATIONS, aggregate
+from guerdon.rewards.process import AGGREGATIONS, aggregate
 from guerdon.rewards.transformer import ProcessReward, TransformerReward
 
 PROMPTS = ["How do I boil an egg?", "How do I boil an egg?", "Which is the largest planet?", "How do I boil an egg?"]
@@ -27,9 +27,7 @@ MODELS = ["tiny_bert", "tiny_roberta", "tiny_llama", "tiny_qwen"]
 
 
 def made(backbone: str, **options: Any) -> Any:
-    reward = TransformerReward.create(
-        backbone, pooling="steps", step_unit="line", **({"aggregation": "min"} | options)
-    )
+    reward = TransformerReward.create(backbone, pooling="steps", step_unit="line", **({"aggregation": "min"} | options))
     with torch.no_grad():  # a new head gives close to nothing
         for name in ("score", "classifier"):
             for weight in getattr(getattr(reward.net.classifier, name, None), "parameters", list)():
@@ -70,7 +68,9 @@ def test_the_score_is_the_aggregation_that_is_asked_for(how: str, tiny_bert: str
     for loaded in (load_scorer(tmp_path, output=how), made(tiny_bert, aggregation=how)):
         loaded.net.load_state_dict(reward.net.state_dict())  # type: ignore[attr-defined]
         expected = [
-            aggregate(torch.tensor(own[~np.isnan(own)])[:, None], torch.zeros(int((~np.isnan(own)).sum()), dtype=int), how)
+            aggregate(
+                torch.tensor(own[~np.isnan(own)])[:, None], torch.zeros(int((~np.isnan(own)).sum()), dtype=int), how
+            )
             for own in steps
         ]
         assert loaded.score(PROMPTS, RESPONSES) == pytest.approx(torch.cat(expected)[:, 0].numpy(), abs=1e-5)
@@ -85,7 +85,9 @@ def test_what_is_saved_scores_alike_and_plain_transformers_refuses(name: str, re
     loaded: Any = load_scorer(tmp_path)
     assert type(loaded) is ProcessReward
     assert loaded.contract.aggregation == "min"
-    assert np.array_equal(loaded.step_scores(PROMPTS, RESPONSES), reward.step_scores(PROMPTS, RESPONSES), equal_nan=True)
+    assert np.array_equal(
+        loaded.step_scores(PROMPTS, RESPONSES), reward.step_scores(PROMPTS, RESPONSES), equal_nan=True
+    )
     assert np.array_equal(loaded.score(PROMPTS, RESPONSES), reward.score(PROMPTS, RESPONSES))
     with pytest.raises(ConfigError, match="is none of the model's outputs"):
         load_scorer(tmp_path, output="median")

@@ -79,11 +79,11 @@ class StepTable:
         )
 
 
-def ask_steps(
-    system: System, table: StepTable, requests: Requests, progress: Progress | None = None
-) -> SystemOutput:
-    """What a system says of every step: a `StepScorer` of the step itself, in one pass over the solution; any other
-    scorer of the solution as far as the step; a `Comparer` nothing. Rewards have shape (s,).
+def ask_steps(system: System, table: StepTable, requests: Requests, progress: Progress | None = None) -> SystemOutput:
+    """What a system says of every step, rewards of shape (s,).
+
+    A `StepScorer` is asked about the steps themselves, in one pass over each solution; any other scorer about the
+    solution as far as each step; a `Comparer` has nothing to say.
     """
     if not isinstance(system, StepScorer):
         found = ask(system, requests, (), seed=0, progress=progress)

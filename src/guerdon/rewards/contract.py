@@ -12,10 +12,8 @@ from guerdon.text.chat import TEMPLATE_DATE
 
 Rendering = Literal["pair", "chat", "plain"]
 Pooling = Literal["native", "mean", "last", "steps"]
-StepUnit = Literal["", "line", "paragraph"]
-Aggregation = Literal[
-    "", "min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"
-]
+StepUnit = Literal["line", "paragraph"]
+Aggregation = Literal["min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,8 @@ class ScoreContract:
     response as the assistant's turn; `plain`: prompt, blank line, response."""
     pooling: Pooling
     """Where the score is read: `native` the model's own classification path, the `mean` of all tokens, or the `last`
-    token, found from the sequence's own length and never by looking for the padding id. `steps`: of a process reward, at
-    `step_mark` behind every step."""
+    token, found from the sequence's own length and never by looking for the padding id; of a process reward `steps`,
+    `step_mark` behind each of them."""
     max_length: int
     """Tokens a sequence may have; the prompt is cut from its left to fit."""
     ends_with_eos: bool
@@ -50,12 +48,12 @@ class ScoreContract:
     keep_reasoning: bool = False
     """Where the chat template leaves out a part of a response (the reasoning in `<think>`), give the model the whole
     response, behind the generation prompt."""
-    step_unit: StepUnit = ""
+    step_unit: StepUnit | Literal[""] = ""
     """Of a process reward, what is a step of a response: each `line`, or each `paragraph` (empty lines part them)."""
     step_mark: str = ""
     """Of a process reward, the special token that is put behind every step, and at which its score is read."""
-    aggregation: Aggregation = ""
-    """Of a process reward, how the scores of steps become one, see `guerdon.rewards.steps`."""
+    aggregation: Aggregation | Literal[""] = ""
+    """Of a process reward, how the scores of steps become one, see `guerdon.rewards.process`."""
     attributes: tuple[str, ...] = ("score",)
     """The name of each output of the head."""
     weights: tuple[float, ...] = (1.0,)
@@ -131,8 +129,8 @@ class ScoreContract:
 _ALLOWED = {
     "rendering": get_args(Rendering),
     "pooling": get_args(Pooling),
-    "step_unit": get_args(StepUnit),
-    "aggregation": get_args(Aggregation),
+    "step_unit": ("", *get_args(StepUnit)),
+    "aggregation": ("", *get_args(Aggregation)),
     "padding_side": ("right",),
     "truncation_side": ("left",),
     "dtype": ("float32", "bfloat16"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from guerdon.errors import DataError, TextError
 from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
-from guerdon.rewards.steps import with_marks
+from guerdon.rewards.process import with_marks
 from guerdon.text.chat import ChatRenderer, RenderedChat, align
 from guerdon.text.vocabulary import UNREADABLE_SHARE, unknown_token_id
 from guerdon.types import Overlong, Prompt, Prompts, Responses, prompt_text

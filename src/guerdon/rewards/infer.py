@@ -7,7 +7,7 @@ import json
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from guerdon.errors import ConfigError, ContractError, OutputError
 from guerdon.files import atomic_write
@@ -50,8 +50,8 @@ def infer_contract(
     *,
     pooling: Pooling | None = None,
     max_length: int | None = None,
-    step_unit: StepUnit = "",
-    aggregation: Aggregation = "",
+    step_unit: StepUnit | Literal[""] = "",
+    aggregation: Aggregation | Literal[""] = "",
 ) -> ScoreContract:
     """The contract that a backbone calls for; with pooling `steps`, that of a process reward.
 

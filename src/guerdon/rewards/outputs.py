@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from guerdon.errors import ConfigError, ContractError
 from guerdon.rewards.contract import Aggregation, ScoreContract
-from guerdon.rewards.steps import AGGREGATIONS
+from guerdon.rewards.process import AGGREGATIONS
 
 HOW = (
     "--output NAME or NUMBER (--output {name}, --output {number}), or weights of their sum, one for each output "

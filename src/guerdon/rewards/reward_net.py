@@ -20,7 +20,7 @@ from guerdon.errors import ConfigError, ModelError
 from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards.contract import Pooling
-from guerdon.rewards.steps import aggregate
+from guerdon.rewards.process import aggregate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

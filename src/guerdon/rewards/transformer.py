@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -83,8 +83,8 @@ class TransformerReward:
         attributes: Sequence[str] = ("score",),
         pooling: Pooling | None = None,
         max_length: int | None = None,
-        step_unit: StepUnit = "",
-        aggregation: Aggregation = "",
+        step_unit: StepUnit | Literal[""] = "",
+        aggregation: Aggregation | Literal[""] = "",
         lora: Lora | None = None,
         keep_reasoning: bool = False,
         overlong: Overlong = "auto",

@@ -23,8 +23,8 @@ Targets = dict[str, Tensor]
 """What the judgements of a micro-batch say; `n` indexes the scores in the order of the batch.
 
 `pair` (p, 2) n of chosen and rejected; `pair_values` (p, 3) preference, margin, weight; `rated` (r,) n;
-`rated_targets` (r, k); `stepped` (s,) n; `step_labels` (s, most steps), NaN where not judged; `lists` (l, items) n; `list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades`
-likewise."""
+`rated_targets` (r, k); `stepped` (s,) n; `step_labels` (s, most steps), NaN where not judged; `lists` (l, items) n;
+`list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades` likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -139,8 +140,8 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
     kinds = {type(row) for row in rows}
     if Steps in kinds and len(kinds) > 1:
         raise ConfigError(
-            "solutions with judged steps are learnt by themselves, and this data has other rows as well: a score behind "
-            "every step and one of a whole response are two models. Fix: put the other rows into a file of their own"
+            "solutions with judged steps are learnt by themselves, and this data has other rows as well: scores of "
+            "steps and of whole responses are two models. Fix: put the other rows into a file of their own"
         )
     unfit = sorted(kind.__name__.lower() + "s" for kind in kinds if config.objective not in able[kind])
     if unfit:
@@ -163,7 +164,7 @@ class JudgedData:
     training: list[Judgement]
     validation: list[Judgement]
     """Empty where nothing is held out."""
-    step_unit: StepUnit = ""
+    step_unit: StepUnit | Literal[""] = ""
     """Of solutions in steps, what is a step; empty for other rows."""
 
 
@@ -187,7 +188,7 @@ def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: Train
     return JudgedData(table, outputs, scales, training, validation, _step_unit([*rows, *held_out]))
 
 
-def _step_unit(rows: Iterable[AnyRow]) -> StepUnit:
+def _step_unit(rows: Iterable[AnyRow]) -> StepUnit | Literal[""]:
     steps = [step.strip() for row in rows if isinstance(row, Steps) for step in row.steps]
     if not steps:
         return ""

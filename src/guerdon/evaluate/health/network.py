@@ -67,12 +67,12 @@ def pooled_position(patient: ModelPatient) -> Finding:
 
 def _steps_marked(patient: ModelPatient) -> Finding:
     """A process reward is read at a mark behind every step."""
-    mark = patient.reward.tokenizer.convert_tokens_to_ids(patient.contract.step_mark)
-    places = [[one.ids[end] == mark for end in one.ends or ()] for one in patient.tokens]
+    mark = patient.contract.step_mark
+    number = patient.reward.tokenizer.convert_tokens_to_ids(mark)
+    places = [[one.ids[end] == number for end in one.ends or ()] for one in patient.tokens]
     if missing := sum(not all(own) for own in places):
-        return failed(f"{missing} of {len(places)} texts have no {patient.token(mark)} where a step ends.")
-    steps = sum(map(len, places))
-    return passed(f"Scores are read at {patient.token(mark)} behind each of {steps} steps of {len(places)} texts.")
+        return failed(f"{missing} of {len(places)} texts have no {mark!r} where a step ends.")
+    return passed(f"Scores are read at {mark!r} behind each of {sum(map(len, places))} steps of {len(places)} texts.")
 
 
 def _marked(patient: ModelPatient) -> Finding:

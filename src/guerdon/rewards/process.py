@@ -1,7 +1,8 @@
 """Process rewards: where a response is cut into steps, and how the scores of its steps become one.
 
 With z_k the logit of step k and p_k = sigmoid(z_k) the probability that it is right, each aggregation is a rising
-function of the published one, so that it orders solutions alike, but has no bounds: probabilities near 0 or 1 would tie.
+function of the published one, so that it orders solutions alike, but has no bounds: products of many probabilities
+would tie near 0.
 """
 
 from __future__ import annotations
@@ -47,12 +48,7 @@ def aggregate(logits: Tensor, sequence: Tensor, how: str) -> Tensor:
 
 
 def step_spans(response: str, unit: str) -> list[tuple[int, int]]:
-    """First and last character (exclusive) of each step of a response; at least one step.
-
-    Example:
-        >>> step_spans("2 + 2 = 4\\n\\nSo 4.", "line")
-        [(0, 9), (11, 16)]
-    """
+    """First and last character (exclusive) of each step of a response; at least one step."""
     starts = [0, *(found.end() for found in _BREAKS[unit].finditer(response))]
     stops = [*(found.start() for found in _BREAKS[unit].finditer(response)), len(response)]
     pieces = [(start, response[start:stop]) for start, stop in zip(starts, stops, strict=True)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from guerdon.rewards.contract import Aggregation
-from guerdon.rewards.steps import AGGREGATIONS, aggregate, step_spans, with_marks
+from guerdon.rewards.process import AGGREGATIONS, aggregate, step_spans, with_marks
 
 PUBLISHED: dict[str, Callable[[np.ndarray], float]] = {
     "min": lambda p: float(p.min()),
@@ -31,7 +31,7 @@ IN_LOGITS: dict[str, Callable[[float], float]] = {
 
 
 def test_every_aggregation_of_the_contract_is_there() -> None:
-    assert [*AGGREGATIONS] == [one for one in get_args(Aggregation) if one]
+    assert [*AGGREGATIONS] == [*get_args(Aggregation)]
 
 
 @pytest.mark.parametrize("how", PUBLISHED)

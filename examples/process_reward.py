@@ -10,11 +10,17 @@ which it is told only whether the whole is right.
 
 from __future__ import annotations
 
+import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from guerdon import Steps
+import numpy as np
+
+import guerdon
+from guerdon import Comparison, Steps
 
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry")
 OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
@@ -177,3 +183,74 @@ def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> l
                 continue
             found[steps] = Steps(prompt=problem.question, steps=steps, labels=problem.labels(steps))
     return list(found.values())
+
+
+def rows_of(kinds: Sequence[Kind], count: int, wrong: int, seed: int) -> list[Steps]:
+    """A right solution and some wrong ones to each of so many problems."""
+    rng = random.Random(seed)
+    problems = [make_problem(kinds[i % len(kinds)], rng) for i in range(count)]
+    return [row for problem in problems for row in solutions(problem, 1, wrong, rng)]
+
+
+def as_pairs(rows: Sequence[Steps]) -> list[Comparison]:
+    """What an outcome reward learns from: each right solution is better than the wrong ones to its problem."""
+    right = {row.prompt: text_of(row) for row in rows if 0.0 not in row.labels}
+    wrong = [row for row in rows if 0.0 in row.labels]
+    return [Comparison(prompt=row.prompt, chosen=right[row.prompt], rejected=text_of(row)) for row in wrong]
+
+
+def text_of(row: Steps) -> str:
+    """The whole solution."""
+    return "\n\n".join(row.steps)
+
+
+def eight_each(kinds: Sequence[Kind], count: int, seed: int) -> list[list[Steps]]:
+    """Two right and six wrong solutions to each of so many problems, shuffled."""
+    rng = random.Random(seed)
+    found = [solutions(make_problem(kinds[i % len(kinds)], rng), 2, 6, rng) for i in range(count)]
+    for rows in found:
+        rng.shuffle(rows)
+    return [rows for rows in found if len(rows) == 8]
+
+
+def picks(scorer: Any, choices: Sequence[Sequence[Steps]]) -> np.ndarray:
+    """Whether the solution with the highest reward is right, for each problem."""
+    rows = [row for own in choices for row in own]
+    scores = scorer.score([row.prompt for row in rows], [text_of(row) for row in rows]).reshape(len(choices), -1)
+    return np.array([0.0 not in own[best].labels for own, best in zip(choices, scores.argmax(axis=1), strict=True)])
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Makes problems, trains both rewards, and prints how well they do on kinds of problems that they never saw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/process"))
+    parser.add_argument("--problems", type=int, default=1500)
+    parser.add_argument("--test-problems", type=int, default=200)
+    parser.add_argument("--backbone", default="minilm")
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    options = parser.parse_args(argv)
+    learnt = rows_of(SEEN, options.problems, 3, seed=0)
+    test, choices = rows_of(UNSEEN, options.test_problems, 1, seed=1), eight_each(UNSEEN, options.test_problems, seed=2)
+    config = guerdon.TrainConfig(
+        backbone=options.backbone, epochs=1, batch_size=16, learning_rate=options.learning_rate, validation=0.02
+    )
+    trained: dict[str, Any] = {}
+    for name, rows in {"process": learnt, "outcome": as_pairs(learnt)}.items():
+        trained[name] = guerdon.train_reward_model(
+            rows, options.out / name, config, resume=(options.out / name).exists()
+        )
+    (section,) = guerdon.evaluate_reward({"process": trained["process"]}, test, baselines={}).sections
+    metrics = section.overall.system("process").metrics
+    found = {name: metrics[name].point for name in ("step_auc", "step_f1", "first_error", "no_error")}
+    for how in ("min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"):
+        found[f"best of 8 by {how}"] = float(
+            picks(guerdon.load_scorer(options.out / "process", output=how), choices).mean()
+        )
+    found["best of 8 by the outcome reward"] = float(picks(trained["outcome"], choices).mean())
+    for name, value in found.items():
+        print(f"{name:<34}{value:.3f}")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ STAGES = (
     "judges",
     "rubric_judges",
     "train",
+    "process",
     "evaluate",
     "compare",
     "repair",

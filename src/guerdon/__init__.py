@@ -46,12 +46,14 @@ if TYPE_CHECKING:
     from guerdon.explain.explain_run import explain_reward as explain_reward
     from guerdon.optimize.best_of_n_run import run_best_of_n as run_best_of_n
     from guerdon.optimize.optimize_config import BestOfNConfig as BestOfNConfig
+    from guerdon.optimize.optimize_config import LabelConfig as LabelConfig
     from guerdon.optimize.optimize_config import RLConfig as RLConfig
     from guerdon.optimize.optimize_config import WeightedConfig as WeightedConfig
     from guerdon.optimize.rl.environment import PromptEnvironment as PromptEnvironment
     from guerdon.optimize.rl.environment import TextEnvironment as TextEnvironment
     from guerdon.optimize.rl.environment import TurnResult as TurnResult
     from guerdon.optimize.rl.rl_run import train_rl_policy as train_rl_policy
+    from guerdon.optimize.step_labels import label_steps as label_steps
     from guerdon.optimize.weighted import train_weighted_policy as train_weighted_policy
     from guerdon.quickstart.quickstart_config import QuickstartConfig as QuickstartConfig
     from guerdon.quickstart.quickstart_run import run_quickstart as run_quickstart
@@ -119,9 +121,10 @@ _HOMES = {
         "explain.explain_config": "ExplainConfig",
         "explain.explain_run": "explain_reward",
         "optimize.best_of_n_run": "run_best_of_n",
-        "optimize.optimize_config": "BestOfNConfig RLConfig WeightedConfig",
+        "optimize.optimize_config": "BestOfNConfig LabelConfig RLConfig WeightedConfig",
         "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",
         "optimize.rl.rl_run": "train_rl_policy",
+        "optimize.step_labels": "label_steps",
         "optimize.weighted": "train_weighted_policy",
         "quickstart.quickstart_config": "QuickstartConfig",
         "quickstart.quickstart_run": "run_quickstart",

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "data check": Verb("data:check", "every bad row, with file and line", "check_data"),
     "data split": Verb("data:split", "train and test by prompt, dialogue or column, never by row", "split_data"),
     "data convert": Verb("data:convert", "any known layout into Guerdon's own", "convert_data"),
+    "data label-steps": Verb("label_steps", "labels for steps, by how a policy goes on behind them", "label_steps"),
     "data audit": Verb("data:audit", "what labels lean on, doubles, contradictions, likely errors", "audit_data"),
     "advise": Verb("advise", "compare kinds of reward on your data, and recommend one", "advise_reward"),
     "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),

@@ -1,4 +1,4 @@
-"""Options of best-of-n, weighted training and RL: the same objects in Python, on the command line, in run folders."""
+"""Options of best-of-n, step labels, weighted training and RL: the same in Python, on the command line, in folders."""
 
 from __future__ import annotations
 
@@ -47,6 +47,41 @@ class BestOfNConfig:
         if self.n == 1:
             faults.append(f"--n must be 2 or more, got {self.n}")
         if faults:
+            raise ConfigError("; ".join(faults))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """How steps are labelled by rollouts.
+
+    Example:
+        >>> LabelConfig(policy="smollm2", samples=16).checker
+        'numeric'
+    """
+
+    policy: str = "smollm2"
+    """Causal language model that goes on behind every step: `smollm2`, a folder, or a hub name."""
+    checker: str = "numeric"
+    """Scorer that says whether a solution is right, at 0.5 or more: numeric, exact, unit-tests, or any other."""
+    samples: int = 8
+    """Number of continuations behind every step."""
+    hard: bool = False
+    """Label a step 1 where any continuation is right, in place of the share of them."""
+    max_new_tokens: int = 256
+    """Largest length of a continuation, in tokens."""
+    temperature: float = 0.7
+    """Sampling temperature."""
+    question: str | None = None
+    """Question of an annotation export that says what is preferred, where there are several."""
+    map: str | None = None
+    """Columns of other names: prompt=question,reference=answer, or a JSON file of them."""
+    trust_remote_code: bool = False
+    """Run code that comes with the policy; only for models you trust."""
+    seed: int = 0
+    """Random seed of the sampling."""
+
+    def __post_init__(self) -> None:
+        if faults := option_faults(self, positive=("samples", "max_new_tokens", "temperature")):
             raise ConfigError("; ".join(faults))
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,16 +85,21 @@ class Policy:
         return prompt_text(prompt) + ("" if self.model.config.is_encoder_decoder else "\n\n")
 
     def encode_prompts(
-        self, prompts: Sequence[Prompt], *, max_new_tokens: int, skipped: dict[int, TextError] | None = None
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        begun: Sequence[str] = (),
+        skipped: dict[int, TextError] | None = None,
     ) -> list[list[int]]:
-        """Token ids of n prompts.
+        """Token ids of n prompts; with `begun`, of prompts each followed by the beginning of a response.
 
         Those that are too long get into `skipped`, by index, where it is given.
 
         Raises:
             TextError: a prompt leaves less than `max_new_tokens` tokens for the response.
         """
-        texts = [self.render(prompt) for prompt in prompts]
+        texts = [self.render(prompt) + start for prompt, start in zip(prompts, begun or repeat(""), strict=False)]
         found = self._tokenize(texts, special=not self.tokenizer.chat_template)  # a template writes its own BOS
         reserved = 0 if self.model.config.is_encoder_decoder else max_new_tokens
         for index, ids in enumerate(found):
@@ -186,9 +192,12 @@ class Policy:
         sampling: Sampling | None = None,
         seed: int = 0,
         batch_size: int = 64,
+        begun: Sequence[str] = (),
         done: Collection[int] = (),
     ) -> Iterator[tuple[int, list[str]]]:
         """Samples responses, `batch_size` of them side by side, prompts of like length together.
+
+        Where `begun` has the beginning of a response to each prompt, what comes is how it goes on.
 
         With the same seed, the same prompts get the same responses; those with an index in `done` have theirs already,
         and the others get those of an unbroken run.
@@ -200,7 +209,7 @@ class Policy:
             TextError: a prompt is too long.
         """
         sampling = sampling or Sampling()
-        encoded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens)
+        encoded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens, begun=begun)
         order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
         width = max(1, batch_size // num_generations)
         for start in range(0, len(order), width):

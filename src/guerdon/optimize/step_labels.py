@@ -70,7 +70,7 @@ def label_steps(
     """
     config, out = config or LabelConfig(), Path(out)
     check_ending(out)
-    found = read_candidates(data, config.question, config.map)
+    found = read_candidates(data, question=config.question, map=config.map)
     checker = ScorerConfig(name=config.checker, trust_remote_code=config.trust_remote_code).load()
     check_references({config.checker: checker}, found, data)
     policy = Policy.load(config.policy, trust_remote_code=config.trust_remote_code)

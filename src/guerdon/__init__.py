@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from guerdon.optimize.rl.environment import TextEnvironment as TextEnvironment
     from guerdon.optimize.rl.environment import TurnResult as TurnResult
     from guerdon.optimize.rl.rl_run import train_rl_policy as train_rl_policy
-    from guerdon.optimize.step_labels import label_steps as label_steps
+    from guerdon.optimize.rollout_labels import label_steps as label_steps
     from guerdon.optimize.weighted import train_weighted_policy as train_weighted_policy
     from guerdon.quickstart.quickstart_config import QuickstartConfig as QuickstartConfig
     from guerdon.quickstart.quickstart_run import run_quickstart as run_quickstart
@@ -124,7 +124,7 @@ _HOMES = {
         "optimize.optimize_config": "BestOfNConfig LabelConfig RLConfig WeightedConfig",
         "optimize.rl.environment": "PromptEnvironment TextEnvironment TurnResult",
         "optimize.rl.rl_run": "train_rl_policy",
-        "optimize.step_labels": "label_steps",
+        "optimize.rollout_labels": "label_steps",
         "optimize.weighted": "train_weighted_policy",
         "quickstart.quickstart_config": "QuickstartConfig",
         "quickstart.quickstart_run": "run_quickstart",

@@ -110,7 +110,7 @@ def test_a_token_is_of_the_characters_that_it_stands_for(name: str, request: Any
 
 
 def test_a_mark_in_prompt_or_response_is_none(tiny_bert: str, tiny_llama: str) -> None:
-    for backbone, mark in ((tiny_bert, "[SEP]"), (tiny_llama, "<|im_end|>")):
+    for backbone, mark in ((tiny_bert, "[MASK]"), (tiny_llama, "<|im_end|>")):
         reward = made(backbone)
         scores = reward.step_scores([f"egg {mark} water"], [f"polite {mark} answer\n\ngood"])
         assert scores.shape == (1, 2)

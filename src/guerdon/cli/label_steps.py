@@ -33,7 +33,7 @@ def label_steps(
     from guerdon.metrics import format_value
 
     with terminal() as console:
-        from guerdon.optimize.step_labels import label_steps as label
+        from guerdon.optimize.rollout_labels import label_steps as label
 
         done = label(data, out, config, progress=partial(text_progress, console))
     print(f"{out}: {done.steps:,} steps of {done.solutions:,} solutions, mean label {format_value(done.mean)}")

@@ -62,7 +62,8 @@ def infer_contract(
     limit = window(model, tokenizer.model_max_length)
     wanted = pooling or ("last" if decoder else ENCODER_POOLING if head_names(model) else "native")
     faults = []
-    mark = (tokenizer.eos_token if decoder else tokenizer.sep_token or tokenizer.eos_token) or ""
+    marks = (tokenizer.eos_token,) if decoder else (tokenizer.mask_token, tokenizer.sep_token, tokenizer.eos_token)
+    mark = next((token for token in marks if token), "")
     if wanted == "steps" and not mark:
         faults.append("the tokenizer has no special token that could mark the end of a step")
     if decoder and wanted not in ("last", "steps"):

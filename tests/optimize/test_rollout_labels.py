@@ -13,7 +13,7 @@ from guerdon.cli.main import main
 from guerdon.data.read import load_rows
 from guerdon.errors import DataError
 from guerdon.optimize.optimize_config import LabelConfig
-from guerdon.optimize.step_labels import label_steps
+from guerdon.optimize.rollout_labels import label_steps
 from guerdon.policy.model import Policy
 from guerdon.types import Steps
 from json_lines import write_lines
@@ -41,7 +41,7 @@ def test_labels_are_shares_of_right_continuations(
 ) -> None:
     out = tmp_path / "steps.jsonl"
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    config = LabelConfig(policy=tiny_llama, checker="test_step_labels:Half", samples=4, max_new_tokens=6)
+    config = LabelConfig(policy=tiny_llama, checker="test_rollout_labels:Half", samples=4, max_new_tokens=6)
     done = label_steps(data, out, config)
     rows = [row for row in load_rows(str(out)) if isinstance(row, Steps)]
     assert [row.steps for row in rows] == [("eight minutes", "so the answer is 8"), ("nine\nminutes", "so 9")]
@@ -58,7 +58,7 @@ def test_labels_are_shares_of_right_continuations(
         raise AssertionError("sampled again")
 
     monkeypatch.setattr(Policy, "sample_tokens", refuse)  # what was sampled is kept
-    hard = LabelConfig(policy=tiny_llama, checker="test_step_labels:Half", samples=4, max_new_tokens=6, hard=True)
+    hard = LabelConfig(policy=tiny_llama, checker="test_rollout_labels:Half", samples=4, max_new_tokens=6, hard=True)
     label_steps(data, out, hard)
     again = [row for row in load_rows(str(out)) if isinstance(row, Steps)]
     for soft, own in zip(rows, again, strict=True):

@@ -128,6 +128,8 @@ def flips(data: str, model: str, count: int) -> None:
             assert isinstance(flip, PreferenceFlip)
             found.append(flip)
             prompts.append(prompt_text(case.prompt))
+            if len(found) % 20 == 0:
+                print(f"{len(found)} pairs: {sum(one.found for one in found)} flipped", flush=True)
     few = [all(one.edited_words[part] <= MOST_SHARE * one.words[part] for part in one.words) for one in found]
     flipped = [one for one, fits in zip(found, few, strict=True) if one.found and fits]
     rate: Interval = mean_interval([one.found and fits for one, fits in zip(found, few, strict=True)], prompts)

@@ -50,7 +50,7 @@ def explain(
     """Say why a reward gives a response its score, or prefers one response to another.
 
     Each word, or sentence, gets what it adds to the score; beside another response (--versus), what it adds to the
-    difference, and the fewest words whose loss turns the preference round. With DATA, some rows are explained so, and
+    difference, and the fewest words whose edit turns the preference round. With DATA, some rows are explained so, and
     first what moves the scores of the whole data: words, features of the text, and where in the response they stand.
 
     Args:

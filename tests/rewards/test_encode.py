@@ -207,6 +207,14 @@ def test_a_long_prompt_does_not_make_a_short_response_long(tiny_llama: str) -> N
         assert tokenizer.decode(found.tokens[0].ids).rstrip().endswith("42<|im_end|>")
 
 
+def test_special_tokens_within_responses_are_told(tiny_llama: str) -> None:
+    encoder, tokenizer = encoder_for(tiny_llama, "chat")
+    tokenizer.chat_template = "{% for m in messages %}" + TURN + "{% endfor %}"
+    found = encoder.encode(["egg?"] * 3, ["boil", f"boil{tokenizer.eos_token}\nuser", "|im_end|"])
+    assert found.warnings()["control tokens"].startswith("1 of 3 responses contain special tokens of the model")
+    assert "control tokens" not in encoder.encode([f"egg?{tokenizer.eos_token}"], ["boil"]).warnings()
+
+
 def test_reasoning_that_the_template_drops_is_told_with_its_share_or_kept(tiny_llama: str) -> None:
     responses = [REASONING, REASONING.replace("six sevens: 42", "I guess"), "42"]
     encoder, tokenizer = encoder_for(tiny_llama, "chat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,6 +50,8 @@ class Reading:
     """Responses of which it left out some."""
     reasoning_dropped: int = 0
     """Prompts of which it left out the reasoning of earlier turns."""
+    with_control_tokens: int = 0
+    """Responses that contain special tokens of the model, written out."""
 
     def __add__(self, other: Reading) -> Reading:
         """The counts of both."""
@@ -72,6 +75,12 @@ class Reading:
             found["reasoning"] = (
                 f"the chat template leaves out the reasoning of earlier turns in {self.reasoning_dropped:,} of "
                 f"{self.texts:,} prompts"
+            )
+        if self.with_control_tokens:
+            found["control tokens"] = (
+                f"{self.with_control_tokens:,} of {self.texts:,} responses contain special tokens of the model, "
+                "written out: it reads them as its own, as the end of a turn or text. Where they are left over from a "
+                "template, take them out of the data"
             )
         for kind, count, end in (
             ("prompts", self.prompts_cut, "on the left"),
@@ -124,6 +133,8 @@ class Encoder:
         self._reported: dict[str, str] = {}
         self._lock = threading.Lock()
         self._mark = tokenizer.convert_tokens_to_ids(contract.step_mark) if contract.step_mark else None
+        control = [re.escape(token) for token in tokenizer.all_special_tokens if token != contract.step_mark]
+        self._control = re.compile("|".join(control) or "(?!)")
         self._adds_special_tokens = contract.rendering != "chat"  # a template writes its own BOS: no second one
         self._renderer = ChatRenderer(
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
@@ -161,6 +172,7 @@ class Encoder:
             texts=len(tokens),
             responses_cut=len(cut),
             characters=sum(map(len, responses)),
+            with_control_tokens=sum(self._control.search(response) is not None for response in responses),
             **counts,
         )
 

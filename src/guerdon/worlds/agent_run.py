@@ -116,8 +116,10 @@ def train_agent(
     paths, others = find_games(games), find_games(unseen)
     check_writable(out / WEIGHTS_FILE)
     scorer = ScorerConfig(name=reward) if isinstance(reward, str) else reward
+    progress: list[PPOUpdate] = []
+    missing = 0
     if imitate is not None:
-        network, progress, missing = imitate_play(paths, Path(imitate), config), [], 0
+        network = imitate_play(paths, Path(imitate), config)
     else:
         network, progress, missing = _ppo(paths, _pay(scorer, paths, config), config, on_update)
     played = []

@@ -40,7 +40,7 @@ def imitate_play(paths: Sequence[Path], play: Path, config: AgentConfig) -> Comm
         logits, _ = network({name: values[batch] for name, values in observations.items()})
         loss = torch.nn.functional.cross_entropy(logits, commands[batch])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return network.eval()
 

@@ -221,7 +221,7 @@ def test_a_hub_name_without_the_package_names_the_extra(monkeypatch: pytest.Monk
 
 
 def test_a_hub_set_is_streamed_and_its_failures_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The package is an extra and the hub out of reach in tests, so its two functions stand here as it documents them.
+    # The package is an extra and the hub out of reach in tests, so its three functions stand here as it documents them.
     def load_dataset(name: str, config: str | None, *, data_dir: str | None, split: str, streaming: bool) -> Any:
         if name != "owner/name":
             raise FileNotFoundError(f"Dataset '{name}' doesn't exist on the Hub\nand a long tail")
@@ -230,7 +230,11 @@ def test_a_hub_set_is_streamed_and_its_failures_are_one_message(monkeypatch: pyt
     def split_names(name: str, config: str | None, *, data_dir: str | None) -> list[str]:
         return ["only"] if config is None else ["a", "b"]
 
-    hub = types.SimpleNamespace(load_dataset=load_dataset, get_dataset_split_names=split_names)
+    hub = types.SimpleNamespace(
+        load_dataset=load_dataset,
+        get_dataset_split_names=split_names,
+        get_dataset_config_names=lambda name: ["zh", "de"],
+    )
     monkeypatch.setitem(sys.modules, "datasets", hub)
     plain = {"config": None, "folder": None, "split": "test", "streaming": True}
     assert [(str(origin), record) for origin, record in iter_records("owner/name:test")] == [
@@ -238,6 +242,8 @@ def test_a_hub_set_is_streamed_and_its_failures_are_one_message(monkeypatch: pyt
     ]
     assert records("owner/name") == [plain | {"split": "only"}]
     assert records("owner/name:zh:test") == [plain | {"config": "zh"}]
+    with pytest.raises(DataError, match="choose one: owner/name:de:a, owner/name:de:b"):
+        records("owner/name:de")
     assert records("owner/name:preference/:train") == [plain | {"folder": "preference/", "split": "train"}]
     with pytest.raises(DataError, match="cannot be read from the hub: Dataset 'owner/other' doesn't exist on the Hub$"):
         records("owner/other")

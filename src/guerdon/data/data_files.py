@@ -45,7 +45,7 @@ def iter_records(source: str, *, quoted: bool = True) -> Records:
     Args:
         source: a file (`.jsonl .ndjson .json .csv .tsv .parquet .arrow`, each also `.gz` or `.zst`), a folder or a
             pattern of them, several parted by commas, `-` for JSON Lines on standard input, or a hub name
-            `owner/name[[:config]:split]`; a config that ends with / is a folder of it.
+            `owner/name[:config][:split]`; a config that ends with / is a folder of it.
         quoted: whether cells of a table may be quoted; else a quotation mark is a character like any other.
 
     Yields:
@@ -259,7 +259,7 @@ def _hub_records(source: str) -> Records:
     match = _HUB_NAME.fullmatch(source)
     if match is None or split_ending(match["name"])[0] in ENDINGS:
         raise DataError(
-            f"{source}: no such file (a hub set is given as owner/name, owner/name:split or owner/name:config:split)"
+            f"{source}: no such file (a set on the hub is owner/name, with :config, :split or :config:split)"
         )
     name, config, split = match["name"], match["config"], match["split"]
     folder = config if config and config.endswith("/") else None
@@ -272,6 +272,8 @@ def _hub_records(source: str) -> Records:
         ) from error
     try:
         is_offline()  # found out once: the library would try six times
+        if split and not match["config"] and split in datasets.get_dataset_config_names(name):
+            config, split = split, None
         splits = [split] if split else datasets.get_dataset_split_names(name, config, data_dir=folder)
         if len(splits) > 1 and "train" not in splits:
             names = ", ".join(f"{source}:{one}" for one in splits)

@@ -167,6 +167,10 @@ class Policy:
         """The text of a sample: without special tokens, stripped; may be empty."""
         return str(self.tokenizer.decode(sample.ids, skip_special_tokens=True)).strip()
 
+    def text_so_far(self, ids: Sequence[int]) -> str:
+        """The beginning of `text` that the first tokens of a sample give."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).lstrip()
+
     def add_lora(self, rank: int, alpha: int) -> None:
         """Puts LoRA adapters (Hu et al. 2021) on the linear layers; nothing else is then trained."""
         task = "SEQ_2_SEQ_LM" if self.model.config.is_encoder_decoder else "CAUSAL_LM"

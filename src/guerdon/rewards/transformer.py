@@ -27,6 +27,7 @@ from guerdon.rewards.encode import Encoded, Encoder
 from guerdon.rewards.foreign import is_adapter, load_foreign
 from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
 from guerdon.rewards.outputs import choose_output
+from guerdon.rewards.process import AGGREGATIONS, step_spans
 from guerdon.rewards.reward_net import RewardNet, is_decoder, shares_prefixes, takes_positions
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.saving import fold_units, load_parts, write_reward
@@ -340,6 +341,15 @@ class ProcessReward(TransformerReward):
         self.encoder.report(encoded)
         most = max((len(one.ends or ()) for one in encoded.tokens), default=0)
         return self._compute(self.net.steps, encoded.tokens, [prompt_text(prompt) for prompt in prompts], most)
+
+    def running_scores(self, prompts: Prompts, responses: Responses) -> list[list[tuple[int, float]]]:
+        """The reward of each response as far as each step: characters up to there, and the aggregation so far."""
+        rule, found = AGGREGATIONS[self.contract.aggregation], []
+        for response, own in zip(responses, self.step_scores(prompts, responses), strict=True):
+            logits = torch.from_numpy(own[~np.isnan(own)])
+            stops = [stop for _, stop in step_spans(response, self.contract.step_unit)]
+            found.append([(stop, float(rule(logits[: at + 1]))) for at, stop in enumerate(stops[: len(logits)])])
+        return found
 
 
 def _kind_of(contract: ScoreContract, otherwise: type[AnyReward]) -> type[AnyReward]:

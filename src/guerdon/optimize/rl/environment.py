@@ -11,6 +11,7 @@ import numpy as np
 from guerdon.rewards.compose import CompositeScorer
 from guerdon.rewards.load import ScorerConfig, load_picker
 from guerdon.rewards.scoring import ScorerFailedError, no_rewards, score_texts
+from guerdon.rewards.transformer import ProcessReward
 from guerdon.text.messages import prompt_turns
 from guerdon.types import Candidates, Comparer, Message, Prompt, Prompts, Responses, Rewards, Scorer
 
@@ -34,6 +35,9 @@ class TurnResult:
     """Whether the conversation is over, bool, shape (n,)."""
     info: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Further numbers by name, for the log, which gets their means as `reward/NAME`."""
+    within: Mapping[int, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    """Conversation -> rewards at earlier places of this turn's response, each with the number of characters up to
+    there; `rewards` has what is paid at the end of the turn."""
 
 
 @runtime_checkable
@@ -73,6 +77,9 @@ Reply = Callable[[Sequence[Sequence[Message]]], Sequence[str | None]]
 
 class PromptEnvironment:
     """Prompts whose responses a scorer rewards; with `reply`, conversations of several turns, rewarded at their end.
+
+    A process reward pays at the end of every step by how much its score rises there, so that all steps together earn
+    the reward of the whole.
 
     Example:
         >>> environment = PromptEnvironment(ScorerConfig(name="longest"))
@@ -138,13 +145,24 @@ class PromptEnvironment:
         ended = [row for row in going if terminated[row]]
         values, reasons = np.zeros(len(responses), dtype=np.float32), [""] * len(responses)
         info: dict[str, Sequence[float]] = {}
+        within: dict[int, Sequence[tuple[int, float]]] = {}
         if ended:
             prompts = [self._tasks[row].prompt if self._turn == 1 else before[row] for row in ended]
             found, info = self._score(prompts, [responses[row] or "" for row in ended], ended)
             values[ended] = found.values
             for row, reason in zip(ended, found.reasons, strict=True):
                 reasons[row] = reason
-        return TurnResult(observations, Rewards(values, tuple(reasons)), terminated, info)
+            if isinstance(self.scorer, ProcessReward):
+                read = [at for at, row in enumerate(ended) if np.isfinite(values[row])]
+                paid = self.scorer.running_scores(
+                    [prompts[at] for at in read], [responses[ended[at]] or "" for at in read]
+                )
+                for at, so_far in zip(read, paid, strict=True):
+                    before_last = so_far[:-1]
+                    rises = np.diff([0.0, *(value for _, value in before_last)]).tolist()
+                    within[ended[at]] = [(stop, rise) for (stop, _), rise in zip(before_last, rises, strict=True)]
+                    values[ended[at]] -= sum(rises)
+        return TurnResult(observations, Rewards(values, tuple(reasons)), terminated, info, within)
 
     def _score(
         self, prompts: Prompts, responses: Responses, rows: Sequence[int]

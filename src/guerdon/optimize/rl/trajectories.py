@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,9 +28,9 @@ class Trajectory:
     response: Sample
     """The tokens of all turns; `environment_positions` are those that the policy did not write."""
     turn_ends: tuple[int, ...]
-    """Position of the last token of each turn of the policy."""
+    """Position of the last token of each turn of the policy, and of other places within turns that were rewarded."""
     rewards: tuple[float, ...]
-    """Reward of each turn; NaN where there is none."""
+    """Reward at each of them; NaN where there is none."""
     reason: str = ""
     """Why a turn has no reward; empty where all have one."""
     conversation: tuple[Message, ...] = ()
@@ -206,14 +207,16 @@ class _Conversation:
         self.messages += (Message("assistant", text),)
         self.token_ids += sample.ids
         self._logps += sample.logps
-        self._turn_ends.append(len(self._logps) - 1)
+        self._turn = sample
         self._finished = sample.finished
         return text
 
     def observe(self, result: TurnResult, *, last: bool, max_new_tokens: int) -> None:
         """Takes the reward of the turn, and the message that follows it where the policy can answer."""
+        for stop, reward in result.within.get(self.row, ()):
+            self._pay(self._place(stop), reward)
         reward = float(result.rewards.values[self.row])
-        self._rewards.append(reward if math.isfinite(reward) else math.nan)
+        self._pay(len(self._logps) - 1, reward if math.isfinite(reward) else math.nan)
         if math.isnan(self._rewards[-1]) and not self._reason:
             self._reason = result.rewards.reasons[self.row] or f"the environment gave {reward}"
         self.over = last or bool(result.terminated[self.row])
@@ -232,6 +235,19 @@ class _Conversation:
         self._environment_positions += range(len(self._logps), len(self._logps) + len(ids))
         self._logps += [0.0] * len(ids)
         self.token_ids += ids
+
+    def _pay(self, position: int, reward: float) -> None:
+        if self._turn_ends[-1:] == [position]:
+            self._rewards[-1] += reward
+        else:
+            self._turn_ends.append(position)
+            self._rewards.append(reward)
+
+    def _place(self, stop: int) -> int:
+        """The position of the token that ends the first `stop` characters of the turn."""
+        ids = self._turn.ids
+        at = bisect_left(range(len(ids) - 1), stop, key=lambda n: len(self.policy.text_so_far(ids[: n + 1])))
+        return len(self._logps) - len(ids) + at
 
     def trajectory(self) -> Trajectory:
         """The conversation as it ended."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import operator
+import random
 import runpy
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -48,3 +52,44 @@ def test_reward_with_rllib(tiny_bert, data, tmp_path, capsys) -> None:
     module = example("reward_with_rllib.py", ENCODER=str(tiny_bert))
     assert module.main([str(data), "--iterations", "2", "--out", out]) > 0.9
     assert "the longer response" in capsys.readouterr().out
+
+
+def test_process_reward(tiny_bert, tmp_path, capsys) -> None:
+    arguments = [
+        "--problems",
+        "8",
+        "--test-problems",
+        "6",
+        "--backbone",
+        str(tiny_bert),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    found = example("process_reward.py").main(arguments)
+    assert {
+        "step_auc",
+        "first_error",
+        "no_error",
+        "best of 8 by min",
+        "best of 8 by the outcome reward",
+    } <= found.keys()
+    assert all(0 <= value <= 1 for value in found.values())
+    assert "best of 8 by product" in capsys.readouterr().out
+
+
+def test_made_problems_are_labelled_by_what_was_exchanged() -> None:
+    module = example("process_reward.py")
+    rng = random.Random(0)
+    for kind in (*module.SEEN, *module.UNSEEN):
+        problem = module.make_problem(kind, rng)
+        assert all(str(number) in problem.question for number in problem.numbers.values())
+        right = problem.solve()
+        assert problem.labels(right) == (1.0,) * len(right)
+        rows = module.solutions(problem, 1, 4, rng)
+        assert len({row.steps for row in rows}) == len(rows) == 5
+        for row in rows[1:]:
+            at = row.labels.index(0.0)
+            assert row.labels == (*[1.0] * at, 0.0, *[None] * (len(right) - at - 1))
+            for step in row.steps:  # the slip is in what is worked out, and never in the working out
+                left, sign, other, _, result = step.partition(": ")[2].split()
+                assert Fraction(int(result)) == SIGNS[sign](Fraction(int(left)), Fraction(int(other)))

@@ -11,29 +11,37 @@ pairs, are for the figures; the other phenomena are learnt from. Four judges are
 and stand beside `likelihood`, the best reward of single texts on such data. An arm goes on from its last checkpoint
 when the same command is given again.
 
-    python benchmarks/verdict_judges.py --data PAIRS.jsonl.gz --runs runs/verdicts --steps 200
+Where only the last layers are trained, what is below them is computed once for all arms.
+
+    python benchmarks/verdict_judges.py --data PAIRS.jsonl.gz --runs runs/verdicts
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from guerdon.data.read import load_rows
 from guerdon.metrics import Floats, format_interval, mean_interval, sigmoid
 from guerdon.packing import Batch
 from guerdon.policy.model import Policy
+from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.likelihood import LikelihoodReward
 from guerdon.rewards.scoring import score_texts
-from guerdon.rewards.verdict_judge import INSTRUCTION, VerdictJudge, ask_briefly, ask_by_rubric
+from guerdon.rewards.verdict_judge import INSTRUCTIONS, VerdictJudge, ask_briefly
 from guerdon.runs.folder import checkpoint_path, checkpoint_steps
 from guerdon.runs.loop import Step
 from guerdon.train.batches import Targets
@@ -48,14 +56,44 @@ ARMS = ("both", "rl", "one")
 class OneOrder(VerdictTrainee):
     """SFT on single questions: both places of a `Compared` are the same question, and `margin` says which is right."""
 
-    def forward(self, batch: Batch, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         """The summed negative log-likelihood, and how many verdicts are right."""
-        logps = self.reader.log_probabilities(batch)[targets["pair"][:, 0]]
+        logps = self.reader.log_probabilities(batch, targets["verdicts"])[targets["pair"][:, 0]]
         swapped = targets["pair_values"][:, 1] > 0
         right = torch.where(swapped, logps[:, 1], logps[:, 0])
         wrong = torch.where(swapped, logps[:, 0], logps[:, 1])
         order = torch.stack([torch.tensor(float(len(right))), (right > wrong).float().sum()])
         return -right.sum(), order
+
+
+class Below(nn.Module):
+    """The frozen layers of a model as one layer, which computes a batch once, whatever is trained on top of it."""
+
+    def __init__(self, layers: Sequence[nn.Module], kept: dict[bytes, Tensor]) -> None:
+        super().__init__()
+        self.layers, self.kept = nn.ModuleList(layers), kept
+
+    def forward(self, hidden_states: Tensor, *args: Any, **options: Any) -> Tensor:
+        """The states after the last of them."""
+        digest = hashlib.sha256(hidden_states.detach().numpy().tobytes())
+        digest.update(options["attention_mask"].numpy().tobytes())
+        if (key := digest.digest()) not in self.kept:
+            with torch.no_grad():
+                for layer in self.layers:
+                    hidden_states = layer(hidden_states, *args, **options)
+            self.kept[key] = hidden_states
+        return self.kept[key]
+
+
+def policy_of(name: str, layers: int, kept: dict[bytes, Tensor]) -> Policy:
+    """A policy, of which the last layers are trained, and what lies below them is computed once for all arms."""
+    policy = Policy.load(name, device="cpu", dtype="float32")
+    if layers:
+        PolicyNet(policy.model).freeze_below(layers)
+        backbone = policy.model.model
+        backbone.layers = nn.ModuleList([Below(backbone.layers[:-layers], kept), *backbone.layers[-layers:]])
+        backbone.config.num_hidden_layers = layers + 1
+    return policy
 
 
 def one_order(questions: VerdictQuestions, seed: int) -> VerdictQuestions:
@@ -65,10 +103,10 @@ def one_order(questions: VerdictQuestions, seed: int) -> VerdictQuestions:
         Compared(one.rejected, one.rejected, margin=1.0) if turned else Compared(one.chosen, one.chosen)
         for one, turned in zip(questions.training, swapped, strict=True)
     ]
-    return VerdictQuestions(questions.tokens, questions.prompt_keys, drawn, [])
+    return replace(questions, training=drawn)
 
 
-def train(arm: str, rows: list[Comparison], given: argparse.Namespace) -> Policy:
+def train(arm: str, rows: list[Comparison], given: argparse.Namespace, kept: dict[bytes, Tensor]) -> Policy:
     """The policy of an arm after all steps."""
     pairs = given.batch_size * (2 if arm == "one" else 1)
     config = VerdictConfig(
@@ -78,7 +116,9 @@ def train(arm: str, rows: list[Comparison], given: argparse.Namespace) -> Policy
         consistency=given.consistency,
         brier=given.brier,
         learning_rate=given.rate,
-        lora_r=given.lora_r,
+        lora_r=0,
+        verdict=given.verdict,
+        train_layers=given.layers,
         validation=0.0,
         eval_steps=given.steps // 8,
         tokens_per_batch=given.tokens,
@@ -87,11 +127,9 @@ def train(arm: str, rows: list[Comparison], given: argparse.Namespace) -> Policy
     run = given.runs / arm
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    policy = Policy.load("smollm2", device="cpu", dtype="float32")
-    if config.lora_r:
-        policy.add_lora(config.lora_r, config.lora_alpha)
+    policy = policy_of(given.policy, given.layers, kept)
     model = (OneOrder if arm == "one" else VerdictTrainee)(VerdictJudge(policy, arm).reader, config)
-    questions = VerdictQuestions.of(model.reader, rows, [])
+    questions = VerdictQuestions.of(model.reader, config.verdict, rows, [])
     if arm == "one":
         questions = one_order(questions, given.seed)
     loop, steps, _ = verdict_loop(model, questions, config, run)
@@ -113,11 +151,12 @@ def train(arm: str, rows: list[Comparison], given: argparse.Namespace) -> Policy
     return policy
 
 
-def asked_in_both_orders(judge: VerdictJudge, rows: list[Comparison]) -> Floats:
+def asked_in_both_orders(judge: VerdictJudge, rows: list[Comparison], bf16: bool) -> Floats:
     """P(the first is better) of each pair, the preferred shown first and shown second, shape (n, 2)."""
     prompts = [row.prompt for row in rows]
     chosen, rejected = [row.chosen for row in rows], [row.rejected for row in rows]
-    found = judge.compare([*prompts, *prompts], [*chosen, *rejected], [*rejected, *chosen])
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        found = judge.compare([*prompts, *prompts], [*chosen, *rejected], [*rejected, *chosen])
     return found.reshape(2, len(rows)).T
 
 
@@ -141,37 +180,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--policy", default="smollm2")
+    parser.add_argument("--verdict", choices=("letter", "quote"), default="quote")
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=ARMS)
-    parser.add_argument("--held", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--held", type=int, default=22)
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--learn", type=int, default=24, help="comparisons of each phenomenon that are learnt from")
+    parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--consistency", type=float, default=1.0)
     parser.add_argument("--brier", type=float, default=0.5)
-    parser.add_argument("--rate", type=float, default=0.0)
-    parser.add_argument("--lora-r", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--layers", type=int, default=15, help="train the last so many; 0 all")
     parser.add_argument("--tokens", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true", help="ask in bfloat16; training has ACCELERATE_MIXED_PRECISION")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     rows = [row for row in load_rows(given.data) if isinstance(row, Comparison)]
-    names = np.random.default_rng(given.seed).permutation(sorted({row.subset for row in rows})).tolist()
+    by_subset: dict[str, list[Comparison]] = defaultdict(list)
+    for row in rows:
+        by_subset[row.subset].append(row)
+    names = np.random.default_rng(given.seed).permutation(sorted(by_subset)).tolist()
     held = set(names[: given.held])
-    seen = [row for row in rows if row.subset not in held]
-    test = [row for name in sorted(held) for row in [one for one in rows if one.subset == name][: given.pairs]]
+    seen = [row for name in names[given.held :] for row in by_subset[name][: given.learn]]
+    test = [row for name in sorted(held) for row in by_subset[name][: given.pairs]]
     clusters = [row.subset for row in test]
     print(json.dumps({"held": sorted(held), "learnt from": len(seen), "test": len(test)}), flush=True)
     measured: dict[str, dict[str, Floats]] = {}
+    kept: dict[bytes, Tensor] = {}
     for arm in given.arms:
-        judge = VerdictJudge(train(arm, seen, given), arm, ask_briefly(INSTRUCTION))
-        measured[arm] = figures(remembered(given.runs / f"{arm}.npy", partial(asked_in_both_orders, judge, test)))
-    base = Policy.load("smollm2", device="cpu", dtype="float32")
-    for name, ask in (("untrained", ask_briefly(INSTRUCTION)), ("untrained, by a rubric", ask_by_rubric)):
-        judge = VerdictJudge(base, name, ask)
-        measured[name] = figures(remembered(given.runs / f"{name}.npy", partial(asked_in_both_orders, judge, test)))
+        judge = VerdictJudge(
+            train(arm, seen, given, kept), arm, ask_briefly(INSTRUCTIONS[given.verdict]), verdict=given.verdict
+        )
+        measured[arm] = figures(
+            remembered(given.runs / f"{arm}.npy", partial(asked_in_both_orders, judge, test, given.bf16))
+        )
+    base = Policy.load(given.policy, device="cpu", dtype="float32")
+    judge = VerdictJudge(
+        policy_of(given.policy, given.layers, kept),
+        "untrained",
+        ask_briefly(INSTRUCTIONS[given.verdict]),
+        verdict=given.verdict,
+    )
+    measured["untrained"] = figures(
+        remembered(given.runs / "untrained.npy", partial(asked_in_both_orders, judge, test, given.bf16))
+    )
     texts = [(row.prompt, text) for row in test for text in (row.chosen, row.rejected)]
     likelihood = remembered(
         given.runs / "likelihood.npy",
-        lambda: score_texts(LikelihoodReward(base, "smollm2"), *zip(*texts, strict=True)).values.reshape(-1, 2),
+        lambda: score_texts(LikelihoodReward(base, given.policy), *zip(*texts, strict=True)).values.reshape(-1, 2),
     )
     single = (likelihood[:, 0] > likelihood[:, 1]).astype(float)
     print(f"likelihood, single texts: accuracy {format_interval(mean_interval(single, clusters))}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from guerdon.errors import ConfigError
 from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, pad_by_response, response_batches
 
 GROUPS = [
@@ -82,3 +83,13 @@ def test_capped_logits_are_not_passed_over(tiny_llama: str) -> None:
     torch.testing.assert_close(logps_of(model, shared=True, budget=1000)[0], expected)
     model.lm_head.register_forward_hook(lambda module, inputs, output: output * 2)
     assert not torch.allclose(logps_of(model, shared=True, budget=1000)[0], expected)
+
+
+def test_only_the_last_layers_are_left_to_train(tiny_llama: str) -> None:
+    net = PolicyNet(model_of(tiny_llama))
+    with pytest.raises(ConfigError, match="has 2 layers; cannot train 3"):
+        net.freeze_below(3)
+    net.freeze_below(1)
+    trained = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert trained
+    assert all(".layers.1." in name for name in trained)

@@ -56,7 +56,7 @@ def test_an_answer_that_is_no_verdict_is_a_failure_with_its_reason(tiny_llama: s
     policy = Policy.load(tiny_llama, device="cpu")
     found = VerdictJudge(policy, "judge", least_share=0.999).compare_with_reasons(PROMPTS, A, B)
     assert np.isnan(found.values).all()
-    assert "the verdict cannot be read: A and B have a probability of" in found.reasons[0]
+    assert "the verdict cannot be read: both together have a probability of" in found.reasons[0]
     voted = ScorerConfig(name=f"verdict:{tiny_llama}@2", device="cpu").load_system()
     rewards = voted.compare_with_reasons(PROMPTS, A, B)
     for value, reason in zip(rewards.values, rewards.reasons, strict=True):

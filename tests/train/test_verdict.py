@@ -17,7 +17,7 @@ from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig
-from guerdon.rewards.verdict_judge import VerdictComparer, VerdictReader
+from guerdon.rewards.verdict_judge import Verdict, VerdictComparer, VerdictReader
 from guerdon.train.verdict_config import VerdictConfig
 from guerdon.train.verdict_return import verdict_likelihood, verdict_return
 from guerdon.train.verdict_run import VerdictQuestions, VerdictTrainee, train_verdict_judge, verdict_loop
@@ -26,12 +26,12 @@ from guerdon.types import Comparison
 WEIGHTS = {"consistency": 0.7, "brier": 0.4}
 
 
-def toy_rows(count: int, seed: int = 0) -> list[Comparison]:
-    """The response that is polite is better."""
+def toy_rows(count: int, seed: int = 0, *, alike: bool = False) -> list[Comparison]:
+    """The response that is polite is better; `alike` ones begin alike."""
     rng = random.Random(seed)
     filler = ["the answer", "this one", "a planet", "the egg"]
     return [
-        Comparison(prompt=f"boil egg {i % 8}", chosen=f"{one} polite", rejected=f"{other} rude")
+        Comparison(prompt=f"boil egg {i % 8}", chosen=f"{one} polite", rejected=f"{one if alike else other} rude")
         for i, (one, other) in enumerate(zip(*[rng.choices(filler, k=count) for _ in "ab"], strict=True))
     ]
 
@@ -88,12 +88,13 @@ def test_options_that_do_not_fit() -> None:
         VerdictConfig(warm_start=1.5, early_stopping_patience=2, validation=0)
 
 
-def test_the_loss_is_that_of_each_question_by_itself(tiny_llama: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verdict", ["letter", "quote"])
+def test_the_loss_is_that_of_each_question_by_itself(verdict: Verdict, tiny_llama: str, tmp_path: Path) -> None:
     """Both orders in shared rows and micro-batches, against one plain pass a question."""
     policy = Policy.load(tiny_llama, device="cpu")
-    rows, config = toy_rows(6), VerdictConfig(policy=tiny_llama, lora_r=0, tokens_per_batch=160)
+    rows, config = toy_rows(6), VerdictConfig(policy=tiny_llama, lora_r=0, tokens_per_batch=160, verdict=verdict)
     model = VerdictTrainee(VerdictReader(policy), config)
-    questions = VerdictQuestions.of(model.reader, rows, rows)
+    questions = VerdictQuestions.of(model.reader, config.verdict, rows, rows)
     _, _, validation = verdict_loop(model, questions, config, tmp_path)
     assert validation is not None
     assert len(validation.micro_batches) > 1
@@ -105,7 +106,7 @@ def test_the_loss_is_that_of_each_question_by_itself(tiny_llama: str, tmp_path: 
             own = []
             for place, text in enumerate(judgement.texts):
                 logits = policy.model(torch.tensor([questions.tokens[text].ids])).logits[0, -1]
-                letters = logits.log_softmax(dim=0)[list(model.reader.letters)]
+                letters = logits.log_softmax(dim=0)[list(questions.verdicts[text])]
                 own.append(letters.flip(0) if place else letters)
             each.append(torch.stack(own))
         logps = torch.stack(each)
@@ -120,7 +121,7 @@ def test_a_judge_learns_and_is_a_comparer_for_every_verb(tiny_llama: str, tmp_pa
     data.write_text("".join(
         json.dumps({"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected}) + "\n" for row in rows
     ))  # fmt: skip
-    options = ["--policy", tiny_llama, "--lora-r", "0", "--learning-rate", "3e-3", "--epochs", "12"]
+    options = ["--policy", tiny_llama, "--verdict", "letter", "--lora-r", "0", "--learning-rate", "3e-3", "--epochs", "12"]
     command = ["judge", "generative", str(data), "--out", str(out), *options]
     assert main(command) == 0
     printed = capsys.readouterr().out
@@ -145,9 +146,24 @@ def test_a_judge_learns_and_is_a_comparer_for_every_verb(tiny_llama: str, tmp_pa
     np.testing.assert_allclose(voted.compare(prompts[:4], a[:4], b[:4]), said[:4], atol=0.2)
 
 
+def test_a_judge_that_quotes_learns_and_is_asked_as_it_was(tiny_llama: str, tmp_path: Path) -> None:
+    config = VerdictConfig(
+        policy=tiny_llama, lora_r=0, learning_rate=3e-3, epochs=8, warm_start=0.8, validation=0
+    )
+    rows = [*toy_rows(48, alike=True), Comparison(prompt="the same", chosen="egg", rejected="egg", preference=0.5)]
+    judge = train_verdict_judge(rows, tmp_path, config)
+    other = toy_rows(16, seed=1, alike=True)
+    asked = [row.prompt for row in other], [row.chosen for row in other], [row.rejected for row in other]
+    assert np.mean(judge.compare(*asked) > 0.5) == 1.0
+    with pytest.raises(ConfigError, match="repeats the better response"):
+        ScorerConfig(name=f"verdict:{tmp_path}@4", device="cpu").load_system()
+
+
 def test_resumed_is_as_unbroken(tiny_llama: str, tmp_path: Path) -> None:
     rows = toy_rows(32)
-    config = VerdictConfig(policy=tiny_llama, epochs=4, batch_size=8, eval_steps=4, validation=0, lora_r=4)
+    config = VerdictConfig(
+        policy=tiny_llama, epochs=4, batch_size=8, eval_steps=4, validation=0, lora_r=4, train_layers=1
+    )
 
     def stop(metrics: Mapping[str, float]) -> None:
         if metrics["step"] == 10:

@@ -107,6 +107,15 @@ class PolicyNet(nn.Module):
         """Which layers FSDP must keep whole; accelerate asks the outermost module."""
         return self.language_model._no_split_modules
 
+    def freeze_below(self, count: int) -> None:
+        """Leaves only the last `count` layers to train. Raises ConfigError where the model has no such layers."""
+        layers = getattr(self.backbone, "layers", ())
+        if not 0 < count <= len(layers):
+            raise ConfigError(f"{type(self.language_model).__name__} has {len(layers)} layers; cannot train {count}")
+        kept = {id(parameter) for layer in layers[-count:] for parameter in layer.parameters()}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(parameter.requires_grad and id(parameter) in kept)
+
     @property
     def reads_groups(self) -> bool:
         """Whether the prompt of a group of responses may be computed once."""

@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, set[str]]] = {
     "bm25": ("guerdon.rewards.bm25:Bm25Reward", {"frequencies", "documents", "mean_length"}),
     "linear": ("guerdon.rewards.linear:LinearReward", {"features", "shift", "scale"}),
     "repaired": ("guerdon.rewards.repaired:RepairedReward", {"correction", "format_features"}),
-    "verdict": ("guerdon.rewards.verdict_judge:VerdictComparer", {"instruction"}),
+    "verdict": ("guerdon.rewards.verdict_judge:VerdictComparer", {"instruction", "verdict"}),
     "blend": ("guerdon.rewards.blend:Blend", {"members", "shift", "scale"}),
 }
 """Each kind's class, whose `load(folder, **options)` takes device, dtype, overlong and trust_remote_code, and what

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 
-from guerdon.errors import ModelError, TextError
+from guerdon.errors import ConfigError, TextError
 from guerdon.metrics import Floats, sigmoid
 from guerdon.models import lasting_name
 from guerdon.packing import Batch, Tokens, batches, common_prefix, default_budget, items_of
@@ -35,10 +35,15 @@ if TYPE_CHECKING:
     from guerdon.policy.model import Policy
 
 KIND = "verdict"
-INSTRUCTION = "Which answer to the question is better, A or B?"
+Verdict = Literal["letter", "quote"]
+"""What a verdict is: the letter A or B, or the beginning of the better response."""
+INSTRUCTIONS: dict[Verdict, str] = {
+    "letter": "Which answer to the question is better, A or B?",
+    "quote": "Which answer to the question is better? Repeat it.",
+}
 """What a judge in training is told first."""
 LEAST_SHARE = 0.5
-"""Of a trained judge, A and B must have this probability together: else its most probable answer may be no verdict."""
+"""Of a trained judge, both verdicts must have this probability together: else its most probable answer may be none."""
 
 _RUBRIC = Rubric(
     endpoint="",
@@ -74,40 +79,61 @@ def ask_briefly(instruction: str) -> Ask:
 
 
 class VerdictReader:
-    """Where in a model's answer its verdict stands, and how probable each verdict is."""
+    """Where in a model's answer its verdict stands, and how probable each verdict is.
+
+    The verdict is the first token in which two possible answers differ: the letters A and B, or the two responses
+    themselves where the model is to repeat the better one.
+    """
 
     def __init__(self, policy: Policy) -> None:
-        """Finds the tokens A and B of an answer that is one letter. Raises ModelError where they are the same."""
         self.policy, self.net = policy, PolicyNet(policy.model)
-        first, second = (tuple(policy.encode_responses([()], [("?", letter)])[0]) for letter in "AB")
-        if first == second:
-            raise ModelError("the tokenizer of this model writes A and B alike: it cannot give a verdict")
-        shared = common_prefix([first, second])
-        self.lead = first[:shared]
-        """What the model's answer begins with, whatever the verdict."""
-        self.letters = (first[shared], second[shared])
 
-    def encode(self, questions: Prompts, skipped: dict[int, TextError] | None = None) -> list[Tokens]:
-        """Questions up to where the verdict follows; for those that are too long see `Policy.encode_prompts`."""
-        found = self.policy.encode_prompts(questions, max_new_tokens=len(self.lead) + 2, skipped=skipped)
-        return [Tokens((*ids, *self.lead)) for ids in found]
+    def encode(
+        self, questions: Prompts, answers: Sequence[Sequence[str]], skipped: dict[int, TextError] | None = None
+    ) -> tuple[list[Tokens], list[tuple[int, int]]]:
+        """Questions up to where the verdict follows, and the tokens that are the verdicts for a and for b.
 
-    def log_probabilities(self, batch: Batch) -> Tensor:
-        """The log-probability of A and of B as the next word after each sequence of a batch, float32, shape (n, 2)."""
+        `answers` are the two possible answers to each question. Questions that are too long get into `skipped`, by
+        index, where it is given. Raises TextError for one that is too long.
+        """
+        short: dict[int, TextError] = {} if skipped is None else skipped
+        asked = self.policy.encode_prompts(questions, max_new_tokens=1, skipped=None if skipped is None else short)
+        texts = dict.fromkeys(text for place, pair in enumerate(answers) if place not in short for text in pair)
+        own = self.policy.encode_responses([()] * len(texts), [("?", text) for text in texts])
+        coded = {text: tuple(ids) for text, ids in zip(texts, own, strict=True)}
+        tokens, verdicts = [], []
+        for place, (ids, pair) in enumerate(zip(asked, answers, strict=True)):
+            first, second = ((0,), (0,)) if place in short else (coded[text] for text in pair)
+            shared = common_prefix([first, second])
+            if len(ids) + shared >= self.policy.context_length and place not in short:
+                error = TextError(place, f"too long: the question takes {len(ids)} tokens, and its answer has no room")
+                if skipped is None:
+                    raise error
+                short[place] = error
+            tokens.append(Tokens((*ids, *first[:shared])))
+            verdicts.append((first[shared], second[shared]))
+        return tokens, verdicts
+
+    def log_probabilities(self, batch: Batch, verdicts: Tensor) -> Tensor:
+        """The log-probability of both verdicts, shape (n, 2), after each sequence of a batch; float32, shape (n, 2)."""
         _, logits = self.net.read(batch)
-        return logits.float().log_softmax(dim=1)[:, list(self.letters)]
+        return logits.float().log_softmax(dim=1).gather(1, verdicts)
 
-    def frozen_log_probabilities(self, tokens: Sequence[Tokens], keys: Sequence[str]) -> Floats:
+    def frozen_log_probabilities(
+        self, tokens: Sequence[Tokens], verdicts: Sequence[tuple[int, int]], keys: Sequence[str]
+    ) -> Floats:
         """The same of n encoded questions, without gradient; those of one key begin alike, which is computed once."""
-        found = np.zeros((len(tokens), 2))
+        found, device = np.zeros((len(tokens), 2)), self.policy.model.device
         packed = batches(
             tokens, range(len(tokens)), keys, budget=default_budget(), pad_id=self.policy.tokenizer.pad_token_id,
             shared=self.net.reads_groups, positions=True,
         )  # fmt: skip
         with torch.inference_mode():
             for rows, batch in packed:
-                there = {name: tensor.to(self.policy.model.device) for name, tensor in batch.items()}
-                found[items_of(rows)] = self.log_probabilities(there).double().cpu().numpy()
+                items = items_of(rows)
+                there = {name: tensor.to(device) for name, tensor in batch.items()}
+                own = torch.tensor([verdicts[item] for item in items], device=device)
+                found[items] = self.log_probabilities(there, own).double().cpu().numpy()
         return found
 
 
@@ -117,9 +143,18 @@ class VerdictJudge:
     folder: Path | None = None
     """Where it was loaded from, if it was trained."""
 
-    def __init__(self, policy: Policy, name: str, ask: Ask = ask_by_rubric, *, least_share: float = 0.0) -> None:
-        """`name` is how it is loaded; with less than `least_share` for A and B together there is no verdict."""
-        self.reader, self.name, self.ask, self.least_share = VerdictReader(policy), name, ask, least_share
+    def __init__(
+        self,
+        policy: Policy,
+        name: str,
+        ask: Ask = ask_by_rubric,
+        *,
+        verdict: Verdict = "letter",
+        least_share: float = 0.0,
+    ) -> None:
+        """`name` is how it is loaded; with less than `least_share` for both verdicts together there is none."""
+        self.reader, self.name, self.ask = VerdictReader(policy), name, ask
+        self.verdict, self.least_share = verdict, least_share
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """P(a preferred) of n pairs, NaN where there is no verdict."""
@@ -131,11 +166,13 @@ class VerdictJudge:
         """As `compare`, in float64, with the reason where the question is too long, or the answer is no verdict."""
         questions = asked(self.ask, prompts, a, b, references)
         skipped: dict[int, TextError] = {}
-        tokens = self.reader.encode(questions, skipped)
+        tokens, verdicts = self.reader.encode(questions, answers(self.verdict, a, b), skipped)
         kept = [place for place in range(len(tokens)) if place not in skipped]
         logps = np.full((len(tokens), 2), -np.inf)
         logps[kept] = self.reader.frozen_log_probabilities(
-            [tokens[place] for place in kept], [prompt_text(prompts[place]) for place in kept]
+            [tokens[place] for place in kept],
+            [verdicts[place] for place in kept],
+            [prompt_text(prompts[place]) for place in kept],
         )
         share = np.exp(logps).sum(axis=1)
         values, reasons = np.full(len(tokens), np.nan), [""] * len(tokens)
@@ -143,9 +180,7 @@ class VerdictJudge:
             if place in skipped:
                 reasons[place] = skipped[place].fault
             elif share[place] < self.least_share:
-                reasons[place] = (
-                    f"the verdict cannot be read: A and B have a probability of {share[place]:.2f} together"
-                )
+                reasons[place] = f"the verdict cannot be read: both together have a probability of {share[place]:.2f}"
             else:
                 values[place] = sigmoid(logps[place, 0] - logps[place, 1])
         return Rewards(values, tuple(reasons))
@@ -182,7 +217,8 @@ class VerdictComparer(BothOrders):
 def trained_judge(policy: Policy, folder: Path) -> VerdictJudge:
     """The judge of a folder that `guerdon judge generative` wrote. Raises ContractError for any other folder."""
     card = read_card(folder, KIND)
-    judge = VerdictJudge(policy, str(folder), ask_briefly(card["instruction"]), least_share=LEAST_SHARE)
+    ask, verdict = ask_briefly(card["instruction"]), card["verdict"]
+    judge = VerdictJudge(policy, str(folder), ask, verdict=verdict, least_share=LEAST_SHARE)
     judge.folder = folder
     return judge
 
@@ -197,7 +233,9 @@ class VotedVerdict:
     def __init__(self, judge: VerdictJudge, votes: int) -> None:
         self.policy, self.name, self.folder = judge.reader.policy, f"{judge.name}@{votes}", judge.folder
         self.ask, self.votes = judge.ask, votes
-        self.sampling = Sampling(len(judge.reader.lead) + 1 if judge.folder else _RUBRIC.max_new_tokens)
+        if judge.verdict == "quote":
+            raise ConfigError(f"{judge.name} repeats the better response: no vote is read from that. Fix: leave @ out")
+        self.sampling = Sampling(_RUBRIC.max_new_tokens if judge.folder is None else 1)
 
     def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
         """The share of n pairs, NaN where there is no verdict."""
@@ -225,6 +263,11 @@ class VotedVerdict:
             else:
                 reasons[kept[number]] = f"none of {self.votes} answers is a verdict: {verdicts[0][1]}"
         return Rewards(values, tuple(reasons))
+
+
+def answers(verdict: Verdict, a: Responses, b: Responses) -> list[Sequence[str]]:
+    """The two possible answers to each question."""
+    return [*zip(a, b, strict=True)] if verdict == "quote" else [("A", "B")] * len(a)
 
 
 def asked(ask: Ask, prompts: Prompts, a: Responses, b: Responses, references: References) -> list[Prompt]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
+from guerdon.rewards.verdict_judge import Verdict
 from guerdon.runs.options import option_faults
 
 
@@ -19,6 +20,9 @@ class VerdictConfig:
 
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""
+    verdict: Verdict = "quote"
+    """What the model answers. `quote`: it repeats the better response, and its verdict is the first token in which the
+    two differ. `letter`: A or B."""
     warm_start: float = 0.5
     """Share of the steps that learn the right verdicts by likelihood (SFT), before those that maximise the expected
     reward; 1 is SFT alone. An untrained judge says the same letter whatever it reads, and earns nothing to learn
@@ -41,6 +45,8 @@ class VerdictConfig:
     """Rank of the LoRA adapters, which are merged when the judge is saved; 0 trains all weights."""
     lora_alpha: int = 32
     """Scale of LoRA: updates are multiplied by lora_alpha / lora_r."""
+    train_layers: int = 0
+    """Train only the last so many layers, which takes less time; 0 trains all of them."""
     validation: float = 0.1
     """Share of the prompts (or groups) held out to choose the checkpoint by expected reward; 0 keeps the last."""
     early_stopping_patience: int = 0

@@ -17,18 +17,27 @@ from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.errors import TextError
 from guerdon.files import check_writable
-from guerdon.packing import Batch, Tokens, default_budget
+from guerdon.packing import Batch, Tokens, default_budget, items_of
 from guerdon.policy.model import Policy
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.saved import FILE_NAME, saving
 from guerdon.rewards.training_data import TrainingPrompts, write_training_prompts
-from guerdon.rewards.verdict_judge import INSTRUCTION, KIND, VerdictComparer, VerdictReader, ask_briefly, asked
+from guerdon.rewards.verdict_judge import (
+    INSTRUCTIONS,
+    KIND,
+    Verdict,
+    VerdictComparer,
+    VerdictReader,
+    answers,
+    ask_briefly,
+    asked,
+)
 from guerdon.runs.folder import checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, on_first_process
 from guerdon.train.batches import Batching, Targets
-from guerdon.train.judgements import Compared
+from guerdon.train.judgements import Compared, Judgement
 from guerdon.train.plan import plan_steps
 from guerdon.train.verdict_config import VerdictConfig
 from guerdon.train.verdict_return import verdict_likelihood, verdict_return
@@ -84,7 +93,9 @@ def train_verdict_judge(
             split = split_rows(rows, test=config.validation, seed=config.seed) if config.validation else None
             training, held_out = (split.train, split.test) if split else (rows, [])
             model = VerdictTrainee(VerdictReader(policy), config)
-            questions = VerdictQuestions.of(model.reader, training, held_out)
+            if config.train_layers:
+                model.net.freeze_below(config.train_layers)
+            questions = VerdictQuestions.of(model.reader, config.verdict, training, held_out)
             loop, steps, validation = verdict_loop(model, questions, config, run.path, on_step)
             on_first_process(run.begin)  # only now is it sure that there is something to run
             kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
@@ -97,7 +108,8 @@ def train_verdict_judge(
 
 def save_verdict_judge(policy: Policy, out: Path, rows: Sequence[AnyRow], config: VerdictConfig) -> None:
     """Writes the language model, adapters merged, with what it is asked. Raises OutputError."""
-    with saving(out, KIND, {"instruction": INSTRUCTION, "training": asdict(config)}) as stage:
+    content = {"instruction": INSTRUCTIONS[config.verdict], "verdict": config.verdict, "training": asdict(config)}
+    with saving(out, KIND, content) as stage:
         policy.save(stage, training=asdict(config))
         write_training_prompts(stage, TrainingPrompts.of(row.prompt for row in rows))
 
@@ -111,20 +123,24 @@ class VerdictQuestions:
     """
 
     tokens: list[Tokens]
+    verdicts: list[tuple[int, int]]
+    """The tokens that are the verdicts for the first and for the second response of each question."""
     prompt_keys: list[str]
     training: list[Compared]
     held_out: list[Compared]
 
     @classmethod
-    def of(cls, reader: VerdictReader, training: Sequence[AnyRow], held_out: Sequence[AnyRow]) -> VerdictQuestions:
+    def of(
+        cls, reader: VerdictReader, verdict: Verdict, training: Sequence[AnyRow], held_out: Sequence[AnyRow]
+    ) -> VerdictQuestions:
         """Encodes the questions of all rows. Raises DataError where one is too long, or nothing is preferred."""
-        found = cls([], [], [], [])
+        found = cls([], [], [], [], [])
         for rows, judgements in ((training, found.training), (held_out, found.held_out)):
             if rows:
-                judgements += found._add(reader, rows)
+                judgements += found._add(reader, verdict, rows)
         return found
 
-    def _add(self, reader: VerdictReader, rows: Sequence[AnyRow]) -> list[Compared]:
+    def _add(self, reader: VerdictReader, verdict: Verdict, rows: Sequence[AnyRow]) -> list[Compared]:
         judged = JudgedResponses.of(rows, "pairs")
         differ = judged.better != judged.worse
         better, worse, shares = judged.better[differ], judged.worse[differ], judged.target[differ].tolist()
@@ -133,13 +149,27 @@ class VerdictQuestions:
         prompts: list[Prompt] = [judged.prompts[place] for place in shown]
         a, b = ([judged.responses[place] for place in places] for places in (shown, beside))
         try:
-            tokens = reader.encode(asked(ask_briefly(INSTRUCTION), prompts, a, b, None))
+            questions = asked(ask_briefly(INSTRUCTIONS[verdict]), prompts, a, b, None)
+            tokens, verdicts = reader.encode(questions, answers(verdict, a, b))
         except TextError as error:
             raise error.at(origin_of(rows, prompts[error.index], a[error.index])) from None
         start = len(self.tokens)
         self.tokens.extend(tokens)
+        self.verdicts.extend(verdicts)
         self.prompt_keys.extend(map(prompt_text, prompts))
         return [Compared(start + 2 * i, start + 2 * i + 1, share) for i, share in enumerate(shares)]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictBatching(Batching):
+    """How steps are cut into micro-batches; their targets have the verdicts of each question, shape (n, 2), as well."""
+
+    verdicts: Sequence[tuple[int, int]]
+
+    def _collate(self, judgements: Sequence[Judgement]) -> tuple[Batch, Targets]:
+        batch, targets = Batching._collate(self, judgements)
+        own = [self.verdicts[item] for item in items_of(self.rows(judgements))]
+        return batch, targets | {"verdicts": torch.tensor(own)}
 
 
 class VerdictTrainee(nn.Module):
@@ -158,7 +188,7 @@ class VerdictTrainee(nn.Module):
 
     def forward(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         """The summed loss of a micro-batch; and [pairs that are no tie, how many are right in both orders]."""
-        ab, ba = self.reader.log_probabilities(batch)[targets["pair"]].unbind(dim=1)
+        ab, ba = self.reader.log_probabilities(batch, targets["verdicts"])[targets["pair"]].unbind(dim=1)
         logps = torch.stack([ab, ba.flip(1)], dim=1)  # of the preferred response first
         preference = targets["pair_values"][:, 0]
         if self.warm and self.training:
@@ -189,13 +219,14 @@ def verdict_loop(
     )
     loop = Loop(model, loop_config, run, on_step=on_step)
     policy = model.reader.policy
-    batching = Batching(
+    batching = VerdictBatching(
         questions.tokens,
         questions.prompt_keys,
         budget=config.tokens_per_batch or default_budget(),
         pad_id=policy.tokenizer.pad_token_id,
         shared=model.net.reads_groups,
         positions=True,
+        verdicts=questions.verdicts,
     )
     warm_steps = round(config.warm_start * len(plan))
 

@@ -121,8 +121,8 @@ def test_a_judge_learns_and_is_a_comparer_for_every_verb(tiny_llama: str, tmp_pa
     data.write_text("".join(
         json.dumps({"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected}) + "\n" for row in rows
     ))  # fmt: skip
-    options = ["--policy", tiny_llama, "--verdict", "letter", "--lora-r", "0", "--learning-rate", "3e-3", "--epochs", "12"]
-    command = ["judge", "generative", str(data), "--out", str(out), *options]
+    options = ["--policy", tiny_llama, "--lora-r", "0", "--learning-rate", "3e-3", "--epochs", "12"]
+    command = ["judge", "generative", str(data), "--out", str(out), "--verdict", "letter", *options]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert f"judge: {out}; right in both orders on the validation rows: 1.000" in printed
@@ -147,9 +147,7 @@ def test_a_judge_learns_and_is_a_comparer_for_every_verb(tiny_llama: str, tmp_pa
 
 
 def test_a_judge_that_quotes_learns_and_is_asked_as_it_was(tiny_llama: str, tmp_path: Path) -> None:
-    config = VerdictConfig(
-        policy=tiny_llama, lora_r=0, learning_rate=3e-3, epochs=8, warm_start=0.8, validation=0
-    )
+    config = VerdictConfig(policy=tiny_llama, lora_r=0, learning_rate=3e-3, epochs=8, warm_start=0.8, validation=0)
     rows = [*toy_rows(48, alike=True), Comparison(prompt="the same", chosen="egg", rejected="egg", preference=0.5)]
     judge = train_verdict_judge(rows, tmp_path, config)
     other = toy_rows(16, seed=1, alike=True)

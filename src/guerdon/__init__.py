@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from guerdon.collect.collect_config import CollectionConfig as CollectionConfig
     from guerdon.collect.collection_run import export_judgements as export_judgements
     from guerdon.collect.collection_run import invite_person as invite_person
+    from guerdon.collect.collection_run import judge_collection as judge_collection
     from guerdon.collect.collection_run import serve_collection as serve_collection
     from guerdon.data.check import check_data as check_data
     from guerdon.data.check import describe_data as describe_data
@@ -100,7 +101,7 @@ _HOMES = {
     name: f"guerdon.{home}"
     for home, names in {
         "collect.collect_config": "CollectionConfig",
-        "collect.collection_run": "export_judgements invite_person serve_collection",
+        "collect.collection_run": "export_judgements invite_person judge_collection serve_collection",
         "data.check": "check_data describe_data",
         "data.convert": "convert_data split_data",
         "data.data_options": "SplitConfig",

@@ -146,6 +146,59 @@ def test_thirty_by_keyboard_with_a_break(chromium: Any, pairs: Path, tmp_path: P
     assert (tmp_path / "reward" / "guerdon.json").exists()
 
 
+QUESTIONS = """
+title = "Eggs"
+guidelines = "Prefer what a *careful* cook would say."
+[[questions]]
+kind = "ranking"
+[[questions]]
+kind = "rating"
+attributes = ["clear", "brief"]
+"""
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["pairwise", "several", "steps", "spans", "rewrite"])
+def test_pages_can_be_used_by_everybody(chromium: Any, pairs: Path, tmp_path: Path, kind: str, colours: str) -> None:
+    """No fault that axe finds against WCAG 2.2 AA, at the width of a desk and of a phone."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    (tmp_path / "several.toml").write_text(QUESTIONS)
+    server = Server(tmp_path, str(pairs), "--questions", "several.toml" if kind == "several" else kind)
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    found = []
+    for width, locale in ((1280, "en"), (375, "zh-CN")):
+        viewport = {"width": width, "height": 800}
+        page = new_page(chromium, viewport=viewport, locale=locale, color_scheme=colours)
+        page.goto(server.link)
+        for path in ("/judge", "/mine", "/overview", "/nowhere") if kind == "pairwise" else ("/judge",):
+            page.goto(server.base + path)
+            found += [
+                (path, one["id"], one["nodes"][0]["html"])
+                for one in axe.run(page, options=rules).response["violations"]
+            ]
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{path} is {wide} wide"
+    server.stop()
+    assert found == []
+
+
+def test_ranking_and_steps_by_keyboard(chromium: Any, tmp_path: Path) -> None:
+    path = tmp_path / "several.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "responses": ["one", "two", "three"]}) + "\n")
+    server = Server(tmp_path, str(path), "--questions", "ranking")
+    page = new_page(chromium)
+    page.goto(server.link)
+    shown = [page.inner_text(f"#answer-{place} + .prose") for place in range(3)]
+    for word in ("three", "one"):
+        page.keyboard.press(str(shown.index(word) + 1))
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".headline.better")
+    server.stop()
+    command = [sys.executable, "-m", "guerdon", "collect", "export", "collect.db", "-"]
+    row = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert dict(zip(row["responses"], row["scores"], strict=True)) == {"three": 1, "one": 0}
+
+
 def test_a_server_that_is_away_loses_nothing(chromium: Any, pairs: Path, tmp_path: Path) -> None:
     server = Server(tmp_path, str(pairs), "--store", "labels.db")
     page = new_page(chromium)

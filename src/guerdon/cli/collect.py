@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
 from guerdon.collect.collect_config import STORE, CollectionConfig, Who
 
@@ -77,6 +78,36 @@ def export(
     to_pipe = out == "-"
     rows = export_judgements(store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who)
     print(f"{rows:,} rows" + ("" if to_pipe else f" in {out}. Next: guerdon data info {out}"), file=sys.stderr)
+
+
+def judge(
+    store: Store,
+    model: Model,
+    /,
+    name: str | None = None,
+    question: str | None = None,
+    scorer: OmitArgPrefixes[ScorerOptions] = ScorerOptions(),  # noqa: B008  # frozen
+) -> None:
+    """Let a reward or a judge answer beside people, under its own name and marked as a model.
+
+    What it says never goes out unasked (`guerdon collect export --who models`), and it takes no task from people. Tasks
+    that it has judged before are left alone.
+
+    Args:
+        store: The store; it may be served meanwhile.
+        model: The scorer, or what compares.
+        name: What it is called in the store; default: MODEL.
+        question: Question that it answers, where there are several: comparisons or rankings.
+        scorer: How MODEL is loaded, and how it reads.
+    """
+    from guerdon.cli.progress import terminal
+    from guerdon.collect.collection_run import judge_collection
+
+    with terminal():
+        done = judge_collection(store, scorer.named(model), name=name, question=question)
+    print(
+        f"{done.judged:,} tasks judged; {done.without_verdict:,} without a verdict, {done.known:,} were judged before"
+    )
 
 
 def invite(

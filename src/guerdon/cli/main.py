@@ -69,6 +69,7 @@ VERBS: dict[str, Verb] = {
     "recipe": Verb("recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"),
     "collect serve": Verb("collect:serve", "judgements from people, in a browser", "serve_collection"),
     "collect invite": Verb("collect:invite", "a link by which somebody joins a collection", "invite_person"),
+    "collect judge": Verb("collect:judge", "a reward or a judge as annotator, marked as such", "judge_collection"),
     "collect export": Verb("collect:export", "what was judged, as rows to train on", "export_judgements"),
     "worlds make": Verb("worlds:make", "text games, made by TextWorld from a seed", "make_games"),
     "worlds play": Verb("worlds:play", "a text game in the terminal", "play_game"),

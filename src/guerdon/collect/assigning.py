@@ -64,7 +64,7 @@ def next_task(
         ).first()
         if mine:
             return assigned_task(connection, secret, person, mine.task_id, mine.at)
-    with store.writing() as connection:
+    with store.writing(synced=False) as connection:
         chosen = None
         if gold_every and _draw(secret, person, connection) < 1 / gold_every:
             chosen = _pick(connection, person, gold=True)

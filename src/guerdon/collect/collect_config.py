@@ -27,6 +27,10 @@ class CollectionConfig:
     asks already, or pairwise."""
     overlap: int = 1
     """How many people judge each task."""
+    gold: str | None = None
+    """Data whose judgements are known to be right: its comparisons are asked in between, to see who answers so."""
+    gold_every: int = 10
+    """About one of so many tasks is a gold one."""
     pairs: int = 3
     """Of a prompt with more than two responses, how many pairs are drawn where pairs are compared."""
     in_order: bool = False
@@ -43,6 +47,8 @@ class CollectionConfig:
         faults = []
         if self.overlap < 1:
             faults.append(f"--overlap must be at least 1, got {self.overlap}")
+        if self.gold_every < 2:
+            faults.append(f"--gold-every must be at least 2, got {self.gold_every}")
         if self.pairs < 1:
             faults.append(f"--pairs must be at least 1, got {self.pairs}")
         if not 0 <= self.port <= 65535:

@@ -17,9 +17,12 @@ from guerdon.data.data_options import ColumnOptions
 from guerdon.errors import ConfigError, DataError, MissingExtraError, OutputError
 
 if TYPE_CHECKING:
+    from guerdon.collect.model_judge import ModelJudged
     from guerdon.collect.store import CollectStore
     from guerdon.collect.tasks import AddedTasks
     from guerdon.collect.web.site import Site
+    from guerdon.rewards.load import ScorerConfig
+    from guerdon.types import Comparer, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -92,17 +95,19 @@ def serve_collection(
 
 def _add_data(store: CollectStore, data: str | None, config: CollectionConfig, columns: ColumnOptions) -> AddedTasks:
     from guerdon.collect.questions import read_project
-    from guerdon.collect.tasks import AddedTasks, add_tasks, count_tasks, read_tasks
+    from guerdon.collect.tasks import AddedTasks, add_tasks, count_tasks, read_gold, read_tasks
 
     with store.reading() as connection:
         asked = store.asks(connection)
     if config.questions or not asked:
         store.set_project(read_project(config.questions or "pairwise"))
     with store.reading() as connection:
-        takes = store.project(connection)[0].takes
+        project, _ = store.project(connection)
+    if config.gold:
+        add_tasks(store, read_gold(config.gold, project.questions))
     added = AddedTasks(0, 0)
     if data is not None:
-        found = read_tasks(data, takes, pairs=config.pairs, **columns)
+        found = read_tasks(data, project.takes, pairs=config.pairs, **columns)
         added = add_tasks(store, found, in_order=config.in_order)
     if not count_tasks(store):
         raise DataError(f"{store.place} holds nothing to ask. Fix: guerdon collect serve DATA --store {store.place}")
@@ -113,6 +118,7 @@ def _set_up(
     store: CollectStore, added: AddedTasks, config: CollectionConfig, port: int
 ) -> tuple[Site, Served, list[str]]:
     from guerdon.collect.accounts import ensure_person, has_admin, invite
+    from guerdon.collect.tasks import has_gold
     from guerdon.collect.web.site import Site
 
     url = config.url or f"http://127.0.0.1:{port}"
@@ -121,6 +127,7 @@ def _set_up(
         store,
         store.secret(),
         overlap=config.overlap,
+        gold_every=config.gold_every if has_gold(store) else 0,
         link_token=token,
         owner=ensure_person(store, "me", "admin") if config.private else None,
         url=url,
@@ -156,7 +163,7 @@ def _run(site: Site, origins: list[str], listener: socket.socket) -> None:
 
     app: Any = create_app(site, origins)
     settings = uvicorn.Config(
-        app, access_log=False, log_config=None, server_header=False, proxy_headers=False, lifespan="off",
+        app, access_log=False, log_config=None, server_header=False, proxy_headers=False, lifespan="on",
         timeout_graceful_shutdown=5,
     )  # fmt: skip
     uvicorn.Server(settings).run(sockets=[listener])
@@ -187,6 +194,46 @@ def invite_person(store: str | Path, url: str, *, role: str = "annotator", days:
     opened = open_store(store)
     try:
         return f"{checked.url}/invitation/{invite(opened, role, days=days)}"
+    finally:
+        opened.close()
+
+
+def judge_collection(
+    store: str | Path,
+    model: ScorerConfig | Scorer | Comparer | str | Path,
+    *,
+    name: str | None = None,
+    question: str | None = None,
+) -> ModelJudged:
+    """Lets a reward or a judge answer a question about every task, under its own name and marked as a model.
+
+    Exports leave its answers out unless they are asked for, and it takes no task from people.
+
+    Example:
+        >>> judge_collection("collect.db", "longest").judged
+        605
+
+    Args:
+        store: the store; it may be served meanwhile.
+        model: as for `guerdon.load_scorer`, or an object that scores or compares.
+        name: what it is called in the store; default: the name of the scorer.
+        question: the question that it answers, where there are several: comparisons or rankings.
+
+    Raises:
+        ConfigError: a reward cannot answer this question, or a person has the name.
+        DataError: there is no such store or question.
+        ModelError: the model cannot be loaded or asked.
+    """
+    opened = open_store(store)
+    try:
+        from guerdon.collect.model_judge import judge_by_model
+        from guerdon.rewards.load import ScorerConfig
+        from guerdon.rewards.scoring import scorer_name
+
+        config = ScorerConfig(name=str(model)) if isinstance(model, str | Path) else model
+        system = config.load_system() if isinstance(config, ScorerConfig) else config
+        called = name or (config.name if isinstance(config, ScorerConfig) else scorer_name(system))
+        return judge_by_model(opened, called[-80:], system, question)
     finally:
         opened.close()
 

@@ -35,32 +35,28 @@ class Progress:
 def progress(store: CollectStore, person: int, *, overlap: int = 1) -> Progress:
     """How far a person is, and how fast."""
     now = time.time()
-    with store.reading() as connection:
-        counted = select(assignments.c.state, func.count()).where(assignments.c.person_id == person)
-        states: dict[str, int] = {
-            row.state: row[1] for row in connection.execute(counted.group_by(assignments.c.state))
-        }
-        wanted = tasks.c.taken < overlap
-        free = connection.execute(select(func.count()).where(tasks.c.gold.is_(False), wanted)).scalar_one()
-        mine = select(func.count()).where(
-            assignments.c.person_id == person, assignments.c.task_id == tasks.c.id, tasks.c.gold.is_(False)
-        )
-        judged = connection.execute(mine.where(wanted, assignments.c.state.in_(("done", "skipped")))).scalar_one()
-        held = connection.execute(mine.where(~wanted, assignments.c.state == "open")).scalar_one()
-        recent = connection.execute(
-            select(assignments.c.at)
-            .where(assignments.c.person_id == person, assignments.c.state == "done")
-            .order_by(assignments.c.at.desc())
-            .limit(500)
-        ).scalars()
-        times = list(recent)
-    midnight = now - (now - time.timezone) % 86400
-    gaps = [later - earlier for later, earlier in itertools.pairwise(times[:51]) if later - earlier < _PAUSE_SECONDS]
-    pace = 3600 / max(statistics.median(gaps), 0.1) if len(gaps) >= 2 else None
-    return Progress(
-        done=states.get("done", 0),
-        skipped=states.get("skipped", 0),
-        left=free - judged + held,
-        today=sum(at >= midnight for at in times),
-        per_hour=pace,
+    wanted = tasks.c.taken < overlap
+    mine = select(func.count()).where(assignments.c.person_id == person)
+    of_tasks = mine.where(assignments.c.task_id == tasks.c.id, tasks.c.gold.is_(False))
+    counts = select(
+        mine.where(assignments.c.state == "done").scalar_subquery(),
+        mine.where(assignments.c.state == "skipped").scalar_subquery(),
+        mine.where(
+            assignments.c.state == "done", assignments.c.at >= now - (now - time.timezone) % 86400
+        ).scalar_subquery(),
+        select(func.count()).where(tasks.c.gold.is_(False), wanted).scalar_subquery(),
+        of_tasks.where(wanted, assignments.c.state.in_(("done", "skipped"))).scalar_subquery(),
+        of_tasks.where(~wanted, assignments.c.state == "open").scalar_subquery(),
     )
+    recent = (
+        select(assignments.c.at)
+        .where(assignments.c.person_id == person, assignments.c.state == "done")
+        .order_by(assignments.c.at.desc())
+        .limit(51)
+    )
+    with store.reading() as connection:
+        done, skipped, today, free, judged, held = connection.execute(counts).one()
+        times = connection.execute(recent).scalars().all()
+    gaps = [later - earlier for later, earlier in itertools.pairwise(times) if later - earlier < _PAUSE_SECONDS]
+    pace = 3600 / max(statistics.median(gaps), 0.1) if len(gaps) >= 2 else None
+    return Progress(done=done, skipped=skipped, left=free - judged + held, today=today, per_hour=pace)

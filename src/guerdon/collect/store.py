@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ from guerdon.files import output_error
 
 _POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _BUSY_SECONDS = 30
+_CONNECTIONS = 20
+"""More than a server has threads, so that none waits for one."""
 
 
 class CollectStore:
@@ -36,6 +39,9 @@ class CollectStore:
     def __init__(self, engine: Engine, place: str) -> None:
         self.engine, self.place = engine, place
         """The place without a password, for messages."""
+        # SQLite has one writer at a time, and does not serve those who wait in the order in which they came: of many
+        # threads some would wait until it gives up. Other processes still wait for SQLite itself.
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
 
     @classmethod
     def open(cls, place: str | Path, *, create: bool = False) -> CollectStore:
@@ -54,7 +60,7 @@ class CollectStore:
         if name.startswith(_POSTGRESQL):
             url = "postgresql+psycopg://" + name.split("://", 1)[1]
             try:
-                engine = create_engine(url, pool_size=20, max_overflow=30, pool_pre_ping=True)
+                engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True)
             except ImportError as error:
                 raise MissingExtraError("A store in PostgreSQL", "psycopg", "postgresql") from error
             except (SQLAlchemyError, ValueError) as error:
@@ -65,8 +71,8 @@ class CollectStore:
             engine = create_engine(
                 URL.create("sqlite", database=str(Path(name).absolute())),
                 connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
-                pool_size=20,
-                max_overflow=30,
+                pool_size=_CONNECTIONS,
+                max_overflow=0,
             )
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
@@ -86,9 +92,16 @@ class CollectStore:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction; when the block ends well, what it wrote is on the disk."""
-        with self.engine.connect().execution_options(writing=True) as connection, connection.begin():
+    def writing(self, *, synced: bool = True) -> Iterator[Connection]:
+        """A transaction; when the block ends well, what it wrote is on the disk.
+
+        Without `synced` only once the next is that is: for what nobody misses after a power cut.
+        """
+        with (
+            self._turn,
+            self.engine.connect().execution_options(writing="FULL" if synced else "NORMAL") as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def close(self) -> None:
@@ -224,6 +237,8 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail where another wrote in between, without waiting.
     writing = connection.get_execution_options().get("writing")
+    if writing:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {writing}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 

@@ -51,11 +51,11 @@ tasks = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
-    Column("content", JSON, nullable=False),
     Column("place", Integer, nullable=False),
     Column("priority", Float, nullable=False, server_default=text("0")),
     Column("taken", Integer, nullable=False, server_default=text("0")),
     Column("gold", Boolean, nullable=False, server_default=text("false")),
+    Column("content", JSON, nullable=False),  # last, so that the others are read without it
     Index("tasks_next", "gold", text("priority DESC"), "place", "taken"),
     Index("tasks_taken", "gold", "taken"),
 )

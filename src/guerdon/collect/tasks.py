@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection, func, select
 
-from guerdon.collect.kinds.asking import Task
+from guerdon.collect.kinds.asking import Question, Task
 from guerdon.collect.store_tables import tasks
 from guerdon.data.candidates import all_candidates
 from guerdon.data.data_options import ColumnOptions
+from guerdon.data.read import load_rows
 from guerdon.data.values import plain
 from guerdon.data.write import prompt_value
 from guerdon.errors import DataError
@@ -56,6 +57,23 @@ def read_tasks(source: str, takes: str, *, pairs: int = 3, **columns: Unpack[Col
             raise DataError(f"{where}: comparing takes two different responses, and there is {len(one.responses)}")
         steps = tuple(found.record["steps"]) if found.columns == ("steps",) else ()
         yield from _tasks_of(one, steps, takes, pairs)
+
+
+def read_gold(source: str, questions: Sequence[Question], **columns: Unpack[ColumnOptions]) -> Iterator[Task]:
+    """Tasks whose answers the judgements of a source are.
+
+    Raises:
+        DataError: a row cannot be used, or answers none of the questions.
+    """
+    for row in load_rows(source, **columns):
+        answers = {question.name: known for question in questions if (known := question.known(row))}
+        if not answers:
+            raise DataError(
+                f"{row.origin or source}: a {type(row).__name__} answers none of the questions that are asked"
+            )
+        (responses, _), *_ = answers.values()
+        gold = {name: answer for name, (_, answer) in answers.items()}
+        yield Task(row.prompt, responses, gold=gold)
 
 
 def _tasks_of(one: Candidates, steps: tuple[str, ...], takes: str, pairs: int) -> Iterator[Task]:
@@ -122,6 +140,12 @@ def count_tasks(store: CollectStore) -> int:
     """How many tasks a store has, gold ones aside."""
     with store.reading() as connection:
         return connection.execute(select(func.count()).where(tasks.c.gold.is_(False))).scalar_one()
+
+
+def has_gold(store: CollectStore) -> bool:
+    """Whether some tasks have a known answer."""
+    with store.reading() as connection:
+        return connection.execute(select(tasks.c.id).where(tasks.c.gold).limit(1)).first() is not None
 
 
 def task_content(task: Task) -> dict[str, Any]:

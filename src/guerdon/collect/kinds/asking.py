@@ -65,6 +65,14 @@ class Question(ABC):
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """The same answer where the response of place i has the place `places[i]`."""
 
+    def scored(self, scores: Sequence[float]) -> Answer | None:
+        """The answer of a model that gives each response a number, higher is better; None where that says nothing."""
+        return None
+
+    def known(self, row: AnyRow) -> tuple[tuple[str, ...], Answer] | None:
+        """The responses and the answer of a row that is known to be right; None where it answers no such question."""
+        return None
+
     def options(self) -> dict[str, Any]:
         """The question as question files have it."""
         from dataclasses import asdict

@@ -50,6 +50,11 @@ class RankingQuestion(Question):
             )
         ]
 
+    def scored(self, scores: Sequence[float]) -> Answer:
+        """The highest number first."""
+        ordered = sorted(set(scores), reverse=True)
+        return [ordered.index(score) + 1 for score in scores]
+
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """Brings the ranks into the new order."""
         return at_places(answer, places)

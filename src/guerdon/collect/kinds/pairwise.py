@@ -10,12 +10,16 @@ from typing import Any, ClassVar, Literal
 from guerdon.collect.kinds.asking import Answer, AnswerError, Question, Task, whole_number, with_extra
 from guerdon.types import AnyRow, Comparison
 
+NEITHER = ("tie", "bad")
+"""Choices that prefer no response."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseQuestion(Question):
     """Compares two responses.
 
-    An answer is {choice: 0, 1, "tie" or "bad", strength}: 0 and 1 are responses, strength counts from 1.
+    An answer is {choice: 0, 1, "tie" or "bad", strength}: 0 and 1 are responses, strength counts from 1; what models
+    say, and gold answers, have none.
     """
 
     kind: ClassVar[str] = "pairwise"
@@ -33,7 +37,7 @@ class PairwiseQuestion(Question):
     def answer(self, form: Mapping[str, str], task: Task) -> Answer:
         """Reads `choice`: `tie`, `bad`, or place and strength as in `1-2`."""
         choice = self.field(form, "choice")
-        if self.ties and choice in ("tie", "bad"):
+        if self.ties and choice in NEITHER:
             return {"choice": choice}
         place, _, strength = choice.partition("-")
         if place in ("0", "1") and strength.isascii() and strength.isdigit() and 1 <= int(strength) <= self.strengths:
@@ -54,21 +58,33 @@ class PairwiseQuestion(Question):
         if all(answer["choice"] == "bad" for answer in answers):
             extra["both_bad"] = True
         strength = abs(fmean(signed))
+        felt = self.strengths > 1 and all("strength" in answer or answer["choice"] in NEITHER for answer in answers)
         return [
             Comparison(
                 prompt=task.prompt,
                 chosen=task.responses[first],
                 rejected=task.responses[1 - first],
                 preference=max(share, 1 - share),
-                margin=strength if self.strengths > 1 and not tie else None,
+                margin=strength if felt and not tie else None,
                 **with_extra(about, **extra),
             )
         ]
 
+    def scored(self, scores: Sequence[float]) -> Answer:
+        """The response with the higher number; equal ones are a tie. How strongly, a number does not say."""
+        first, second = scores
+        return {"choice": "tie"} if first == second else {"choice": int(second > first)}
+
+    def known(self, row: AnyRow) -> tuple[tuple[str, ...], Answer] | None:
+        """What a comparison prefers."""
+        if not isinstance(row, Comparison):
+            return None
+        return (row.chosen, row.rejected), {"choice": "tie" if row.preference == 0.5 else 0}
+
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """Names the chosen response by its new place."""
         choice = answer["choice"]
-        return answer if choice in ("tie", "bad") else answer | {"choice": places[choice]}
+        return answer if choice in NEITHER else answer | {"choice": places[choice]}
 
     def equal(self, answer: Answer, other: Answer) -> bool:
         """Whether both choose the same; how strongly does not matter, and a tie is a tie."""
@@ -78,7 +94,7 @@ class PairwiseQuestion(Question):
 def _signed(answer: Answer) -> float:
     """Strength of the preference for the first response, negative for the second, 0 for neither."""
     choice = answer["choice"]
-    return 0.0 if choice in ("tie", "bad") else float(answer["strength"]) * (1 if choice == 0 else -1)
+    return 0.0 if choice in NEITHER else float(answer.get("strength", 1)) * (1 if choice == 0 else -1)
 
 
 def _side(answer: Answer) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from importlib import resources
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from guerdon.collect.web import judge_pages, sign_in_pages
+from guerdon.collect.web import judge_pages, overview_pages, people_pages, sign_in_pages
 from guerdon.collect.web.guarding import Guard
 from guerdon.collect.web.site import Site, asking
 
@@ -24,6 +25,10 @@ _STATIC = {
 """Name -> package, file, media type: nothing else is served from disk."""
 
 
+THREADS = 8
+"""Requests that are worked on side by side."""
+
+
 def create_app(site: Site, origins: Iterable[str]) -> Any:
     """The app as ASGI, behind its guard.
 
@@ -31,9 +36,9 @@ def create_app(site: Site, origins: Iterable[str]) -> Any:
         site: the store and how it is served.
         origins: under which it may be asked, as `http://127.0.0.1:8765`.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_few_threads)
     app.state.site = site
-    for pages in (sign_in_pages, judge_pages):
+    for pages in (sign_in_pages, judge_pages, overview_pages, people_pages):
         app.include_router(pages.router)
     files = {
         name: (resources.files(package).joinpath(path).read_bytes(), media)
@@ -50,6 +55,15 @@ def create_app(site: Site, origins: Iterable[str]) -> Any:
     app.add_exception_handler(StarletteHTTPException, _fault_page)
     app.add_exception_handler(RequestValidationError, _not_found)
     return Guard(app, origins)
+
+
+@contextlib.asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Python runs one thread at a time, and the one whose turn it is to write to the store waits for all others."""
+    import anyio.to_thread
+
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 def _not_found(request: Request, error: Exception) -> Response:

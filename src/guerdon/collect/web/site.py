@@ -137,7 +137,7 @@ def _clock(seconds: float) -> str:
 
 
 def asking(request: Request) -> Asking:
-    """Who asks."""
+    """Who asks. It reads the store, so it has a thread; what else comes before a page has none, and does not wait."""
     site: Site = request.app.state.site
     session = request.cookies.get(site.cookie, "")
     person = None
@@ -150,7 +150,7 @@ def asking(request: Request) -> Asking:
 Anybody = Annotated[Asking, Depends(asking)]
 
 
-def signed_in(ask: Anybody) -> Asking:
+async def signed_in(ask: Anybody) -> Asking:
     """Lets those through who are signed in."""
     if ask.person is None:
         ask.refuse(401, "sign_in_first")
@@ -163,7 +163,7 @@ Annotator = Annotated[Asking, Depends(signed_in)]
 
 
 def _at_least(role: str) -> Any:
-    def check(ask: Annotator) -> Asking:
+    async def check(ask: Annotator) -> Asking:
         if not ask.known.may(role):
             ask.refuse(403, "not_your_role")
         return ask
@@ -192,7 +192,7 @@ async def read_form(request: Request) -> dict[str, str]:
 AnyForm = Annotated[dict[str, str], Depends(read_form)]
 
 
-def own_form(ask: Annotator, form: AnyForm) -> dict[str, str]:
+async def own_form(ask: Annotator, form: AnyForm) -> dict[str, str]:
     """The fields of a form that was shown to this very session."""
     if not hmac.compare_digest(form.get("csrf", "").encode(), ask.site.form_token(ask.session).encode()):
         ask.refuse(403, "form_not_yours")

@@ -46,11 +46,11 @@ def upgrade() -> None:
         "tasks",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("content", sa.JSON(), nullable=False),
         sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("priority", sa.Float(), server_default=sa.text("0"), nullable=False),
         sa.Column("taken", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("gold", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
     )

@@ -16,7 +16,7 @@ from guerdon.collect.recording import Judged, record
 from guerdon.collect.store import CollectStore
 from guerdon.collect.tasks import add_tasks, read_tasks
 from guerdon.data.read import load_rows
-from guerdon.errors import DataError
+from guerdon.errors import ConfigError, DataError
 from guerdon.types import Comparison, Message, Rating, Steps
 
 SECRET = bytes(32)
@@ -140,3 +140,35 @@ def test_what_is_exported_is_a_comparison_as_any_other(judged: CollectStore, tmp
     assert all(isinstance(row, Comparison) for row in rows)
     report = guerdon.describe_data(str(tmp_path / "out.jsonl"))
     assert report.kinds == {"Comparison": 4}
+
+
+@pytest.mark.parametrize("layout", ["label-studio", "argilla"])
+def test_other_tools_read_what_was_judged(judged: CollectStore, tmp_path: Path, layout: str) -> None:
+    """And so does Guerdon: what they hold of a question is what pooling gives."""
+    out = tmp_path / "out.json"
+    assert guerdon.export_judgements(judged.place, out, layout=layout) == 2
+    pooled = export(judged, tmp_path / "pooled.jsonl", question="truth", pool=True)
+    for read, row in zip(load_rows(str(out), question="truth"), pooled, strict=True):
+        assert isinstance(read, Comparison)
+        assert (read.prompt, read.chosen, read.rejected) == (row.prompt, row.chosen, row.rejected)
+        assert read.preference == row.preference
+    with pytest.raises(ConfigError, match="has all questions"):
+        guerdon.export_judgements(judged.place, out, layout=layout, pool=True)
+
+
+@pytest.mark.parametrize("layout", ["label-studio", "argilla"])
+def test_ratings_for_other_tools(tmp_path: Path, layout: str) -> None:
+    store = CollectStore.open(tmp_path / "labels.db", create=True)
+    store.set_project(Project(questions=(parse_question({"kind": "rating", "attributes": ["brief", "kind"]}),)))
+    add_tasks(store, [Task("How long?", ("Eight minutes.",))])
+    for name, brief in (("Ann", 3), ("Ben", 4)):
+        person = ensure_person(store, name, "annotator")
+        found = next_task(store, SECRET, person.id, overlap=2)
+        assert found is not None
+        record(
+            store, SECRET, person.id, found.id, Judged(token=name, answers={"quality": [{"brief": brief, "kind": 1}]})
+        )
+    guerdon.export_judgements(store.place, tmp_path / "out.json", layout=layout)
+    (row,) = load_rows(str(tmp_path / "out.json"))
+    assert isinstance(row, Rating)
+    assert row.scores == {"brief": 3.5, "kind": 1}

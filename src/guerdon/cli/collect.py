@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
-from guerdon.collect.collect_config import STORE, CollectionConfig, Who
+from guerdon.collect.collect_config import STORE, CollectionConfig, LayoutOut, Who
 
 Store = Annotated[
     Positional[str],
@@ -63,8 +63,9 @@ def export(
     question: str | None = None,
     pool: bool = False,
     who: Who = "people",
+    layout: LayoutOut = "guerdon",
 ) -> None:
-    """Write what was judged as rows that `guerdon train`, `guerdon fit` and every other verb read.
+    """Write what was judged: rows that `guerdon train`, `guerdon fit` and every other verb read, or for another tool.
 
     Args:
         store: The store; it may be served meanwhile.
@@ -72,11 +73,14 @@ def export(
         question: Question whose answers go out, where there are several.
         pool: One row for each task, with the share or mean of all who judged it, instead of a row for each judgement.
         who: Whose judgements.
+        layout: Guerdon's own, or JSON for Label Studio or Argilla: all questions by name, with every judgement.
     """
     from guerdon.collect.collection_run import export_judgements
 
     to_pipe = out == "-"
-    rows = export_judgements(store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who)
+    rows = export_judgements(
+        store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who, layout=layout
+    )
     print(f"{rows:,} rows" + ("" if to_pipe else f" in {out}. Next: guerdon data info {out}"), file=sys.stderr)
 
 
@@ -106,7 +110,7 @@ def judge(
     with terminal():
         done = judge_collection(store, scorer.named(model), name=name, question=question)
     print(
-        f"{done.judged:,} tasks judged; {done.without_verdict:,} without a verdict, {done.known:,} were judged before"
+        f"{done.judged:,} tasks judged, {done.without_verdict:,} without a verdict; {done.known:,} were judged before"
     )
 
 

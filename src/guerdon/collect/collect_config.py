@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from guerdon.errors import ConfigError
 
 Who: TypeAlias = Literal["people", "models", "all"]
+LayoutOut: TypeAlias = Literal["guerdon", "label-studio", "argilla"]
 STORE = "collect.db"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -33,6 +34,17 @@ class CollectionConfig:
     """About one of so many tasks is a gold one."""
     pairs: int = 3
     """Of a prompt with more than two responses, how many pairs are drawn where pairs are compared."""
+    policy: str | None = None
+    """Language model that answers the prompts of DATA while people judge: smollm2, a folder, a hub name, or what the
+    endpoint calls it. Responses that DATA has are then not read."""
+    endpoint: str | None = None
+    """Address of an OpenAI-compatible server, as http://localhost:8000/v1; OPENAI_API_KEY is sent where it is set."""
+    answers: int = 2
+    """Answers that the policy writes to each prompt."""
+    max_new_tokens: int = 256
+    """Length of the longest answer, in tokens."""
+    temperature: float = 1.0
+    """Temperature of the policy."""
     in_order: bool = False
     """Ask in the order of the data, not in one drawn by chance."""
     host: str = "127.0.0.1"
@@ -47,6 +59,10 @@ class CollectionConfig:
         faults = []
         if self.overlap < 1:
             faults.append(f"--overlap must be at least 1, got {self.overlap}")
+        if self.answers < 1:
+            faults.append(f"--answers must be at least 1, got {self.answers}")
+        if self.endpoint and not self.policy:
+            faults.append("--endpoint needs the server's name of the model in --policy")
         if self.gold_every < 2:
             faults.append(f"--gold-every must be at least 2, got {self.gold_every}")
         if self.pairs < 1:

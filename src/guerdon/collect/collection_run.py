@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import socket
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from urllib.parse import urlsplit
 
-from guerdon.collect.collect_config import STORE, CollectionConfig, Who
+from guerdon.collect.collect_config import STORE, CollectionConfig, LayoutOut, Who
 from guerdon.data.data_options import ColumnOptions
 from guerdon.errors import ConfigError, DataError, MissingExtraError, OutputError
+from guerdon.files import write_json
 
 if TYPE_CHECKING:
+    from guerdon.collect.live_answers import LiveAnswers
     from guerdon.collect.model_judge import ModelJudged
     from guerdon.collect.store import CollectStore
     from guerdon.collect.tasks import AddedTasks
@@ -86,14 +89,18 @@ def serve_collection(
     opened = open_store(store, create=data is not None)
     with _listen(config) as listener:
         port = listener.getsockname()[1]
-        added = _add_data(opened, data, config, columns)
-        site, served, origins = _set_up(opened, added, config, port)
+        added, live = _add_data(opened, data, config, columns)
+        site, served, origins = _set_up(opened, added, live, config, port)
         on_ready(served)
         _run(site, origins, listener)
+    if live is not None:
+        live.stop()
     opened.close()
 
 
-def _add_data(store: CollectStore, data: str | None, config: CollectionConfig, columns: ColumnOptions) -> AddedTasks:
+def _add_data(
+    store: CollectStore, data: str | None, config: CollectionConfig, columns: ColumnOptions
+) -> tuple[AddedTasks, LiveAnswers | None]:
     from guerdon.collect.questions import read_project
     from guerdon.collect.tasks import AddedTasks, add_tasks, count_tasks, read_gold, read_tasks
 
@@ -106,16 +113,33 @@ def _add_data(store: CollectStore, data: str | None, config: CollectionConfig, c
     if config.gold:
         add_tasks(store, read_gold(config.gold, project.questions))
     added = AddedTasks(0, 0)
+    if config.policy is not None:
+        return added, _live_answers(store, data, config, project.takes, columns)
     if data is not None:
         found = read_tasks(data, project.takes, pairs=config.pairs, **columns)
         added = add_tasks(store, found, in_order=config.in_order)
     if not count_tasks(store):
         raise DataError(f"{store.place} holds nothing to ask. Fix: guerdon collect serve DATA --store {store.place}")
-    return added
+    return added, None
+
+
+def _live_answers(
+    store: CollectStore, data: str | None, config: CollectionConfig, takes: str, columns: ColumnOptions
+) -> LiveAnswers:
+    from guerdon.collect.live_answers import LiveAnswers, sampler
+    from guerdon.data.candidates import read_prompts
+
+    if data is None:
+        raise ConfigError("--policy answers the prompts of DATA, and there is no DATA")
+    if takes in ("pair", "several") and config.answers < 2:
+        raise ConfigError(f"comparing takes two answers or more; --answers is {config.answers}")
+    live = LiveAnswers(store, read_prompts(data, **columns), takes, config)
+    live.start(sampler(config))
+    return live
 
 
 def _set_up(
-    store: CollectStore, added: AddedTasks, config: CollectionConfig, port: int
+    store: CollectStore, added: AddedTasks, live: LiveAnswers | None, config: CollectionConfig, port: int
 ) -> tuple[Site, Served, list[str]]:
     from guerdon.collect.accounts import ensure_person, has_admin, invite
     from guerdon.collect.tasks import has_gold
@@ -127,6 +151,7 @@ def _set_up(
         store,
         store.secret(),
         overlap=config.overlap,
+        live=live,
         gold_every=config.gold_every if has_gold(store) else 0,
         link_token=token,
         owner=ensure_person(store, "me", "admin") if config.private else None,
@@ -245,8 +270,9 @@ def export_judgements(
     question: str | None = None,
     pool: bool = False,
     who: Who = "people",
+    layout: LayoutOut = "guerdon",
 ) -> int:
-    """Writes what was judged as rows, which `guerdon train`, `fit` and every other verb read.
+    """Writes what was judged: as rows, which `guerdon train`, `fit` and every other verb read, or for another tool.
 
     Example:
         >>> export_judgements("collect.db", "judged.jsonl")
@@ -254,23 +280,36 @@ def export_judgements(
 
     Args:
         store: the store; it may be served meanwhile.
-        out: as for `guerdon.data.write.write_rows`.
-        question: the question whose answers go out, where there are several.
+        out: as for `guerdon.data.write.write_rows`; one JSON array for another tool.
+        question: the question whose answers go out, where there are several; for another tool all do, each by name.
         pool: one row for each task, with the share or mean of all who judged it; else a row for each judgement.
         who: judgements of people, of models, or all.
+        layout: Guerdon's own, Label Studio's or Argilla's.
 
     Returns:
-        The number of rows.
+        The number of rows, tasks or records.
 
     Raises:
+        ConfigError: options that do not fit together.
         DataError: there is no such store or question, or nothing is judged.
         OutputError: the file cannot be written.
     """
-    from guerdon.collect.rows_out import judged_rows
-    from guerdon.data.write import write_rows
-
+    if layout != "guerdon" and (question is not None or pool):
+        raise ConfigError(f"--layout {layout} has all questions and every judgement: leave --question and --pool out")
     opened = open_store(store)
     try:
-        return write_rows(judged_rows(opened, question=question, pool=pool, who=who), out)
+        if layout == "guerdon":
+            from guerdon.collect.rows_out import judged_rows
+            from guerdon.data.write import write_rows
+
+            return write_rows(judged_rows(opened, question=question, pool=pool, who=who), out)
+        from guerdon.collect.exchange import argilla_records, label_studio_tasks
+
+        found = (label_studio_tasks if layout == "label-studio" else argilla_records)(opened, who)
+        if isinstance(out, str | Path):
+            write_json(out, found)
+        else:
+            out.write(json.dumps(found, ensure_ascii=False, indent=2).encode() + b"\n")
+        return len(found)
     finally:
         opened.close()

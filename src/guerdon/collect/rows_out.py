@@ -36,7 +36,7 @@ def judged_rows(
     with store.reading() as connection:
         questions = store.questions(connection)
         asked = chosen_question(questions, question)
-        found = _current(connection, who)
+        found = current_judgements(connection, who)
     of_task: dict[int, list[Any]] = {}
     others: dict[tuple[int, int], dict[str, Any]] = {}
     for row in found:
@@ -74,7 +74,8 @@ def chosen_question(questions: Sequence[Question], name: str | None) -> Question
     raise DataError(f"there is no question {name!r}; questions: {names}")
 
 
-def _current(connection: Connection, who: Who) -> Sequence[Any]:
+def current_judgements(connection: Connection, who: Who) -> Sequence[Any]:
+    """The answers that nothing replaced, with annotator and task, gold tasks aside."""
     newer = judgements.alias()
     query = (
         select(judgements, people.c.name.label("annotator"), people.c.role, tasks.c.content)

@@ -56,7 +56,7 @@ def read_tasks(source: str, takes: str, *, pairs: int = 3, **columns: Unpack[Col
             where = one.origin or source
             raise DataError(f"{where}: comparing takes two different responses, and there is {len(one.responses)}")
         steps = tuple(found.record["steps"]) if found.columns == ("steps",) else ()
-        yield from _tasks_of(one, steps, takes, pairs)
+        yield from candidate_tasks(one, steps, takes, pairs)
 
 
 def read_gold(source: str, questions: Sequence[Question], **columns: Unpack[ColumnOptions]) -> Iterator[Task]:
@@ -76,7 +76,8 @@ def read_gold(source: str, questions: Sequence[Question], **columns: Unpack[Colu
         yield Task(row.prompt, responses, gold=gold)
 
 
-def _tasks_of(one: Candidates, steps: tuple[str, ...], takes: str, pairs: int) -> Iterator[Task]:
+def candidate_tasks(one: Candidates, steps: tuple[str, ...], takes: str, pairs: int) -> Iterator[Task]:
+    """The tasks of one prompt with its responses, see `read_tasks`."""
     names = ("reference", "subset", "group", "id", "extra")
     about = {name: value for name in names if (value := plain(getattr(one, name)))}
 

@@ -25,7 +25,8 @@ def judge(ask: Annotator) -> Response:
     site = ask.site
     found = next_task(site.store, site.secret, ask.known.id, overlap=site.overlap, gold_every=site.gold_every)
     if found is None:
-        return ask.page("done.html.j2", progress=progress(site.store, ask.known.id, overlap=site.overlap))
+        more = site.live is not None and site.live.working
+        return ask.page("done.html.j2", more=more, progress=progress(site.store, ask.known.id, overlap=site.overlap))
     return _task_page(ask, found)
 
 

@@ -107,7 +107,7 @@ def language(ask: Anybody, language: str, back: str = "/") -> Response:
 
 def _limit(ask: Asking, what: str) -> None:
     client = ask.request.client.host if ask.request.client else "?"
-    if not ask.site.limits.allows(what, f"address {client}", 10, minutes=5):
+    if not ask.site.limits.allows(what, f"address {client}", 40, minutes=5):
         ask.refuse(429, "too_often")
 
 

@@ -17,6 +17,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from guerdon.collect.accounts import Person, session_person
+from guerdon.collect.live_answers import LiveAnswers
 from guerdon.collect.questions import LANGUAGES
 from guerdon.collect.rendering import markdown_html
 from guerdon.collect.store import CollectStore
@@ -44,6 +45,8 @@ class Site:
     secret: bytes
     overlap: int = 1
     gold_every: int = 0
+    live: LiveAnswers | None = None
+    """What writes answers while people judge."""
     link_token: str = ""
     """On one's own machine: what the printed link carries. Without it people sign in."""
     owner: Person | None = None

@@ -202,7 +202,7 @@ def test_passwords_cannot_be_tried_out(visitor: Visitors, site: Site) -> None:
     assert guesser.post("/sign-in", {"name": "Ann", "password": PASSWORD}).status_code == 429
     links = visitor()
     found = [links.client.get(f"/invitation/{n}").status_code for n in range(210)]
-    assert found == [404] * 200 + [429] * 10
+    assert found == [404] * 198 + [429] * 12, "Ann came by a link too"
 
 
 def test_an_unknown_name_takes_as_long(site: Site) -> None:

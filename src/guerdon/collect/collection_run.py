@@ -116,7 +116,7 @@ def _add_data(
     if config.policy is not None:
         return added, _live_answers(store, data, config, project.takes, columns)
     if data is not None:
-        found = read_tasks(data, project.takes, pairs=config.pairs, **columns)
+        found = list(read_tasks(data, project.takes, pairs=config.pairs, **columns))  # all of them, or none
         added = add_tasks(store, found, in_order=config.in_order)
     if not count_tasks(store):
         raise DataError(f"{store.place} holds nothing to ask. Fix: guerdon collect serve DATA --store {store.place}")
@@ -145,7 +145,8 @@ def _set_up(
     from guerdon.collect.tasks import has_gold
     from guerdon.collect.web.site import Site
 
-    url = config.url or f"http://127.0.0.1:{port}"
+    here = "[::1]" if config.host == "::1" else "127.0.0.1"
+    url = config.url or f"http://{here}:{port}"
     token = secrets.token_urlsafe(24) if config.private else ""
     site = Site(
         store,

@@ -54,7 +54,10 @@ def read_tasks(source: str, takes: str, *, pairs: int = 3, **columns: Unpack[Col
         one = found.candidates
         if takes in ("pair", "several") and len(set(one.responses)) < 2:
             where = one.origin or source
-            raise DataError(f"{where}: comparing takes two different responses, and there is {len(one.responses)}")
+            count = len(set(one.responses))
+            raise DataError(
+                f"{where}: comparing takes two different responses, and there is {count}. Fix: --questions rating, say"
+            )
         steps = tuple(found.record["steps"]) if found.columns == ("steps",) else ()
         yield from candidate_tasks(one, steps, takes, pairs)
 

@@ -1,7 +1,7 @@
 """A generative judge by SFT and by its reward, on phenomena of grammar never seen: every figure printed, intervals too.
 
-Rows are comparisons whose `subset` names the phenomenon. `--held` phenomena, drawn by the seed, and of each `--pairs`
-pairs, are for the figures; the other phenomena are learnt from. Four judges are trained alike, question by question:
+Rows are comparisons whose `subset` names the phenomenon. `--held` phenomena, drawn by the seed, are for the figures,
+and so are other pairs of the phenomena that are learnt from. Judges, trained on the same number of questions:
 
     one      SFT, each comparison in one order, drawn by chance
     both     SFT, each comparison in both orders
@@ -120,7 +120,7 @@ def train(arm: str, rows: list[Comparison], given: argparse.Namespace, kept: dic
         verdict=given.verdict,
         train_layers=given.layers,
         validation=0.0,
-        eval_steps=given.steps // 8,
+        eval_steps=given.steps // 2,
         tokens_per_batch=given.tokens,
         seed=given.seed,
     )
@@ -184,14 +184,14 @@ def main() -> None:
     parser.add_argument("--verdict", choices=("letter", "quote"), default="quote")
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=ARMS)
     parser.add_argument("--held", type=int, default=22)
-    parser.add_argument("--pairs", type=int, default=16)
-    parser.add_argument("--learn", type=int, default=24, help="comparisons of each phenomenon that are learnt from")
-    parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--pairs", type=int, default=10, help="of each held-out phenomenon; of others half")
+    parser.add_argument("--learn", type=int, default=16, help="comparisons of each phenomenon that are learnt from")
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--consistency", type=float, default=1.0)
     parser.add_argument("--brier", type=float, default=0.5)
     parser.add_argument("--rate", type=float, default=2e-4)
-    parser.add_argument("--layers", type=int, default=15, help="train the last so many; 0 all")
+    parser.add_argument("--layers", type=int, default=12, help="train the last so many; 0 all")
     parser.add_argument("--tokens", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="ask in bfloat16; training has ACCELERATE_MIXED_PRECISION")
     parser.add_argument("--seed", type=int, default=0)
@@ -203,35 +203,39 @@ def main() -> None:
     names = np.random.default_rng(given.seed).permutation(sorted(by_subset)).tolist()
     held = set(names[: given.held])
     seen = [row for name in names[given.held :] for row in by_subset[name][: given.learn]]
-    test = [row for name in sorted(held) for row in by_subset[name][: given.pairs]]
-    clusters = [row.subset for row in test]
-    print(json.dumps({"held": sorted(held), "learnt from": len(seen), "test": len(test)}), flush=True)
-    measured: dict[str, dict[str, Floats]] = {}
     kept: dict[bytes, Tensor] = {}
-    for arm in given.arms:
-        judge = VerdictJudge(
-            train(arm, seen, given, kept), arm, ask_briefly(INSTRUCTIONS[given.verdict]), verdict=given.verdict
-        )
-        measured[arm] = figures(
-            remembered(given.runs / f"{arm}.npy", partial(asked_in_both_orders, judge, test, given.bf16))
-        )
-    base = Policy.load(given.policy, device="cpu", dtype="float32")
-    judge = VerdictJudge(
-        policy_of(given.policy, given.layers, kept),
-        "untrained",
-        ask_briefly(INSTRUCTIONS[given.verdict]),
-        verdict=given.verdict,
-    )
-    measured["untrained"] = figures(
-        remembered(given.runs / "untrained.npy", partial(asked_in_both_orders, judge, test, given.bf16))
-    )
-    texts = [(row.prompt, text) for row in test for text in (row.chosen, row.rejected)]
+    judges = {arm: judge_of(train(arm, seen, given, kept), arm, given) for arm in given.arms}
+    judges["untrained"] = judge_of(policy_of(given.policy, given.layers, kept), "untrained", given)
+    base = LikelihoodReward(Policy.load(given.policy, device="cpu", dtype="float32"), given.policy)
+    test = [row for name in sorted(held) for row in by_subset[name][: given.pairs]]
+    print(f"\n# phenomena never seen: {', '.join(sorted(held))}")
+    measure(judges, base, test, given.runs, given.bf16)
+    others = [row for name in sorted(set(names) - held) for row in by_subset[name][-(given.pairs // 2) :]]
+    print("\n# other pairs of the phenomena that were learnt from")
+    measure(judges, base, others, given.runs / "others", given.bf16)
+
+
+def judge_of(policy: Policy, name: str, given: argparse.Namespace) -> VerdictJudge:
+    """A policy as the judge that is measured, one order at a time."""
+    return VerdictJudge(policy, name, ask_briefly(INSTRUCTIONS[given.verdict]), verdict=given.verdict)
+
+
+def measure(
+    judges: dict[str, VerdictJudge], base: LikelihoodReward, rows: list[Comparison], place: Path, bf16: bool
+) -> None:
+    """Prints what all judges say of these pairs, and keeps it."""
+    place.mkdir(parents=True, exist_ok=True)
+    clusters = [row.subset for row in rows]
+    texts = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
     likelihood = remembered(
-        given.runs / "likelihood.npy",
-        lambda: score_texts(LikelihoodReward(base, given.policy), *zip(*texts, strict=True)).values.reshape(-1, 2),
+        place / "likelihood.npy", lambda: score_texts(base, *zip(*texts, strict=True)).values.reshape(-1, 2)
     )
     single = (likelihood[:, 0] > likelihood[:, 1]).astype(float)
-    print(f"likelihood, single texts: accuracy {format_interval(mean_interval(single, clusters))}")
+    print(f"{len(rows)} pairs; likelihood, single texts: accuracy {format_interval(mean_interval(single, clusters))}")
+    measured = {
+        arm: figures(remembered(place / f"{arm}.npy", partial(asked_in_both_orders, judge, rows, bf16)))
+        for arm, judge in judges.items()
+    }
     for arm, found in measured.items():
         print(f"\n{arm}")
         for name, values in found.items():

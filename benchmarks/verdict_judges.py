@@ -76,7 +76,8 @@ class Below(nn.Module):
     def forward(self, hidden_states: Tensor, *args: Any, **options: Any) -> Tensor:
         """The states after the last of them."""
         digest = hashlib.sha256(hidden_states.detach().numpy().tobytes())
-        digest.update(options["attention_mask"].numpy().tobytes())
+        if options["attention_mask"] is not None:  # a single sequence has none
+            digest.update(options["attention_mask"].numpy().tobytes())
         if (key := digest.digest()) not in self.kept:
             with torch.no_grad():
                 for layer in self.layers:

@@ -61,7 +61,8 @@ class ScorerConfig:
     more than 5% of its responses would be cut."""
     output: str | None = None
     """Of a model with several outputs, what is the reward: the name of one, its number, counted from 0, or weights of
-    their sum: 0.7,0.3 (one for each) or helpful=1,verbose=-0.2. A saved contract may say it as well."""
+    their sum: 0.7,0.3 (one for each) or helpful=1,verbose=-0.2; of a process reward, how the scores
+    of steps become one: min, product, mean, last ... A saved contract may say it as well."""
     trust_remote_code: bool = False
     """Run code that comes with the model; only for models you trust."""
     unsafe_sandbox: bool = False

@@ -49,9 +49,10 @@ def test_labels_are_shares_of_right_continuations(
     kept = [json.loads(line) for line in next(tmp_path.glob("steps.jsonl.rollouts-*")).read_text().splitlines()]
     for one in kept:
         row = rows[one["index"]]
-        ends = [len(f"{row.steps[0]}\n\n{text}") % 3 > 0 for text in one["responses"]]
+        begun = row.steps[0] + ("\n\n" if row.id == "b" else "\n")
+        ends = [len(begun + text) % 3 > 0 for text in one["responses"]]
         assert (len(ends), row.labels[0]) == (4, np.mean(ends))
-    assert [row.labels[1] for row in rows] == [float(len("\n\n".join(row.steps)) % 3 > 0) for row in rows]
+    assert [row.labels[1] for row in rows] == [float(len(str(record["response"])) % 3 > 0) for record in RECORDS]
     assert [row.reference for row in rows] == ["8", "8"]
 
     def refuse(*_: Any, **__: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from guerdon.data.candidates import read_candidates
+from guerdon.data.candidates import all_candidates
 from guerdon.data.write import check_ending, write_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.optimize.optimize_config import LabelConfig
@@ -29,7 +29,10 @@ from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.process import step_spans
 from guerdon.rewards.score_rows import Progress, silent
 from guerdon.rewards.scoring import score_texts
-from guerdon.types import STEP_BREAK, Candidates, Row, Scorer, Steps, prompt_text, step_prefixes
+from guerdon.types import Candidates, Row, Scorer, Steps, prompt_text
+
+_KEPT = ("prompt", "reference", "subset", "group", "id", "extra", "origin")
+"""What a solution keeps of the row that it stood in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +73,18 @@ def label_steps(
     """
     config, out = config or LabelConfig(), Path(out)
     check_ending(out)
-    found = read_candidates(data, question=config.question, map=config.map)
+    found = [one.candidates for one in all_candidates(data, question=config.question, map=config.map)]
     checker = ScorerConfig(name=config.checker, trust_remote_code=config.trust_remote_code).load()
     check_references({config.checker: checker}, found, data)
     policy = Policy.load(config.policy, trust_remote_code=config.trust_remote_code)
     if policy.model.config.is_encoder_decoder:
         raise ConfigError(f"--policy {config.policy} is no causal model: it cannot go on behind a beginning")
-    rows = [_cut(one, response) for one in found for response in one.responses if response.strip()]
-    if not rows:
+    solutions = [(one, response) for one in found for response in one.responses if response.strip()]
+    if not solutions:
         raise DataError(f"{data}: no prompt has a response whose steps could be labelled")
-    asked = [
-        Candidates(prompt=row.prompt, reference=row.reference, origin=row.origin) for row in rows for _ in row.steps[1:]
-    ]
-    begun = [prefix + STEP_BREAK for row in rows for prefix in step_prefixes(row)[:-1]]
+    spans = [_steps_of(response) for _, response in solutions]
+    asked = [replace(one, responses=()) for (one, _), own in zip(solutions, spans, strict=True) for _ in own[1:]]
+    begun = [text[:start] for (_, text), own in zip(solutions, spans, strict=True) for start, _ in own[1:]]
     options: dict[str, Any] = {
         "begun": begun,
         "num_generations": config.samples,
@@ -98,10 +100,17 @@ def label_steps(
         )
     ended = [[start + text for text in one.responses] for start, one in zip(begun, rolled, strict=True)]
     shares = iter(_shares(checker, asked, ended, hard=config.hard))
-    whole = iter(_shares(checker, rows, [[step_prefixes(row)[-1]] for row in rows], hard=config.hard))
-    labelled = [replace(row, labels=(*islice(shares, len(row.steps) - 1), next(whole))) for row in rows]
-    write_rows(labelled, out)
-    labels = [label for row in labelled for label in row.labels]
+    whole = _shares(checker, [one for one, _ in solutions], [[text] for _, text in solutions], hard=config.hard)
+    rows = [
+        Steps(
+            steps=tuple(response[start:stop] for start, stop in own),
+            labels=(*islice(shares, len(own) - 1), last),
+            **{name: getattr(one, name) for name in _KEPT},
+        )
+        for (one, response), own, last in zip(solutions, spans, whole, strict=True)
+    ]
+    write_rows(rows, out)
+    labels = [label for row in rows for label in row.labels]
     known = [label for label in labels if label is not None]
     return LabelledSteps(len(rows), len(labels), len(labels) - len(known), float(np.mean(known)) if known else math.nan)
 
@@ -113,12 +122,10 @@ def _digest(asked: Sequence[Candidates], begun: Sequence[str], config: LabelConf
     return hashlib.sha256(json.dumps([options, texts]).encode()).hexdigest()[:8]
 
 
-def _cut(one: Candidates, response: str) -> Steps:
-    """A response in steps that nobody has labelled."""
-    unit = "paragraph" if len(step_spans(response, "paragraph")) > 1 else "line"
-    steps = tuple(response[start:stop] for start, stop in step_spans(response, unit))
-    about = {name: getattr(one, name) for name in ("prompt", "reference", "subset", "group", "id", "extra", "origin")}
-    return Steps(steps=steps, labels=(None,) * len(steps), **about)
+def _steps_of(response: str) -> list[tuple[int, int]]:
+    """Where the steps of a response begin and end."""
+    paragraphs = step_spans(response, "paragraph")
+    return paragraphs if len(paragraphs) > 1 else step_spans(response, "line")
 
 
 def _shares(checker: Scorer, rows: Sequence[Row], texts: Sequence[Sequence[str]], *, hard: bool) -> list[float | None]:

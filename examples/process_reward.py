@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import guerdon
 from guerdon import Comparison, Steps
@@ -26,6 +29,8 @@ NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry")
 OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
 MOST = 99
 """The largest number of a problem."""
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 Step = tuple[str, ...]
 """What is worked out, and from what: `a` is a number of the problem, `#1` the result of the first step."""
@@ -37,6 +42,11 @@ class Kind:
 
     question: str
     program: tuple[Step, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """What its steps work out."""
+        return [step[0] for step in self.program]
 
 
 def kinds(text: str) -> tuple[Kind, ...]:
@@ -185,18 +195,41 @@ def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> l
     return list(found.values())
 
 
+def small_encoder(folder: Path) -> str:
+    """An encoder of three layers that knows nothing but the words and numbers of these problems."""
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    texts = [*NAMES, "+ - * / = : , . ?", *(text for kind in (*SEEN, *UNSEEN) for text in (kind.question, *kind.names))]
+    words = {word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text.lower())}
+    every = [*SPECIAL, *sorted(words | {str(number) for number in range(MOST + 1)})]
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(every)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizer
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = BertConfig(vocab_size=len(every), max_position_embeddings=128, num_labels=1, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return str(folder)
+
+
 def rows_of(kinds: Sequence[Kind], count: int, wrong: int, seed: int) -> list[Steps]:
     """A right solution and some wrong ones to each of so many problems."""
     rng = random.Random(seed)
-    problems = [make_problem(kinds[i % len(kinds)], rng) for i in range(count)]
-    return [row for problem in problems for row in solutions(problem, 1, wrong, rng)]
+    return [row for i in range(count) for row in solutions(make_problem(kinds[i % len(kinds)], rng), 1, wrong, rng)]
 
 
 def as_pairs(rows: Sequence[Steps]) -> list[Comparison]:
     """What an outcome reward learns from: each right solution is better than the wrong ones to its problem."""
-    right = {row.prompt: text_of(row) for row in rows if 0.0 not in row.labels}
-    wrong = [row for row in rows if 0.0 in row.labels]
-    return [Comparison(prompt=row.prompt, chosen=right[row.prompt], rejected=text_of(row)) for row in wrong]
+    pairs, right = [], ""
+    for row in rows:  # the right one comes first
+        if 0.0 not in row.labels:
+            right = text_of(row)
+        else:
+            pairs.append(Comparison(prompt=row.prompt, chosen=right, rejected=text_of(row)))
+    return pairs
 
 
 def text_of(row: Steps) -> str:
@@ -224,31 +257,38 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Makes problems, trains both rewards, and prints how well they do on kinds of problems that they never saw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/process"))
-    parser.add_argument("--problems", type=int, default=1500)
-    parser.add_argument("--test-problems", type=int, default=200)
-    parser.add_argument("--backbone", default="minilm")
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--problems", type=int, default=10_000)
+    parser.add_argument("--test-problems", type=int, default=400)
+    parser.add_argument("--backbone", help="what to start from, such as minilm; a small encoder is made if not given")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="2e-4 suits a model that exists already")
     options = parser.parse_args(argv)
     learnt = rows_of(SEEN, options.problems, 3, seed=0)
-    test, choices = rows_of(UNSEEN, options.test_problems, 1, seed=1), eight_each(UNSEEN, options.test_problems, seed=2)
     config = guerdon.TrainConfig(
-        backbone=options.backbone, epochs=1, batch_size=16, learning_rate=options.learning_rate, validation=0.02
+        backbone=options.backbone or small_encoder(options.out / "encoder"),
+        epochs=1,
+        batch_size=32,
+        learning_rate=options.learning_rate,
+        validation=0.01,
+        tokens_per_batch=4096,
     )
     trained: dict[str, Any] = {}
     for name, rows in {"process": learnt, "outcome": as_pairs(learnt)}.items():
         trained[name] = guerdon.train_reward_model(
             rows, options.out / name, config, resume=(options.out / name).exists()
         )
-    (section,) = guerdon.evaluate_reward({"process": trained["process"]}, test, baselines={}).sections
-    metrics = section.overall.system("process").metrics
-    found = {name: metrics[name].point for name in ("step_auc", "step_f1", "first_error", "no_error")}
-    for how in ("min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"):
-        found[f"best of 8 by {how}"] = float(
-            picks(guerdon.load_scorer(options.out / "process", output=how), choices).mean()
-        )
-    found["best of 8 by the outcome reward"] = float(picks(trained["outcome"], choices).mean())
+    found: dict[str, float] = {}
+    for name, kinds_asked in {"seen kinds": SEEN, "unseen kinds": UNSEEN}.items():
+        test = rows_of(kinds_asked, options.test_problems, 1, seed=1)
+        (section,) = guerdon.evaluate_reward({"process": trained["process"]}, test, baselines={}).sections
+        metrics = section.overall.system("process").metrics
+        found |= {f"{name}: {one}": metrics[one].point for one in ("step_auc", "step_f1", "first_error", "no_error")}
+        choices = eight_each(kinds_asked, options.test_problems, seed=2)
+        for how in ("min", "product", "mean", "last", "geometric-mean", "max", "mean-of-logits", "mean-of-odds"):
+            process = guerdon.load_scorer(options.out / "process", output=how)
+            found[f"{name}: best of 8 by {how}"] = float(picks(process, choices).mean())
+        found[f"{name}: best of 8 by the outcome reward"] = float(picks(trained["outcome"], choices).mean())
     for name, value in found.items():
-        print(f"{name:<34}{value:.3f}")
+        print(f"{name:<50}{value:.3f}")
     return found
 
 

@@ -54,27 +54,13 @@ def test_reward_with_rllib(tiny_bert, data, tmp_path, capsys) -> None:
     assert "the longer response" in capsys.readouterr().out
 
 
-def test_process_reward(tiny_bert, tmp_path, capsys) -> None:
-    arguments = [
-        "--problems",
-        "8",
-        "--test-problems",
-        "6",
-        "--backbone",
-        str(tiny_bert),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+def test_process_reward(tmp_path, capsys) -> None:
+    arguments = ["--problems", "8", "--test-problems", "4", "--out", str(tmp_path / "out")]
     found = example("process_reward.py").main(arguments)
-    assert {
-        "step_auc",
-        "first_error",
-        "no_error",
-        "best of 8 by min",
-        "best of 8 by the outcome reward",
-    } <= found.keys()
+    names = ("step_auc", "first_error", "no_error", "best of 8 by min", "best of 8 by the outcome reward")
+    assert {f"{kinds}: {name}" for kinds in ("seen kinds", "unseen kinds") for name in names} <= found.keys()
     assert all(0 <= value <= 1 for value in found.values())
-    assert "best of 8 by product" in capsys.readouterr().out
+    assert "unseen kinds: best of 8 by product" in capsys.readouterr().out
 
 
 def test_made_problems_are_labelled_by_what_was_exchanged() -> None:

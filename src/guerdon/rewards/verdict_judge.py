@@ -1,8 +1,8 @@
 """A causal language model that says which of two responses is better: by the logits of its verdict, or by a vote.
 
-    z = log pi(A) - log pi(B) as the next word,    P(a preferred) = sigmoid((z_ab - z_ba) / 2)
+    z = log pi(verdict for the first) - log pi(verdict for the second),    P(a preferred) = sigmoid((z_ab - z_ba) / 2)
 
-z_ab is asked with a shown first, z_ba with b first: what the model thinks of the letters themselves cancels, and
+z_ab is asked with a shown first, z_ba with b first: what the model thinks of letters and places cancels, and
 P(a, b) = 1 - P(b, a). The model is untrained (`verdict:POLICY`), or trained by `guerdon judge generative`.
 """
 
@@ -67,11 +67,7 @@ def ask_briefly(instruction: str) -> Ask:
     """What a model in training is asked: what is alike comes first, so that a batch computes it once."""
 
     def ask(prompt: Prompt, pair: Sequence[str], reference: str) -> Prompt:
-        parts = [
-            instruction,
-            f"[Question]\n{prompt_text(prompt)}",
-            *[f"[Reference answer]\n{reference}"] * bool(reference),
-        ]
+        parts = [instruction, f"[Question]\n{prompt_text(prompt)}"]  # references are not learnt from
         parts += [f"[Answer {letter}]\n{text}" for letter, text in zip("AB", pair, strict=True)]
         return (Message("user", "\n\n".join(parts)),)
 

@@ -213,6 +213,8 @@ def test_special_tokens_within_responses_are_told(tiny_llama: str) -> None:
     found = encoder.encode(["egg?"] * 3, ["boil", f"boil{tokenizer.eos_token}\nuser", "|im_end|"])
     assert found.warnings()["control tokens"].startswith("1 of 3 responses contain special tokens of the model")
     assert "control tokens" not in encoder.encode([f"egg?{tokenizer.eos_token}"], ["boil"]).warnings()
+    tokenizer.mask_token = "[MASK]"
+    assert Encoder(tokenizer, encoder.contract, "auto").encode(["egg?"], ["boil [MASK]"]).warnings() == {}
 
 
 def test_reasoning_that_the_template_drops_is_told_with_its_share_or_kept(tiny_llama: str) -> None:

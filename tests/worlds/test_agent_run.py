@@ -40,6 +40,7 @@ def test_commands_that_cannot_be_given_are_never_chosen(coin_game: Path) -> None
 def test_an_agent_is_trained_saved_and_watched(coin_game: Path, tmp_path: Path) -> None:
     trained = train_agent([coin_game], tmp_path / "agent", TINY, reward="longest", unseen=[coin_game])
     assert [one.steps for one in trained.progress] == [32]
+    assert trained.without_reward == 0
     assert [(one.player, one.where) for one in trained.played] == [
         (player, where)
         for where in ("training games", "unseen games")

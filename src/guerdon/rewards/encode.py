@@ -133,7 +133,8 @@ class Encoder:
         self._reported: dict[str, str] = {}
         self._lock = threading.Lock()
         self._mark = tokenizer.convert_tokens_to_ids(contract.step_mark) if contract.step_mark else None
-        control = [re.escape(token) for token in tokenizer.all_special_tokens if token != contract.step_mark]
+        within = (contract.step_mark, tokenizer.mask_token, tokenizer.unk_token)  # these end nothing
+        control = [re.escape(token) for token in tokenizer.all_special_tokens if token not in within]
         self._control = re.compile("|".join(control) or "(?!)")
         self._adds_special_tokens = contract.rendering != "chat"  # a template writes its own BOS: no second one
         self._renderer = ChatRenderer(

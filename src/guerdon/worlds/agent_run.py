@@ -232,7 +232,7 @@ def _ppo(
                 found: Mapping[str, Any] = algorithm.train()["env_runners"]
                 steps, seconds = (len(progress) + 1) * batch, time.monotonic() - start
                 score, won = (float(found.get(name, np.nan)) for name in ("score", "won"))
-                missing += int(found.get("without_reward", 0))
+                missing += int(np.nan_to_num(found.get("without_reward", 0)))  # NaN where no episode has ended
                 progress.append(PPOUpdate(steps, seconds, score, won))
                 on_update(progress[-1])
             network = CommandRanker()

@@ -139,7 +139,7 @@ async def load(people: list[Annotator], total: int, pace: float) -> float:
 
 
 async def until_killed(people: list[Annotator], server: Server, seconds: float) -> None:
-    """All judge as fast as they can until the server is gone."""
+    """All judge as fast as they can, until the server is killed so long after their first judgement."""
 
     async def work(one: Annotator, client: httpx2.AsyncClient) -> None:
         try:
@@ -149,7 +149,10 @@ async def until_killed(people: list[Annotator], server: Server, seconds: float) 
             pass
 
     async with httpx2.AsyncClient(timeout=60) as client:
+        before = sum(len(one.acknowledged) for one in people)
         workers = [asyncio.create_task(work(one, client)) for one in people]
+        while sum(len(one.acknowledged) for one in people) == before:
+            await asyncio.sleep(0.05)
         await asyncio.sleep(seconds)
         server.kill()
         await asyncio.gather(*workers)

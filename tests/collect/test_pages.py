@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -180,3 +182,10 @@ def test_a_store_is_seen_in_two_apps(site: Site) -> None:
 def test_html_is_shown_as_it_was_written(text: str) -> None:
     assert "&" in str(markdown_html(text))
     assert "<b>" not in str(markdown_html(text))
+
+
+def test_serving_loads_no_model_library() -> None:
+    """So that the link is there in seconds."""
+    heavy = "{'torch', 'matplotlib', 'sklearn', 'pyarrow'}"
+    code = f"import sys, guerdon.collect.web.collect_app; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

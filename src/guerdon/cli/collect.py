@@ -48,9 +48,9 @@ def serve(
         if data is not None:
             known = f", {served.known_tasks:,} were there already" if served.known_tasks else ""
             print(f"{served.new_tasks:,} new tasks in {store.rsplit('@', 1)[-1]}{known}")
-        print(f"Open {served.link}")
         if served.invitation:
             print(f"There is no admin yet; this link makes one, once: {served.invitation}")
+        print(f"Open {served.link}")
         print("Ctrl-C ends; nothing that was saved is lost", flush=True)
 
     serve_collection(data, store, config, on_ready=show, **columns)

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -15,10 +15,11 @@ from guerdon.collect.store import CollectStore
 from guerdon.collect.store_tables import tasks
 from guerdon.collect.tasks import add_tasks, candidate_tasks
 from guerdon.data.write import prompt_value
-from guerdon.errors import GuerdonError
-from guerdon.policy.decode import Sampling
-from guerdon.policy.endpoint import Endpoint, NoResponse
+from guerdon.errors import GuerdonError, TextError
 from guerdon.types import Candidates, Prompt
+
+if TYPE_CHECKING:
+    from guerdon.policy.endpoint import NoResponse
 
 logger = logging.getLogger(__name__)
 
@@ -91,12 +92,14 @@ def _key(prompt: Any) -> str:
 
 def sampler(config: CollectionConfig) -> Callable[[Sequence[Prompt]], Iterator[tuple[int, Sequence[str | NoResponse]]]]:
     """What writes the answers: an endpoint, or a policy of this machine; a prompt that it cannot take has none."""
+    from guerdon.policy.decode import Sampling
+    from guerdon.policy.endpoint import Endpoint
+
     assert config.policy
     sampling = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     if config.endpoint:
         server = Endpoint(config.endpoint, config.policy, key=os.environ.get("OPENAI_API_KEY"), skip_refused=True)
         return lambda prompts: server.sample_texts(prompts, num_generations=config.answers, sampling=sampling)
-    from guerdon.errors import TextError
     from guerdon.policy.model import Policy
 
     policy = Policy.load(config.policy)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect
 
 from guerdon.collect.accounts import Person, session_person
 from guerdon.collect.live_answers import LiveAnswers
@@ -187,7 +188,7 @@ async def read_form(request: Request) -> dict[str, str]:
         pairs = parse_qsl(
             (await request.body()).decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"
         )
-    except ValueError as error:
+    except (ValueError, ClientDisconnect) as error:
         raise HTTPException(400, "form_broken") from error
     return {name: value.replace("\r\n", "\n") for name, value in pairs}
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -33,11 +33,14 @@ pytestmark = [
 class Server:
     """`guerdon collect serve` in a process of its own."""
 
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.log = folder / "serve.log"
         command = [sys.executable, "-m", "guerdon", "collect", "serve", *options, "--port", str(port)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        self.started.append(self.process)
         for _ in range(600):
             if found := re.search(r"Open (http\S+)", self.log.read_text()):
                 self.link = found[1]
@@ -60,6 +63,15 @@ class Server:
     def stop(self, how: int = signal.SIGINT) -> None:
         self.process.send_signal(how)
         self.process.wait(20)
+
+
+@pytest.fixture(autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    yield
+    for process in Server.started:
+        process.kill()
+        process.wait()
+    Server.started.clear()
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def invite(
     Args:
         store: The store that is served.
         url: Address under which people reach the app, as for `guerdon collect serve`.
-        role: What they may do: an annotator judges, a reviewer also sees everybody's judgements, an admin also invites.
+        role: An annotator judges, a reviewer also sees the overview, an admin also invites and exports.
         days: How long the link can be taken up.
     """
     from guerdon.collect.collection_run import invite_person

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guerdon.collect.store import CollectStore
 
 ROLES = ("annotator", "reviewer", "admin")
-"""Each may do what those before it may. A reviewer sees figures and everybody's judgements; an admin invites."""
+"""Each may do what those before it may. A reviewer sees the overview; an admin invites and exports."""
 MODEL_ROLE = "model"
 """The role of a reward or a judge, which is no person: it cannot sign in, and exports leave it out unless asked."""
 SESSION_SECONDS = 30 * 24 * 3600

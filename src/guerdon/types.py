@@ -63,6 +63,9 @@ Responses: TypeAlias = Sequence[str]
 References: TypeAlias = Sequence[str | None] | None
 """One for each response, where it has one: what a scorer may check it against (an answer, unit tests, a reference)."""
 
+VerdictKind: TypeAlias = Literal["letter", "quote"]
+"""How a language model says which response is better: by the letter A or B, or by the beginning of the better one."""
+
 Overlong: TypeAlias = Literal["auto", "cut", "error"]
 """What happens to a text of more tokens than the model reads. `cut`: the prompt is cut from its left, then the response
 at its end, both counted. `error`: it is refused. `auto`: as `cut`, but a whole data set is refused when more than 5% of

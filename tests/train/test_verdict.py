@@ -17,11 +17,11 @@ from guerdon.cli.main import main
 from guerdon.errors import ConfigError, DataError
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import ScorerConfig
-from guerdon.rewards.verdict_judge import Verdict, VerdictComparer, VerdictReader
+from guerdon.rewards.verdict_judge import VerdictComparer, VerdictReader
 from guerdon.train.verdict_config import VerdictConfig
 from guerdon.train.verdict_return import verdict_likelihood, verdict_return
 from guerdon.train.verdict_run import VerdictQuestions, VerdictTrainee, train_verdict_judge, verdict_loop
-from guerdon.types import Comparison
+from guerdon.types import Comparison, VerdictKind
 
 WEIGHTS = {"consistency": 0.7, "brier": 0.4}
 
@@ -89,7 +89,7 @@ def test_options_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["letter", "quote"])
-def test_the_loss_is_that_of_each_question_by_itself(verdict: Verdict, tiny_llama: str, tmp_path: Path) -> None:
+def test_the_loss_is_that_of_each_question_by_itself(verdict: VerdictKind, tiny_llama: str, tmp_path: Path) -> None:
     """Both orders in shared rows and micro-batches, against one plain pass a question."""
     policy = Policy.load(tiny_llama, device="cpu")
     rows, config = toy_rows(6), VerdictConfig(policy=tiny_llama, lora_r=0, tokens_per_batch=160, verdict=verdict)

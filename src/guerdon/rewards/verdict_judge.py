@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from guerdon.rewards.likelihood import frozen_policy
 from guerdon.rewards.rubric import Criterion, Rubric
 from guerdon.rewards.saved import FILE_NAME, read_card
 from guerdon.rewards.scoring import check_lengths
-from guerdon.types import Message, Prompt, Prompts, References, Responses, Rewards, prompt_text
+from guerdon.types import Message, Prompt, Prompts, References, Responses, Rewards, VerdictKind, prompt_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from guerdon.policy.model import Policy
 
 KIND = "verdict"
-Verdict = Literal["letter", "quote"]
-"""What a verdict is: the letter A or B, or the beginning of the better response."""
-INSTRUCTIONS: dict[Verdict, str] = {
+INSTRUCTIONS: dict[VerdictKind, str] = {
     "letter": "Which answer to the question is better, A or B?",
     "quote": "Which answer to the question is better? Repeat it.",
 }
@@ -145,7 +143,7 @@ class VerdictJudge:
         name: str,
         ask: Ask = ask_by_rubric,
         *,
-        verdict: Verdict = "letter",
+        verdict: VerdictKind = "letter",
         least_share: float = 0.0,
     ) -> None:
         """`name` is how it is loaded; with less than `least_share` for both verdicts together there is none."""
@@ -261,7 +259,7 @@ class VotedVerdict:
         return Rewards(values, tuple(reasons))
 
 
-def answers(verdict: Verdict, a: Responses, b: Responses) -> list[Sequence[str]]:
+def answers(verdict: VerdictKind, a: Responses, b: Responses) -> list[Sequence[str]]:
     """The two possible answers to each question."""
     return [*zip(a, b, strict=True)] if verdict == "quote" else [("A", "B")] * len(a)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guerdon.errors import ConfigError
-from guerdon.rewards.verdict_judge import Verdict
 from guerdon.runs.options import option_faults
+from guerdon.types import VerdictKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class VerdictConfig:
 
     policy: str = "smollm2"
     """Causal language model to start from: `smollm2`, a folder, or a hub name."""
-    verdict: Verdict = "quote"
+    verdict: VerdictKind = "quote"
     """What the model answers. `quote`: it repeats the better response, and its verdict is the first token in which the
     two differ. `letter`: A or B."""
     warm_start: float = 0.5

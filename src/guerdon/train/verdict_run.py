@@ -25,7 +25,6 @@ from guerdon.rewards.training_data import TrainingPrompts, write_training_prompt
 from guerdon.rewards.verdict_judge import (
     INSTRUCTIONS,
     KIND,
-    Verdict,
     VerdictComparer,
     VerdictReader,
     answers,
@@ -41,7 +40,7 @@ from guerdon.train.judgements import Compared, Judgement
 from guerdon.train.plan import plan_steps
 from guerdon.train.verdict_config import VerdictConfig
 from guerdon.train.verdict_return import verdict_likelihood, verdict_return
-from guerdon.types import AnyRow, Prompt, origin_of, prompt_text
+from guerdon.types import AnyRow, Prompt, VerdictKind, origin_of, prompt_text
 
 
 def train_verdict_judge(
@@ -131,7 +130,7 @@ class VerdictQuestions:
 
     @classmethod
     def of(
-        cls, reader: VerdictReader, verdict: Verdict, training: Sequence[AnyRow], held_out: Sequence[AnyRow]
+        cls, reader: VerdictReader, verdict: VerdictKind, training: Sequence[AnyRow], held_out: Sequence[AnyRow]
     ) -> VerdictQuestions:
         """Encodes the questions of all rows. Raises DataError where one is too long, or nothing is preferred."""
         found = cls([], [], [], [], [])
@@ -140,7 +139,7 @@ class VerdictQuestions:
                 judgements += found._add(reader, verdict, rows)
         return found
 
-    def _add(self, reader: VerdictReader, verdict: Verdict, rows: Sequence[AnyRow]) -> list[Compared]:
+    def _add(self, reader: VerdictReader, verdict: VerdictKind, rows: Sequence[AnyRow]) -> list[Compared]:
         judged = JudgedResponses.of(rows, "pairs")
         differ = judged.better != judged.worse
         better, worse, shares = judged.better[differ], judged.worse[differ], judged.target[differ].tolist()

@@ -168,16 +168,16 @@ def test_a_plain_folder_an_ensemble_a_blend_and_an_object_of_python_are_audited(
     Ensemble(members).save(tmp_path / "ensemble")
     parts = {"mine": members[0], "longest": LengthReward(1)}
     Blend(parts, [1, 1], means=[0, 0], deviations=[1, 1]).save(tmp_path / "blend")
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "audited_object.py").write_text(
         "class Judge:\n    def compare(self, prompts, a, b, *, references=None):\n        return [0.5] * len(a)\n"
         "judge = Judge()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for name in (tiny_bert, str(tmp_path / "ensemble"), str(tmp_path / "blend"), "own:judge"):
+    for name in (tiny_bert, str(tmp_path / "ensemble"), str(tmp_path / "blend"), "audited_object:judge"):
         system = ScorerConfig(name=name).load_system()
         found = audit_system(system, rows[:30], AuditConfig(rows=20), perturbations=SOME[:3])
         assert found.of("padding").test.n == 20
-        assert found.of("padding").test.rate.point == 0.5 or name != "own:judge"
+        assert found.of("padding").test.rate.point == 0.5 or name != "audited_object:judge"
 
 
 def test_options_that_make_no_sense():

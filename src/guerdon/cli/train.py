@@ -23,13 +23,13 @@ def train(
     reading: ReadingOptions = AS_IT_IS,
     config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Train a reward model from comparisons, ratings, rankings or references.
+    """Train a reward model from comparisons, ratings, rankings, references or solutions with judged steps.
 
     The folder holds the model with its score contract, a TF-IDF baseline of the same data, and run/ with checkpoints,
     metrics.jsonl and TensorBoard files. `accelerate launch -m guerdon train ...` trains on several devices.
 
     Args:
-        data: Comparisons, ratings, rankings or references to learn from.
+        data: Comparisons, ratings, rankings, references or judged steps (--objective process) to learn from.
         out: Folder of the model; the default is runs/ and the name of the data.
         validation_data: Rows to choose the checkpoint by, instead of a share of DATA (see --validation).
         resume: Go on from the last checkpoint in the folder, with the same data and options.

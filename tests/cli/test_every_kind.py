@@ -29,7 +29,7 @@ class Judge:
 
 words, judge = Words(), Judge()
 """
-KINDS = ("ours", "ensemble", "blend", "plain", "own:words", "own:judge")
+KINDS = ("ours", "ensemble", "blend", "plain", "kinds_of_reward:words", "kinds_of_reward:judge")
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,16 @@ def kinds(tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     Ensemble(members).save(made / "ensemble")
     parts = {"mine": members[0], "longest": LengthReward(1)}
     Blend(parts, [1, 1], means=[0, 0], deviations=[1, 1]).save(made / "blend")
-    (made / "own.py").write_text(OWN, encoding="utf-8")
+    (made / "kinds_of_reward.py").write_text(OWN, encoding="utf-8")
     folders = {name: str(made / name) for name in ("ours", "ensemble", "blend")}
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(made)
-        yield {**folders, "plain": tiny_bert, "own:words": "own:words", "own:judge": "own:judge"}
+        yield {
+            **folders,
+            "plain": tiny_bert,
+            "kinds_of_reward:words": "kinds_of_reward:words",
+            "kinds_of_reward:judge": "kinds_of_reward:judge",
+        }
 
 
 @pytest.fixture
@@ -64,9 +69,9 @@ def test_evaluate_and_compare_take_all_kinds_beside_each_other(kinds: dict[str, 
     options = ["--json", str(out), "--page", str(page), "--resamples", "20"]
     assert main(["evaluate", first, data, *(f"--also={one}" for one in others), *options]) == 0
     assert len(json.loads(out.read_text(encoding="utf-8"))["systems"]) == len(kinds)
-    assert "own:judge" in page.read_text(encoding="utf-8")
+    assert "kinds_of_reward:judge" in page.read_text(encoding="utf-8")
     assert main(["compare", *kinds.values(), data, *options]) == 0
-    assert "own:judge" in page.read_text(encoding="utf-8")
+    assert "kinds_of_reward:judge" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,7 +80,7 @@ def test_repair_takes_what_scores(
 ):
     out = tmp_path / "repaired"
     code = main(["repair", kinds[kind], data, "--out", str(out), "--flip-pairs", "3"])
-    if kind == "own:judge":
+    if kind == "kinds_of_reward:judge":
         assert code == 2
         assert "compare" in capsys.readouterr().err
         return

@@ -95,8 +95,13 @@ def test_quality_of_annotators(lite: CollectStore, tmp_path: Path) -> None:
         "".join(json.dumps({"prompt": f"Gold {n}?", "chosen": "yes", "rejected": "no"}) + "\n" for n in range(4))
     )
     add_tasks(lite, read_gold(str(path), PAIRWISE.questions))
-    good = lambda task: {"choice": 0, "strength": 1}  # noqa: E731
-    odd = lambda task: {"choice": int(task.prompt[-2] in "13579"), "strength": 3}  # noqa: E731
+
+    def good(task: Any) -> dict[str, int]:
+        return {"choice": 0, "strength": 1}
+
+    def odd(task: Any) -> dict[str, int]:
+        return {"choice": int(task.prompt[-2] in "13579"), "strength": 3}
+
     judge_all(lite, "Ann", good, overlap=2, gold_every=2)
     judge_all(lite, "Ben", odd, overlap=2, gold_every=2)
     with lite.reading() as connection:
@@ -106,7 +111,7 @@ def test_quality_of_annotators(lite: CollectStore, tmp_path: Path) -> None:
     assert ben.gold is not None
     assert ann.gold.point == 1
     assert ben.gold.point == 0.5
-    assert ann.others.point == pytest.approx(7 / 14) or ann.judged < 14
+    assert ann.others.point == 0.5, "they differ where the number of the task is odd"
     assert ben.others == ann.others
     assert len(guerdon.load_rows(str(export(lite, tmp_path)))) == 20, "gold tasks do not go out"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -64,7 +65,21 @@ def compare_pairs(comparer: Comparer, pairs: Sequence[tuple[Request, Request]]) 
     return np.where(good, found, np.nan), reasons
 
 
-class BothOrders:
+class BaseComparer(ABC):
+    """Gives `compare` to a comparer that says in `compare_with_reasons` why a pair has no verdict."""
+
+    @abstractmethod
+    def compare_with_reasons(
+        self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None
+    ) -> Rewards:
+        """Compares n pairs; see `guerdon.types.ReasonedComparer`."""
+
+    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
+        """P(a preferred) of n pairs, shape (n,), NaN where there is no verdict."""
+        return self.compare_with_reasons(prompts, a, b, references=references).values
+
+
+class BothOrders(BaseComparer):
     """A comparer that is shown every pair in both orders: a liking for a place would hide what else it likes.
 
     It counts how often the winner stays the same, and says so at the end of a verb.
@@ -79,10 +94,6 @@ class BothOrders:
         """Where the comparer was loaded from, where it was from a folder."""
         self.pairs, self.same, self.first = 0, 0, 0.0
         """Pairs with a verdict in both orders, those with the same winner, and verdicts for the first place."""
-
-    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
-        """The mean of P(a preferred) when a is shown first and when it is shown second."""
-        return self.compare_with_reasons(prompts, a, b, references=references).values
 
     def compare_with_reasons(
         self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None

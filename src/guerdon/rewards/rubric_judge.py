@@ -15,10 +15,9 @@ import numpy as np
 
 from guerdon.errors import OutputError
 from guerdon.files import output_error
-from guerdon.metrics import Floats
 from guerdon.policy.decode import Sampling
 from guerdon.policy.endpoint import Endpoint, NoResponse
-from guerdon.rewards.comparing import BothOrders
+from guerdon.rewards.comparing import BaseComparer, BothOrders
 from guerdon.rewards.rubric import Rubric
 from guerdon.rewards.scoring import BaseScorer, check_lengths
 from guerdon.rewards.training_data import TrainingPrompts
@@ -180,7 +179,7 @@ class RubricScorer(BaseScorer):
         self.asker.report_totals()
 
 
-class RubricComparer:
+class RubricComparer(BaseComparer):
     """P(a preferred) = sum_k w_k v_k / sum_k w_k, with verdict v_k 1 for a, 0 for b, 1/2 for a tie. A `Comparer`.
 
     The pair is shown once, a first; see `guerdon.rewards.comparing.BothOrders`.
@@ -189,10 +188,6 @@ class RubricComparer:
     def __init__(self, rubric: Rubric) -> None:
         self.asker, self.name = RubricAsker(rubric), f"rubric:{rubric.path}"
         self.training_prompts = self.asker.training_prompts
-
-    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> Floats:
-        """P(a preferred) of n pairs, NaN where there is no verdict."""
-        return self.compare_with_reasons(prompts, a, b, references=references).values
 
     def compare_with_reasons(
         self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None

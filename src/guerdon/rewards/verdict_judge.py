@@ -22,7 +22,7 @@ from guerdon.models import lasting_name
 from guerdon.packing import Batch, Tokens, batches, common_prefix, default_budget, items_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.policy_net import PolicyNet
-from guerdon.rewards.comparing import BothOrders
+from guerdon.rewards.comparing import BaseComparer, BothOrders
 from guerdon.rewards.likelihood import frozen_policy
 from guerdon.rewards.rubric import Criterion, Rubric
 from guerdon.rewards.saved import FILE_NAME, read_card
@@ -131,7 +131,7 @@ class VerdictReader:
         return found
 
 
-class VerdictJudge:
+class VerdictJudge(BaseComparer):
     """P(a preferred) = pi(A) / (pi(A) + pi(B)) where a is shown first: one order alone. A `Comparer`."""
 
     folder: Path | None = None
@@ -149,10 +149,6 @@ class VerdictJudge:
         """`name` is how it is loaded; with less than `least_share` for both verdicts together there is none."""
         self.reader, self.name, self.ask = VerdictReader(policy), name, ask
         self.verdict, self.least_share = verdict, least_share
-
-    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
-        """P(a preferred) of n pairs, NaN where there is no verdict."""
-        return self.compare_with_reasons(prompts, a, b, references=references).values
 
     def compare_with_reasons(
         self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None
@@ -217,7 +213,7 @@ def trained_judge(policy: Policy, folder: Path) -> VerdictJudge:
     return judge
 
 
-class VotedVerdict:
+class VotedVerdict(BaseComparer):
     """The share of sampled answers that prefer a, where a is shown first: one order alone. A `Comparer`.
 
     An untrained model may give reasons before its verdict, which is read as a rubric's is; a trained one says it at
@@ -230,10 +226,6 @@ class VotedVerdict:
         if judge.verdict == "quote":
             raise ConfigError(f"{judge.name} repeats the better response: no vote is read from that. Fix: leave @ out")
         self.sampling = Sampling(_RUBRIC.max_new_tokens if judge.folder is None else 1)
-
-    def compare(self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None) -> np.ndarray:
-        """The share of n pairs, NaN where there is no verdict."""
-        return self.compare_with_reasons(prompts, a, b, references=references).values
 
     def compare_with_reasons(
         self, prompts: Prompts, a: Responses, b: Responses, *, references: References = None

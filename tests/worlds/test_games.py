@@ -55,6 +55,8 @@ def test_seeds_make_the_same_game_again_and_others_differ(coin_game: Path, tmp_p
 
 
 def test_what_is_no_game_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no game is named"):
+        find_games([])
     with pytest.raises(DataError, match="no game there"):
         find_games([tmp_path])
     (tmp_path / "lonely.z8").touch()

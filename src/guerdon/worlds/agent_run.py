@@ -113,7 +113,7 @@ def train_agent(
         )
     config, out = config or AgentConfig(), Path(out)
     import_textworld()
-    paths, others = find_games(games), find_games(unseen)
+    paths, others = find_games(games), find_games(unseen) if unseen else []
     check_writable(out / WEIGHTS_FILE)
     scorer = ScorerConfig(name=reward) if isinstance(reward, str) else reward
     progress: list[PPOUpdate] = []
@@ -209,7 +209,7 @@ def _ppo(
         .training(
             lr=config.learning_rate,
             gamma=config.gamma,
-            lambda_=config.lambda_,
+            lambda_=config.lam,
             entropy_coeff=config.entropy,
             train_batch_size_per_learner=batch,
             minibatch_size=min(128, batch),

@@ -127,6 +127,10 @@ def find_games(places: Sequence[str | Path]) -> list[Path]:
     Raises:
         DataError: there is none, or a game lacks its description.
     """
+    if not places:
+        raise DataError(
+            "no game is named. Fix: name game files (.z8) or folders of them; guerdon worlds make makes some"
+        )
     found = []
     for place in map(Path, places):
         here = sorted(place.glob(f"*{ENDING}")) if place.is_dir() else [place]

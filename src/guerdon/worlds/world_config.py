@@ -58,7 +58,7 @@ class AgentConfig:
     """
 
     steps: int = 16_384
-    """Steps in games, all together."""
+    """Steps in games, all together; with imitation, as many examples, each as often as `epochs` says."""
     length: int = 1
     """Steps of the pieces that the reward reads: as many as it was trained on."""
     shaping: Shaping = "rise"
@@ -68,11 +68,11 @@ class AgentConfig:
     win_bonus: float = 1.0
     """Paid for a win besides, whatever else is paid."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     gamma: float = 0.95
     """Discount of later payments."""
-    lambda_: float = 0.9
-    """Of generalised advantage estimation."""
+    lam: float = 0.9
+    """Lambda of PPO's generalised advantage estimation."""
     entropy: float = 0.02
     """Weight of the policy's entropy."""
     epochs: int = 4
@@ -101,8 +101,8 @@ class AgentConfig:
             faults.append(f"--env-runners must divide --envs {self.envs}, or be 0; got {self.env_runners}")
         if self.learning_rate <= 0:
             faults.append(f"--learning-rate must be above 0, got {self.learning_rate}")
-        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
-            faults.append(f"--gamma and --lambda_ must be from 0 to 1, got {self.gamma} and {self.lambda_}")
+        if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1):
+            faults.append(f"--gamma and --lam must be from 0 to 1, got {self.gamma} and {self.lam}")
         if faults:
             raise ConfigError("; ".join(faults))
 

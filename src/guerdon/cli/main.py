@@ -40,7 +40,9 @@ VERBS: dict[str, Verb] = {
     "data label-steps": Verb("label_steps", "labels for steps, by how a policy goes on behind them", "label_steps"),
     "data audit": Verb("data:audit", "what labels lean on, doubles, contradictions, likely errors", "audit_data"),
     "advise": Verb("advise", "compare kinds of reward on your data, and recommend one", "advise_reward"),
-    "train": Verb("train", "a reward model from comparisons, ratings, rankings or references", "train_reward_model"),
+    "train": Verb(
+        "train", "a reward model from comparisons, ratings, rankings, references or judged steps", "train_reward_model"
+    ),
     "fit": Verb("fit", "a reward on frozen features: several kinds, combined by cross-validation", "fit_reward"),
     "judge": Verb("judge", "a judge by reinforcement learning, which reads only as much as it needs", "train_judge"),
     "judge generative": Verb(

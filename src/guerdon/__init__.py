@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from guerdon.collect.agreement_run import annotator_agreement as annotator_agreement
     from guerdon.collect.collect_config import CollectionConfig as CollectionConfig
     from guerdon.collect.collection_run import export_judgements as export_judgements
     from guerdon.collect.collection_run import invite_person as invite_person
@@ -100,6 +101,7 @@ __version__ = "0.1.0"
 _HOMES = {
     name: f"guerdon.{home}"
     for home, names in {
+        "collect.agreement_run": "annotator_agreement",
         "collect.collect_config": "CollectionConfig",
         "collect.collection_run": "export_judgements invite_person judge_collection serve_collection",
         "data.check": "check_data describe_data",

@@ -73,6 +73,9 @@ VERBS: dict[str, Verb] = {
     "collect invite": Verb("collect:invite", "a link by which somebody joins a collection", "invite_person"),
     "collect judge": Verb("collect:judge", "a reward or a judge as annotator, marked as such", "judge_collection"),
     "collect export": Verb("collect:export", "what was judged, as rows to train on", "export_judgements"),
+    "collect agreement": Verb(
+        "agreement:agreement", "how far annotators agree, how good each is, and soft labels", "annotator_agreement"
+    ),
     "worlds make": Verb("worlds:make", "text games, made by TextWorld from a seed", "make_games"),
     "worlds play": Verb("worlds:play", "a text game in the terminal", "play_game"),
     "worlds collect": Verb("worlds:collect", "play, and comparisons of pieces of it", "collect_play"),

@@ -10,7 +10,10 @@ from guerdon.errors import ConfigError
 
 Who: TypeAlias = Literal["people", "models", "all"]
 LayoutOut: TypeAlias = Literal["guerdon", "label-studio", "argilla"]
+Pooling: TypeAlias = Literal["dawid-skene", "votes", "bradley-terry"]
 STORE = "collect.db"
+POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
+"""How the address of a store in PostgreSQL begins."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

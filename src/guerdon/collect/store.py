@@ -21,13 +21,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from guerdon.collect.collect_config import POSTGRESQL
 from guerdon.collect.kinds.asking import Question
 from guerdon.collect.questions import Project, parse_question
 from guerdon.collect.store_tables import guidelines, judgements, questions, settings, tasks
 from guerdon.errors import DataError, MissingExtraError, OutputError
 from guerdon.files import output_error
 
-_POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _BUSY_SECONDS = 30
 _CONNECTIONS = 20
 """More than a server has threads, so that none waits for one."""
@@ -57,7 +57,7 @@ class CollectStore:
             MissingExtraError: PostgreSQL without its driver.
         """
         name = str(place)
-        if name.startswith(_POSTGRESQL):
+        if name.startswith(POSTGRESQL):
             url = "postgresql+psycopg://" + name.split("://", 1)[1]
             try:
                 engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from guerdon.data.annotators import row_votes
 from guerdon.data.preferences import TIE
 from guerdon.evaluate.result_tables import Requests, request_of
 from guerdon.evaluate.systems import SystemOutput
@@ -49,7 +50,7 @@ def human_ceiling(
     """
     counted, votes = [], []
     for row in rows:
-        if isinstance(row, Comparison) and row.preference != TIE and (own := _votes(row)) is not None:
+        if isinstance(row, Comparison) and row.preference != TIE and (own := row_votes(row.extra)) is not None:
             counted.append(row)
             votes.append(own)
     if not counted:
@@ -75,13 +76,3 @@ def human_ceiling(
         systems={name: mean_interval(systems[:, i], keys) for i, name in enumerate(outputs)},
         lead={name: mean_interval(systems[:, i] - person, keys) for i, name in enumerate(outputs)},
     )
-
-
-def _votes(row: Comparison) -> list[float] | None:
-    """The row's votes for chosen, rejected and neither, if two or more are known."""
-    given = row.extra.get("votes")
-    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
-        return None
-    if not all(isinstance(one, int | float) and one >= 0 for one in given) or sum(given) < 2:
-        return None
-    return [*map(float, given), *[0.0] * (3 - len(given))]

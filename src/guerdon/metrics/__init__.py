@@ -1,5 +1,11 @@
 """How well rewards agree with people: formulas by subject, intervals, and one description of each metric."""
 
+from guerdon.metrics.annotator_agreement import Level as Level
+from guerdon.metrics.annotator_agreement import cohen_kappa as cohen_kappa
+from guerdon.metrics.annotator_agreement import fleiss_kappa as fleiss_kappa
+from guerdon.metrics.annotator_agreement import krippendorff_alpha as krippendorff_alpha
+from guerdon.metrics.annotator_agreement import label_noise as label_noise
+from guerdon.metrics.annotator_agreement import observed_agreement as observed_agreement
 from guerdon.metrics.benchmark_rows import BenchmarkRow as BenchmarkRow
 from guerdon.metrics.benchmark_rows import Formula as Formula
 from guerdon.metrics.benchmark_rows import Scores as Scores
@@ -69,4 +75,8 @@ from guerdon.metrics.ties import TieCalibrated as TieCalibrated
 from guerdon.metrics.ties import tie_calibrated_accuracy as tie_calibrated_accuracy
 from guerdon.metrics.translation import mqm_weight as mqm_weight
 from guerdon.metrics.translation import system_accuracy as system_accuracy
+from guerdon.metrics.true_labels import CrowdStrengths as CrowdStrengths
+from guerdon.metrics.true_labels import DawidSkene as DawidSkene
+from guerdon.metrics.true_labels import crowd_bradley_terry as crowd_bradley_terry
+from guerdon.metrics.true_labels import dawid_skene as dawid_skene
 from guerdon.metrics.votes import against_the_others as against_the_others

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from guerdon.data.annotators import annotator_column
 from guerdon.data.conflicts import find_conflicts
 from guerdon.data.split import short_line
-from guerdon.errors import ConfigError, DataError
+from guerdon.errors import DataError
 from guerdon.evaluate.audit.duplicate_report import find_duplicates
 from guerdon.evaluate.audit.label_errors import MOST, LabelErrors, find_label_errors
 from guerdon.evaluate.audit.label_results import AnnotatorLine, DataAudit, ErrorReport, LabelLine, SuspectLabel
@@ -23,9 +24,6 @@ FEWEST_PAIRS = 20
 """Styles and annotators with fewer pairs are left out."""
 SUSPECTS, CONFLICTS = 10, 3
 """How many are shown."""
-ANNOTATORS = ("annotator", "annotator_id", "annotatorid", "labeler", "labeler_id", "labeller", "rater", "rater_id",
-              "worker", "worker_id", "judge", "judge_id", "user_id")  # fmt: skip
-"""Columns that name who judged, looked for in this order."""
 
 
 def audit_labels(
@@ -47,7 +45,7 @@ def audit_labels(
     Args:
         rows: judgements of any kinds.
         beside: name -> rows of another part of a split, which should share nothing with these.
-        annotator: the column that names who judged; None takes the first of `ANNOTATORS` that there is.
+        annotator: the column that names who judged; None takes one of the usual names.
         seed: seed of folds and of what is drawn.
         data: what the rows are called.
         on_stage: called with what is being done, in a few words.
@@ -59,7 +57,7 @@ def audit_labels(
     if not rows:
         raise DataError(f"{data or 'the data'}: there is no row to audit")
     pairs = natural_pairs(rows, seed=seed)
-    column = _annotator_column(rows, annotator)
+    column = annotator_column(rows, annotator)
     on_stage("looking for doubles")
     repeats, duplicates = find_duplicates(rows, beside or {})
     conflicts = find_conflicts(rows)
@@ -107,15 +105,6 @@ def _label_shares(pairs: NaturalPairs) -> dict[str, ClusteredMean]:
             if share.n >= FEWEST_PAIRS and share.clusters > 1:
                 shares[one.measured] = share
     return shares
-
-
-def _annotator_column(rows: Sequence[AnyRow], named: str | None) -> str | None:
-    """The column that names who judged, if there is one."""
-    columns = {name for row in rows for name, value in row.extra.items() if isinstance(value, str | int)}
-    if named is not None and named not in columns:
-        there = ", ".join(sorted(columns)) or "none"
-        raise ConfigError(f"no row has a column {named!r} that names an annotator; columns that could: {there}")
-    return named or next((name for name in ANNOTATORS if name in columns), None)
 
 
 def _annotator_shares(

@@ -13,6 +13,7 @@ from guerdon import hf, hub, load_scorer
 from guerdon.errors import ModelError
 from guerdon.models import local_folder, resolve
 from guerdon.rewards.transformer import TransformerReward
+from hub_cache import in_hub_cache
 
 
 @pytest.fixture
@@ -22,15 +23,6 @@ def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(hub, "_asked", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-
-
-def in_hub_cache(folder: str, name: str, cache: Path) -> None:
-    """Puts a model where the hub's cache would have it."""
-    place = cache / ("models--" + name.replace("/", "--"))
-    (place / "snapshots").mkdir(parents=True)
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("c0ffee")
-    (place / "snapshots" / "c0ffee").symlink_to(folder, target_is_directory=True)
 
 
 @pytest.mark.usefixtures("unasked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from guerdon.errors import ModelError
 from guerdon.hf import Lora, quiet
@@ -16,6 +18,7 @@ from guerdon.merged import whole_model
 from guerdon.policy.model import Policy
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
+from hub_cache import in_hub_cache
 
 
 @pytest.fixture
@@ -85,6 +88,28 @@ def test_a_backbone_is_the_base_with_its_adapter(
     scores = reward.score(["p"], ["a"])
     reward.save(tmp_path / "saved")
     assert TransformerReward.load(tmp_path / "saved").score(["p"], ["a"]) == pytest.approx(scores, abs=1e-5)
+
+
+def test_an_adapter_on_the_hub_is_merged_too(
+    adapter: Callable[..., tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    folder, adapted = adapter()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "owner/base"}))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    in_hub_cache(str(folder), "owner/sft", tmp_path / "hub")
+    shutil.move(tmp_path / "base", tmp_path / "hub" / "base")  # beside the adapter it would be taken from there
+    in_hub_cache(str(tmp_path / "hub" / "base"), "owner/base", tmp_path / "hub")
+    assert whole_model("owner/base") == "owner/base"
+    policy = Policy.load("owner/sft")
+    assert "owner/sft is an adapter on owner/base: they are read as one model" in caplog.text
+    ids = torch.tensor([policy.encode_prompts(["How do I boil an egg?"], max_new_tokens=4)[0]])
+    with torch.inference_mode():
+        torch.testing.assert_close(policy.model(ids).logits, adapted(ids).logits, atol=1e-5, rtol=1e-4)
+    reward = TransformerReward.create("owner/sft")
+    with quiet():
+        expected = adapted.merge_and_unload().state_dict()["model.layers.1.mlp.up_proj.weight"]
+    torch.testing.assert_close(reward.net.model.state_dict()["model.layers.1.mlp.up_proj.weight"], expected)
 
 
 def test_a_run_that_has_not_finished_is_called_that(tmp_path: Path) -> None:

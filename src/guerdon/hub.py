@@ -56,6 +56,18 @@ def in_cache(name: str) -> bool:
     return snapshots.is_dir() and any(snapshots.iterdir())
 
 
+def has_file(name: str, file: str) -> bool:
+    """Whether a hub model has a file, as far as it can be told: loading the model says what is wrong with its name."""
+    from huggingface_hub import file_exists, try_to_load_from_cache
+
+    if in_cache(name) and isinstance(try_to_load_from_cache(name, file), str):
+        return True
+    try:
+        return not is_offline() and file_exists(name, file)
+    except Exception:  # a dozen kinds
+        return False
+
+
 def require_model(name: str) -> None:
     """Raises ModelError at once where a hub model can be had neither from the hub nor from its cache."""
     if is_offline() and not in_cache(name):

@@ -13,8 +13,8 @@ from typing import Any
 
 from guerdon.errors import ContractError, ModelError
 from guerdon.files import staged
-from guerdon.hub import hub_fault, one_line
-from guerdon.models import OFFLINE_MODELS, cache_folder, lasting_name, resolve, weights_digest
+from guerdon.hub import has_file, hub_fault, one_line
+from guerdon.models import OFFLINE_MODELS, cache_folder, lasting_name, local_folder, resolve, weights_digest
 from guerdon.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _WHOLE = ("model.safetensors", "model.safetensors.index.json")
 
 
 def whole_model(name: str, trust_remote_code: bool = False) -> str:
-    """What `resolve` gives; for a folder with a PEFT adapter, that of the model that it makes of its base.
+    """What `resolve` gives; for a PEFT adapter, in a folder or on the hub, the model that it makes of its base.
 
     The merged model is kept in the cache, under a digest of adapter and base, and a line of the log says so.
 
@@ -36,7 +36,9 @@ def whole_model(name: str, trust_remote_code: bool = False) -> str:
         ModelError: there is no such model, or the adapter cannot be merged.
     """
     path = resolve(name)
-    folder = Path(path)
+    if not os.path.isdir(path) and not has_file(path, ADAPTER_CONFIG):
+        return path
+    folder = local_folder(name)
     if not all((folder / one).is_file() for one in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)):
         return path
     if any((folder / one).is_file() for one in _WHOLE):
@@ -48,7 +50,7 @@ def whole_model(name: str, trust_remote_code: bool = False) -> str:
     target = cache_folder() / "merged" / digest
     if not any((target / one).is_file() for one in _WHOLE):
         _merge(folder, where, revision, target, trust_remote_code)
-    logger.warning("%s is an adapter on %s: they are read as one model, merged in %s", folder, base, target)
+    logger.warning("%s is an adapter on %s: they are read as one model, merged in %s", name, base, target)
     return str(target)
 
 

@@ -60,9 +60,11 @@ def test_prompts_that_differ_in_case_and_space_are_one_group() -> None:
 
 
 def test_too_few_groups_and_shares_that_do_not_fit() -> None:
-    with pytest.raises(DataError, match="2 rows in 1 group cannot be split into 2 parts"):
+    with pytest.raises(DataError, match="2 rows, all have the same prompt, cannot be split into 2 parts"):
         split_rows([pair("a"), pair("a")])
-    with pytest.raises(DataError, match="2 groups cannot be split into 3 parts"):
+    with pytest.raises(DataError, match="2 rows, in 1 group, cannot be split into 2 parts"):
+        split_rows([pair(prompt, "g") for prompt in "ab"])
+    with pytest.raises(DataError, match="2 groups, cannot be split into 3 parts"):
         split_rows([pair("a"), pair("b")], validation=0.1)
     for shares in ({"test": 0.0}, {"test": 1.0}, {"test": 0.6, "validation": 0.4}, {"validation": -0.1}):
         with pytest.raises(ConfigError, match="shares of the rows"):

@@ -26,7 +26,8 @@ class Server:
         self.keys: set[str | None] = set()
         self.troubles: list[int] = []
         self.reply: Any = None
-        self.refuses = ""
+        self.refuses: dict[str, str] = {}
+        self.status, self.headers = 400, {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,11 +37,13 @@ class Server:
                 outer.keys.add(self.headers["Authorization"])
                 status = outer.troubles.pop() if outer.troubles else 200
                 last = body["messages"][-1]["content"]
-                choices = [{"message": {"content": f" {last} {i} "}} for i in range(body["n"])]
+                choices = [{"message": {"content": f" {last} {i} "}} for i in range(body.get("n", 1))]
                 content = json.dumps(outer.reply or {"choices": choices}).encode()
-                if outer.refuses and outer.refuses in body:
-                    status, content = 400, f"no argument {outer.refuses}".encode()
+                if refused := [message for name, message in outer.refuses.items() if name in body]:
+                    status, content = outer.status, refused[0].encode()
                 self.send_response(status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -55,7 +58,7 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(endpoint.time, "sleep", lambda seconds: None)
     running = Server()
-    thread = threading.Thread(target=running.http.serve_forever)
+    thread = threading.Thread(target=running.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield running
     running.http.shutdown()
@@ -162,12 +165,88 @@ def test_a_server_that_ignores_n_is_asked_again_for_the_rest(server: Server) -> 
 def test_an_argument_that_the_server_refuses_is_left_out_and_said_once(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.refuses = "top_p"
+    server.refuses = {"top_p": "no argument top_p"}
     found = dict(Endpoint(server.base, "m").sample_texts(["q", "r"], sampling=Sampling(temperature=0.5)))
     assert found == {0: ["q 0"], 1: ["r 0"]}
     assert all("top_p" not in body and body["temperature"] == 0.5 for body in server.asked[-1:])
     assert len(caplog.messages) == 1
-    assert "refuses top_p, which is left out from now on: status 400: no argument top_p" in caplog.text
+    assert "refuses top_p, which is left out from now on: no argument top_p" in caplog.text
+
+
+N_REFUSALS = [
+    "'n' : number must be at most 1",
+    "Invalid n value (currently only n = 1 is supported)",
+    "n must be 1 when using greedy sampling, got 3.",
+    "Only one completion choice is allowed",
+    '{"detail": [{"type": "extra_forbidden", "loc": ["body", "n"], "msg": "Extra inputs are not permitted"}]}',
+]
+
+
+@pytest.mark.parametrize("message", N_REFUSALS)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_refuses_n_is_asked_one_by_one(message: str, status: int, server: Server) -> None:
+    server.refuses, server.status = {"n": message}, status
+    found = dict(Endpoint(server.base, "m").sample_texts(["q"], num_generations=3))
+    assert found == {0: ["q 0"] * 3}
+    assert ["n" in body for body in server.asked] == [True, False, False, False]
+    assert len({body["seed"] for body in server.asked[1:]}) == 3
+
+
+def test_arguments_of_reasoning_models(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.refuses = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+        "'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value "
+        "is supported.",
+    }
+    sampling = Sampling(max_new_tokens=9, temperature=0.5)
+    assert dict(Endpoint(server.base, "m").sample_texts(["q"], sampling=sampling)) == {0: ["q 0"]}
+    assert server.asked[-1]["max_completion_tokens"] == 9
+    assert not {"max_tokens", "temperature"} & server.asked[-1].keys()
+    assert "refuses max_tokens, which is called max_completion_tokens from now on" in caplog.text
+    assert "refuses temperature, which is left out from now on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("temperature", "temperature must be between 0 and 1"),
+        ("max_tokens", "'max_tokens' or 'max_completion_tokens' is too large: 200. The context length is 128 tokens"),
+        ("max_tokens", "max_tokens is too large: 9000. This model supports at most 4096 completion tokens"),
+    ],
+)
+def test_a_wrong_value_is_not_left_out(name: str, message: str, server: Server) -> None:
+    server.refuses = {name: message}
+    with pytest.raises(ModelError, match="refuses: status 400: .*" + re.escape(message)):
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
+    assert len(server.asked) == 1
+
+
+def test_an_error_with_the_status_of_a_success(server: Server) -> None:
+    server.reply = {"error": {"code": 401, "message": "no credits"}}
+    with pytest.raises(ModelError, match="refuses: status 401: no credits"):
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
+    server.reply = {"error": {"code": 429, "message": "slow down"}}
+    with pytest.raises(ModelError, match=r"4 tries\): status 429: slow down"):
+        list(Endpoint(server.base, "m").sample_texts(["q"]))
+
+
+def test_a_server_says_when_to_ask_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(endpoint.time, "sleep", waits.append)
+    server.troubles, server.headers = [429, 503], {"Retry-After": "7"}
+    assert dict(Endpoint(server.base, "m").sample_texts(["q"])) == {0: ["q 0"]}
+    assert waits == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("written", ["{}", "{}/", "{}/chat/completions"])
+def test_the_address_may_name_the_route(written: str, server: Server) -> None:
+    base = server.base.rstrip("/")
+    assert dict(Endpoint(written.format(base), "m").sample_texts(["q"])) == {0: ["q 0"]}
+    assert server.asked[0]["path"] == "/v1/chat/completions"
+    server.troubles = [404]
+    with pytest.raises(ModelError, match=r"status 404.*Fix: most servers answer at http://127.0.0.1:\d+/v1"):
+        list(Endpoint(base.removesuffix("/v1"), "m").sample_texts(["q"]))
 
 
 def test_no_server_is_an_error(server: Server) -> None:

@@ -168,6 +168,13 @@ def test_a_prompt_without_order_teaches_no_pairs_or_lists() -> None:
             judge(flat, objective=objective)
 
 
+def test_ties_alone_are_refused() -> None:
+    ties = [Comparison(prompt="p", chosen="a", rejected=text, preference=0.5) for text in "bc"]
+    with pytest.raises(DataError, match="nothing to learn from: in none of 2 rows did people see a winner"):
+        judge(ties)
+    assert len(judge([*ties, Comparison(prompt="p", chosen="b", rejected="c")])[0]) == 3
+
+
 # --- references
 
 

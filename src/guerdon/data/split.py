@@ -52,9 +52,11 @@ def split_rows(rows: Sequence[AnyRow], *, test: float = 0.2, validation: float =
         groups.setdefault(normalised(group_key(row)), []).append(at)
     parts = 3 if validation else 2
     if len(groups) < parts:
+        alike = len(groups) == 1 and not any(row.group for row in rows)
+        held = "all have the same prompt" if alike else f"in {len(groups)} group{'s' * (len(groups) != 1)}"
         raise DataError(
-            f"{len(rows)} rows in {len(groups)} group{'s' * (len(groups) != 1)} cannot be split into "
-            f"{parts} parts without tearing a group apart; group by another column (--group COLUMN)"
+            f"{len(rows)} rows, {held}, cannot be split into {parts} parts without tearing a group apart. Fix: more "
+            "prompts, or group by another column (--group COLUMN)"
         )
     order = _drawn(groups, seed)
     sizes = [len(groups[group]) for group in order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -22,8 +23,19 @@ TRIES = 4
 """How often a request is sent that fails in a way that may pass: no connection, time-out, 429, 5xx."""
 MAX_CONNECTIONS = 16
 """Requests under way side by side; the server batches them."""
-_OPTIONAL = ("n", "seed", "top_p")
-"""Arguments without which a request is still one for responses."""
+_FREE = ("n", "seed")
+"""Arguments without which responses are drawn from the same distribution: left out wherever a refusal names them."""
+_SHAPING = ("top_p", "temperature")
+"""Arguments that shape it: left out where a server says that it does not take them, not where a value is wrong."""
+_OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
+"""What some servers call an argument."""
+_NOT_TAKEN = re.compile(
+    r"support|unrecogni[sz]ed|unknown|unexpected|not (?:be )?(?:allowed|permitted)|no (?:such )?argument|forbidden", re.I
+)
+_ONE_ALONE = re.compile(r"only (?:one|a single) (?:completion|choice|response)", re.I)
+"""How a server refuses `n` without naming it."""
+_LONGEST_WAIT = 60.0
+"""Seconds; a server may say when it wants to be asked again."""
 _SEED_STEP = 1_000_003
 """Between the seeds of requests for more responses to one prompt: with the same seed they would be the same."""
 
@@ -54,10 +66,11 @@ class Endpoint:
         refuses, as one that is too long, has no responses, and the others go on.
         """
         self._skip_refused = skip_refused
-        self.base, self.model = base.rstrip("/"), model
+        self.base, self.model = base.rstrip("/").removesuffix("/chat/completions"), model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
         self._refused: set[str] = set()
+        self._renamed: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def sample_texts(
@@ -72,8 +85,8 @@ class Endpoint:
         """Samples responses, as `guerdon.policy.model.Policy.sample_texts`; the server may honour the seed.
 
         Servers differ: one that gives fewer responses than it is asked for is asked again for the rest, and an argument
-        that it refuses is left out from then on, which a warning says once. Where the server is lost, what it had given
-        by then still comes first.
+        that it refuses is left out from then on, or called by the name that it wants, which a warning says once. Where
+        the server is lost, what it had given by then still comes first.
 
         Raises:
             ModelError: the server cannot be reached, refuses, or does not speak the protocol.
@@ -130,35 +143,45 @@ class Endpoint:
         url = f"{self.base}/chat/completions"
         attempt = 0
         while (attempt := attempt + 1) <= TRIES:
-            sent = {name: value for name, value in body.items() if name not in self._refused}
+            sent = {self._renamed.get(name, name): value for name, value in body.items() if name not in self._refused}
+            wait = 0.5 * 2**attempt
             try:
                 answer = client.post(url, json=sent)
             except httpx2.TransportError as error:
                 fault = f"{type(error).__name__}: {error}"
             else:
-                if answer.is_success:
+                status, said = _outcome(answer)
+                if answer.is_success and not said:
                     return self._responses(answer)
-                fault = f"status {answer.status_code}: {answer.text[:200]}"
-                if answer.status_code in (400, 422) and self._leave_out(sent, fault):
+                fault = f"status {status}: {said[:200]}"
+                if status in (400, 422) and self._leave_out(sent, said):
                     attempt -= 1
                     continue
-                if answer.status_code in _TOO_MUCH and self._skip_refused:
+                if status in _TOO_MUCH and self._skip_refused:
                     return [NoResponse(f"the server refuses: {fault}", final=False)] * int(body["n"])
-                if answer.status_code != 429 and answer.status_code < 500:
-                    raise ModelError(f"{url} refuses: {fault}")
+                if status != 429 and status < 500:
+                    hint = "" if status != 404 or "/v1" in url else f". Fix: most servers answer at {self.base}/v1"
+                    raise ModelError(f"{url} refuses: {fault}{hint}")
+                wait = max(wait, _asked_wait(answer.headers.get("retry-after")))
             if attempt < TRIES:
-                time.sleep(0.5 * 2**attempt)
+                time.sleep(wait)
         raise ModelError(f"{url} cannot be reached ({TRIES} tries): {fault}. Fix: start the server, check the address")
 
-    def _leave_out(self, sent: Mapping[str, Any], fault: str) -> bool:
-        """Leaves out the arguments that the server names when it refuses; False where it names none that was sent."""
-        named = {name for name in _OPTIONAL if name in sent and re.search(rf"\b{name}\b", fault)}
+    def _leave_out(self, sent: Mapping[str, Any], said: str) -> bool:
+        """Leaves out, or calls by another name, what the server does not take; False where it names nothing sent."""
+        named = {name for name in sent if re.search(rf"\b{name}\b", said)}
+        shaping, names = (_SHAPING, _OTHER_NAMES) if _NOT_TAKEN.search(said) else ((), {})
+        refused = named & {*_FREE, *shaping} | ({"n"} & sent.keys() if _ONE_ALONE.search(said) else set())
+        renamed = {name: other for name, other in names.items() if name in named and other in said}
         with self._lock:
-            new = named - self._refused
-            self._refused |= named
-        if new:
-            logger.warning("%s refuses %s, which is left out from now on: %s", self.base, ", ".join(sorted(new)), fault)
-        return bool(named)
+            new = dict.fromkeys(refused - self._refused, "left out") | {
+                name: f"called {other}" for name, other in renamed.items() if name not in self._renamed
+            }
+            self._refused |= refused
+            self._renamed |= renamed
+        for name, how in sorted(new.items()):
+            logger.warning("%s refuses %s, which is %s from now on: %s", self.base, name, how, said[:200])
+        return bool(refused or renamed)
 
     def _responses(self, answer: Any) -> list[str | NoResponse]:
         try:
@@ -168,6 +191,25 @@ class Endpoint:
         if not found:
             raise ModelError(f"{self.base} gave no choices: {answer.text[:200]}")
         return found
+
+
+def _outcome(answer: Any) -> tuple[int, str]:
+    """The status of an answer, and what is wrong with it; some servers report an error with the status 200."""
+    if not answer.is_success:
+        return int(answer.status_code), str(answer.text)
+    with contextlib.suppress(ValueError):
+        found = answer.json()
+        error = found.get("error") if isinstance(found, dict) and not found.get("choices") else None
+        if isinstance(error, dict):
+            code = error.get("code")
+            known = isinstance(code, int) and 400 <= code < 600
+            return (code if known else 400), str(error.get("message") or error)
+    return int(answer.status_code), ""
+
+
+def _asked_wait(given: str | None) -> float:
+    """The seconds of a header Retry-After, bounded; 0 where it has none."""
+    return min(float(given), _LONGEST_WAIT) if given and given.strip().isdigit() else 0.0
 
 
 def _response(choice: Mapping[str, Any]) -> str | NoResponse:

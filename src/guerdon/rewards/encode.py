@@ -161,7 +161,8 @@ class Encoder:
                 counts["dropped"] += text.dropped
                 counts["responses_dropped"] += text.dropped > 0
                 counts["reasoning_dropped"] += text.earlier_reasoning_dropped
-                sequence = Tokens(tuple(self._ended(ids)), None if types is None else tuple(types[at]))
+                ended = self._ended(ids)
+                sequence = Tokens(tuple(ended), None if types is None else _as_long(types[at], ended))
                 if len(sequence) > self.contract.max_length or self._mark is not None:
                     sequence, _, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
                     counts["prompts_cut"] += prompt_cut
@@ -275,7 +276,7 @@ class Encoder:
         ends = [at for at, i in enumerate(keep) if ids[i] == self._mark and spans[i].part == "response"]
         tokens = Tokens(
             tuple(ids[i] for i in keep),
-            None if types is None else tuple(types[i] for i in keep),
+            None if types is None else tuple(_as_long(types, ids)[i] for i in keep),
             None if self._mark is None else tuple(ends or [len(keep) - 1]),
         )
         return tokens, [spans[i] for i in keep], surplus > 0 and bool(of_prompt), too_long
@@ -293,6 +294,11 @@ class Encoder:
         if spans and coded["input_ids"][0][0] == self.tokenizer.bos_token_id:  # where the chat template wrote it
             spans[0] = TokenSpan("special")
         return spans
+
+
+def _as_long(types: Sequence[int], ids: Sequence[int]) -> tuple[int, ...]:
+    """The segment of each token, EOS that was appended in that of the token before it."""
+    return (*types, *types[-1:] * (len(ids) - len(types)))
 
 
 def _in_response(

@@ -16,7 +16,7 @@ from guerdon.models import cache_folder, model_folder, resolve, weights_digest
 from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit, text_sha256
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.outputs import output_names, undecided
-from guerdon.rewards.reward_net import head_sha256, is_decoder, window
+from guerdon.rewards.reward_net import head_sha256, is_decoder, reads_eos, window
 from guerdon.weight_files import FOREIGN_HEADS
 
 if TYPE_CHECKING:
@@ -74,15 +74,22 @@ def infer_contract(
         faults.append(f"pooling {wanted!r} does not fit {type(model).__name__}; use native")
     if max_length is not None and not 4 <= max_length <= limit:
         faults.append(f"max_length must be between 4 and {limit}, what the model reads; got {max_length}")
+    at_eos = reads_eos(model)
+    if at_eos and model.config.eos_token_id != tokenizer.eos_token_id:
+        faults.append(
+            f"{type(model).__name__} reads its score at EOS, which is {tokenizer.eos_token!r} "
+            f"({tokenizer.eos_token_id}) for the tokenizer and {model.config.eos_token_id} for the model"
+        )
     if faults:
         raise ConfigError("; ".join(faults))
     chat = decoder and bool(tokenizer.chat_template)
+    lacks_eos = at_eos and tokenizer("a", "b")["input_ids"][-1] != tokenizer.eos_token_id
     return ScoreContract(
         architecture=type(model).__name__,
         rendering="chat" if chat else "plain" if decoder else "pair",
         pooling=wanted,
         max_length=max_length or min(limit, DEFAULT_MAX_LENGTH),
-        ends_with_eos=decoder and not chat and tokenizer.eos_token_id is not None and wanted != "steps",
+        ends_with_eos=lacks_eos or (decoder and not chat and tokenizer.eos_token_id is not None and wanted != "steps"),
         pad_token_id=_padding_token(model, tokenizer),
         chat_template_sha256=text_sha256(str(tokenizer.chat_template)) if chat else "",
         step_unit=step_unit,

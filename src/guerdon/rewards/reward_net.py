@@ -190,6 +190,11 @@ def reads_last_column(model: PreTrainedModel) -> bool:
     return hasattr(model, "sequence_summary") and getattr(model.config, "summary_type", "") == "last"
 
 
+def reads_eos(model: PreTrainedModel) -> bool:
+    """Whether the architecture reads its score at EOS, and nothing without one (T5, BART and their like)."""
+    return bool(model.config.is_encoder_decoder)
+
+
 def _padded_in_front(mask: Tensor, *others: Tensor | None) -> list[Any]:
     """Rows of a batch, shape (n, length) each, with their padding moved from the end to the front."""
     length = mask.shape[1]

@@ -24,8 +24,9 @@ RUN_FILE = "run.json"
 _PREFIX = "checkpoint-"
 _STAGE = "saving"
 
-MAY_CHANGE = {"tokens_per_batch", "gradient_checkpointing", "trust_remote_code"}
-"""Options that do not change what comes out, so that a run may go on with other values."""
+MAY_CHANGE = {"tokens_per_batch", "gradient_checkpointing", "save_steps", "trust_remote_code", "map", "question"}
+"""Options that do not change what comes out, so that a run may go on with other values; that the data is the same, it
+says itself, however its columns were named."""
 PLACES = {"backbone", "policy", "negatives_policy", "model", "data"}
 """Options that may name a place on disk: it is the same place however it is written."""
 

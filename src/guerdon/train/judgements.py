@@ -180,6 +180,8 @@ def judge_rows(rows: Sequence[AnyRow], held_out: Sequence[AnyRow], config: Train
     scales = rating_scales(rows, outputs)
     table = TextTable()
     training = judgements(rows, table, objectives, outputs, scales, config)
+    if all(isinstance(one, Compared) and one.preference == TIE for one in training):
+        raise DataError(f"nothing to learn from: in none of {len(rows):,} rows did people see a winner, all are ties")
     if config.balance_length:
         training = _balance_length(training, table)
     validation: list[Judgement] = []

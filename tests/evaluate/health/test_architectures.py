@@ -28,6 +28,7 @@ DISENTANGLED = {
     "position_biased_input": False,
     "pooler_hidden_size": 32,
 }
+BART_SIDES = {"layers": 1, "attention_heads": 4, "ffn_dim": 64}
 OWN: dict[str, tuple[str, str, dict[str, Any]]] = {
     # what: (family in Transformers, tokenizer, configuration)
     "BERT": ("Bert", "tiny_bert", SMALL),
@@ -42,7 +43,14 @@ OWN: dict[str, tuple[str, str, dict[str, Any]]] = {
         "t5",
         {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0},
     ),
+    "BART": (
+        "Bart",
+        "tiny_roberta",
+        {"d_model": 32, "init_std": 0.2, "max_position_embeddings": 128}
+        | {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in BART_SIDES.items()},
+    ),
 }
+OWN["T5 whose tokenizer adds no EOS"] = (OWN["T5"][0], "bare", OWN["T5"][2])
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ def tokenizers(request: pytest.FixtureRequest) -> Callable[[str], Any]:
         if name.startswith("tiny"):
             return AutoTokenizer.from_pretrained(request.getfixturevalue(name))
         tokenizer = AutoTokenizer.from_pretrained(request.getfixturevalue("tiny_roberta"))
-        templates = {"xlnet": ("$A </s> <s>", "$A </s> $B:1 </s>:1 <s>:2"), "t5": ("$A </s>", "$A </s> $B </s>")}
+        templates = {"xlnet": ("$A </s> <s>", "$A </s> $B:1 </s>:1 <s>:2"), "t5": ("$A </s>", "$A </s> $B </s>"), "bare": ("$A", "$A $B")}
         single, pair = templates[name]
         ids = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
         own = TemplateProcessing(single=single, pair=pair, special_tokens=ids)

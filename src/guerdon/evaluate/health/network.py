@@ -26,7 +26,7 @@ from guerdon.evaluate.health.patient import (
 from guerdon.hub import one_line
 from guerdon.packing import Tokens, collate_padded
 from guerdon.rewards.foreign import is_adapter
-from guerdon.rewards.reward_net import is_decoder, output_layer, takes_positions
+from guerdon.rewards.reward_net import is_decoder, output_layer, reads_eos, takes_positions
 from guerdon.weight_files import stored_head
 
 _MOST_FLIPPED = 0.1
@@ -78,7 +78,8 @@ def _steps_marked(patient: ModelPatient) -> Finding:
 def _marked(patient: ModelPatient) -> Finding:
     """Encoders read their score at a token of their own, at the beginning or at the end."""
     tokenizer = patient.reward.tokenizer
-    marker = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.eos_token_id
+    first = None if reads_eos(patient.reward.net.classifier) else tokenizer.cls_token_id
+    marker = tokenizer.eos_token_id if first is None else first
     if marker is None:
         return skipped("It reads its score in its own way, and has no token for that.")
     without = sum(marker not in (one.ids[0], one.ids[-1]) for one in patient.tokens)

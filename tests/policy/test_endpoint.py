@@ -196,8 +196,8 @@ def test_arguments_of_reasoning_models(server: Server, caplog: pytest.LogCapture
     server.refuses = {
         "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
         "'max_completion_tokens' instead.",
-        "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value "
-        "is supported.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) "
+        "value is supported.",
     }
     sampling = Sampling(max_new_tokens=9, temperature=0.5)
     assert dict(Endpoint(server.base, "m").sample_texts(["q"], sampling=sampling)) == {0: ["q 0"]}

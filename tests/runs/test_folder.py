@@ -40,7 +40,9 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_options_that_change_nothing_may_change(tmp_path: Path) -> None:
     begin(tmp_path, OPTIONS | {"map": "prompt=frage", "save_steps": 0})
-    with open_run(tmp_path, OPTIONS | {"tokens_per_batch": 512, "map": None, "save_steps": 5}, DATA, resume=True) as run:
+    with open_run(
+        tmp_path, OPTIONS | {"tokens_per_batch": 512, "map": None, "save_steps": 5}, DATA, resume=True
+    ) as run:
         run.begin()
     assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["config"]["tokens_per_batch"] == 512
 

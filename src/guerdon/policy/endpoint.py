@@ -30,7 +30,8 @@ _SHAPING = ("top_p", "temperature")
 _OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
 """What some servers call an argument."""
 _NOT_TAKEN = re.compile(
-    r"support|unrecogni[sz]ed|unknown|unexpected|not (?:be )?(?:allowed|permitted)|no (?:such )?argument|forbidden", re.I
+    r"support|unrecogni[sz]ed|unknown|unexpected|not (?:be )?(?:allowed|permitted)|no (?:such )?argument|forbidden",
+    re.I,
 )
 _ONE_ALONE = re.compile(r"only (?:one|a single) (?:completion|choice|response)", re.I)
 """How a server refuses `n` without naming it."""
@@ -202,8 +203,8 @@ def _outcome(answer: Any) -> tuple[int, str]:
         error = found.get("error") if isinstance(found, dict) and not found.get("choices") else None
         if isinstance(error, dict):
             code = error.get("code")
-            known = isinstance(code, int) and 400 <= code < 600
-            return (code if known else 400), str(error.get("message") or error)
+            status = code if isinstance(code, int) and 400 <= code < 600 else 400
+            return status, str(error.get("message") or error)
     return int(answer.status_code), ""
 
 

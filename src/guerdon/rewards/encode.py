@@ -298,7 +298,7 @@ class Encoder:
 
 def _as_long(types: Sequence[int], ids: Sequence[int]) -> tuple[int, ...]:
     """The segment of each token, EOS that was appended in that of the token before it."""
-    return (*types, *types[-1:] * (len(ids) - len(types)))
+    return (*types, *[types[-1]] * (len(ids) - len(types)))
 
 
 def _in_response(

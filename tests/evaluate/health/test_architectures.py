@@ -59,7 +59,11 @@ def tokenizers(request: pytest.FixtureRequest) -> Callable[[str], Any]:
         if name.startswith("tiny"):
             return AutoTokenizer.from_pretrained(request.getfixturevalue(name))
         tokenizer = AutoTokenizer.from_pretrained(request.getfixturevalue("tiny_roberta"))
-        templates = {"xlnet": ("$A </s> <s>", "$A </s> $B:1 </s>:1 <s>:2"), "t5": ("$A </s>", "$A </s> $B </s>"), "bare": ("$A", "$A $B")}
+        templates = {
+            "xlnet": ("$A </s> <s>", "$A </s> $B:1 </s>:1 <s>:2"),
+            "t5": ("$A </s>", "$A </s> $B </s>"),
+            "bare": ("$A", "$A $B"),
+        }
         single, pair = templates[name]
         ids = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
         own = TemplateProcessing(single=single, pair=pair, special_tokens=ids)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from starlette.testclient import TestClient
 
-from guerdon.collect.accounts import invite
+from guerdon.collect.accounts import ensure_person, invite
+from guerdon.collect.assigning import next_task
 from guerdon.collect.kinds.asking import Task
 from guerdon.collect.questions import Project, parse_question
+from guerdon.collect.recording import Judged, record
+from guerdon.collect.store import CollectStore
 from guerdon.collect.web.site import Site
 
 ORIGIN = "http://127.0.0.1:8765"
 PASSWORD = "a long enough password"
+SECRET = bytes(32)
 PAIRWISE = Project(questions=(parse_question({"kind": "pairwise", "name": "preference"}),))
 
 
 def some_tasks(count: int) -> list[Task]:
     return [Task(f"Question {n}?", (f"Good answer {n}.", f"Bad answer {n}.")) for n in range(count)]
+
+
+def judge_all(store: CollectStore, name: str, choice: Callable[[int], Any], overlap: int = 3) -> None:
+    """Somebody compares all of `some_tasks`, by the number in the prompt: 0, 1, "tie" or "bad"."""
+    person = ensure_person(store, name, "annotator")
+    while (found := next_task(store, SECRET, person.id, overlap=overlap)) is not None:
+        assert isinstance(found.task.prompt, str)
+        said = choice(int(found.task.prompt[9:-1]))
+        answer = {"choice": said, "strength": 1} if said in (0, 1) else {"choice": said}
+        judged = Judged(token=f"{name} {found.id}", answers={"preference": answer}, seconds=1.0)
+        record(store, SECRET, person.id, found.id, judged)
 
 
 class Visitor:

@@ -17,7 +17,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from collection import PASSWORD
+from collection import PAIRWISE, PASSWORD, judge_all, some_tasks
+from guerdon.collect.rows_out import judged_rows
+from guerdon.collect.store import CollectStore
+from guerdon.collect.tasks import add_tasks
 from guerdon.data.read import load_rows
 from guerdon.types import Comparison
 
@@ -28,6 +31,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt-get install chromium)"),
 ]
+
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
 
 class Server:
@@ -192,7 +198,6 @@ def test_pages_can_be_used_by_everybody(chromium: Any, pairs: Path, tmp_path: Pa
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
     (tmp_path / "several.toml").write_text(QUESTIONS)
     server = Server(tmp_path, str(pairs), "--questions", "several.toml" if kind == "several" else kind)
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
     found = []
     for width, locale in ((1280, "en"), (375, "zh-CN")):
         viewport = {"width": width, "height": 800}
@@ -202,7 +207,7 @@ def test_pages_can_be_used_by_everybody(chromium: Any, pairs: Path, tmp_path: Pa
             page.goto(server.base + path)
             found += [
                 (path, one["id"], one["nodes"][0]["html"])
-                for one in axe.run(page, options=rules).response["violations"]
+                for one in axe.run(page, options=RULES).response["violations"]
             ]
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{path} is {wide} wide"
@@ -238,3 +243,51 @@ def test_a_server_that_is_away_loses_nothing(chromium: Any, pairs: Path, tmp_pat
     page.context.set_offline(False)
     page.wait_for_function("() => document.querySelector('.pace').textContent.includes('1 judged')")
     server.stop()
+
+
+def wait_for_another(page: Any, before: str) -> None:
+    """Waits for a disputed task at another address."""
+    page.wait_for_url(lambda url: url != before and url.rpartition("/")[2].isdigit())
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_disputes_are_settled_by_keyboard(chromium: Any, tmp_path: Path, colours: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    store = CollectStore.open(tmp_path / "labels.db", create=True)
+    store.set_project(PAIRWISE)
+    add_tasks(store, some_tasks(8))
+    judge_all(store, "Ann", lambda n: 0)
+    judge_all(store, "Ben", lambda n: int(n < 3))
+    store.close()
+    server = Server(tmp_path, "--store", "labels.db")
+    found = []
+    for width, locale in ((1280, "en"), (375, "zh-CN")):
+        viewport = {"width": width, "height": 800}
+        page = new_page(chromium, viewport=viewport, locale=locale, color_scheme=colours)
+        page.goto(server.link)
+        for path in ("/disputed/next", "/overview", "/disputed"):
+            page.goto(server.base + path)
+            violations = axe.run(page, options=RULES).response["violations"]
+            found += [(path, one["id"], one["nodes"][0]["html"]) for one in violations]
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{path} is {wide} wide"
+        page.keyboard.press("n")
+        page.wait_for_url(re.compile(r"/disputed/\d+"))
+        first = page.url
+        page.keyboard.press("l")
+        wait_for_another(page, first)
+        second = page.url
+        page.keyboard.press("4")
+        wait_for_another(page, second)
+        page.keyboard.press("u")
+        page.wait_for_url(second)
+        page.keyboard.press("4")
+        wait_for_another(page, second)
+        assert page.faults == []
+        page.context.close()
+    server.stop()
+    assert found == []
+    store = CollectStore.open(tmp_path / "labels.db")
+    rows = judged_rows(store)
+    store.close()
+    assert sum("adjudicated_by" in row.extra for row in rows) == 2

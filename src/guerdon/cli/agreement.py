@@ -87,9 +87,7 @@ def show(found: AgreementReport) -> None:
             console.print(_annotators_table(one))
         if len(one.pairs) > 1:
             console.print(_pairs_table(one))
-    console.print(
-        "Agreement: share of two judgements of an item that are equal. Ranges are 95% intervals; they draw prompts."
-    )
+    console.print("Agreement: share of two judgements of an item that are equal. Ranges are 95% intervals, by prompts.")
 
 
 def _show_question(console: Console, one: LabelAgreement) -> None:

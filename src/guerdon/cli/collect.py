@@ -63,6 +63,7 @@ def export(
     question: str | None = None,
     pool: bool = False,
     who: Who = "people",
+    final: bool = True,
     layout: LayoutOut = "guerdon",
 ) -> None:
     """Write what was judged: rows that `guerdon train`, `guerdon fit` and every other verb read, or for another tool.
@@ -73,13 +74,14 @@ def export(
         question: Question whose answers go out, where there are several.
         pool: One row for each task, with the share or mean of all who judged it, instead of a row for each judgement.
         who: Whose judgements.
+        final: Where a reviewer decided a disputed task, write that label alone instead of its judgements.
         layout: Guerdon's own, or JSON for Label Studio or Argilla: all questions by name, with every judgement.
     """
     from guerdon.collect.collection_run import export_judgements
 
     to_pipe = out == "-"
     rows = export_judgements(
-        store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who, layout=layout
+        store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who, final=final, layout=layout
     )
     print(f"{rows:,} rows" + ("" if to_pipe else f" in {out}. Next: guerdon data info {out}"), file=sys.stderr)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
 
 from guerdon.collect.collect_config import POSTGRESQL, STORE, Pooling, Who
 from guerdon.collect.label_agreement import LabelAgreement, question_agreements
-from guerdon.collect.labelled import Labelled, labelled_rows
+from guerdon.collect.labelled import Labelled, labelled_judgements, labelled_rows
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.values import plain
 from guerdon.errors import DataError
@@ -108,25 +107,17 @@ def _of_store(place: str, question: str | None, who: Who) -> tuple[list[Labelled
     """The judgements of a store by question, and who answered how many gold questions rightly."""
     from guerdon.collect.collection_run import open_store
     from guerdon.collect.quality import collection_figures
-    from guerdon.collect.rows_out import chosen_question, judged_rows
+    from guerdon.collect.rows_out import chosen_question, current_judgements
 
     store = open_store(place)
     try:
         with store.reading() as connection:
-            asked: Sequence[Any] = store.questions(connection)
+            asked = store.questions(connection)
             figures = collection_figures(connection, asked)
-        if question is not None:
-            asked = [chosen_question(asked, question)]
-        labelled: list[Labelled] = []
-        faults = []
-        for one in asked:
-            try:
-                rows = judged_rows(store, question=one.name, who=who)
-                labelled += labelled_rows(rows, "annotator", one.name)
-            except DataError as error:
-                faults.append(error)
-        if not labelled:
-            raise faults[0]
+            found = current_judgements(connection, who)
+        labelled = labelled_judgements(found, asked if question is None else [chosen_question(asked, question)])
     finally:
         store.close()
+    if not labelled:
+        raise DataError(f"{place}: nobody has judged anything yet that people can agree on")
     return labelled, {one.name: one.gold for one in figures.annotators if one.gold is not None}

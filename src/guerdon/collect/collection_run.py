@@ -271,6 +271,7 @@ def export_judgements(
     question: str | None = None,
     pool: bool = False,
     who: Who = "people",
+    final: bool = True,
     layout: LayoutOut = "guerdon",
 ) -> int:
     """Writes what was judged: as rows, which `guerdon train`, `fit` and every other verb read, or for another tool.
@@ -285,6 +286,8 @@ def export_judgements(
         question: the question whose answers go out, where there are several; for another tool all do, each by name.
         pool: one row for each task, with the share or mean of all who judged it; else a row for each judgement.
         who: judgements of people, of models, or all.
+        final: where a reviewer decided a disputed task, that label alone instead of its judgements; for another tool
+            every judgement goes out.
         layout: Guerdon's own, Label Studio's or Argilla's.
 
     Returns:
@@ -303,7 +306,7 @@ def export_judgements(
             from guerdon.collect.rows_out import judged_rows
             from guerdon.data.write import write_rows
 
-            return write_rows(judged_rows(opened, question=question, pool=pool, who=who), out)
+            return write_rows(judged_rows(opened, question=question, pool=pool, who=who, final=final), out)
         from guerdon.collect.exchange import argilla_records, label_studio_tasks
 
         found = (label_studio_tasks if layout == "label-studio" else argilla_records)(opened, who)

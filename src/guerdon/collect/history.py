@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from guerdon.collect.store_tables import judgements, tasks
 from guerdon.collect.tasks import stored_task
-from guerdon.types import prompt_text
+from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
     from guerdon.collect.kinds.asking import Task
@@ -33,8 +33,13 @@ class JudgedTask:
     @property
     def beginning(self) -> str:
         """The first words of the prompt."""
-        text = " ".join(prompt_text(self.task.prompt).split())
-        return text if len(text) <= 120 else f"{text[:117]}..."
+        return beginning(self.task.prompt)
+
+
+def beginning(prompt: Prompt) -> str:
+    """The first words of a prompt, on one line."""
+    text = " ".join(prompt_text(prompt).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def judged_tasks(connection: Connection, person: int, count: int = _SHOWN) -> list[JudgedTask]:

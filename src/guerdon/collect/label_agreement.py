@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guerdon.collect.labelled import LEVELS, MOST_CATEGORIES, Labelled
 from guerdon.metrics import (
@@ -18,13 +19,13 @@ from guerdon.metrics import (
     Ints,
     cluster_codes,
     clustered_bootstrap,
+    clustered_mean,
     cohen_kappa,
     crowd_bradley_terry,
     dawid_skene,
     fleiss_kappa,
     krippendorff_alpha,
     label_noise,
-    mean_interval,
     observed_agreement,
 )
 from guerdon.types import prompt_text
@@ -96,12 +97,18 @@ _NOTHING = Interval(float("nan"))
 
 
 def question_agreements(
-    labelled: Sequence[Labelled], gold: Mapping[str, Interval] | None = None
+    labelled: Sequence[Labelled],
+    gold: Mapping[str, Interval] | None = None,
+    *,
+    kappas: bool = True,
+    resamples: int = 1000,
 ) -> tuple[LabelAgreement, ...]:
     """`label_agreement` of each question; strengths give one more alpha of their preferences."""
     strengths = {one.name: one for one in labelled if one.kind == "strength"}
     return tuple(
-        label_agreement(one, strength=strengths.get(f"{one.name}: strength"), gold=gold)
+        label_agreement(
+            one, strength=strengths.get(f"{one.name}: strength"), gold=gold, kappas=kappas, resamples=resamples
+        )
         for one in labelled
         if one.kind != "strength"
     )
@@ -112,6 +119,7 @@ def label_agreement(
     *,
     strength: Labelled | None = None,
     gold: Mapping[str, Interval] | None = None,
+    kappas: bool = True,
     resamples: int = 1000,
 ) -> LabelAgreement:
     """Agreement, quality and noise of one question.
@@ -123,6 +131,7 @@ def label_agreement(
         labelled: the judgements.
         strength: how strong they are, where they are comparisons.
         gold: annotator -> share of gold questions answered rightly.
+        kappas: Cohen's too, whose pairs are many where annotators are.
         resamples: of the intervals.
     """
     counts, clusters = _of_several_in_both_orders(labelled)
@@ -130,7 +139,7 @@ def label_agreement(
     few = len(labelled.values) <= MOST_CATEGORIES
     model = dawid_skene_of(labelled) if few else None
     agreement = interval(lambda w: observed_agreement(counts, w))
-    pairs, cohen = _kappas(labelled, resamples) if few else ((), _NOTHING)
+    pairs, cohen = _kappas(labelled, resamples) if few and kappas else ((), _NOTHING)
     wrong, of_several = None, _of_several(labelled)
     if model is not None:
         wrong = 1 - model.posterior[labelled.items, labelled.said]
@@ -234,13 +243,13 @@ def _is_connected(labelled: Labelled) -> bool:
     return len(labelled.rows) >= len(texts)
 
 
-def _of_several(labelled: Labelled) -> np.ndarray:
+def _of_several(labelled: Labelled) -> NDArray[np.bool_]:
     """Which judgements are of items with two or more, shape (m,)."""
     return np.asarray(labelled.counts().sum(axis=1)[labelled.items] >= 2)
 
 
-def _mean(values: Floats, where: np.ndarray, labelled: Labelled) -> Interval:
-    return mean_interval(values[where], labelled.clusters[labelled.items][where].tolist())
+def _mean(values: Floats, where: NDArray[np.bool_], labelled: Labelled) -> Interval:
+    return clustered_mean(values[where], labelled.clusters[labelled.items][where]).share
 
 
 def _pooled_noise(model: DawidSkene, labelled: Labelled) -> float:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from guerdon.collect.rows_out import judgement_rows
 from guerdon.data.annotators import annotator_column, row_votes
 from guerdon.data.preferences import TIE
 from guerdon.errors import DataError
 from guerdon.metrics import Floats, Ints, Level, cluster_codes
 from guerdon.types import AnyRow, Comparison, Ranking, Rating, Steps, group_key, prompt_text
+
+if TYPE_CHECKING:
+    from guerdon.collect.kinds.asking import Question
 
 Kind: TypeAlias = Literal["pair", "strength", "score", "step"]
 LEVELS: dict[str, tuple[Level, ...]] = {
@@ -129,6 +133,23 @@ def labelled_rows(rows: Sequence[AnyRow], annotator: str | None = None, name: st
             "another), or comparisons with `votes` [for chosen, for rejected, for neither]"
         )
     return [one for one in labelled if one.kind != "strength" or len(one.values) > 3]
+
+
+def labelled_judgements(found: Sequence[Any], questions: Iterable[Question]) -> list[Labelled]:
+    """What annotators said in a store, for each question that somebody answered.
+
+    Args:
+        found: of `guerdon.collect.rows_out.current_judgements`; `sources` are places in it.
+        questions: those that count.
+    """
+    labelled: list[Labelled] = []
+    for asked in questions:
+        made = list(judgement_rows(found, asked))
+        if made and asked.kind != "rewrite":
+            places = np.array([place for place, _ in made], dtype=np.int64)
+            ours = labelled_rows([row for _, row in made], "annotator", asked.name)
+            labelled += [replace(one, sources=places[one.sources]) for one in ours]
+    return labelled
 
 
 def _as_codes(name: str, one: _Collected) -> Labelled:

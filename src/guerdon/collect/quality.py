@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,17 @@ class AnnotatorFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A task was judged by a person."""
+
+    name: str
+    at: float
+    """Seconds since 1970."""
+    seconds: float | None
+    """How long it took."""
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionFigures:
     """A collection as it stands."""
 
@@ -46,8 +57,10 @@ class CollectionFigures:
     """Tasks that somebody judged."""
     judgements: int
     annotators: tuple[AnnotatorFigures, ...]
-    times: tuple[float, ...]
-    """When each task was judged, in seconds since the first."""
+    events: tuple[Event, ...]
+    """Each task that a person judged, in the order of time."""
+    pairs: tuple[tuple[float, bool], ...]
+    """Of each two people who judged a task: when the later one did, and whether they gave the same answer."""
 
 
 def collection_figures(connection: Connection, questions: Sequence[Question]) -> CollectionFigures:
@@ -78,28 +91,39 @@ def collection_figures(connection: Connection, questions: Sequence[Question]) ->
         for person in sorted(of_person, key=lambda one: (of_person[one][0].role == MODEL_ROLE, of_person[one][0].name))
     ]
     of_people = [row for row in answered if row.role != MODEL_ROLE and not row.is_gold]
-    first_times = sorted({(row.person_id, row.task_id): row.at for row in of_people}.values())
+    last = {(row.person_id, row.task_id): Event(row.name, row.at, row.seconds) for row in of_people}
     count = len(connection.execute(select(tasks.c.id).where(tasks.c.gold.is_(False))).all())
     return CollectionFigures(
         tasks=count,
         judged=len({row.task_id for row in of_people}),
-        judgements=len(first_times),
+        judgements=len(last),
         annotators=tuple(found),
-        times=tuple(at - first_times[0] for at in first_times),
+        events=tuple(sorted(last.values(), key=lambda event: event.at)),
+        pairs=tuple(
+            (max(one.at, other.at), by_name[one.question].equal(one.answer, other.answer))
+            for one, other in _of_same(of_people)
+        ),
     )
 
 
 def _agreement(answered: Sequence[Any], by_name: Mapping[str, Question]) -> dict[int, list[tuple[float, Hashable]]]:
     """Of each person: for each answer and each other person's to the same, whether they are equal, and the task."""
+    found: dict[int, list[tuple[float, Hashable]]] = defaultdict(list)
+    for two in _of_same(answered):
+        for one, other in (two, two[::-1]):
+            if other.role != MODEL_ROLE:
+                equal = by_name[one.question].equal(one.answer, other.answer)
+                found[one.person_id].append((float(equal), one.task_id))
+    return found
+
+
+def _of_same(answered: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Every two answers to one question about one task."""
     same: dict[tuple[int, str], list[Any]] = defaultdict(list)
     for row in answered:
         same[row.task_id, row.question].append(row)
-    found: dict[int, list[tuple[float, Hashable]]] = defaultdict(list)
-    for (task, name), given in same.items():
-        for one, other in itertools.permutations(given, 2):
-            if other.role != MODEL_ROLE:
-                found[one.person_id].append((float(by_name[name].equal(one.answer, other.answer)), task))
-    return found
+    for given in same.values():
+        yield from itertools.combinations(given, 2)
 
 
 def _annotator(

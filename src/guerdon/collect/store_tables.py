@@ -128,3 +128,26 @@ judgements = Table(
 )  # fmt: skip
 """`state`: answer, skip or undone. `token` comes with the form, so that a request which is sent twice is stored once.
 `shown`: the places of the responses in the order in which they were shown."""
+
+adjudications = Table(
+    "adjudications",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(64), nullable=False),
+    Column("person_id", ForeignKey("people.id"), nullable=False),
+    Column("task_id", ForeignKey("tasks.id"), nullable=False),
+    Column("question", ForeignKey("questions.name"), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("shown", JSON, nullable=False),
+    Column("guidelines", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("supersedes", ForeignKey("adjudications.id"), unique=True),
+    UniqueConstraint("token", "question", name="adjudications_once"),
+    Index("adjudications_task", "task_id"),
+    Index(
+        "adjudications_first", "task_id", "question",
+        unique=True, sqlite_where=text("supersedes IS NULL"), postgresql_where=text("supersedes IS NULL"),
+    ),
+)  # fmt: skip
+"""Final labels of disputed tasks, one chain for each task and question whoever gave them. `state`: final or undone."""

@@ -1,4 +1,4 @@
-"""The charts of the pages: learning curves, lines, and where rewards lie."""
+"""The charts of the pages: learning curves, lines, stacked bars, and where rewards lie."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SIZE = 5.0, 2.7
 """Size in inches; small, so that labels are still readable at the width of a phone."""
 _BINS = 28
+_LABELS = 6
+"""The most labels that stand under an axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,15 @@ class Line:
     colour: str = MODEL
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One layer of stacked bars."""
+
+    name: str
+    heights: Sequence[float]
+    colour: str = MODEL
+
+
 def learning_charts(curve: LearningCurve) -> list[Chart]:
     """Loss by step, and accuracy where there is one; what was logged once only is not drawn."""
     series = {"Loss": (curve.loss, curve.validation_loss), "Accuracy": (curve.accuracy, curve.validation_accuracy)}
@@ -49,6 +60,30 @@ def learning_charts(curve: LearningCurve) -> list[Chart]:
             lines = [Line("training rows", training, QUIET), Line("validation rows", validation)]
             charts.append(line_chart(title, "optimiser step", [line for line in lines if line.points]))
     return charts
+
+
+def bar_chart(title: str, x_label: str, labels: Sequence[str], layers: Sequence[Bars]) -> Chart:
+    """Bars, one for each label, with layers upon each other."""
+    figure, axis = _empty(x_label)
+    below = np.zeros(len(labels))
+    for layer in layers:
+        heights = np.asarray(layer.heights, dtype=np.float64)
+        axis.bar(np.arange(len(labels)), heights, bottom=below, color=layer.colour, label=layer.name, width=0.75)
+        below += heights
+    return _finished(figure, axis, title, legend=len(layers) > 1, labels=labels)
+
+
+def line_over_labels(title: str, x_label: str, labels: Sequence[str], values: Sequence[float], *, share: bool) -> Chart:
+    """A line over labels; NaN interrupts it. A share has an axis from 0 to 100%."""
+    from matplotlib.ticker import PercentFormatter
+
+    figure, axis = _empty(x_label)
+    axis.plot(np.arange(len(labels)), values, color=MODEL, marker="o", markersize=4)
+    axis.set_xlim(-0.5, len(labels) - 0.5)
+    axis.set_ylim(0, 1.02 if share else None)
+    if share:
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return _finished(figure, axis, title, legend=False, labels=labels)
 
 
 def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> Chart:
@@ -93,9 +128,14 @@ def _empty(x_label: str) -> tuple[Figure, Axes]:
     return figure, axis
 
 
-def _finished(figure: Figure, axis: Axes, title: str, *, legend: bool) -> Chart:
+def _finished(figure: Figure, axis: Axes, title: str, *, legend: bool, labels: Sequence[str] = ()) -> Chart:
     plain_axis(axis)
     axis.locator_params(axis="both", nbins=5)
+    if labels:
+        places = range(0, len(labels), -(-len(labels) // _LABELS))
+        axis.set_xticks(list(places), [labels[place] for place in places])
     if legend:
-        figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor="linecolor")
+        box = figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor="linecolor")
+        for text in box.get_texts():
+            text.set_parse_math(False)  # a name may have a dollar sign
     return Chart(title, page_svg(figure, title))

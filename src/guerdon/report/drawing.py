@@ -24,7 +24,10 @@ MODEL, AGAINST, QUIET, INK, RULE = "#1f5fa8", "#b4581a", "#8b929b", "#5d646d", "
 """What is measured, what it stands against, what only helps to read, text, and lines."""
 SERIES = (MODEL, AGAINST, "#4d7c0f", "#7a4b9a")
 """Colours of several things that are measured."""
-_PAGE_COLOURS = {MODEL: "model", AGAINST: "against", QUIET: "tick", INK: "soft", RULE: "rule"}
+_PAGE_COLOURS = {
+    MODEL: "model", AGAINST: "against", SERIES[2]: "third", SERIES[3]: "fourth",
+    QUIET: "tick", INK: "soft", RULE: "rule",
+}  # fmt: skip
 """Colour of a file -> variable of the pages' style sheet."""
 _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",

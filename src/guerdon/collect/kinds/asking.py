@@ -87,6 +87,10 @@ class Question(ABC):
         """Whether two answers say the same, as for gold questions."""
         return bool(answer == other)
 
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """How far two answers differ: 0 not at all, 1 as far as can be. From 0.5 on a task is disputed."""
+        return float(not self.equal(answer, other))
+
     def field(self, form: Mapping[str, str], name: str) -> str:
         """A field of the form that belongs to this question, empty where it is not there."""
         return form.get(f"{self.name}.{name}", "").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -58,3 +59,13 @@ class RankingQuestion(Question):
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """Brings the ranks into the new order."""
         return at_places(answer, places)
+
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """Of the pairs that both ranked, the share that they order oppositely; half of one where one has a tie."""
+        ranked = [two for two in zip(answer, other, strict=True) if None not in two]
+        signs = [(_sign(a - c), _sign(b - d)) for (a, b), (c, d) in itertools.combinations(ranked, 2)]
+        return fmean(abs(one - two) / 2 for one, two in signs) if signs else 0.0
+
+
+def _sign(value: int) -> int:
+    return (value > 0) - (value < 0)

@@ -90,6 +90,11 @@ class PairwiseQuestion(Question):
         """Whether both choose the same; how strongly does not matter, and a tie is a tie."""
         return bool(_side(answer) == _side(other))
 
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """1 for opposite choices, 0.5 where one of the two chose none; how strongly does not matter."""
+        sides = {_side(answer), _side(other)}
+        return 0.0 if len(sides) == 1 else 0.5 if "tie" in sides else 1.0
+
 
 def _signed(answer: Answer) -> float:
     """Strength of the preference for the first response, negative for the second, 0 for neither."""

@@ -62,3 +62,8 @@ class RatingQuestion(Question):
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """Brings the ratings into the new order."""
         return at_places(answer, places)
+
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """The largest difference of two ratings, as a share of the scale."""
+        differences = (abs(one[name] - two[name]) for one, two in zip(answer, other, strict=True) for name in one)
+        return max(differences, default=0) / (self.scale - 1)

@@ -42,3 +42,7 @@ class RewriteQuestion(Question):
     def equal(self, answer: Answer, other: Answer) -> bool:
         """Whether the texts differ in white space at most."""
         return str(answer).split() == str(other).split()
+
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """0: two better texts do not contradict each other."""
+        return 0.0

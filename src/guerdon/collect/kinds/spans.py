@@ -65,6 +65,14 @@ class SpansQuestion(Question):
         spans = answer or []
         return json.dumps([one | {"start": units[one["start"]], "end": units[one["end"]]} for one in spans])
 
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """1 - 2 |both| / (|one| + |other|) of the characters marked, each with its label (Dice)."""
+        one, two = (
+            {(place, span["label"]) for span in spans for place in range(span["start"], span["end"])}
+            for spans in (answer, other)
+        )
+        return 1 - 2 * len(one & two) / (len(one) + len(two)) if one or two else 0.0
+
 
 def _unit_places(text: str) -> dict[int, int]:
     """UTF-16 place -> place of the character; browsers count a line end of two characters as one."""

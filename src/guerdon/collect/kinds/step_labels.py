@@ -51,3 +51,8 @@ class StepsQuestion(Question):
     def moved(self, answer: Answer, places: Sequence[int]) -> Answer:
         """The same: there is one response."""
         return answer
+
+    def apart(self, answer: Answer, other: Answer) -> float:
+        """Whether the first errors differ; what is judged behind them does not matter."""
+        first, second = (labels.index(0) if 0 in labels else None for labels in (answer, other))
+        return float(first != second)

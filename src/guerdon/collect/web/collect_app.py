@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from guerdon.collect.web import judge_pages, overview_pages, people_pages, sign_in_pages
+from guerdon.collect.web import dispute_pages, judge_pages, overview_pages, people_pages, sign_in_pages
 from guerdon.collect.web.guarding import Guard
 from guerdon.collect.web.site import Site, asking
 
@@ -38,7 +38,7 @@ def create_app(site: Site, origins: Iterable[str]) -> Any:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_few_threads)
     app.state.site = site
-    for pages in (sign_in_pages, judge_pages, overview_pages, people_pages):
+    for pages in (sign_in_pages, judge_pages, dispute_pages, overview_pages, people_pages):
         app.include_router(pages.router)
     files = {
         name: (resources.files(package).joinpath(path).read_bytes(), media)

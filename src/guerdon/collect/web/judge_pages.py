@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from guerdon.collect.assigning import Assigned, RefusedError, next_task, open_task
 from guerdon.collect.history import judged_tasks
-from guerdon.collect.kinds.asking import Answer, AnswerError, Task
+from guerdon.collect.kinds.asking import Answer, AnswerError, Question, Task
 from guerdon.collect.pace import progress
 from guerdon.collect.recording import SKIP_REASONS, Judged, record, undo
 from guerdon.collect.web.site import Annotator, Asking, Form, form_key
@@ -45,7 +46,6 @@ def judged(ask: Annotator, task: int, form: Form) -> Response:
         questions = site.store.questions(connection)
     token = form_key(form)
     skip = form.get("skip", "")
-    shown = Task(found.task.prompt, tuple(found.task.responses[place] for place in found.shown), steps=found.task.steps)
     answers: dict[str, Answer] = {}
     faults = []
     for question in questions:
@@ -53,7 +53,7 @@ def judged(ask: Annotator, task: int, form: Form) -> Response:
             answers[question.name] = {"reason": skip if skip in SKIP_REASONS else "other"}
             continue
         try:
-            answers[question.name] = question.moved(question.answer(form, shown), found.shown)
+            answers[question.name] = answered(question, form, found)
         except AnswerError as error:
             faults.append(str(error))
     if faults:
@@ -63,13 +63,12 @@ def judged(ask: Annotator, task: int, form: Form) -> Response:
     seconds = None
     with contextlib.suppress(ValueError):
         seconds = float(form.get("seconds", ""))
-    version = form.get("guidelines", "")
     sent = Judged(
         token=token,
         answers=answers,
         skip=bool(skip),
         seconds=seconds if seconds is not None and seconds == seconds else None,
-        guidelines=int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 1,
+        guidelines=guidelines_version(form),
     )
     try:
         record(site.store, site.secret, ask.known.id, task, sent)
@@ -94,6 +93,18 @@ def mine(ask: Annotator) -> Response:
     return ask.page("mine.html.j2", judged=found, questions=questions)
 
 
+def answered(question: Question, form: Mapping[str, str], found: Assigned) -> Answer:
+    """The answer that a form holds, responses named by their places in the task; AnswerError where there is none."""
+    shown = Task(found.task.prompt, tuple(found.task.responses[place] for place in found.shown), steps=found.task.steps)
+    return question.moved(question.answer(form, shown), found.shown)
+
+
+def guidelines_version(form: Mapping[str, str]) -> int:
+    """Which guidelines stood beside the form."""
+    version = form.get("guidelines", "")
+    return int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 1
+
+
 def _opened(ask: Asking, task: int) -> Assigned:
     try:
         return open_task(ask.site.store, ask.site.secret, ask.known.id, task)
@@ -103,26 +114,33 @@ def _opened(ask: Asking, task: int) -> Assigned:
 
 def _task_page(ask: Asking, found: Assigned, *, status: int = 200, fault: str = "") -> Response:
     site = ask.site
-    with site.store.reading() as connection:
-        project, version = site.store.project(connection)
+    return ask.page(
+        "judge.html.j2",
+        status=status,
+        fault=fault,
+        reasons=SKIP_REASONS,
+        progress=progress(site.store, ask.known.id, overlap=site.overlap),
+        **shown_task(ask, found),
+    )
+
+
+def shown_task(ask: Asking, found: Assigned) -> dict[str, Any]:
+    """What the templates that show a task and its form need to know."""
+    with ask.site.store.reading() as connection:
+        project, version = ask.site.store.project(connection)
     where = [found.shown.index(place) for place in range(len(found.shown))]
     answers: Mapping[str, Answer] = {
         question.name: question.moved(found.answers[question.name], where) if question.name in found.answers else None
         for question in project.questions
     }
     prompt = found.task.prompt
-    return ask.page(
-        "judge.html.j2",
-        status=status,
-        fault=fault,
-        task=found,
-        turns=[] if isinstance(prompt, str) else prompt,
-        plain_prompt=prompt if isinstance(prompt, str) else "",
-        responses=[found.task.responses[place] for place in found.shown],
-        letters=LETTERS,
-        project=project,
-        version=version,
-        answers=answers,
-        reasons=SKIP_REASONS,
-        progress=progress(site.store, ask.known.id, overlap=site.overlap),
-    )
+    return {
+        "task": found,
+        "turns": [] if isinstance(prompt, str) else prompt,
+        "plain_prompt": prompt if isinstance(prompt, str) else "",
+        "responses": [found.task.responses[place] for place in found.shown],
+        "letters": LETTERS,
+        "project": project,
+        "version": version,
+        "answers": answers,
+    }

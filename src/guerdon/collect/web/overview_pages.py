@@ -7,35 +7,46 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
+from sqlalchemy import Connection
 
+from guerdon.collect.dashboard import collection_charts
+from guerdon.collect.label_agreement import LabelAgreement, question_agreements
+from guerdon.collect.labelled import labelled_judgements
 from guerdon.collect.quality import collection_figures
-from guerdon.collect.rows_out import judged_rows
+from guerdon.collect.rows_out import current_judgements, judged_rows
+from guerdon.collect.store import CollectStore
 from guerdon.collect.web.guarding import CHART_POLICY
 from guerdon.collect.web.site import Admin, Reviewer
 from guerdon.data.write import write_rows
 from guerdon.errors import DataError
-from guerdon.report.charts import Line, line_chart
 
 router = APIRouter()
-_POINTS = 200
+_RESAMPLES = 200
 
 
 @router.get("/overview")
 def overview(ask: Reviewer) -> Response:
-    """Figures and a chart."""
-    with ask.site.store.reading() as connection:
-        questions = ask.site.store.questions(connection)
+    """Charts, figures of everybody, and how far people agree on each question."""
+    store = ask.site.store
+    with store.reading() as connection:
+        questions = store.questions(connection)
         found = collection_figures(connection, questions)
-    chart = None
-    if len(found.times) > 1:
-        step = max(1, len(found.times) // _POINTS)
-        hours = found.times[-1] >= 2 * 3600
-        points = tuple((at / (3600 if hours else 60), count + 1.0) for count, at in enumerate(found.times))[::step]
-        title = ask.text["chart_judged"]
-        chart = line_chart(title, ask.text["chart_hours" if hours else "chart_minutes"], [Line(title, points)])
-    answer = ask.page("overview.html.j2", found=found, questions=questions, chart=chart)
+    answer = ask.page(
+        "overview.html.j2",
+        found=found,
+        questions=questions,
+        charts=collection_charts(found, ask.text),
+        agreements=ask.site.worked_out("agreements", lambda connection: _agreements(store, connection)),
+    )
     answer.headers["content-security-policy"] = CHART_POLICY
     return answer
+
+
+def _agreements(store: CollectStore, connection: Connection) -> list[LabelAgreement]:
+    """How far people agree, and who is right how often, of the questions that were judged more than once."""
+    labelled = labelled_judgements(current_judgements(connection, "people"), store.questions(connection))
+    found = question_agreements(labelled, kappas=False, resamples=_RESAMPLES)
+    return [one for one in found if one.several]
 
 
 @router.get("/export/{question}")

@@ -7,14 +7,15 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import Connection, func, select
 from starlette.requests import ClientDisconnect
 
 from guerdon.collect.accounts import Person, session_person
@@ -22,10 +23,12 @@ from guerdon.collect.live_answers import LiveAnswers
 from guerdon.collect.questions import LANGUAGES
 from guerdon.collect.rendering import markdown_html
 from guerdon.collect.store import CollectStore
+from guerdon.collect.store_tables import adjudications, judgements
 from guerdon.collect.web.guarding import RateLimits, log_refusal
 from guerdon.report.templating import environment
 from guerdon.types import message_text
 
+T = TypeVar("T")
 _MOST_FIELDS = 5000
 
 
@@ -58,10 +61,22 @@ class Site:
     """Whether cookies go over HTTPS alone."""
     cookie: str = "guerdon"
     limits: RateLimits = field(default_factory=RateLimits)
+    _kept: dict[str, tuple[object, Any]] = field(default_factory=dict)
+    """What was worked out of judgements, with the last of them that it knows."""
 
     def form_token(self, session: str) -> str:
         """What a form must carry that was shown to a session."""
         return hmac.new(self.secret, f"form {session}".encode(), hashlib.sha256).hexdigest()
+
+    def worked_out(self, name: str, work: Callable[[Connection], T]) -> T:
+        """What `work` makes of the judgements of the store; kept under a name until there is another judgement."""
+        newest = select(*(select(func.max(table.c.id)).scalar_subquery() for table in (judgements, adjudications)))
+        with self.store.reading() as connection:
+            state = tuple(connection.execute(newest).one())
+            if name not in self._kept or self._kept[name][0] != state:
+                self._kept[name] = state, work(connection)
+            found: T = self._kept[name][1]
+        return found
 
 
 @dataclass(frozen=True)

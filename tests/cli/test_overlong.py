@@ -18,6 +18,7 @@ VERBS: dict[str, list[str]] = {
     "score {model} {pairs}": [],
     "evaluate {model} {pairs}": ["--resamples", "2"],
     "evaluate longest {pairs}": ["--also", "{model}", "--resamples", "2"],
+    "compare {model} longest {pairs}": ["--resamples", "2"],
     "doctor {model}": ["--data", "{pairs}"],
     "optimize best-of-n {model} {candidates}": ["--n", "2", "--out", "{out}"],
     "optimize best-of-n longest {candidates}": ["--gold", "{model}", "--n", "2", "--out", "{out}"],

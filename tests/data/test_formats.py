@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from guerdon.data.formats import LAYOUTS, LayoutError, known_layouts, read_record
+from guerdon.data.formats import LAYOUTS, known_layouts, read_record
+from guerdon.data.layouts import LayoutError
 from guerdon.data.source import Source
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Comparison, Message, Origin, Ranking, Rating, Reference
@@ -239,7 +240,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"prompt": "Q?", "reference": ""}, "column 'reference' is empty"),
     ({"prompt": "Q?", "reference": "r", "generated": ["r"]}, "reference and a generated text are the same"),
-    ({"instruction": "Q?", "completions": [{"response": "a"}, {"response": "b"}]}, "no overall_score"),
+    (
+        {"instruction": "Q?", "completions": [{"response": "a"}, {"response": "b"}]},
+        "no score, rank or rated annotation",
+    ),
 ]
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from guerdon.data.candidates import read_candidates, read_prompts
 from guerdon.data.formats import read_record
+from guerdon.data.pair_layouts import shared_beginning
 from guerdon.data.read import load_rows
 from guerdon.data.source import Source
-from guerdon.data.values import number, shared_beginning
+from guerdon.data.values import number
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Comparison, Message, Ranking, Rating, Reference
 from json_lines import write_lines

@@ -276,8 +276,10 @@ def test_a_set_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
 
 
 def test_faults_name_file_and_line(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", [RECORDS["judgebench"][0][0], LINKED | {"label": "A"}])
-    with pytest.raises(DataError, match=r"1 of 2 rows cannot be used:\n  .*a\.jsonl:2: column 'label' holds 'A'"):
+    path = write(tmp_path / "a.jsonl", [RECORDS["judgebench"][0][0], LINKED | {"label": "good"}])
+    with pytest.raises(
+        DataError, match=r"1 of 2 rows cannot be used:\n  .*a\.jsonl:2: column 'label' holds the verdict 'good'"
+    ):
         load_rows(f"judgebench:{path}")
     write(tmp_path / "b.jsonl", [{"prompt": "Q?", "chosen": ["a"], "rejected": ["b"]}])
     with pytest.raises(DataError, match="must hold three styles"):

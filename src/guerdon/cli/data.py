@@ -54,7 +54,8 @@ def check(data: Data, /, json: Path | None = None, reading: ReadingOptions = AS_
     """
     from guerdon.cli.progress import terminal
     from guerdon.data.check import check_data
-    from guerdon.data.formats import LayoutError, known_layouts
+    from guerdon.data.formats import known_layouts
+    from guerdon.data.layouts import LayoutError
 
     unknown = False
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from guerdon.data.layouts import ranked, take_prompt
 from guerdon.data.pair_layouts import STRENGTHS, pair, several_right, two_responses
 from guerdon.data.values import Fields, items, mapping, number, prompt, response, structured, text
+from guerdon.data.verdicts import verdict_share
 from guerdon.errors import DataError
 from guerdon.metrics import mqm_weight
 from guerdon.types import STEP_BREAK, AnyRow, Rating
@@ -42,14 +43,11 @@ def labelled_pair(fields: Fields) -> list[AnyRow]:
     """JudgeBench: `question, response_A, response_B` and `label` A>B or B>A; the subset is the source."""
     asked = take_prompt(fields)
     first, second = (response(fields.take(name), name) for name in ("response_A", "response_B"))
-    label = str(fields.take("label")).replace(" ", "")
-    shares = {"A>B": 1.0, "B>A": 0.0, "A=B": 0.5}
-    if label not in shares:
-        raise DataError(f"column 'label' holds {label[:40]!r}; it must be A>B, B>A or A=B")
+    share = verdict_share(fields.take("label"), "label", ("response_A", "response_B"))
     if "subset" not in fields and "source" in fields:
         fields.left["subset"] = fields.take("source")
     fields.left.setdefault("id", fields.take("pair_id"))
-    return [pair(fields, asked, first, second, preference=shares[label])]
+    return [pair(fields, asked, first, second, preference=share)]
 
 
 def llmbar(fields: Fields) -> list[AnyRow]:
@@ -171,9 +169,24 @@ def _strength(vote: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def nectar(fields: Fields) -> list[AnyRow]:
-    """Nectar: `prompt`, and `answers` with a rank each; rank 1 is the best."""
-    asked = take_prompt(fields)
-    answers = [mapping(one, "answers") for one in items(fields.take("answers"), "answers")]
-    ranks = [-number(one.get("rank"), "answers.rank") for one in answers]
-    return [ranked(fields, asked, [one.get("answer") for one in answers], ranks, "answers")]
+def shp(fields: Fields) -> list[AnyRow]:
+    """SHP: a post in `history`, two comments, and `labels`, 1 where A has more votes; the subset is the forum."""
+    asked = prompt(fields.take("history"), "history")
+    first, second = (response(fields.take(name), name) for name in ("human_ref_A", "human_ref_B"))
+    chosen = fields.number("labels")
+    if chosen not in (0, 1):
+        raise DataError(f"column 'labels' is {chosen:g}; it must be 1 (A is preferred) or 0 (B is)")
+    fields.left.setdefault("subset", fields.take("domain"))
+    return [pair(fields, asked, first, second, preference=chosen)]
+
+
+def compared_summaries(fields: Fields) -> list[AnyRow]:
+    """OpenAI's summaries from feedback: `info` with the post, two `summaries`, and which of them was the `choice`."""
+    info = mapping(fields.take("info"), "info")
+    parts = [info[name] for name in ("title", "post", "article") if isinstance(info.get(name), str) and info[name]]
+    texts = [response(one, "summaries") for one in items(fields.take("summaries"), "summaries")]
+    choice = fields.number("choice")
+    if len(texts) != 2 or choice not in (0, 1):
+        raise DataError(f"there must be two summaries and a choice of 0 or 1, got {len(texts)} and {choice:g}")
+    fields.left.setdefault("id", info.get("id"))
+    return [pair(fields, text("\n\n".join(parts), "info"), *texts, preference=1 - choice)]

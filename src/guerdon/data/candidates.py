@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar, Unpack
 
 from guerdon.data.data_options import ColumnOptions
-from guerdon.data.formats import LayoutError, read_record
+from guerdon.data.formats import read_record
 from guerdon.data.json_files import Record
-from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, dialogue, take_prompt
+from guerdon.data.layouts import CONTEXT, PROMPTS, RESPONSES, LayoutError, dialogue, take_prompt
 from guerdon.data.pair_layouts import are_texts
 from guerdon.data.published_sets import find_set
 from guerdon.data.read import STARTER_PARTS, Faults, load_rows, read_each, refuse_map

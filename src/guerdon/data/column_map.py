@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from guerdon.data.formats import READ_COLUMNS, find_layout
+from guerdon.data.layouts import PROMPTS
 from guerdon.data.values import EXTRA_COLUMN, TEXT_COLUMNS, structured
 from guerdon.errors import ConfigError, DataError, OutputError
 from guerdon.files import atomic_write
@@ -117,7 +119,7 @@ class ColumnMapper:
                 keep_map(self.columns, record)
             self._first = False
             return mapped, ""
-        if not self._kept or find_layout(frozenset(record)) is not None:
+        if find_layout(frozenset(record)) is not None:
             return record, ""
         for columns in self._kept:
             if all(not path or _dig(record, path) is not _ABSENT for path in columns.values()) and any(
@@ -126,4 +128,21 @@ class ColumnMapper:
                 self.used = columns
                 said = ",".join(f"{name}={path}" for name, path in columns.items())
                 return apply_map(record, columns), f"read with the column map that was given before: --map {said}"
+        if columns := _spelt_otherwise(record):
+            self.used = columns
+            said = ", ".join(f"{column!r} as {name}" for name, column in columns.items())
+            return apply_map(record, columns), f"column names are read without their capitals and spaces: {said}"
         return record, ""
+
+
+def _spelt_otherwise(record: Mapping[str, Any]) -> dict[str, str]:
+    """A map of columns that are called as those that layouts read but for capitals and spaces, if that is a help."""
+    plain = {column: re.sub(r"\s+", "_", str(column).strip().lower()) for column in record}
+    columns = {
+        name: column
+        for column, name in plain.items()
+        if name != column and name in READ_COLUMNS and list(plain.values()).count(name) == 1
+    }
+    found = frozenset(name if columns.get(name) == column else column for column, name in plain.items())
+    fits = find_layout(found) is not None
+    return columns if fits or not columns.keys().isdisjoint(PROMPTS) else {}

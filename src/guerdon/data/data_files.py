@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from guerdon.data.json_files import (
     LINE_LIMIT,
     READ_ERRORS,
+    WRAPPERS,
     Record,
     Records,
     array_records,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from _csv import Reader as CsvReader
 
 _HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<config>[\w.-]+/?))??(?::(?P<split>[\w.-]+))?")
+_WRAPPED = re.compile(rb'[^\[]{0,200}"(%s)"\s*:\s*\[\s*\{' % "|".join(WRAPPERS).encode())
 _SEPARATOR = re.compile("sep=(.)")
 _BATCH_BYTES = 16 * 2**20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -69,7 +71,10 @@ def _file_records(path: Path, quoted: bool) -> Records:
     name = str(path)
     ending, _ = split_ending(path)
     if path.is_file() and ending not in FILE_ENDINGS:
-        raise DataError(f"{name}: unknown file ending {ending!r}; known: {', '.join(ENDINGS)}, each also .gz or .zst")
+        sheet = ". Fix: save the sheet as CSV" if ending in (".xlsx", ".xls", ".ods") else ""
+        raise DataError(
+            f"{name}: unknown file ending {ending!r}; known: {', '.join(ENDINGS)}, each also .gz or .zst{sheet}"
+        )
     try:
         with open_bytes(path) as stream:
             if ending == ".arrow":
@@ -105,14 +110,19 @@ def _text_records(stream: io.BufferedReader, name: str, ending: str, quoted: boo
     _refuse_binary(head, name)
     if ending in (".csv", ".tsv"):
         return csv_records(stream, name, _delimiter(head, "," if ending == ".csv" else "\t"), quoted=quoted)
-    if ending == ".json" and not _starts_like_json_lines(head):
-        return array_records(stream, name)
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
+    if (ending == ".json" and not _starts_like_json_lines(head)) or first in (b"{", b"["):
+        return array_records(stream, name)  # rows over several lines, whatever the ending says
     return json_line_records(stream, name)
 
 
 def _refuse_binary(head: bytes, name: str) -> None:
     if head[:4] == b"PAR1":
         raise DataError(f"{name}: this is a Parquet file; give it the ending .parquet")
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(f"{name}: this is a pointer of Git LFS, not the file itself. Fix: git lfs pull")
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError(f"{name}: this is a web page, not data. Fix: load the raw file")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name}: this is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
     controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)
@@ -132,7 +142,7 @@ def _is_utf8(head: bytes) -> bool:
 def _starts_like_json_lines(head: bytes) -> bool:
     """Whether a `.json` file is JSON Lines in truth: its first line is an object by itself (or too long to see)."""
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
-    if not first.startswith(b"{"):
+    if not first.startswith(b"{") or _WRAPPED.match(first):
         return False
     return first.endswith(b"}") or b"\n" not in head
 

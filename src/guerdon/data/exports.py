@@ -15,8 +15,9 @@ from statistics import fmean
 from typing import Any
 
 from guerdon.data.layouts import CONTEXT, PROMPTS, ranked, take_prompt
-from guerdon.data.pair_layouts import pair, response_pair, verdict_share
+from guerdon.data.pair_layouts import pair, response_pair
 from guerdon.data.values import Fields, items, mapping, number, response
+from guerdon.data.verdicts import verdict_share
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Prompt, Rating
 
@@ -35,11 +36,12 @@ def label_studio(fields: Fields) -> list[AnyRow]:
     """
     shown = mapping(fields.take("data"), "data")
     questions: dict[str, list[Any]] = {}
-    for annotation in items(fields.take("annotations"), "annotations"):
-        results = [] if annotation.get("was_cancelled") else items(annotation.get("result"), "result")
+    for annotation in _objects(fields.take("annotations"), "annotations"):
+        results = [] if annotation.get("was_cancelled") else _objects(annotation.get("result"), "result")
         for result in results:
             value = result.get("value")
-            control = next((name for name in _CONTROLS if isinstance(value, dict) and name in value), None)
+            value = value if isinstance(value, dict) else {}
+            control = next((name for name in _CONTROLS if name in value), None)
             if control is not None:
                 name = result.get("from_name") or ("score" if control == "rating" else control)
                 questions.setdefault(str(name), []).append(_unpacked(value[control]))
@@ -52,6 +54,10 @@ def label_studio(fields: Fields) -> list[AnyRow]:
     return [_judged(fields, asked, responses, questions)]
 
 
+def _objects(value: Any, name: str) -> list[dict[str, Any]]:
+    return [mapping(one, name) for one in items(value, name)]
+
+
 def _unpacked(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
@@ -60,7 +66,7 @@ def argilla_records(fields: Fields) -> list[AnyRow]:
     """Argilla 2 `records.to_json()`: `fields` {...}, `responses` {question: [{value, status}]}."""
     shown = mapping(fields.take("fields"), "fields")
     answers = {
-        question: [entry.get("value") for entry in items(entries, question) if entry.get("status") in _COUNTED]
+        question: [entry.get("value") for entry in _objects(entries, question) if entry.get("status") in _COUNTED]
         for question, entries in mapping(fields.take("responses"), "responses").items()
     }
     _keep(fields, shown)

@@ -7,15 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from guerdon.data import benchmark_layouts, exports, layouts, pair_layouts, step_layouts
+from guerdon.data import benchmark_layouts, exports, layouts, pair_layouts, step_layouts, verdicts
+from guerdon.data.layouts import LayoutError
 from guerdon.data.source import Source
 from guerdon.data.values import EXTRA_COLUMN, JSON_COLUMNS, TEXT_COLUMNS, Fields
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Origin
-
-
-class LayoutError(DataError):
-    """The columns of a record fit no known layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,10 @@ class Layout:
 
 _PROMPT = layouts.PROMPTS
 _RESPONSE = layouts.RESPONSES
-_VERDICT = pair_layouts.STRENGTHS + pair_layouts.VERDICTS
+_VERDICT = (*pair_layouts.STRENGTHS, *verdicts.SHARES, *verdicts.VERDICTS)
 _JUDGED = frozenset(("chosen", "rejected"))
+_REJECTED = frozenset(("rejected",))
+_REJECTED_TOO = ("rejected_response", "rejected_messages")
 _SCORED = frozenset((*_JUDGED, "response", "responses", "score", "scores"))
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -79,20 +78,14 @@ LAYOUTS: tuple[Layout, ...] = (
         Layout("comparison, other names", ((a,), (b,)), pair_layouts.named_pair)
         for a, b in pair_layouts.CHOSEN_REJECTED
     ),
+    Layout("ms-swift comparison", (_PROMPT, _RESPONSE, _REJECTED_TOO), pair_layouts.rejected_response),
+    Layout("ms-swift dialogues", (("messages",), _REJECTED_TOO), pair_layouts.rejected_response),
     *(
-        Layout(
-            "ms-swift comparison",
-            (*responses, ("rejected_response", "rejected_messages")),
-            pair_layouts.rejected_response,
-        )
-        for responses in ((_PROMPT, _RESPONSE), (("messages",),))
-    ),
-    *(
-        Layout("two responses and a verdict", (_PROMPT, (a,), (b,), _VERDICT), pair_layouts.two_responses, _JUDGED)
+        Layout("two responses and a verdict", (_PROMPT, (a,), (b,), _VERDICT), pair_layouts.two_responses, _REJECTED)
         for a, b in pair_layouts.RESPONSE_PAIRS
     ),
     *(
-        Layout("two conversations and a verdict", ((a,), (b,), _VERDICT), pair_layouts.two_responses, _JUDGED)
+        Layout("two conversations and a verdict", ((a,), (b,), _VERDICT), pair_layouts.two_responses, _REJECTED)
         for a, b in pair_layouts.CONVERSATION_PAIRS
     ),
     *(
@@ -105,23 +98,31 @@ LAYOUTS: tuple[Layout, ...] = (
         for a, b in pair_layouts.RESPONSE_PAIRS + pair_layouts.CONVERSATION_PAIRS
         for winner in pair_layouts.WINNERS
     ),
+    *(
+        Layout("two responses with a score each", (_PROMPT, *columns), pair_layouts.two_scored, _JUDGED)
+        for columns in pair_layouts.SCORED_PAIRS
+    ),
+    Layout("SHP", (("history",), ("human_ref_A",), ("human_ref_B",), ("labels",)), benchmark_layouts.shp),
+    Layout("summaries from feedback", (("info",), ("summaries",), ("choice",)), benchmark_layouts.compared_summaries),
     Layout("ranking", (_PROMPT, ("responses",), ("scores",)), layouts.ranking, _JUDGED),
+    Layout("ranking by ranks", (_PROMPT, layouts.ANSWERS, layouts.RANKS), layouts.ranks, _JUDGED),
     Layout(
         "generations with ratings",
         (_PROMPT, ("generations",), ("ratings", "rating", "scores")),
         layouts.ranking,
         _JUDGED,
     ),
-    Layout("UltraFeedback", (("instruction", "prompt"), ("completions",)), layouts.ultrafeedback, _JUDGED),
     Layout("rating", (_PROMPT, _RESPONSE, ("score", "scores")), layouts.rating, _JUDGED),
     Layout("messages with ratings", (layouts.DIALOGUES, ("score", "scores")), layouts.rating, _JUDGED),
     Layout("messages with a label", (layouts.DIALOGUES, layouts.LABELS), layouts.unpaired, _JUDGED),
     Layout("HelpSteer", (_PROMPT, _RESPONSE, layouts.HELPSTEER), layouts.helpsteer, _JUDGED),
     Layout("unpaired preference", (_PROMPT, _RESPONSE, layouts.LABELS), layouts.unpaired, _JUDGED),
+    Layout("rating, other names", (_PROMPT, _RESPONSE, layouts.RATINGS), layouts.rating_by_another_name, _JUDGED),
     Layout("reference", (_PROMPT, ("reference",)), layouts.reference, _SCORED),
     Layout("verl", (_PROMPT, ("reward_model",)), layouts.reference, _SCORED),
     Layout("solution", (_PROMPT, ("canonical_solution", "code")), layouts.answered, _SCORED),
     Layout("answer", (_PROMPT, ("label",)), layouts.answered, _SCORED),
+    Layout("responses with scores within", (_PROMPT, layouts.ANSWERS), layouts.scored_objects, _JUDGED),
     Layout("ranking without a prompt", (("responses",), ("scores",)), layouts.ranking, _JUDGED),
     Layout(
         "text with ratings or a label",
@@ -152,11 +153,15 @@ def read_record(record: Mapping[str, Any], origin: Origin | None = None, reading
         LayoutError: no layout has these columns.
         DataError: a column holds what it must not; the message names it (the caller adds file and line).
     """
-    present = frozenset(name for name, value in record.items() if value is not None)
+    # Columns of an export tell what it is, be they null.
+    present = frozenset(name for name, value in record.items() if value is not None or name.endswith(READ_ENDINGS))
     # A null in a needed column should be called that, not an unknown layout: so look again with the nulls.
     layout = find_layout(present) or find_layout(frozenset(record))
     if layout is None:
         raise LayoutError(_unknown(record))
+    for needed in layout.needs:
+        if present.isdisjoint(needed):
+            raise DataError(f"column {next(name for name in needed if name in record)!r} is missing or null")
     reading = reading or Source()
     if reading.chosen and layout.read not in _EXPORTS:
         raise DataError(
@@ -182,7 +187,7 @@ def known_layouts() -> str:
     lines: dict[str, str] = {}
     for layout in map(str, LAYOUTS):
         name = layout.partition(" (")[0]
-        lines.setdefault(name if name.endswith(("verdict", "winner", "names")) else layout, layout)
+        lines.setdefault(name if name.endswith(("verdict", "winner", "names", "each")) else layout, layout)
     return "\n".join(f"  {line}" for line in lines.values())
 
 
@@ -194,7 +199,7 @@ def _unknown(record: Mapping[str, Any]) -> str:
 
 
 def _nearest(columns: frozenset[str]) -> str:
-    """A hint at the layout of which most of the needed columns are there, if any are."""
+    """A hint at the layout of which most of the needed columns are there, if half of them are."""
     possible = [
         layout
         for layout in LAYOUTS
@@ -203,4 +208,6 @@ def _nearest(columns: frozenset[str]) -> str:
     absent = {layout: layout.lacking(columns) for layout in possible}
     nearest = min(possible, key=lambda layout: (len(absent[layout]) / len(layout.needs), len(absent[layout])))
     lacking = absent[nearest]
-    return f"; the nearest is {nearest}, and lacks {', '.join(lacking)}" if len(lacking) < len(nearest.needs) else ""
+    return (
+        f"; the nearest is {nearest}, and lacks {', '.join(lacking)}" if 2 * len(lacking) <= len(nearest.needs) else ""
+    )

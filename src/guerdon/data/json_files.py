@@ -22,7 +22,25 @@ _CHUNK = 2**20
 _SPACE = re.compile(r"[ \t\n\r]*")
 _EDGE = 16
 """A parse error this near to the end of what has been read may only mean that the rest is still to come."""
-_DECODER = json.JSONDecoder()
+WRAPPERS = ("data", "rows", "records", "examples", "instances", "items")
+"""Names under which a file that is one object keeps its rows."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    """A JSON object, none of whose names stands twice: of two values one would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _TwiceError(f"the name {twice!r} stands twice in one object")
+    return found
+
+
+class _TwiceError(ValueError):
+    """A name stands twice in one object."""
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _as_record(value: object, origin: Origin) -> Record | DataError:
@@ -55,8 +73,10 @@ def json_line_records(stream: BinaryIO, name: str) -> Records:
             )
         elif not line:
             return
-        elif line.strip():
-            yield origin, _parse_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, origin)
+        else:
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            for row in filter(bytes.strip, line.split(b"\r")):  # no JSON text holds a bare carriage return
+                yield origin, _parse_line(row, origin)
 
 
 def _parse_line(line: bytes, origin: Origin) -> Record | DataError:
@@ -67,7 +87,7 @@ def _parse_line(line: bytes, origin: Origin) -> Record | DataError:
     if "\x00" in text:
         return DataError(f"{origin}: the line holds a NUL byte; is the file damaged?")
     try:
-        return _as_record(json.loads(text), origin)
+        return _as_record(_DECODER.decode(text), origin)
     except RecursionError:
         return DataError(f"{origin}: broken JSON: nested too deeply")
     except json.JSONDecodeError as error:
@@ -99,14 +119,27 @@ def array_records(stream: BinaryIO, name: str) -> Records:
             EOFError,
             RecursionError,
             _BrokenArrayError,
+            _TwiceError,
         ) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             yield origin, DataError(f"{origin}: broken JSON in element {number}, reading stops here: {reason}")
             return
         if value is _END:
             return
-        yield origin, _as_record(value, origin)
-        number += 1
+        for row in _wrapped(value) or [value]:
+            yield Origin(name, number), _as_record(row, Origin(name, number))
+            number += 1
+
+
+def _wrapped(value: object) -> list[Any]:
+    """The rows of a file that is one object, `{"data": [...]}`, with nothing else but what tells about them."""
+    if not isinstance(value, dict):
+        return []
+    lists = {name: one for name, one in value.items() if isinstance(one, list | dict)}
+    rows = next((one for name, one in lists.items() if name in WRAPPERS), None)
+    if len(lists) != 1 or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return []
+    return rows
 
 
 _END = object()

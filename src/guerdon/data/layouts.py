@@ -23,6 +23,7 @@ from guerdon.data.values import (
     structured,
     text,
 )
+from guerdon.data.verdicts import goodness
 from guerdon.errors import DataError
 from guerdon.text.messages import parse_messages, prompt_turns
 from guerdon.types import AnyRow, Message, Prompt, Ranking, Rating, Reference
@@ -42,9 +43,19 @@ CONTEXT = ("system", "history")
 """What comes before the prompt, in columns of its own: Alpaca, ShareGPT, ms-swift."""
 _CHAT_SETS = ("instruction", "query", "conversations", "messages")
 """Names of the prompt in sets whose column `system` is a system message; elsewhere it may name who wrote a response."""
+RATINGS = ("rating", "reward", "grade", "stars", "overall_score", "human_score")
+"""Names of the score where none is called so."""
+RANKS = ("ranks", "rank")
+"""Columns in which 1 is the best."""
+ANSWERS = ("responses", "answers", "generations", "completions", "candidates")
+"""Columns of several responses to a prompt."""
 HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 TEXTS = ("text", "sentence", *RESPONSES)
 """Names of a text that is judged without a prompt."""
+
+
+class LayoutError(DataError):
+    """The columns of a record fit no known layout."""
 
 
 def take_prompt(fields: Fields) -> Prompt:
@@ -163,7 +174,15 @@ def helpsteer(fields: Fields) -> list[AnyRow]:
 def unpaired(fields: Fields) -> list[AnyRow]:
     """TRL, OpenRLHF, ms-swift unpaired preference: `prompt, completion` or `messages`, and `label`, true or false."""
     asked, final = asked_and_answered(fields)
-    return [Rating(prompt=asked, response=final, scores={"score": fields.number(*LABELS)}, **fields.base())]
+    score = goodness(*reversed(fields.first(*LABELS)))
+    return [Rating(prompt=asked, response=final, scores={"score": score}, **fields.base())]
+
+
+def rating_by_another_name(fields: Fields) -> list[AnyRow]:
+    """A rating whose column is called `rating`, `reward`, `stars` ...; an object has attributes."""
+    given = structured(fields.first(*RATINGS)[1])
+    fields.left["scores" if isinstance(given, dict) else "score"] = given
+    return rating(fields)
 
 
 def judged_text(fields: Fields) -> list[AnyRow]:
@@ -199,25 +218,41 @@ def ranked(fields: Fields, asked: Prompt, responses: Sequence[Any], scores: Sequ
     return Ranking(prompt=asked, responses=texts, scores=values, **fields.base())
 
 
-def ultrafeedback(fields: Fields) -> list[AnyRow]:
-    """UltraFeedback raw: `instruction, completions` [{response, overall_score | fine-grained_score | annotations}]."""
+def ranks(fields: Fields) -> list[AnyRow]:
+    """`prompt, responses, ranks`, where 1 is the best."""
     asked = take_prompt(fields)
-    completions = [mapping(value, "completions") for value in items(fields.take("completions"), "completions")]
-    texts = [completion.get("response") for completion in completions]
-    scores = [_ultrafeedback_score(completion, at) for at, completion in enumerate(completions)]
-    return [ranked(fields, asked, texts, scores, "completions")]
+    name, responses = fields.first(*ANSWERS)
+    given = items(fields.first(*RANKS)[1], "ranks")
+    return [ranked(fields, asked, items(responses, name), [-number(one, "ranks") for one in given], name)]
 
 
-def _ultrafeedback_score(completion: dict[str, Any], at: int) -> float:
-    for name in ("overall_score", "fine-grained_score", "score"):
-        if completion.get(name) is not None:
-            return number(completion[name], f"completions[{at}].{name}")
-    annotations = completion.get("annotations")
+def scored_objects(fields: Fields) -> list[AnyRow]:
+    """A prompt and responses as objects that hold a text and its score, or its rank: UltraFeedback raw, Nectar.
+
+    Raises:
+        LayoutError: they hold no score, or are no objects: there is nothing that was judged.
+    """
+    name = next(one for one in ANSWERS if one in fields)
+    values = structured(fields.left[name])
+    if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
+        raise LayoutError(f"column {name!r} has no scores beside it; they belong into a column 'scores'")
+    fields.take(name)
+    scores = [_score_within(one, f"{name}[{at}]") for at, one in enumerate(values)]
+    return [ranked(fields, take_prompt(fields), values, scores, name)]
+
+
+def _score_within(one: dict[str, Any], name: str) -> float:
+    for key in ("overall_score", "fine-grained_score", "score", "rating", "reward"):
+        if one.get(key) is not None:
+            return number(one[key], f"{name}.{key}")
+    if one.get("rank") is not None:
+        return -number(one["rank"], f"{name}.rank")
+    annotations = one.get("annotations")
     aspects = annotations.values() if isinstance(annotations, dict) else ()
     ratings = [aspect.get("Rating") for aspect in aspects if isinstance(aspect, dict)]
-    values = [number(value, f"completions[{at}] Rating") for value in ratings if value not in (None, "N/A")]
+    values = [number(value, f"{name} Rating") for value in ratings if value not in (None, "N/A")]
     if not values:
-        raise DataError(f"completions[{at}] has no overall_score and no rated annotation")
+        raise LayoutError(f"{name} has no score, rank or rated annotation")
     return sum(values) / len(values)
 
 

@@ -19,16 +19,15 @@ from guerdon.data.values import (
     PlainText,
     items,
     number,
-    parted,
     prompt,
     response,
-    shared_beginning,
     structured,
     text,
     turns,
 )
+from guerdon.data.verdicts import BOTH_BAD, SHARES, VERDICTS, token, verdict_share, written_verdict
 from guerdon.errors import DataError
-from guerdon.text.messages import prompt_turns
+from guerdon.text.messages import prompt_turns, response_text
 from guerdon.types import AnyRow, Comparison, Message, Prompt, prompt_text
 
 SCORE_PAIRS = (
@@ -39,10 +38,10 @@ SCORE_PAIRS = (
 )
 _NUMBERED = (("1", "2"), ("a", "b"), ("A", "B"), ("0", "1"))
 _PAIRS = tuple((joint + first, joint + second) for joint in ("_", "", "-") for first, second in _NUMBERED)
-RESPONSE_PAIRS = tuple(
-    (word + first, word + second)
-    for word in ("response", "answer", "output", "completion", "text")
-    for first, second in _PAIRS
+_RESPONSES = ("response", "answer", "output", "completion", "text")
+RESPONSE_PAIRS = (
+    *((word + first, word + second) for word in _RESPONSES for first, second in _PAIRS),
+    *(("a", "b"), ("A", "B"), ("left", "right")),
 )
 CONVERSATION_PAIRS = tuple(("conversation" + first, "conversation" + second) for first, second in _PAIRS)
 _BETTER_AND_WORSE = (
@@ -61,7 +60,7 @@ _BETTER_AND_WORSE = (
 )
 _PLACES = [
     f"{one}{joint}{other}"
-    for word in ("response", "answer", "output", "completion", "text")
+    for word in _RESPONSES
     for joint in ("_", " ", "-")
     for one, other in (("{}", word), (word, "{}"))
 ]
@@ -72,18 +71,19 @@ CHOSEN_REJECTED = tuple(
 )[1:]
 """Other names of the columns `chosen` and `rejected`."""
 WINNERS = ("winner_model_", "winner_")
+_BOUNDARY = re.compile(r"\n\s*|[.:?!]\s+|[。？！：]\s*")
 STRENGTHS = ("preference_strength", "overall_preference")
-VERDICTS = ("preference", "winner", "comparison", "pairwise", "choice", "selected", "preferred")
-_SIDE = re.compile(
-    r"(?:response|answer|model|output|completion|option|text)?[\s_-]*(?:(1|a|left|first)|(2|b|right|second))"
-)
-_BOTH_BAD = ("tie bothbad", "tie both bad", "both bad", "bothbad", "neither")
-_TIES = frozenset(
+_SCORES = ("score", "rating", "reward")
+SCORED_PAIRS = tuple(
     (
-        *("tie", "tied", "a=b", "equal", "same", "both", "draw", "similar", "no preference", "none"),
-        *("equally good", "both good", "about the same", *_BOTH_BAD),
+        tuple(word + first for word in _RESPONSES),
+        tuple(word + second for word in _RESPONSES),
+        tuple(word + first for word in _SCORES),
+        tuple(word + second for word in _SCORES),
     )
+    for first, second in _PAIRS
 )
+"""Columns of two responses, and of a score for each, that end alike."""
 
 
 def pair(
@@ -118,7 +118,7 @@ def comparison(fields: Fields) -> list[AnyRow]:
     margin = fields.optional_number("margin")
     preference = _soft_preference(fields)
     for better, worse in SCORE_PAIRS:
-        if margin is None and better in fields and worse in fields:
+        if margin is None and fields.known(better) and fields.known(worse):
             margin = fields.number(better) - fields.number(worse)
             if margin < 0:
                 raise DataError(f"{better} is less than {worse} by {-margin:g}; are the columns swapped?")
@@ -227,14 +227,28 @@ def two_responses(fields: Fields) -> list[AnyRow]:
     asked, first, second = _two_responses(fields, *names)
     strength = next((name for name in STRENGTHS if name in fields), None)
     if strength is None:
-        verdict = next(name for name in VERDICTS if name in fields)
+        verdict = next(name for name in (*SHARES, *VERDICTS) if name in fields)
+        if verdict in SHARES:
+            return [pair(fields, asked, first, second, preference=fields.number(verdict))]
         given = _side_of_model(fields, fields.take(verdict), names)
-        if _token(given) in _BOTH_BAD:
+        if token(given) in BOTH_BAD:
             fields.left["both_bad"] = True
-        return [pair(fields, asked, first, second, preference=verdict_share(given, verdict, names))]
+        share = written_verdict(given, (first, second))
+        share = verdict_share(given, verdict, names) if share is None else share
+        return [pair(fields, asked, first, second, preference=share)]
     value = fields.number(strength)
     preference = 0.5 if value == 0 else float(value < 0)
     return [pair(fields, asked, first, second, preference=preference, margin=abs(value))]
+
+
+def two_scored(fields: Fields) -> list[AnyRow]:
+    """Two responses with a score each, as `score_a` and `score_b`: a ranking of two."""
+    names = response_pair(fields)
+    assert names is not None, "the layout needs them"
+    given = next(two for two in SCORED_PAIRS if names[0] in two[0] and names[1] in two[1])
+    scores = [fields.number(*of_one) for of_one in given[2:]]
+    asked, *texts = _two_responses(fields, *names)
+    return [ranked(fields, asked, texts, scores, f"{names[0]}, {names[1]}")]
 
 
 def _side_of_model(fields: Fields, verdict: object, names: tuple[str, str]) -> object:
@@ -286,33 +300,25 @@ def response_pair(fields: Fields) -> tuple[str, str] | None:
     return next((two for two in RESPONSE_PAIRS + CONVERSATION_PAIRS if two[0] in fields and two[1] in fields), None)
 
 
-def verdict_share(value: object, name: str, sides: tuple[str, str]) -> float:
-    """The share of a verdict that goes to the first of two responses: 1, 0, or 0.5 for a tie.
+def parted(a: tuple[Message, ...], b: tuple[Message, ...], names: str) -> tuple[tuple[Message, ...], str, str]:
+    """What two dialogues share at their beginning, and how each goes on, one turn or several as one text.
 
-    `value` is what an annotator chose in the column `name`: `left`, `a`, `1`, `response_1`, the name of one of the two
-    response columns (`sides`), `tie` ..., or a list of one.
+    What is shared ends before a turn of the assistant, and leaves each of them something to go on with.
     """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, dict):
-        value = value.get("selected") or value.get("choices") or value.get("value")
-        return verdict_share(value, name, sides)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    token = str(value).strip().lower()
-    if token in (sides[0].lower(), sides[1].lower()):
-        return float(token == sides[0].lower())
-    if _token(token) in _TIES:
-        return 0.5
-    if token in ("0", "1") and sides[0].endswith("0"):
-        return float(token == "0")
-    match = _SIDE.fullmatch(token)
-    if match is None:
+    limit = min(len(a), len(b)) - 1
+    end = next((at for at in range(limit) if a[at] != b[at]), limit)
+    while end and (a[end].role != "assistant" or b[end].role != "assistant"):
+        end -= 1
+    if a[end].role != "assistant" or b[end].role != "assistant":
         raise DataError(
-            f"column {name!r} holds the verdict {str(value)[:40]!r}; known: left/right, a/b, 1/2, tie, {sides}"
+            f"{names} have no turns in common before the assistant answers, so they have not the same prompt"
         )
-    return float(match[1] is not None)
+    first, second = (text(response_text(chat[end:]), names) for chat in (a, b))
+    return a[:end], first, second
 
 
-def _token(verdict: object) -> str:
-    return re.sub(r"[\s_()-]+", " ", str(verdict)).strip().lower()
+def shared_beginning(a: str, b: str) -> int:
+    """How many characters two texts share up to a line, sentence or colon, with something left of both behind it."""
+    shared = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    ends = (found.end() for found in _BOUNDARY.finditer(a, 0, shared))
+    return max((end for end in ends if a[end:].strip() and b[end:].strip()), default=0)

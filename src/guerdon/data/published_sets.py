@@ -240,7 +240,6 @@ SETS: dict[str, PublishedSet] = {
             title="Nectar",
             about="seven responses of models, ranked by GPT-4",
             parts=_parts("berkeley-nest/Nectar", "train"),
-            read=own.nectar,
             notes=("The judge is a model.",),
         ),
         PublishedSet(

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar, Unpack
 from guerdon.data.column_map import ColumnMapper
 from guerdon.data.data_files import iter_records
 from guerdon.data.data_options import ReadOptions
-from guerdon.data.formats import LayoutError, known_layouts, read_record
+from guerdon.data.formats import known_layouts, read_record
 from guerdon.data.json_files import Record
+from guerdon.data.layouts import LayoutError
 from guerdon.data.published import PublishedSet
 from guerdon.data.published_sets import find_set
 from guerdon.data.source import Source

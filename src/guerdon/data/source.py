@@ -98,4 +98,5 @@ def looks_like_text(value: object) -> bool:
     """Whether it is a text of some words, or the turns of a chat."""
     if isinstance(value, str):
         return len(value.split(maxsplit=3)) > 3 or (len(value) > 12 and not value.isascii())
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "content" in value[0]
+    one = value[0] if isinstance(value, list) and value else None
+    return isinstance(one, dict) and not {"content", "value", "parts", "text"}.isdisjoint(one)

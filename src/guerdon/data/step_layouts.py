@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from guerdon.data.layouts import take_prompt
-from guerdon.data.values import Fields, items, mapping, number, prompt, text
+from guerdon.data.values import Fields, items, mapping, prompt, text
+from guerdon.data.verdicts import goodness
 from guerdon.errors import DataError
 from guerdon.types import AnyRow, Prompt, Steps
 
@@ -17,10 +18,6 @@ _SHEPHERD_END = "ки"
 """Math-Shepherd's sign behind every step; its labels stand in its place."""
 _PRM800K_LABELS = {-1: 0.0, 0: 1.0, 1: 1.0}
 """A neutral step is not wrong, and counts as right, as in Lightman et al. 2023 (arXiv:2305.20050)."""
-
-_WORDS = dict.fromkeys(("+", "good", "correct", "right", "neutral"), 1.0) | dict.fromkeys(
-    ("-", "bad", "incorrect", "wrong", "error"), 0.0
-)
 _JUDGED = ("label", "rating", "score", "correct")
 _TEXTS = ("text", "step", "content", "completion", "response")
 
@@ -44,10 +41,10 @@ def labelled_steps(fields: Fields) -> list[AnyRow]:
 
 
 def _label(value: object) -> float | None:
-    """A label as a number; words and signs count too."""
-    if isinstance(value, str) and value.strip().lower() in _WORDS:
-        return _WORDS[value.strip().lower()]
-    return None if value is None else number(value, "labels")
+    """A label as a number; words and signs count too, and a neutral step is right."""
+    if isinstance(value, str) and value.strip().lower() == "neutral":
+        return 1.0
+    return None if value is None else goodness(value, "labels")
 
 
 def process_bench(fields: Fields) -> list[AnyRow]:

@@ -70,12 +70,12 @@ class Fields:
     def _unmark(self) -> None:
         """Gives columns back what `guerdon.data.write` had to write in another form."""
         marks = {name: self.left.pop(name) for name in MARKS if name in self.left}
-        for name in items(marks.get(JSON_COLUMNS, []), JSON_COLUMNS):
+        for name in map(str, items(marks.get(JSON_COLUMNS, []), JSON_COLUMNS)):
             try:
                 self.left[name] = json.loads(self.left[name])
             except (KeyError, TypeError, ValueError):
                 raise DataError(f"column {name!r} must hold JSON, as {JSON_COLUMNS} says") from None
-        for name in items(marks.get(TEXT_COLUMNS, []), TEXT_COLUMNS):
+        for name in map(str, items(marks.get(TEXT_COLUMNS, []), TEXT_COLUMNS)):
             value = structured(self.left.get(name)) if name in _LISTS else self.left.get(name)
             if isinstance(value, list):
                 self.left[name] = [PlainText(one) if isinstance(one, str) else one for one in value]
@@ -106,10 +106,15 @@ class Fields:
         name, value = self.first(*names)
         return number(value, name)
 
+    def known(self, name: str) -> bool:
+        """Whether the column has a value: a cell without text and NaN are none."""
+        value = self.left.get(name)
+        return value not in (None, "") and value == value  # NaN is not equal to itself
+
     def optional_number(self, name: str) -> float | None:
         """The finite number in the column; None without one."""
-        value = self.take(name)
-        return None if value is None or value == "" else number(value, name)
+        known, value = self.known(name), self.take(name)
+        return number(value, name) if known else None
 
     def base(self) -> dict[str, Any]:
         """The arguments that every row has besides its prompt. To be called last: `extra` is what nobody took."""
@@ -206,7 +211,7 @@ def label(value: object, name: str) -> str:
     if isinstance(value, str):
         return str(text(value, name)) if value and not value.isspace() else ""
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return str(value)
+        return str(value) if math.isfinite(value) else ""
     raise DataError(f"column {name!r} must be text or a number, got {kind_of(value)}")
 
 
@@ -231,8 +236,10 @@ def items(value: object, name: str) -> list[Any]:
 
 
 def mapping(value: object, name: str) -> dict[str, Any]:
-    """The value as an object."""
+    """The value as an object; so is a list of pairs, as Parquet's maps come."""
     result = structured(value)
+    if isinstance(result, list) and result and all(isinstance(one, tuple) and len(one) == 2 for one in result):
+        result = dict(result)
     if not isinstance(result, dict):
         raise DataError(f"column {name!r} must be an object, got {kind_of(result)}")
     return result
@@ -251,15 +258,46 @@ def turns(value: object, name: str) -> tuple[Message, ...] | None:
         if isinstance(value, str):
             return transcript(value)
     if isinstance(value, dict):
-        value = value["messages"] if isinstance(value.get("messages"), list) else [value]
+        value = value["messages"] if isinstance(value.get("messages"), list) else _of_arrays(value)
     if not isinstance(value, list):
-        raise DataError(f"column {name!r} must be text or a list of {{role, content}}, got {kind_of(value)}")
+        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        hint = f' ({value}). Fix: write it as text, "{value}"' if numeric else ""
+        raise DataError(f"column {name!r} must be text or a list of {{role, content}}, got {kind_of(value)}{hint}")
     if not value:
         raise DataError(f"column {name!r} is an empty list")
+    if all(isinstance(one, str) for one in value) or (len(value) == 1 and _is_column(value[0])):
+        raise DataError(
+            f"column {name!r} holds several texts; it must be text or a list of {{role, content}}. Fix: where the file "
+            'holds whole columns, write it by rows (pandas: to_json(orient="records"))'
+        )
     chat = parse_messages(value, name)
     for at, message in enumerate(chat):
         text(message_text(message), f"{name}[{at}].content")
     return chat
+
+
+def _is_column(value: object) -> bool:
+    """Whether it is a column of a table as pandas writes it, `{"0": ..., "1": ...}`."""
+    return isinstance(value, dict) and bool(value) and all(name.isdigit() for name in map(str, value))
+
+
+def _of_arrays(value: dict[str, Any]) -> list[Any]:
+    """One turn as a list; the turns of an object of arrays, as `datasets` keeps a sequence of objects."""
+    arrays = [one for one in value.values() if isinstance(one, list)]
+    sizes = {len(one) for one in arrays}
+    if len(arrays) < len(value) or len(sizes) != 1 or not {"role", "from"} & value.keys():
+        return [value]
+    return [dict(zip(value, turn, strict=True)) for turn in zip(*arrays, strict=True)]
+
+
+_TEXT_KEYS = ("text", "full_text", "content", "response", "answer", "output", "completion", "generation", "value")
+
+
+def bare_text(value: object) -> object:
+    """The text that an object without a role holds, as `{"text": ..., "model": ...}`; any other value as it is."""
+    if isinstance(value, dict) and not {"role", "from", "messages"} & value.keys():
+        return next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), value)
+    return value
 
 
 def looks_like_chat(value: str) -> bool:
@@ -293,6 +331,7 @@ def prompt(value: object, name: str) -> Prompt:
     """The value as a prompt: a text, or a chat that does not end with the assistant's turn."""
     if isinstance(value, PlainText):
         return str(text(value, name)) if value else ""
+    value = bare_text(value)
     chat = turns(value, name)
     return _helpsteer_turns(text(value, name)) if chat is None else chat_prompt(chat, name)
 
@@ -331,36 +370,10 @@ def split_response(value: object, name: str) -> tuple[tuple[Message, ...], str]:
 
 def response(value: object, name: str) -> str:
     """The value as one response that comes alone: a text, or a chat that the assistant begins (tool calls ...)."""
+    value = bare_text(value)
     chat = turns(value, name)
     if chat is None:
         return str(text(value, name))
     if chat[0].role != "assistant":
         raise DataError(f"column {name!r} must be one response, got a dialogue of {len(chat)} turns")
     return text(response_text(chat), name)
-
-
-def parted(a: tuple[Message, ...], b: tuple[Message, ...], names: str) -> tuple[tuple[Message, ...], str, str]:
-    """What two dialogues share at their beginning, and how each goes on, one turn or several as one text.
-
-    What is shared ends before a turn of the assistant, and leaves each of them something to go on with.
-    """
-    limit = min(len(a), len(b)) - 1
-    end = next((at for at in range(limit) if a[at] != b[at]), limit)
-    while end and (a[end].role != "assistant" or b[end].role != "assistant"):
-        end -= 1
-    if a[end].role != "assistant" or b[end].role != "assistant":
-        raise DataError(
-            f"{names} have no turns in common before the assistant answers, so they have not the same prompt"
-        )
-    first, second = (text(response_text(chat[end:]), names) for chat in (a, b))
-    return a[:end], first, second
-
-
-_BOUNDARY = re.compile(r"\n\s*|[.:?!]\s+|[。？！：]\s*")
-
-
-def shared_beginning(a: str, b: str) -> int:
-    """How many characters two texts share up to a line, sentence or colon, with something left of both behind it."""
-    shared = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    ends = (found.end() for found in _BOUNDARY.finditer(a, 0, shared))
-    return max((end for end in ends if a[end:].strip() and b[end:].strip()), default=0)

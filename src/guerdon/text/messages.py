@@ -46,7 +46,7 @@ def parse_messages(value: object, name: str = "messages") -> tuple[Message, ...]
 def parse_message(value: object, name: str = "message") -> Message:
     """One turn of a chat.
 
-    Read are `role` or `from`; `content` or `value` (a text, None, or a list of text parts); `tool_calls` or
+    Read are `role` or `from`; `content`, `value` or `parts` (a text, None, or a list of text parts); `tool_calls` or
     `function_call` in OpenAI's form, with arguments as an object or as JSON text; `reasoning_content`, `reasoning` or
     `thinking`; `name`; `tool_call_id`. Objects of client libraries (with `model_dump`) are read as dicts.
 
@@ -61,7 +61,7 @@ def parse_message(value: object, name: str = "message") -> Message:
     given = turn.get("role", turn.get("from"))
     if not isinstance(given, str) or (role := given.lower()) not in ROLES:
         raise DataError(f"{name} has the role {given!r}; known: user, assistant, system, tool")
-    text, thought = _content(turn.get("content", turn.get("value")), name)
+    text, thought = _content(turn.get("content", turn.get("value", turn.get("parts"))), name)
     calls = turn.get("tool_calls") or [call for call in [turn.get("function_call")] if call]
     if role in _CALL_ROLES:
         text, calls = "", _json(text, f"{name}.content")

@@ -205,12 +205,7 @@ def test_pages_can_be_used_by_everybody(chromium: Any, pairs: Path, tmp_path: Pa
         page.goto(server.link)
         for path in ("/judge", "/mine", "/overview", "/nowhere") if kind == "pairwise" else ("/judge",):
             page.goto(server.base + path)
-            found += [
-                (path, one["id"], one["nodes"][0]["html"])
-                for one in axe.run(page, options=RULES).response["violations"]
-            ]
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{path} is {wide} wide"
+            found += look(axe, page, path, width)
     server.stop()
     assert found == []
 
@@ -245,6 +240,52 @@ def test_a_server_that_is_away_loses_nothing(chromium: Any, pairs: Path, tmp_pat
     server.stop()
 
 
+def look(axe: Any, page: Any, name: str, width: int) -> list[tuple[str, str, str]]:
+    """What axe finds on a page, which must not be wider than the screen."""
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{name} is {wide} wide"
+    violations = axe.run(page, options=RULES).response["violations"]
+    return [(name, one["id"], one["nodes"][0]["html"]) for one in violations]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_signing_in_can_be_used_by_everybody(chromium: Any, pairs: Path, tmp_path: Path, colours: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Server(tmp_path, str(pairs), "--url", f"http://127.0.0.1:{port}", port=port)
+    found, admin = [], None
+    for width, locale in ((1280, "en"), (375, "zh-CN")):
+        viewport = {"width": width, "height": 800}
+        page = new_page(chromium, viewport=viewport, locale=locale, color_scheme=colours)
+        page.goto(f"{server.base}/sign-in")
+        page.keyboard.type("Nobody")
+        page.keyboard.press("Enter")  # what is missing is said by the browser
+        page.keyboard.press("Tab")
+        page.keyboard.type("not the password")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".fault")
+        assert page.input_value("[name=name]") == "Nobody"
+        found += look(axe, page, "sign-in", width)
+        if admin is None:
+            page.goto(server.invitation)
+            found += look(axe, page, "invitation", width)
+            for text in ("Ann", PASSWORD, PASSWORD):
+                page.keyboard.type(text)
+                page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/judge")
+            admin = page.context.storage_state()
+        page.context.close()
+        page = new_page(chromium, viewport=viewport, locale=locale, color_scheme=colours, storage_state=admin)
+        for path in ("/people", "/mine"):
+            page.goto(server.base + path)
+            found += look(axe, page, path, width)
+        page.context.close()
+    server.stop()
+    assert found == []
+
+
 def wait_for_another(page: Any, before: str) -> None:
     """Waits for a disputed task at another address."""
     page.wait_for_url(lambda url: url != before and url.rpartition("/")[2].isdigit())
@@ -267,10 +308,7 @@ def test_disputes_are_settled_by_keyboard(chromium: Any, tmp_path: Path, colours
         page.goto(server.link)
         for path in ("/disputed/next", "/overview", "/disputed"):
             page.goto(server.base + path)
-            violations = axe.run(page, options=RULES).response["violations"]
-            found += [(path, one["id"], one["nodes"][0]["html"]) for one in violations]
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{path} is {wide} wide"
+            found += look(axe, page, path, width)
         page.keyboard.press("n")
         page.wait_for_url(re.compile(r"/disputed/\d+"))
         first = page.url

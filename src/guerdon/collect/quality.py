@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from guerdon.collect.accounts import MODEL_ROLE
 from guerdon.collect.kinds.asking import Question
 from guerdon.collect.kinds.pairwise import PairwiseQuestion
 from guerdon.collect.store_tables import judgements, people, tasks
-from guerdon.metrics import Interval, mean_interval
+from guerdon.metrics import Interval, clustered_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ def collection_figures(connection: Connection, questions: Sequence[Question]) ->
     )
 
 
-def _agreement(answered: Sequence[Any], by_name: Mapping[str, Question]) -> dict[int, list[tuple[float, Hashable]]]:
+def _agreement(answered: Sequence[Any], by_name: Mapping[str, Question]) -> dict[int, list[tuple[float, int]]]:
     """Of each person: for each answer and each other person's to the same, whether they are equal, and the task."""
-    found: dict[int, list[tuple[float, Hashable]]] = defaultdict(list)
+    found: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for two in _of_same(answered):
         for one, other in (two, two[::-1]):
             if other.role != MODEL_ROLE:
@@ -129,7 +129,7 @@ def _of_same(answered: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 def _annotator(
     rows: Sequence[Any],
     known: Mapping[int, Mapping[str, Any]],
-    agreed: Sequence[tuple[float, Hashable]],
+    agreed: Sequence[tuple[float, int]],
     by_name: Mapping[str, Question],
 ) -> AnnotatorFigures:
     answered = [row for row in rows if row.state == "answer" and row.question in by_name]
@@ -158,7 +158,7 @@ def _annotator(
     )
 
 
-def _share(values: Sequence[tuple[float, Hashable]]) -> Interval | None:
+def _share(values: Sequence[tuple[float, int]]) -> Interval | None:
     if not values:
         return None
-    return mean_interval([value for value, _ in values], [task for _, task in values])
+    return clustered_mean([value for value, _ in values], [task for _, task in values]).share

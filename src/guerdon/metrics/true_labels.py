@@ -142,7 +142,7 @@ def crowd_bradley_terry(
         by_thing = _by_cell(better, slope, things) - _by_cell(worse, slope, things)
         by_person = _by_cell(judge, weight * (2 * ahead - 1) / chance, people) * trust * (1 - trust)
         alone = sigmoid(strengths)
-        value += prior * (np.log(alone * (1 - alone)).sum() / 2 + np.log(trust * (1 - trust)).sum())
+        value += prior * (_log_both(strengths).sum() / 2 + _log_both(point[things:]).sum())
         by_thing += prior * (1 - 2 * alone) / 2
         by_person += prior * (1 - 2 * trust)
         return -value, -np.concatenate([by_thing, by_person])
@@ -154,6 +154,11 @@ def crowd_bradley_terry(
     agrees = eta * ahead / (eta * ahead + (1 - eta) * (1 - ahead))
     differs = eta * (1 - ahead) / (eta * (1 - ahead) + (1 - eta) * ahead)
     return CrowdStrengths(strengths, trust, won * agrees + (1 - won) * differs)
+
+
+def _log_both(values: Floats) -> Floats:
+    """log(p (1 - p)) for p = sigmoid(values)."""
+    return np.asarray(-np.abs(values) - 2 * np.log1p(np.exp(-np.abs(values))))
 
 
 def _by_cell(cells: Ints, values: Floats, count: int) -> Floats:

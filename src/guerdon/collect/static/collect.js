@@ -168,6 +168,10 @@ for (const row of document.querySelectorAll("[data-spans]")) {
   show();
 }
 
+// Where a text is all that is asked for, it has the focus; not where that would open a keyboard on the screen.
+const onlyText = rows.length === 1 && rows[0].querySelector("textarea:not([readonly])");
+if (onlyText && matchMedia("(pointer: fine)").matches) onlyText.focus();
+
 const answered = (row) => row.querySelector(".ranks")
   ? row.querySelectorAll(".ranked").length > 1
   : !row.querySelector("input[type=radio]") || row.querySelector("input:checked");

@@ -41,7 +41,7 @@ def sign_in_form(ask: Anybody) -> Response:
     """The form, or where to find the link."""
     if ask.person:
         return RedirectResponse("/judge", status_code=303)
-    return ask.page("sign_in.html.j2", fault="")
+    return ask.page("sign_in.html.j2", fault="", name="")
 
 
 @router.post("/sign-in")
@@ -55,7 +55,7 @@ def sign_in_sent(ask: Anybody, form: AnyForm) -> Response:
         person = sign_in(ask.site.store, name, form.get("password", ""))
     except SignInError as error:
         log_refusal(dict(ask.request.scope), str(error), name[:80])
-        return ask.page("sign_in.html.j2", status=403, fault=str(error))
+        return ask.page("sign_in.html.j2", status=403, fault=str(error), name=name[:40])
     return _welcome(ask, person.id)
 
 

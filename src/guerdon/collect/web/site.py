@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -30,6 +31,7 @@ from guerdon.types import message_text
 
 T = TypeVar("T")
 _MOST_FIELDS = 5000
+_KEPT_SECONDS = 10
 
 
 @functools.cache
@@ -39,6 +41,16 @@ def texts() -> dict[str, dict[str, str]]:
         resources.files("guerdon.collect").joinpath("collect_texts.json").read_text(encoding="utf-8")
     )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was worked out of judgements, with the last ones that it knows."""
+
+    value: Any
+    final: int | None
+    judged: int | None
+    at: float
 
 
 @dataclass(frozen=True)
@@ -61,22 +73,29 @@ class Site:
     """Whether cookies go over HTTPS alone."""
     cookie: str = "guerdon"
     limits: RateLimits = field(default_factory=RateLimits)
-    _kept: dict[str, tuple[object, Any]] = field(default_factory=dict)
-    """What was worked out of judgements, with the last of them that it knows."""
+    _kept: dict[str, _Kept] = field(default_factory=dict)
 
     def form_token(self, session: str) -> str:
         """What a form must carry that was shown to a session."""
         return hmac.new(self.secret, f"form {session}".encode(), hashlib.sha256).hexdigest()
 
     def worked_out(self, name: str, work: Callable[[Connection], T]) -> T:
-        """What `work` makes of the judgements of the store; kept under a name until there is another judgement."""
-        newest = select(*(select(func.max(table.c.id)).scalar_subquery() for table in (judgements, adjudications)))
+        """What `work` makes of the judgements of the store.
+
+        It is kept under a name until there is another judgement (then for some seconds more, since others judge while
+        one looks) or another final label.
+        """
+        newest = select(*(select(func.max(table.c.id)).scalar_subquery() for table in (adjudications, judgements)))
         with self.store.reading() as connection:
-            state = tuple(connection.execute(newest).one())
-            if name not in self._kept or self._kept[name][0] != state:
-                self._kept[name] = state, work(connection)
-            found: T = self._kept[name][1]
-        return found
+            final, judged = connection.execute(newest).one()
+            kept = self._kept.get(name)
+            recent = kept is not None and (kept.judged == judged or time.monotonic() < kept.at + _KEPT_SECONDS)
+            if kept is not None and kept.final == final and recent:
+                found: T = kept.value
+                return found
+            made = work(connection)
+        self._kept[name] = _Kept(made, final, judged, time.monotonic())
+        return made
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,9 @@ def test_names_but_for_capitals(tmp_path: Path, caplog: pytest.LogCaptureFixture
         ("i.jsonl", '{"contents": [{"role": "user", "parts": [{"text": "q"}]}], "chosen": "a", "rejected": "b"}',
          "there is no prompt, but text in the column 'contents'"),
         ("j.jsonl", '{"prompt": "p", "responses": ["a", "b"], "best": 1}', "'responses' has no scores beside it"),
-        ("k.jsonl", '{"prompt": "p", "response": "a"}', "no known layout"),
+        ("k.jsonl", '{"prompt": "p", "response": "a"}', "nothing says what is thought of the responses"),
+        ("m.jsonl", '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}',
+         r"nothing says what is thought .*guerdon score"),
         ("l.jsonl", '{"prompt": "p", "responses": ["a"], "scores": [1]}', "a ranking needs two or more"),
     ],
 )  # fmt: skip
@@ -81,6 +83,17 @@ def test_what_is_wrong_is_said(name: str, text: str, message: str, tmp_path: Pat
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=message):
         load_rows(str(tmp_path / name))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pairs.jsonl").write_text(LINES[0])
+    with pytest.raises(DataError, match=r"pair.jsonl: no such file; did you mean .*pairs.jsonl\?"):
+        load_rows(str(tmp_path / "pair.jsonl"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"did you mean pairs.jsonl\?"):
+        load_rows("pairs.json")
+    with pytest.raises(DataError, match=r"other.jsonl: no such file \(a set on the hub"):
+        load_rows("other.jsonl")
 
 
 def test_nan_is_no_value_where_none_is_needed(tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ def test_every_column_of_verdicts_is_one(column: str) -> None:
     assert share("B", column) == ("a wren", 1.0)
 
 
+def test_the_name_of_a_side_goes_before_the_text_of_a_response() -> None:
+    choices = {"prompt": "Which is a bird?", "response_a": "B", "response_b": "A"}
+    assert share("A", "winner", choices) == ("B", 1.0)
+
+
 def test_shares_are_kept() -> None:
     assert share(0.8, "preference") == ("an oak", 0.8)
     assert share("0,25", "preference") == ("a wren", 0.75)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -128,16 +129,17 @@ class ColumnMapper:
                 self.used = columns
                 said = ",".join(f"{name}={path}" for name, path in columns.items())
                 return apply_map(record, columns), f"read with the column map that was given before: --map {said}"
-        if columns := _spelt_otherwise(record):
+        if columns := _spelt_otherwise(tuple(record)):
             self.used = columns
             said = ", ".join(f"{column!r} as {name}" for name, column in columns.items())
             return apply_map(record, columns), f"column names are read without their capitals and spaces: {said}"
         return record, ""
 
 
-def _spelt_otherwise(record: Mapping[str, Any]) -> dict[str, str]:
+@functools.lru_cache(maxsize=256)
+def _spelt_otherwise(present: tuple[str, ...]) -> dict[str, str]:
     """A map of columns that are called as those that layouts read but for capitals and spaces, if that is a help."""
-    plain = {column: re.sub(r"\s+", "_", str(column).strip().lower()) for column in record}
+    plain = {column: re.sub(r"\s+", "_", str(column).strip().lower()) for column in present}
     columns = {
         name: column
         for column, name in plain.items()

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -264,12 +265,23 @@ def _arrow_records(stream: BinaryIO, name: str) -> Records:
         raise DataError(f"{name}: not a readable Arrow file: {str(error).splitlines()[0]}") from error
 
 
+def _meant(source: str) -> str:
+    """The files beside which this one would stand that are called almost so."""
+    place = Path(source).expanduser()
+    with contextlib.suppress(OSError):
+        near = get_close_matches(place.name, [one.name for one in place.parent.iterdir()], n=3, cutoff=0.8)
+        if near:
+            return f"; did you mean {' or '.join(str(place.parent / name) for name in near)}?"
+    return ""
+
+
 def _hub_records(source: str) -> Records:
     """The rows of a data set on the hub, streamed; by default of its split `train`, or of the only one."""
     match = _HUB_NAME.fullmatch(source)
     if match is None or split_ending(match["name"])[0] in ENDINGS:
         raise DataError(
-            f"{source}: no such file (a set on the hub is owner/name, with :config, :split or :config:split)"
+            f"{source}: no such file{_meant(source)} (a set on the hub is owner/name, with :config, :split or "
+            ":config:split)"
         )
     name, config, split = match["name"], match["config"], match["split"]
     folder = config if config and config.endswith("/") else None

@@ -195,7 +195,19 @@ def _unknown(record: Mapping[str, Any]) -> str:
     columns = frozenset(name for name, value in record.items() if value is not None)
     found = ", ".join(list(map(str, record))[:20]) or "none"
     more = f" and {len(record) - 20} more" if len(record) > 20 else ""
-    return f"no known layout has these columns: {found}{more}{_nearest(columns)}"
+    return f"no known layout has these columns: {found}{more}{_unjudged(columns) or _nearest(columns)}"
+
+
+def _unjudged(columns: frozenset[str]) -> str:
+    """What a prompt with responses lacks that nobody judged; empty for other columns."""
+    answers = (*_RESPONSE, *layouts.ANSWERS)
+    dialogue = not columns.isdisjoint(layouts.DIALOGUES)
+    if not dialogue and (columns.isdisjoint(_PROMPT) or columns.isdisjoint(answers)):
+        return ""
+    return (
+        "; nothing says what is thought of the responses. They can be scored (guerdon score), but to learn or measure "
+        "by they need a score, a label, ranks, or a response that was rejected"
+    )
 
 
 def _nearest(columns: frozenset[str]) -> str:

@@ -25,7 +25,7 @@ from guerdon.data.values import (
     text,
     turns,
 )
-from guerdon.data.verdicts import BOTH_BAD, SHARES, VERDICTS, token, verdict_share, written_verdict
+from guerdon.data.verdicts import BOTH_BAD, SHARES, VERDICTS, token, verdict_share
 from guerdon.errors import DataError
 from guerdon.text.messages import prompt_turns, response_text
 from guerdon.types import AnyRow, Comparison, Message, Prompt, prompt_text
@@ -233,8 +233,12 @@ def two_responses(fields: Fields) -> list[AnyRow]:
         given = _side_of_model(fields, fields.take(verdict), names)
         if token(given) in BOTH_BAD:
             fields.left["both_bad"] = True
-        share = written_verdict(given, (first, second))
-        share = verdict_share(given, verdict, names) if share is None else share
+        try:
+            share = verdict_share(given, verdict, names)
+        except DataError:
+            if given not in (first, second) or first == second:
+                raise
+            share = float(given == first)  # the text itself
         return [pair(fields, asked, first, second, preference=share)]
     value = fields.number(strength)
     preference = 0.5 if value == 0 else float(value < 0)

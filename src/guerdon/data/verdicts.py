@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any
 
 from guerdon.data.values import number
 from guerdon.errors import DataError
@@ -91,9 +90,3 @@ def _share(value: object, name: str, sides: tuple[str, str]) -> float:
     raise DataError(
         f"column {name!r} holds the verdict {str(value)[:40]!r}; known: left/right, a/b, 1/2, tie, {sides}{hint}"
     )
-
-
-def written_verdict(value: Any, texts: tuple[str, str]) -> float | None:
-    """1 or 0 where a verdict is the text of one of two responses itself."""
-    said = value.strip() if isinstance(value, str) else ""
-    return float(said == texts[0].strip()) if said and said in (texts[0].strip(), texts[1].strip()) else None

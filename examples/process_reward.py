@@ -1,6 +1,7 @@
 """A process reward on made word problems: which step is wrong, on kinds of problems that training never saw.
 
-Every problem has a program that solves it step by step. A wrong solution has one operand or operator of one step
+Every problem tells three things, each of which asks for one step. Of the sequences of operations a quarter is kept for
+testing, and so are the things that are counted there. A wrong solution has one operand or operator of one step
 exchanged, and goes on with what that gives; the program says which steps are right. What comes behind the first wrong
 step is not judged, as in PRM800K and ProcessBench. Beside it an outcome reward is trained on the same solutions, of
 which it is told only whether the whole is right.
@@ -11,9 +12,10 @@ which it is told only whether the whole is right.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,84 +34,96 @@ MOST = 99
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-Step = tuple[str, ...]
-"""What is worked out, and from what: `a` is a number of the problem, `#1` the result of the first step."""
+CLAUSES = """
+    {name} has {a} {boxes} of {b} {things} each. | {things} in all {boxes}: a * b
+    There are {b} {things} in each of {a} {boxes}. | {things} in the {boxes}: a * b
+    {name} has {a} old and {b} new {things}. | old and new {things}: a + b
+    {name} finds {a} {things} at home and {b} at school. | {things} from both places: a + b
+    {name} had {a} {things} and lost {b}. | {things} after the loss: a - b
+    Of {a} {things}, {b} are broken. | {things} that are whole: a - b
+    {name} puts {a} {things} into {b} {boxes} and takes one of the {boxes}. | {things} in one of the {boxes}: a / b
+    {name} and friends, {b} in all, share {a} {things}. | {things} for each friend: a / b
+
+    Each one is cut into {c} parts. | {things} after cutting: #1 * c
+    {other} has {c} times as many and sends all of them. | {things} of {other}: #1 * c
+    Then {c} more arrive. | {things} with those that arrived: #1 + c
+    {name} buys {c} of them too. | {things} with the bought ones: #1 + c
+    Then {c} are given away. | {things} after the gift: #1 - c
+    A thief takes {c}. | {things} after the theft: #1 - c
+    They are put on {c} shelves, and only the first shelf is looked at. | {things} on the first shelf: #1 / c
+    They make {c} equal piles, and one pile is kept. | {things} in one pile: #1 / c
+
+    Each is worth {d} coins. How many coins is that? | coins for the {things}: #2 * d
+    The same happens on {d} days. How many {things} in all? | {things} of all days: #2 * d
+    In the end {d} come back. How many {things} are there now? | {things} at last: #2 + d
+    There were {d} before. How many {things} is that together? | {things} together: #2 + d
+    Of these {d} are sold. How many {things} stay? | {things} that stay: #2 - d
+    A dog hides {d}. How many {things} are to be seen? | {things} to be seen: #2 - d
+    Then {d} children share them. How many {things} for each child? | {things} for each child: #2 / d
+    They fill {d} bags. How many {things} in each bag? | {things} in each bag: #2 / d
+"""
+"""What a problem tells first, second and third, and which step that asks for: a number is a letter, a result `#1`."""
+
+SEEN_THINGS = (
+    "pens boxes, marbles jars, apples baskets, stamps books, roses vases, cups crates, sweets tins, shirts drawers, "
+    "balls nets, eggs cartons, candles packs, shells buckets"
+)
+UNSEEN_THINGS = "bricks carts, letters sacks, biscuits plates, beads strings"
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of a problem: what is told, what the step works out, and how."""
+
+    told: str
+    what: str
+    left: str
+    sign: str
+    right: str
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem."""
+    """A kind of problem: three clauses, and what they may be about."""
 
-    question: str
-    program: tuple[Step, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """What its steps work out."""
-        return [step[0] for step in self.program]
+    clauses: tuple[Clause, ...]
+    things: tuple[tuple[str, str], ...]
 
 
-def kinds(text: str) -> tuple[Kind, ...]:
-    """Reads two lines a kind: its question, and the steps of its program."""
-    lines = [line.strip() for line in text.strip().splitlines()]
-    programs = [[step.partition(": ") for step in line.split(" | ")] for line in lines[1::2]]
-    steps = [tuple((what, *expression.split()) for what, _, expression in program) for program in programs]
-    return tuple(Kind(question, program) for question, program in zip(lines[::2], steps, strict=True))
+def read_clauses(text: str) -> list[list[Clause]]:
+    """The clauses that can come first, second and third."""
+    parts = [[line.strip() for line in part.splitlines()] for part in text.strip().split("\n\n")]
+    found: list[list[Clause]] = []
+    for part in parts:
+        cut = [(told, *step.partition(": ")[::2]) for told, _, step in (line.partition(" | ") for line in part)]
+        found.append([Clause(told, what, *how.split()) for told, what, how in cut])
+    return found
 
 
-SEEN = kinds(
-    """
-    {name} has {a} boxes of {b} pens, gives {c} pens away and puts the rest into {d} bags. How many pens in each bag?
-        pens in all boxes: a * b | pens left: #1 - c | pens in each bag: #2 / d
-    {name} has {a} red and {b} blue marbles, gets {c} more and loses {d}. How many marbles are left?
-        red and blue marbles: a + b | marbles with the gift: #1 + c | marbles left: #2 - d
-    A farm has {a} rows of {b} trees. {c} trees fall, and each tree left gives {d} apples. How many apples?
-        trees in all rows: a * b | trees left: #1 - c | apples of all trees: #2 * d
-    A ticket costs {a} and a drink {b}. {name} buys both for {c} people and has {d} left. How much before?
-        cost for each person: a + b | cost for all people: #1 * c | money before: #2 + d
-    {name} reads {a} pages on each of {b} days, then {c} more. A chapter has {d} pages. How many chapters?
-        pages on all days: a * b | pages with the last ones: #1 + c | chapters: #2 / d
-    A baker makes {a} loaves, then {b} more, sells {c} and puts the rest on {d} shelves. How many on each shelf?
-        loaves made: a + b | loaves left: #1 - c | loaves on each shelf: #2 / d
-    A bus has {a} rows of {b} seats. {c} seats are broken and {d} are taken. How many seats are free?
-        seats in all rows: a * b | seats that work: #1 - c | free seats: #2 - d
-    {name} works {a} hours for {b} coins each, then spends {c} on food and gets {d} as a gift. How many coins?
-        coins earned: a * b | coins left: #1 - c | coins with the gift: #2 + d
-    A home has {a} cats and {b} dogs. Each pet eats {c} cans, and {d} cans are left. How many cans before?
-        pets: a + b | cans for all pets: #1 * c | cans before: #2 + d
-    {name} puts {a} roses into {b} vases, adds {c} to each vase and sells {d} vases. How many roses are sold?
-        roses in each vase: a / b | roses with the new ones: #1 + c | roses sold: #2 * d
-    A truck has {a} sacks, loses {b} and shares the rest among {c} shops that have {d} each. How many in each shop?
-        sacks left: a - b | sacks for each shop: #1 / c | sacks in each shop: #2 + d
-    {name} has {a} stamps, gives {b} away and buys {c} books of {d} stamps. How many stamps?
-        stamps left: a - b | stamps in all books: c * d | stamps with the books: #1 + #2
-    Two shelves have {a} and {b} cups. {name} breaks {c} and buys {d}. How many cups?
-        cups on both shelves: a + b | cups left: #1 - c | cups with the new ones: #2 + d
-    {a} sweets are shared among {b} children. Each child eats {c} and gets {d} from home. How many has each child?
-        sweets for each child: a / b | sweets left: #1 - c | sweets with the new ones: #2 + d
-    """
-)
-UNSEEN = kinds(
-    """
-    A school has {a} classes of {b} children. {c} are ill, and the rest make {d} groups. How many in each group?
-        children in all classes: a * b | children left: #1 - c | children in each group: #2 / d
-    {name} catches {a} fish, then {b} more, sells each for {c} coins and pays {d} for the boat. How many coins?
-        fish caught: a + b | coins for all fish: #1 * c | coins left: #2 - d
-    A tank has {a} buckets, loses {b} and waters {c} beds that had {d} each. How many buckets for each bed?
-        buckets left: a - b | buckets for each bed: #1 / c | buckets with the old ones: #2 + d
-    {name} packs {a} bags of {b} shirts, adds {c} and takes {d} out. How many shirts?
-        shirts in all bags: a * b | shirts with the new ones: #1 + c | shirts left: #2 - d
-    """
-)
+def kinds(unseen: bool) -> tuple[Kind, ...]:
+    """Three quarters of the sequences of operations are seen, the others are not; neither are their things."""
+    pairs = (UNSEEN_THINGS if unseen else SEEN_THINGS).split(", ")
+    things = tuple((one.split()[0], one.split()[1]) for one in pairs)
+    every = [of for of in itertools.product(*read_clauses(CLAUSES)) if {one.sign for one in of} != {"*"}]  # above MOST
+    chosen = [of for of in every if (sum(at * "+-*/".index(one.sign) for at, one in enumerate(of, 1)) % 4 == 0) == unseen]
+    random.Random(0).shuffle(chosen)
+    return tuple(Kind(of, things) for of in chosen)
+
+
+SEEN, UNSEEN = kinds(unseen=False), kinds(unseen=True)
 
 
 @dataclass(frozen=True)
 class Problem:
     """A problem with its numbers."""
 
-    kind: Kind
-    question: str
+    clauses: tuple[Clause, ...]
     numbers: dict[str, int]
+
+    @property
+    def question(self) -> str:
+        """What is told and asked."""
+        return " ".join(one.told for one in self.clauses)
 
     def solve(self, rng: random.Random | None = None, wrong: int | None = None) -> tuple[str, ...] | None:
         """The steps of a solution, one operand or operator of step `wrong` exchanged; None where that is no number.
@@ -118,7 +132,7 @@ class Problem:
         """
         results: list[int] = []
         steps = []
-        for at, (what, *_) in enumerate(self.kind.program):
+        for at, clause in enumerate(self.clauses):
             left, sign, right = self._expression(at, results)
             if at == wrong and rng is not None:
                 left, sign, right = self._exchanged(left, sign, right, results, rng)
@@ -127,7 +141,7 @@ class Problem:
                 return None
             if rng is not None and sign in "+*" and rng.random() < 0.5:
                 left, right = right, left
-            steps.append(f"{what}: {left} {sign} {right} = {result}")
+            steps.append(f"{clause.what}: {left} {sign} {right} = {result}")
             results.append(result)
         return tuple(steps)
 
@@ -145,9 +159,9 @@ class Problem:
         return tuple(labels)
 
     def _expression(self, at: int, results: Sequence[int]) -> tuple[int, str, int]:
-        _, left, sign, right = self.kind.program[at]
-        values = [results[int(one[1:]) - 1] if one[0] == "#" else self.numbers[one] for one in (left, right)]
-        return values[0], sign, values[1]
+        clause = self.clauses[at]
+        values = [results[int(one[1:]) - 1] if one[0] == "#" else self.numbers[one] for one in (clause.left, clause.right)]
+        return values[0], clause.sign, values[1]
 
     def _exchanged(
         self, left: int, sign: str, right: int, results: Sequence[int], rng: random.Random
@@ -169,14 +183,20 @@ def evaluated(left: int, sign: str, right: int) -> int | None:
 
 
 def make_problem(kind: Kind, rng: random.Random) -> Problem:
-    """Draws numbers until the problem can be solved."""
+    """Draws names, things and numbers until the problem can be solved."""
     while True:
-        large = kind.program[0][2] != "*"
+        large = kind.clauses[0].sign != "*"
         numbers = {letter: rng.randint(2, 12) for letter in "abcd"}
         if large:  # what is subtracted from or shared out should be large enough for it
             numbers |= {letter: rng.randint(2, 60) for letter in "ab" if rng.random() < 0.6}
-        problem = Problem(kind, kind.question.format(name=rng.choice(NAMES), **numbers), numbers)
-        if len(set(numbers.values())) == 4 and problem.solve() is not None:
+        if len(set(numbers.values())) < 4:
+            continue
+        things, boxes = rng.choice(kind.things)
+        name, other = rng.sample(NAMES, 2)
+        filled = {"name": name, "other": other, "things": things, "boxes": boxes, **numbers}
+        clauses = [replace(one, told=one.told.format(**filled), what=one.what.format(**filled)) for one in kind.clauses]
+        problem = Problem(tuple(clauses), numbers)
+        if problem.solve() is not None:
             return problem
 
 
@@ -188,7 +208,7 @@ def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> l
             mine = [one for one in found.values() if (0.0 not in one.labels) == is_right]
             if len(mine) == count:
                 break
-            steps = problem.solve(rng, None if is_right else rng.randrange(len(problem.kind.program)))
+            steps = problem.solve(rng, None if is_right else rng.randrange(len(problem.clauses)))
             if steps is None or (0.0 not in problem.labels(steps)) != is_right:
                 continue
             found[steps] = Steps(prompt=problem.question, steps=steps, labels=problem.labels(steps))
@@ -198,7 +218,7 @@ def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> l
 def small_encoder(folder: Path) -> str:
     """An encoder of three layers that knows nothing but the words and numbers of these problems."""
     pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    texts = [*NAMES, "+ - * / = : , . ?", *(text for kind in (*SEEN, *UNSEEN) for text in (kind.question, *kind.names))]
+    texts = [*NAMES, "+ - * / = : , . ?", CLAUSES, SEEN_THINGS, UNSEEN_THINGS]
     words = {word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text.lower())}
     every = [*SPECIAL, *sorted(words | {str(number) for number in range(MOST + 1)})]
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(every)}, unk_token="[UNK]"))

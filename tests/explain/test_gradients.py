@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from guerdon.explain.gradients import differentiable, gradient_attribution
+from guerdon.explain.gradients import _Forward, differentiable, gradient_attribution
 from guerdon.explain.tokens import tokenized
 from guerdon.hf import Lora
 from guerdon.rewards.transformer import TransformerReward
@@ -21,7 +22,7 @@ def path_sum(reward: TransformerReward, prompt: str, response: str, steps: int =
     text = tokenized(reward, prompt, response)
     layer = reward.net.classifier.get_input_embeddings()
     ids = text.batch["input_ids"]
-    mask = reward.tokenizer.mask_token_id
+    mask = reward.tokenizer.mask_token_id  # the tiny decoder's ellipsis is several tokens
     blank = reward.contract.pad_token_id if mask is None else mask
     where = torch.tensor([part == "response" for part in text.parts])
     with torch.no_grad():
@@ -41,13 +42,40 @@ def path_sum(reward: TransformerReward, prompt: str, response: str, steps: int =
 def test_it_is_the_sum_along_the_path(name: str, request: pytest.FixtureRequest) -> None:
     reward: TransformerReward = request.getfixturevalue(name)
     before = reward.score([PROMPT], [FIRST])
-    found = gradient_attribution(reward, PROMPT, FIRST)
+    found = gradient_attribution(reward, PROMPT, FIRST, most_gap=1e-4)
     assert found.error < 0.01
     np.testing.assert_allclose(
         found.values, path_sum(reward, PROMPT, FIRST), rtol=0, atol=0.01 * abs(found.values).max()
     )
     assert all(weight.requires_grad for weight in reward.net.classifier.get_input_embeddings().parameters())
     np.testing.assert_array_equal(reward.score([PROMPT], [FIRST]), before)
+
+
+def test_a_decoder_reads_what_is_kept_once(decoder_reward: TransformerReward) -> None:
+    text = tokenized(decoder_reward, PROMPT, FIRST)
+    forward = _Forward(decoder_reward, text)
+    point = decoder_reward.net.classifier.get_input_embeddings()(text.batch["input_ids"]).detach()
+    own = torch.linspace(0.5, 1.5, 4)[:, None, None] * point
+    own[:, : text.parts.index("response")] = point[0, : text.parts.index("response")]
+    with torch.no_grad():
+        expected = forward(own)
+        forward.kept = text.parts.index("response")
+        together = forward(own)
+    assert forward.kept > 3 and len(set(expected.tolist())) == 4
+    torch.testing.assert_close(together, expected, rtol=0, atol=1e-5)
+
+
+def test_without_a_mask_token_an_ellipsis_stands_for_words(decoder_reward: TransformerReward) -> None:
+    text = tokenized(decoder_reward, PROMPT, FIRST)
+    assert _Forward(decoder_reward, text).blank == decoder_reward.contract.pad_token_id  # here it is several tokens
+    reward = copy(decoder_reward)
+    reward.tokenizer = deepcopy(decoder_reward.tokenizer)
+    reward.tokenizer.add_tokens(["…"])
+    with torch.no_grad():
+        reward.net = deepcopy(decoder_reward.net)
+        weight = reward.net.classifier.resize_token_embeddings(len(reward.tokenizer)).weight
+        weight[-1] = weight[20]
+    assert _Forward(reward, text).blank == reward.tokenizer.convert_tokens_to_ids("…")
 
 
 @pytest.mark.parametrize("backbone", ["tiny_roberta", "tiny_qwen", "tiny_sliding", "tiny_gemma_like"])

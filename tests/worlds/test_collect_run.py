@@ -25,6 +25,8 @@ def test_the_piece_that_ends_higher_is_chosen(simple_game: Path, tmp_path: Path)
         assert row.chosen.count("\n> ") + row.chosen.startswith("> ") == 2
         assert "score" not in row.chosen + row.rejected
         assert row.group == simple_game.stem
+    levels = {one.score for episode in found.episodes for one in episode.situations[CONFIG.length :]}
+    assert sum(row.extra["score_chosen"] == max(levels) for row in rows) > len(rows) / len(levels)
     assert 0 < found.led < 1
     episodes = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
     assert [len(one["turns"]) for one in episodes] == [len(one.situations) for one in found.episodes]

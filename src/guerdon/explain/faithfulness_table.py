@@ -15,6 +15,7 @@ from guerdon.explain.faithfulness import LEAST_SEGMENTS, MOST_SEGMENTS, RANDOM, 
 from guerdon.explain.methods import Method, attribute, default_method
 from guerdon.explain.removal import Game, occlusion_attribution
 from guerdon.explain.target import Target
+from guerdon.explain.tokens import blank_word
 from guerdon.explain.units import Case, Unit, joined_units, units_of
 from guerdon.metrics import Floats, Interval, mean_interval
 from guerdon.rewards.transformer import TransformerReward
@@ -119,7 +120,7 @@ def measure_faithfulness(
             values[BEST_HEAD] = row.heads[:, picked[place]]
         measured = {
             name: measure_row(Game(target, row.case, row.units, fill), values, seed=seed + place)
-            for name, fill in ((DELETED, ""), (MASKED, blank_word(target)))
+            for name, fill in ((DELETED, ""), (MASKED, blank_word(getattr(target.system, "tokenizer", None))))
         }
         if all(one is not None for one in measured.values()):
             for name, one in measured.items():
@@ -148,12 +149,6 @@ def default_methods(target: Target) -> list[Method]:
     if first == "integrated-gradients":
         return [first, "gradient-x-input", "occlusion"]
     return ["auto"] if first == "occlusion" else ["auto", "occlusion"]
-
-
-def blank_word(target: Target) -> str:
-    """What stands for a masked word: the mask token of a transformer that has one, else an ellipsis."""
-    tokenizer = getattr(target.system, "tokenizer", None)
-    return getattr(tokenizer, "mask_token", None) or "…"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

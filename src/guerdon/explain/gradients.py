@@ -3,8 +3,10 @@
     IG_i = (x_i - x'_i) . integral_0^1 dR(x' + a (x - x')) / dx_i da
 
 (Sundararajan, Taly & Yan 2017, arXiv:1703.01365): x are the embeddings of the tokens, x' those of a reference text in
-which every token that is attributed to is the mask token (of models without one, the padding token). Values add up to
-R(x) - R(x'). The prompt is kept when the response is explained, and the response when the prompt is.
+which every token that is attributed to is the mask token (of models without one, an ellipsis, or padding where that is
+several tokens; from padding, which a decoder never reads, the score swings so much that five times as many points are
+needed).
+Values add up to R(x) - R(x'). The prompt is kept when the response is explained, and the response when the prompt is.
 
 The integral is a Gauss-Legendre sum. How far it misses is known on every part of the path, from the scores at its ends:
 the part that misses most is cut in two until the whole is near enough.
@@ -20,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from guerdon.explain.attribution import TOLERANCE, Attribution, captum_attr
-from guerdon.explain.tokens import READS, tokenized
+from guerdon.explain.tokens import READS, TokenizedCase, blank_word, tokenized
 from guerdon.explain.units import Part
 from guerdon.metrics import Floats
-from guerdon.packing import default_budget
+from guerdon.packing import Batch, SharedRow, collate_shared, default_budget
 from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 GradientMethod = Literal["integrated-gradients", "gradient-x-input"]
 
-STEPS = 20
+STEPS = 10
 """Points of the integral on each part of the path; at first, the whole path is one part."""
 MOST_STEPS = 800
 _LEAST_NORM = 0.1
@@ -65,7 +67,7 @@ def gradient_attribution(
         MissingExtraError: captum is not installed.
     """
     text = tokenized(reward, prompt, response)
-    forward = _Forward(reward, text.batch)
+    forward = _Forward(reward, text)
     values, total, rest, passes = np.zeros(len(text.units)), float("nan"), 0.0, 0
     with differentiable(reward):
         for part in parts:
@@ -91,17 +93,20 @@ def gradient_attribution(
 class _Forward:
     """One text through a reward model, as captum asks for it: embeddings of its tokens in, scores out."""
 
-    def __init__(self, reward: TransformerReward, batch: dict[str, Tensor]) -> None:
+    def __init__(self, reward: TransformerReward, text: TokenizedCase) -> None:
         import torch
 
-        self.reward, self.batch = reward, batch
+        self.reward, self.tokens, self.batch = reward, text.tokens, text.batch
+        self.kept = 0
+        """So many tokens at the beginning are the same in all texts; a decoder computes them once."""
         contract, tokenizer = reward.contract, reward.tokenizer
         weights, shift, scale = (np.asarray(values) for values in (contract.weights, contract.shift, contract.scale))
         self.weights = torch.tensor(weights * scale, dtype=torch.float32, device=reward.device)
         self.shift = float(weights @ shift)
         self.finest = _FINEST["bfloat16" if next(reward.net.parameters()).dtype == torch.bfloat16 else "float32"]
         self.layer: Any = reward.net.classifier.get_input_embeddings()
-        candidates = (tokenizer.mask_token_id, contract.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+        word = tokenizer.encode(blank_word(tokenizer), add_special_tokens=False)
+        candidates = (*word[: len(word) == 1], contract.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
         self.blank = self._blank([token for token in candidates if token is not None])
 
     def _blank(self, candidates: Sequence[int]) -> int:
@@ -121,18 +126,30 @@ class _Forward:
         """The scores of n texts that have these embeddings, (n, tokens, width), in place of their own; shape (n,)."""
         import torch
 
-        count = len(embeddings)
-        rest = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in READS}
-        column = self.batch["column"]
-        rows = torch.arange(count, device=embeddings.device).repeat_interleave(len(column))
-        rest |= {"row": rows, "column": column.repeat(count)} | ({"sequence": rows} if "sequence" in self.batch else {})
-        hook = self.layer.register_forward_hook(lambda module, given, found: embeddings)
+        given, batch = self._laid_out(embeddings)
+        hook = self.layer.register_forward_hook(lambda *_: given)
         try:
-            logits = self.reward.net(**rest)
+            logits = self.reward.net(**batch)
         finally:
             hook.remove()
         scores: Tensor = logits @ self.weights + self.shift
         return scores
+
+    def _laid_out(self, embeddings: Tensor) -> tuple[Tensor, Batch]:
+        """The embeddings as the network takes them: one text a row, or all in one row behind what they share."""
+        import torch
+
+        count, device = len(embeddings), embeddings.device
+        if self.kept and count > 1:
+            rows = [SharedRow(tuple(range(count)), self.kept, self.kept + count * (len(self.tokens) - self.kept))]
+            batch = collate_shared([self.tokens] * count, rows, pad_id=self.blank)
+            row = torch.cat([embeddings[:1, : self.kept], embeddings[:, self.kept :].flatten(0, 1)[None]], dim=1)
+            return row, {name: tensor.to(device) for name, tensor in batch.items()}
+        batch = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in READS}
+        column = self.batch["column"]
+        at_row = torch.arange(count, device=device).repeat_interleave(len(column))
+        batch |= {"row": at_row, "column": column.repeat(count)}
+        return embeddings, batch | ({"sequence": at_row} if "sequence" in self.batch else {})
 
     def attribute(self, method: GradientMethod, where: np.ndarray, most_gap: float) -> tuple[Floats, float, float, int]:
         """Values of all tokens, those of `where` blanked in the reference; R(x), R(x'), and what it cost."""
@@ -147,6 +164,7 @@ class _Forward:
         if method == "gradient-x-input":
             return _by_token(captum.InputXGradient(self).attribute(whole.requires_grad_())), total, below, 2
         allowed = max(min(TOLERANCE * abs(total - below), most_gap), self.finest * max(1.0, abs(total)))
+        self.kept = min(int(where.argmax()), len(self.tokens) - 1) if self.reward.shares else 0
         path = _Path(self, captum.IntegratedGradients(self), blanked, whole)
         path.walk(allowed, below, total)
         return path.values, total, below, path.passes + 2
@@ -182,7 +200,8 @@ class _Path:
             self._integrate(middle, high, between, above)
 
     def _integrate(self, low: float, high: float, below: float, above: float) -> None:
-        at_once = max(1, 2 * default_budget() // self.start.shape[1])
+        kept = self.forward.kept
+        at_once = max(1, (2 * default_budget() - kept) // (self.start.shape[1] - kept))
         found = self.integrated.attribute(
             self.start + high * self.step,
             baselines=self.start + low * self.step,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guerdon.explain.units import Unit
-from guerdon.packing import collate_padded
+from guerdon.packing import Tokens, collate_padded
 from guerdon.rewards.reward_net import takes_positions
 from guerdon.text.chat import align
 from guerdon.types import Prompt, prompt_text
@@ -25,6 +25,8 @@ READS = ("row", "column", "sequence")
 class TokenizedCase:
     """One prompt with one response, as a reward model reads them."""
 
+    tokens: Tokens
+    """The sequence."""
     batch: dict[str, Tensor]
     """What the network takes, one row."""
     parts: tuple[TokenPart, ...]
@@ -50,7 +52,13 @@ def tokenized(reward: TransformerReward, prompt: Prompt, response: str) -> Token
             places = [written[i] for i in range(span.start, span.stop) if i in written]
             units.append(Unit("prompt", places[0], places[-1] + 1) if span.part == "prompt" and places else None)
     return TokenizedCase(
+        located.tokens,
         {name: tensor.to(reward.device) for name, tensor in batch.items()},
         tuple(span.part for span in located.spans),
         tuple(units),
     )
+
+
+def blank_word(tokenizer: Any) -> str:
+    """What stands for a word that is masked: the mask token of a model that has one, else an ellipsis."""
+    return getattr(tokenizer, "mask_token", None) or "…"

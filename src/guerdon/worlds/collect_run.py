@@ -146,18 +146,30 @@ def pieces_of(episode: Episode, length: int) -> list[Piece]:
 def _compare(
     episodes: Sequence[Episode], config: CollectConfig, rng: np.random.Generator, ask: Choose | None
 ) -> list[Comparison]:
-    """Pairs of pieces of one game, drawn at random, that differ in score (or that a person told apart)."""
-    by_game: dict[str, list[Piece]] = {}
+    """Pairs of pieces of one game that differ in score, or that a person told apart.
+
+    Two different scores are drawn, and one piece of each, for a person as well if there are two: random play sees
+    little of what comes late in a game, and a reward of pieces as they come would learn next to nothing about it.
+    """
+    by_game: dict[str, dict[float, dict[str, Piece]]] = {}
     objectives = {}
     for episode in episodes:
-        by_game.setdefault(episode.game.stem, []).extend(pieces_of(episode, config.length))
         objectives[episode.game.stem] = episode.objective
-    names = sorted(name for name, pieces in by_game.items() if len(pieces) > 1)
+        for piece in pieces_of(episode, config.length):
+            by_game.setdefault(episode.game.stem, {}).setdefault(piece.score, {}).setdefault(piece.text, piece)
+    drawn_from = {
+        name: [list(same.values()) for _, same in sorted(scores.items())]
+        for name, scores in sorted(by_game.items())
+        if len(scores) > 1 or ask
+    }
+    names = list(drawn_from)
     rows: list[Comparison] = []
     for _ in range(20 * config.pairs if names else 0):
         name = names[rng.integers(len(names))]
-        better, worse = (by_game[name][place] for place in rng.integers(len(by_game[name]), size=2))
-        if better.text == worse.text or (ask is None and better.score == worse.score):
+        scores = drawn_from[name]
+        levels = [scores[place] for place in rng.choice(len(scores), size=2, replace=len(scores) == 1)]
+        better, worse = (level[rng.integers(len(level))] for level in levels)
+        if better.text == worse.text:
             continue
         answer = ask(objectives[name], better.text, worse.text) if ask else "a" if better.score > worse.score else "b"
         if answer == "q":
@@ -166,10 +178,10 @@ def _compare(
             better, worse = worse, better
         if answer in "ab":
             told = {"steps": (better.steps, worse.steps), "lines": (better.lines, worse.lines)}
-            scores = {"score_chosen": better.score, "score_rejected": worse.score}
+            told_scores = {"score_chosen": better.score, "score_rejected": worse.score}
             extra = {f"{key}_{side}": n for key, pair in told.items() for side, n in zip(_SIDES, pair, strict=True)}
             row = Comparison(
-                prompt=objectives[name], chosen=better.text, rejected=worse.text, group=name, extra=extra | scores
+                prompt=objectives[name], chosen=better.text, rejected=worse.text, group=name, extra=extra | told_scores
             )
             rows.append(row)
         if len(rows) == config.pairs:

@@ -105,7 +105,9 @@ def kinds(unseen: bool) -> tuple[Kind, ...]:
     pairs = (UNSEEN_THINGS if unseen else SEEN_THINGS).split(", ")
     things = tuple((one.split()[0], one.split()[1]) for one in pairs)
     every = [of for of in itertools.product(*read_clauses(CLAUSES)) if {one.sign for one in of} != {"*"}]  # above MOST
-    chosen = [of for of in every if (sum(at * "+-*/".index(one.sign) for at, one in enumerate(of, 1)) % 4 == 0) == unseen]
+    chosen = [
+        of for of in every if (sum(at * "+-*/".index(one.sign) for at, one in enumerate(of, 1)) % 4 == 0) == unseen
+    ]
     random.Random(0).shuffle(chosen)
     return tuple(Kind(of, things) for of in chosen)
 
@@ -160,7 +162,9 @@ class Problem:
 
     def _expression(self, at: int, results: Sequence[int]) -> tuple[int, str, int]:
         clause = self.clauses[at]
-        values = [results[int(one[1:]) - 1] if one[0] == "#" else self.numbers[one] for one in (clause.left, clause.right)]
+        values = [
+            results[int(one[1:]) - 1] if one[0] == "#" else self.numbers[one] for one in (clause.left, clause.right)
+        ]
         return values[0], clause.sign, values[1]
 
     def _exchanged(

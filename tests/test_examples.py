@@ -66,9 +66,12 @@ def test_process_reward(tmp_path, capsys) -> None:
 def test_unseen_kinds_have_operations_and_things_of_their_own() -> None:
     module = example("process_reward.py")
     operations = [{tuple(one.sign for one in kind.clauses) for kind in kinds} for kinds in (module.SEEN, module.UNSEEN)]
-    things = [{word for kind in kinds for pair in kind.things for word in pair} for kinds in (module.SEEN, module.UNSEEN)]
-    assert len(operations[0]) == 48 and len(operations[1]) == 15
-    assert not operations[0] & operations[1] and not things[0] & things[1]
+    things = [
+        {word for kind in kinds for pair in kind.things for word in pair} for kinds in (module.SEEN, module.UNSEEN)
+    ]
+    assert (len(operations[0]), len(operations[1])) == (48, 15)
+    assert not operations[0] & operations[1]
+    assert not things[0] & things[1]
 
 
 def test_made_problems_are_labelled_by_what_was_exchanged() -> None:

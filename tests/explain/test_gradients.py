@@ -61,7 +61,8 @@ def test_a_decoder_reads_what_is_kept_once(decoder_reward: TransformerReward) ->
         expected = forward(own)
         forward.kept = text.parts.index("response")
         together = forward(own)
-    assert forward.kept > 3 and len(set(expected.tolist())) == 4
+    assert forward.kept > 3
+    assert len(set(expected.tolist())) == 4
     torch.testing.assert_close(together, expected, rtol=0, atol=1e-5)
 
 

@@ -124,8 +124,6 @@ class _Forward:
 
     def __call__(self, embeddings: Tensor) -> Tensor:
         """The scores of n texts that have these embeddings, (n, tokens, width), in place of their own; shape (n,)."""
-        import torch
-
         given, batch = self._laid_out(embeddings)
         hook = self.layer.register_forward_hook(lambda *_: given)
         try:

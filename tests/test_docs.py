@@ -32,6 +32,7 @@ STAGES = (
     "recipes",
     "worlds",
     "collect",
+    "what_to_ask",
 )
 
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guerdon.collect.agreement_run import annotator_agreement as annotator_agreement
+    from guerdon.collect.choosing.choosing_config import ChoosingConfig as ChoosingConfig
+    from guerdon.collect.choosing.learn_run import learn_collection as learn_collection
     from guerdon.collect.collect_config import CollectionConfig as CollectionConfig
     from guerdon.collect.collection_run import export_judgements as export_judgements
     from guerdon.collect.collection_run import invite_person as invite_person
@@ -102,6 +104,8 @@ _HOMES = {
     name: f"guerdon.{home}"
     for home, names in {
         "collect.agreement_run": "annotator_agreement",
+        "collect.choosing.choosing_config": "ChoosingConfig",
+        "collect.choosing.learn_run": "learn_collection",
         "collect.collect_config": "CollectionConfig",
         "collect.collection_run": "export_judgements invite_person judge_collection serve_collection",
         "data.check": "check_data describe_data",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from guerdon.cli.scorers import Model, ScorerOptions
 from guerdon.cli.sources import AS_THEY_ARE, ColumnsRead
+from guerdon.collect.choosing.choosing_config import ChoosingConfig
 from guerdon.collect.collect_config import STORE, CollectionConfig, LayoutOut, Who
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guerdon.collect.choosing.rounds import Learnt
 
 Store = Annotated[
     Positional[str],
@@ -84,6 +90,57 @@ def export(
         store, sys.stdout.buffer if to_pipe else out, question=question, pool=pool, who=who, final=final, layout=layout
     )
     print(f"{rows:,} rows" + ("" if to_pipe else f" in {out}. Next: guerdon data info {out}"), file=sys.stderr)
+
+
+def learn(
+    store: Store,
+    /,
+    every: int | None = None,
+    config: OmitArgPrefixes[ChoosingConfig] = ChoosingConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Learn from what was judged, and choose what to ask next; a running server asks in that order from then on.
+
+    Chance always draws a share of what is asked. The reward is measured on it, and as many chosen labels as drawn ones
+    are compared on it: whether choosing pays is said after each round. It can be interrupted at any time.
+
+    Args:
+        store: The store; it may be served meanwhile.
+        every: Go on until Ctrl-C, with a round as soon as so many more tasks are judged.
+        config: How it is chosen.
+    """
+    from guerdon.cli.progress import terminal
+    from guerdon.collect.choosing.learn_run import learn_collection
+
+    with terminal() as console:
+        learn_collection(
+            store,
+            config,
+            every=every,
+            on_round=lambda learnt: print("\n".join(_learnt(learnt)), flush=True),
+            on_stage=lambda stage: console.print(f"{stage} ...", style="dim"),
+        )
+
+
+def _learnt(learnt: Learnt) -> Iterator[str]:
+    from guerdon.metrics import format_interval
+
+    yield f"{learnt.judged:,} tasks judged: chance drew {learnt.drawn:,}, {learnt.chosen:,} were chosen"
+    if learnt.drawn:
+        yield f"accuracy on those that chance drew, out of fold: {format_interval(learnt.accuracy)}"
+    yield _PAYS[learnt.pays]
+    if learnt.paid:
+        labels = learnt.paid.labels
+        difference = format_interval(learnt.paid.difference, signed=True)
+        yield f"accuracy by {labels} chosen labels less that by {labels} drawn ones: {difference}"
+    yield f"{learnt.ranked:,} of {learnt.waiting:,} tasks that nobody has are in order"
+
+
+_PAYS = {
+    "better": "Choosing pays: chosen labels teach more than as many drawn ones.",
+    "worse": "Choosing does NOT pay: chosen labels teach less than as many drawn ones. Better: --rule random",
+    "unclear": "Whether choosing pays cannot be told: the interval holds 0.",
+    None: "Whether choosing pays cannot be told yet: too few tasks of either side are judged.",
+}
 
 
 def judge(

@@ -71,6 +71,7 @@ VERBS: dict[str, Verb] = {
     "recipe": Verb("recipe", "an application, from judgements to better picks, beside baselines", "run_recipe"),
     "collect serve": Verb("collect:serve", "judgements from people, in a browser", "serve_collection"),
     "collect invite": Verb("collect:invite", "a link by which somebody joins a collection", "invite_person"),
+    "collect learn": Verb("collect:learn", "learn from judgements, and choose what to ask next", "learn_collection"),
     "collect judge": Verb("collect:judge", "a reward or a judge as annotator, marked as such", "judge_collection"),
     "collect export": Verb("collect:export", "what was judged, as rows to train on", "export_judgements"),
     "collect agreement": Verb(

@@ -55,11 +55,23 @@ tasks = Table(
     Column("priority", Float, nullable=False, server_default=text("0")),
     Column("taken", Integer, nullable=False, server_default=text("0")),
     Column("gold", Boolean, nullable=False, server_default=text("false")),
-    Column("content", JSON, nullable=False),  # last, so that the others are read without it
+    Column("content", JSON, nullable=False),  # behind what is read often, so that it need not be read with it
+    Column("arm", String(10)),
+    Column("round", Integer),
     Index("tasks_next", "gold", text("priority DESC"), "place", "taken"),
     Index("tasks_taken", "gold", "taken"),
 )
-"""`priority`: higher is asked first. `taken`: how many people have it or have judged it."""
+"""`priority`: higher is asked first. `taken`: how many people have it or have judged it. `arm`: `chosen` or `random`,
+where `guerdon collect learn` said so before the task was asked, and `round` which of the `rounds` that was."""
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("record", JSON, nullable=False),
+)
+"""What each round of choosing found, as `guerdon.collect.choosing.rounds.Learnt` has it; only ever added to."""
 
 people = Table(
     "people",

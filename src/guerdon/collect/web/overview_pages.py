@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
+from guerdon.collect.choosing.rounds import latest_round
 from guerdon.collect.dashboard import collection_charts
 from guerdon.collect.label_agreement import LabelAgreement, question_agreements
 from guerdon.collect.labelled import labelled_judgements
@@ -31,11 +32,13 @@ def overview(ask: Reviewer) -> Response:
     with store.reading() as connection:
         questions = store.questions(connection)
         found = collection_figures(connection, questions)
+        learnt = latest_round(connection)
     answer = ask.page(
         "overview.html.j2",
         found=found,
         questions=questions,
         charts=collection_charts(found, ask.text),
+        learnt=learnt,
         agreements=ask.site.worked_out("agreements", lambda connection: _agreements(store, connection)),
     )
     answer.headers["content-security-policy"] = CHART_POLICY

@@ -50,7 +50,6 @@ def test_known_annotators() -> None:
     shares = [one.accuracy for one in found.quality]
     assert [one.name for one in found.quality] == list(RIGHT)
     for share, known in zip(shares, RIGHT.values(), strict=True):
-        assert share is not None
         assert share.point == pytest.approx(known, abs=0.06)
         assert share.low < share.point < share.high
     equal = [p * q + (1 - p) * (1 - q) for p, q in itertools.combinations(RIGHT.values(), 2)]

@@ -28,6 +28,7 @@ from guerdon.collect.web.collect_app import create_app
 from guerdon.collect.web.site import Site
 from guerdon.types import Comparison
 
+CODE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>[a](javascript:alert(1))"
 Visitors = Callable[[], Visitor]
 
 
@@ -226,4 +227,24 @@ def test_every_kind_has_its_page(tmp_path: Path, options: dict[str, Any]) -> Non
     assert "Final, by Eve:" in page
     assert question.kind != "ranking" or "<b>A</b> = <b>B</b>" in page
     assert judged_rows(store)[0].extra["adjudicated_by"] == "Eve"
+    store.close()
+
+
+def test_code_in_texts_and_names_stays_text(tmp_path: Path) -> None:
+    store = CollectStore.open(tmp_path / "labels.db", create=True)
+    question = parse_question({"kind": "spans", "labels": {"<b>bad</b>": 1.0}})
+    store.set_project(Project(questions=(question,), guidelines=CODE))
+    add_tasks(store, [Task(CODE, (CODE,))])
+    for name, answer in (("<i>Ann</i>", []), ("$x$_{", [{"start": 0, "end": len(CODE), "label": "<b>bad</b>"}])):
+        person = ensure_person(store, name, "annotator")
+        found = next_task(store, SECRET, person.id, overlap=2)
+        assert found is not None
+        record(store, SECRET, person.id, found.id, Judged(token=name, answers={question.name: answer}, seconds=1.0))
+    site = Site(store, store.secret(), url=ORIGIN)
+    eve = Visitor(create_app(site, [ORIGIN])).join(site, "Eve", "reviewer")
+    for path in ("/disputed", "/disputed/1", "/overview"):
+        answer = eve.get(path)
+        assert answer.status_code == 200
+        for code in ("<script>alert", "<img src=x", "<svg onload", "<i>Ann", "<b>bad", 'href="javascript:'):
+            assert code not in answer.text, (path, code)
     store.close()

@@ -32,7 +32,12 @@ def pairwise(*selected: Any, cancelled: int = 0) -> dict[str, Any]:
 def test_label_studio_pools_its_annotators() -> None:
     assert read(pairwise("left")) == comparison(id="3")
     assert read(pairwise("right")) == comparison(chosen="bad", rejected="good", id="3")
-    assert read(pairwise("left", "left", "right", "left")) == comparison(preference=0.75, id="3")
+    assert read(pairwise("left", "left", "right", "left")) == comparison(
+        preference=0.75, id="3", extra={"votes": [3, 1, 0]}
+    )
+    assert read(pairwise("left", "right", "right")) == comparison(
+        "bad", "good", preference=pytest.approx(2 / 3), id="3", extra={"votes": [2, 1, 0]}
+    )
     assert read(pairwise("right", "left", cancelled=1)) == comparison(id="3")
     choice = pairwise()
     choice["annotations"] = [{"result": [{"type": "choices", "value": {"choices": ["answer2"]}}]}]
@@ -75,7 +80,7 @@ def test_argilla_labels_and_ratings() -> None:
         "fields": shown,
         "responses": {"best": answers("response_a", "response_b", "response_a", "tie")},
     }
-    assert read(record) == comparison(preference=0.625, id="x")
+    assert read(record) == comparison(preference=0.625, id="x", extra={"votes": [2, 1, 1]})
     table = {"prompt": "Q?", "response": "a", "helpful.responses": [4, 2, 1], "clear.responses": [5, 5, 5]}
     table |= {
         "helpful.responses.status": ["submitted", "submitted", "draft"],

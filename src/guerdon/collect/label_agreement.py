@@ -51,13 +51,13 @@ class AnnotatorQuality:
     """Items, also those that nobody else judged."""
     agreement: Interval
     """Share of the judgements of others, of the same items, that are the same."""
-    accuracy: Interval | None
+    accuracy: Interval
     """Share of the judgements that are right, as Dawid-Skene sees it."""
     reliability: Interval | None
     """Share of the judgements that say what the strengths of crowd Bradley-Terry say; None where there are none, or
     where texts are compared so seldom that strengths would follow each judgement."""
     confusion: tuple[tuple[float, ...], ...]
-    """P(says the column where the row is true), of Dawid-Skene; empty without it."""
+    """P(says the column where the row is true), of Dawid-Skene."""
     gold: Interval | None = None
     """Share of the gold questions that were answered rightly."""
 
@@ -140,9 +140,6 @@ def label_agreement(
     model = dawid_skene_of(labelled) if few else None
     agreement = interval(lambda w: observed_agreement(counts, w))
     pairs, cohen = _kappas(labelled, resamples) if few and kappas else ((), _NOTHING)
-    wrong, of_several = None, _of_several(labelled)
-    if model is not None:
-        wrong = 1 - model.posterior[labelled.items, labelled.said]
     return LabelAgreement(
         name=labelled.name,
         kind=labelled.kind,
@@ -156,10 +153,10 @@ def label_agreement(
         fleiss=interval(lambda w: fleiss_kappa(counts, w)) if few else _NOTHING,
         cohen=cohen,
         noise=_noise(agreement, len(labelled.values)) if few else _NOTHING,
-        noise_dawid_skene=_mean(wrong, of_several, labelled) if wrong is not None else _NOTHING,
+        noise_dawid_skene=_wrong(model, labelled) if model is not None else _NOTHING,
         pooled_noise=_pooled_noise(model, labelled) if model is not None else float("nan"),
         pairs=pairs,
-        quality=annotator_quality(labelled, model, gold or {}) if labelled.is_named and few else (),
+        quality=_annotator_quality(labelled, model, gold or {}) if labelled.is_named and model is not None else (),
     )
 
 
@@ -192,26 +189,26 @@ def dawid_skene_of(labelled: Labelled) -> DawidSkene:
 
 def crowd_strengths_of(labelled: Labelled) -> tuple[CrowdStrengths, Ints, Ints]:
     """Strengths of the texts of comparisons, and the codes of the two that each item compares, shape (n,) each."""
-    keys = [
-        (prompt_text(row.prompt), text)
-        for row, texts in zip(labelled.rows, labelled.texts, strict=True)
-        for text in texts
-    ]
-    codes = cluster_codes(keys).reshape(-1, 2)
+    first, second = _text_codes(labelled).T
     outcome = np.array([1.0, 0.0, 0.5, 0.5])[labelled.values.astype(int)]
-    first, second = codes.T
-    fitted = crowd_bradley_terry(
-        first[labelled.items], second[labelled.items], labelled.who, outcome[labelled.said]
-    )  # fmt: skip
-    return fitted, first, second
+    own = labelled.items
+    return crowd_bradley_terry(first[own], second[own], labelled.who, outcome[labelled.said]), first, second
 
 
-def annotator_quality(
-    labelled: Labelled, model: DawidSkene | None, gold: Mapping[str, Interval]
+def _text_codes(labelled: Labelled) -> Ints:
+    """Numbers of the texts that items compare, shape (n, 2); the same text of two prompts has two."""
+    two = zip(labelled.rows, labelled.texts, strict=True)
+    return cluster_codes([(prompt_text(row.prompt), text) for row, texts in two for text in texts]).reshape(-1, 2)
+
+
+def _annotator_quality(
+    labelled: Labelled, model: DawidSkene, gold: Mapping[str, Interval]
 ) -> tuple[AnnotatorQuality, ...]:
     """The quality of each annotator of one question, in the order of their names."""
-    right = model.posterior[labelled.items, labelled.said] if model is not None else None
-    crowd = crowd_strengths_of(labelled)[0].right if _is_connected(labelled) else None
+    right = model.posterior[labelled.items, labelled.said]
+    # Strengths of texts that stand in one pair only would follow each judgement.
+    crowded = labelled.kind == "pair" and len(labelled.rows) > _text_codes(labelled).max()
+    crowd = crowd_strengths_of(labelled)[0].right if crowded else None
     counts, of_several = labelled.counts(), _of_several(labelled)
     total = counts.sum(axis=1)[labelled.items]
     same = (counts[labelled.items, labelled.said] - 1) / np.maximum(total - 1, 1)
@@ -224,23 +221,13 @@ def annotator_quality(
                 name=name,
                 judged=int(own.sum()),
                 agreement=_mean(same, counted, labelled),
-                accuracy=_mean(right, counted, labelled) if right is not None else None,
+                accuracy=_mean(right, counted, labelled),
                 reliability=_mean(crowd, counted, labelled) if crowd is not None else None,
-                confusion=tuple(tuple(row) for row in model.confusion[code].tolist()) if model is not None else (),
+                confusion=tuple(tuple(row) for row in model.confusion[code].tolist()),
                 gold=gold.get(name),
             )
         )
     return tuple(found)
-
-
-def _is_connected(labelled: Labelled) -> bool:
-    """Whether texts are compared with several others, as the strengths of crowd Bradley-Terry need it."""
-    if labelled.kind != "pair":
-        return False
-    texts = {
-        (prompt_text(row.prompt), text) for row, two in zip(labelled.rows, labelled.texts, strict=True) for text in two
-    }
-    return len(labelled.rows) >= len(texts)
 
 
 def _of_several(labelled: Labelled) -> NDArray[np.bool_]:
@@ -250,6 +237,10 @@ def _of_several(labelled: Labelled) -> NDArray[np.bool_]:
 
 def _mean(values: Floats, where: NDArray[np.bool_], labelled: Labelled) -> Interval:
     return clustered_mean(values[where], labelled.clusters[labelled.items][where]).share
+
+
+def _wrong(model: DawidSkene, labelled: Labelled) -> Interval:
+    return _mean(1 - model.posterior[labelled.items, labelled.said], _of_several(labelled), labelled)
 
 
 def _pooled_noise(model: DawidSkene, labelled: Labelled) -> float:

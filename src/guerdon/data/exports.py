@@ -1,6 +1,7 @@
 """Exports of annotation tools: Argilla (1.x and 2.x) and Label Studio, several annotators and questions a record.
 
-The annotators' responses to a question are pooled: comparisons become a preference share, ratings and ranks a mean.
+The annotators' responses to a question are pooled: comparisons become a preference share, with the votes for chosen,
+for rejected and for neither beside it; ratings and ranks become a mean.
 Drafts, discarded and cancelled ones do not count; a record that nobody judged is a fault, not a judgement.
 
 Questions that rate a single response are its attributes, by name. Of several questions that could each say which
@@ -140,7 +141,12 @@ def _judged(fields: Fields, asked: Prompt, responses: Mapping[str, str], questio
         scores = [-fmean(number(rank[name], question) for rank in ranks) for name in names]
         return ranked(fields, asked, [responses[name] for name in names], scores, question)
     first, second = responses
-    share = fmean(verdict_share(value, question, (first, second)) for value in values)
+    shares = [verdict_share(value, question, (first, second)) for value in values]
+    share = fmean(shares)
+    if len(shares) > 1:
+        ahead, behind = (sum(one > 0.5 for one in shares), sum(one < 0.5 for one in shares))
+        votes = (ahead, behind) if share >= 0.5 else (behind, ahead)
+        _keep(fields, {"votes": [*votes, len(shares) - ahead - behind]})
     return pair(fields, asked, responses[first], responses[second], preference=share)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -66,33 +68,28 @@ def next_dispute(ask: Reviewer, after: int = 0) -> Response:
 @router.get("/disputed/{task}")
 def dispute(ask: Reviewer, task: int) -> Response:
     """A task with all that was judged of it, and the form for what stands."""
-    return _dispute_page(ask, task)
+    return _dispute_page(ask, _opened(ask, task))
 
 
 @router.post("/disputed/{task}")
 def settled(ask: Reviewer, task: int, form: Form) -> Response:
     """Stores the final labels of the questions that the form answers."""
-    site = ask.site
-    found, given = _opened(ask, task)
-    with site.store.reading() as connection:
-        questions = site.store.questions(connection)
+    store, opened = ask.site.store, _opened(ask, task)
+    with store.reading() as connection:
+        judged = [question for question in store.questions(connection) if question.name in opened.judged]
     answers: dict[str, Answer] = {}
     try:
-        for question in questions:
-            if any(row.question == question.name for row in given) and any(
-                name.startswith(f"{question.name}.") for name in form
-            ):
-                answers[question.name] = answered(question, form, found)
+        for question in judged:
+            if any(name.startswith(f"{question.name}.") for name in form):
+                answers[question.name] = answered(question, form, opened.shown)
     except AnswerError:
         answers = {}
     if not answers:
         if ask.request.headers.get("x-guerdon"):
             raise HTTPException(422, "not_complete")
-        return _dispute_page(ask, task, status=422, fault="not_complete")
-    token = form_key(form)
-    settle(
-        site.store, ask.known.id, task, answers, token=token, shown=found.shown, guidelines=guidelines_version(form)
-    )  # fmt: skip
+        return _dispute_page(ask, opened, status=422, fault="not_complete")
+    order, version = opened.shown.shown, guidelines_version(form)
+    settle(store, ask.known.id, task, answers, token=form_key(form), shown=order, guidelines=version)
     return ask.go("/disputed/next")
 
 
@@ -103,42 +100,52 @@ def taken_back(ask: Reviewer, form: Form) -> Response:
     return ask.go("/disputed" if found is None else f"/disputed/{found}")
 
 
-def _opened(ask: Asking, task: int) -> tuple[Assigned, list[Any]]:
-    """A task as this reviewer is shown it, with the final labels it has, and all judgements of it."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A task before a reviewer."""
+
+    shown: Assigned
+    """As this reviewer sees it, with the final labels that it has."""
+    judged: Mapping[str, Sequence[Any]]
+    """Question -> its judgements, those of models too."""
+    reviewers: Mapping[str, str]
+    """Question -> who gave its final label."""
+
+
+def _opened(ask: Asking, number: int) -> _Opened:
     with ask.site.store.reading() as connection:
-        given = list(current_judgements(connection, "all", task=task))
-        finals = final_labels(connection, task)
+        given = current_judgements(connection, "all", task=number)
+        finals = {name: row for (_, name), row in final_labels(connection, number).items()}
     if not given:
         ask.refuse(404, "not_found")
-    content = stored_task(given[0].content)
-    order = shown_order(ask.site.secret, ask.known.id, task, len(content.responses))
-    return Assigned(task, content, order, {name: row.answer for (_, name), row in finals.items()}, 0.0), given
+    task = stored_task(given[0].content)
+    order = shown_order(ask.site.secret, ask.known.id, number, len(task.responses))
+    judged: dict[str, list[Any]] = {}
+    for row in given:
+        judged.setdefault(row.question, []).append(row)
+    answers = {name: row.answer for name, row in finals.items()}
+    return _Opened(
+        Assigned(number, task, order, answers, 0.0), judged, {name: row.reviewer for name, row in finals.items()}
+    )  # fmt: skip
 
 
-def _dispute_page(ask: Asking, task: int, *, status: int = 200, fault: str = "") -> Response:
-    found, given = _opened(ask, task)
+def _dispute_page(ask: Asking, opened: _Opened, *, status: int = 200, fault: str = "") -> Response:
     waiting = open_disputes(ask)
-    this = next((one for one in waiting if one.task == task), None)
-    open_questions = set(this.questions) if this is not None else set()
-    with ask.site.store.reading() as connection:
-        finals = final_labels(connection, task)
-    where = [found.shown.index(place) for place in range(len(found.shown))]
-    shown = shown_task(ask, found)
-    project = shown["project"]
-    asked = {question.name: question for question in project.questions}
-    judged = {
-        question.name: [(row, question.moved(row.answer, where)) for row in given if row.question == question.name]
-        for question in project.questions
-        if question.name in open_questions | found.answers.keys() or not (open_questions or found.answers)
-    }
+    this = next((one for one in waiting if one.task == opened.shown.id), None)
+    wanted = {*opened.reviewers, *(this.questions if this is not None else ())} or opened.judged.keys()
+    shown = shown_task(ask, opened.shown)
+    questions = [one for one in shown["project"].questions if one.name in wanted and one.name in opened.judged]
+    where = [opened.shown.shown.index(place) for place in range(len(opened.shown.shown))]
     return ask.page(
         "dispute.html.j2",
         status=status,
         fault=fault,
-        judged=judged,
-        questions=[asked[name] for name in judged],
+        judged={
+            one.name: [(row, one.moved(row.answer, where)) for row in opened.judged[one.name]] for one in questions
+        },
+        questions=questions,
         sure=None if this is None else this.sure,
         left=len(waiting),
-        reviewers={name: row.reviewer for (_, name), row in finals.items()},
+        reviewers=opened.reviewers,
         **shown,
     )

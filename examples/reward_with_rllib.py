@@ -29,7 +29,7 @@ from guerdon.train.judge_ppo import AVERAGED, JudgeLearner, JudgeModule, reward_
 from guerdon.train.judge_readings import PreparedReadings
 
 ENCODER = "minilm"
-GAIN = 30.0
+GAIN = 10.0
 """By how much a reward moves further than its weights: the learning rate of 1e-4 alone would take hours."""
 
 
@@ -46,7 +46,7 @@ def average(*, algorithm: Any, result: dict[str, Any], **_: Any) -> None:
     """Reports the running mean of the reward's weights: what a single iteration learns is mostly noise."""
     newest = reward_weights(algorithm)
     mean = getattr(algorithm, "mean_weights", newest)
-    algorithm.mean_weights = mean + AVERAGED * (newest - mean)
+    algorithm.mean_weights = mean + max(AVERAGED, 1 / result["training_iteration"]) * (newest - mean)
     result["reward_weights"] = algorithm.mean_weights.tolist()
 
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> float:
     parser.add_argument("data", nargs="?", default="starter:train:en")
     parser.add_argument("--group")
     parser.add_argument("--group-regex")
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--out", default="runs/rllib")
     given = parser.parse_args(arguments)
 
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> float:
     start = time.perf_counter()
     with ray_running(), tempfile.TemporaryDirectory() as folder:
         tune.register_env("MyTextEnv", my_text_env)
-        settings = {"gain": GAIN, "weight_decay": GAIN}
+        settings = {"gain": GAIN, "weight_decay": 6 * GAIN}
         config = (
             PPOConfig()
             .environment("MyTextEnv", env_config={"readings": ray.put(prepared.readings.of(learnt))})

@@ -213,7 +213,7 @@ def early_stopping_return(
     Returns:
         J, shape (n,).
     """
-    at = torch.arange(q.shape[1])
+    at = torch.arange(q.shape[1], device=q.device)
     logits = q - torch.logaddexp(differences / 2, -differences / 2)
     logits = logits.masked_fill(at >= last[:, None], -1e4)
     reads_on = torch.sigmoid(logits)

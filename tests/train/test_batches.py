@@ -131,6 +131,19 @@ def pair_loss(a: torch.Tensor, b: torch.Tensor, preference: float, margin: float
     return (loss + 0.2 * losses.reward_centering(a[None], b[None]))[0]
 
 
+def test_agreement_is_what_a_choice_earns_in_the_mean() -> None:
+    scores, config = torch.tensor([0.3, -1.2, 2.0]), TrainConfig(objective="agreement", agreement_entropy=0.2)
+    judged = [Compared(0, 1, 0.8, 0.5, 2.0), Compared(2, 0, 0.5)]
+    found, counts = reward_loss(scores[:, None], targets_of(judged, [0, 1, 2]), config, ONE)
+    expected = 0.0
+    for difference, preference, weight in ((1.0, 0.8, 2.0), (1.7, 0.5, 1.0)):
+        q = 1 / (1 + math.exp(-difference))
+        entropy = -q * math.log(q) - (1 - q) * math.log(1 - q)
+        expected -= weight * (q * preference + (1 - q) * (1 - preference) + 0.2 * entropy)
+    assert found.item() == pytest.approx(expected)
+    assert counts.tolist() == [1, 1]
+
+
 def test_equal_scores_count_as_half_right() -> None:
     targets = targets_of([Compared(0, 1)], [0, 1])
     assert reward_loss(torch.ones(2, 1), targets, TrainConfig(), ONE)[1].tolist() == [1, 0.5]

@@ -199,7 +199,7 @@ def test_a_reference_with_nothing_to_beat_is_refused_unless_the_step_gives_it_so
 
 def test_an_objective_that_the_rows_do_not_allow_is_refused_with_those_that_they_do() -> None:
     rows: list[AnyRow] = [Comparison(prompt="p", chosen="a", rejected="b"), *RATINGS]
-    with pytest.raises(ConfigError, match="regression cannot be fitted to comparisons; this data allows: auto, both"):
+    with pytest.raises(ConfigError, match="regression cannot be fitted to comparisons; this data allows: agreement"):
         judge(rows, objective="regression")
 
 

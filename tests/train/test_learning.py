@@ -59,6 +59,18 @@ def test_votes_ties_and_margins_set_the_difference(tiny_bert: str, toy: Any, qui
     assert found[0.5] - found[0.0] == pytest.approx(0.5 * 4.0, abs=1.2)
 
 
+def test_agreement_sets_the_difference_by_its_entropy(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
+    """The best difference is (2 p - 1) / entropy: 1 of a share of 0.75 with an entropy of 0.5."""
+    rows = [
+        Comparison(prompt=toy.prompt(), chosen=toy.response(3), rejected=toy.response(0), preference=0.75)
+        for _ in range(160)
+    ]
+    config = quick(tiny_bert, epochs=8, objective="agreement", agreement_entropy=0.5, learning_rate=2e-3)
+    scorer = train_reward_model(rows, tmp_path, config)
+    assert toy.accuracy(scorer, 3, 0) > 0.9
+    assert toy.difference(scorer, 3, 0).mean() == pytest.approx(1.0, abs=0.4)
+
+
 def test_regression_gives_ratings_back_in_their_units(tiny_bert: str, toy: Any, quick: Any, tmp_path: Path) -> None:
     grades = [i % 4 for i in range(160)]
     rows = [Rating(prompt=toy.prompt(), response=toy.response(g), scores={"score": 10 + 5.0 * g}) for g in grades]

@@ -169,9 +169,12 @@ def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: 
     if "pair" in targets:
         chosen, rejected = scores[targets["pair"]].unbind(dim=1)
         preference, margin, weight = targets["pair_values"].unbind(dim=1)
-        each = losses.bradley_terry(
-            chosen, rejected, margin=margin, preference=preference, label_smoothing=config.label_smoothing
-        )
+        if config.objective == "agreement":
+            each = agreement_loss(chosen - rejected - margin, preference, config.agreement_entropy)
+        else:
+            each = losses.bradley_terry(
+                chosen, rejected, margin=margin, preference=preference, label_smoothing=config.label_smoothing
+            )
         if config.center_rewards_coefficient:
             each = each + config.center_rewards_coefficient * losses.reward_centering(chosen, rejected)
         loss = loss + (weight * each).sum()
@@ -188,6 +191,12 @@ def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: 
         columns = [index for index, name in enumerate(outputs.names) if name in outputs.rated]
         loss = loss + losses.regression(logits[targets["rated"]][:, columns], targets["rated_targets"]).sum()
     return loss, order.detach()
+
+
+def agreement_loss(differences: Tensor, preference: Tensor, entropy: float) -> Tensor:
+    """Less the exact return of a judge that reads all and then answers, shape (n,)."""
+    nothing, at_once = torch.zeros_like(differences)[:, None], torch.zeros_like(differences)
+    return -losses.early_stopping_return(differences[:, None], nothing, at_once, preference, nothing, entropy=entropy)
 
 
 def _ordered(margins: Tensor) -> Tensor:

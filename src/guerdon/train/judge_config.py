@@ -31,7 +31,7 @@ class JudgeConfig:
     of people prefers one."""
     training_cost: float = 0.01
     """What reading all of both responses costs while the reward is learnt, in units of agreement."""
-    loss: float = 0.005
+    loss: float = 0.0075
     """How much accuracy may be lost by stopping early, on comparisons that the reward has not learnt from."""
     chunk_words: int = 12
     """Words of each response (characters of Chinese and Japanese) that are read at a time."""
@@ -41,7 +41,7 @@ class JudgeConfig:
     """Parts of the groups for what is chosen or fitted on comparisons that the reward has not learnt from."""
     balance_length: float = 0.0
     """Let comparisons that the shorter response won count more: 1 as much in sum as those that the longer won."""
-    iterations: int = 16
+    iterations: int = 8
     """Of PPO: most iterations of 4,096 steps; where to end is chosen on groups kept aside."""
     device: str | None = None
     """Device of the frozen encoder; None takes a GPU where there is one."""

@@ -27,11 +27,12 @@ from guerdon.rewards.early_judge import STOP_FEATURES, stop_features
 from guerdon.runs.ray_cluster import ray_running
 from guerdon.train.judge_config import JudgeConfig
 from guerdon.train.judge_environment import EXTRAS, JudgeEnvironment
-from guerdon.train.judge_exact import READ_ON
 from guerdon.train.judge_readings import Readings
 
 ENVIRONMENT = "guerdon-judge"
 ENTROPY = 0.03
+READ_ON = 6.0
+"""q at the start: a judge that answers early learns from beginnings, and ranks whole responses worse for it."""
 AVERAGED = 0.04
 """How much of the newest weights goes into their mean at each iteration: what a single one learns is mostly noise."""
 
@@ -106,7 +107,7 @@ def ppo_config(readings: Readings, given: JudgeConfig) -> PPOConfig:
         train_batch_size_per_learner=4096,
         minibatch_size=1024,
         num_epochs=4,
-        lr=3e-3,
+        lr=1e-3,
         gamma=1.0,
         lambda_=1.0,
         entropy_coeff=ENTROPY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -25,7 +26,7 @@ from guerdon.train.judge_exact import fit_exact, fit_stop, reading_on
 from guerdon.train.judge_readings import PreparedReadings, Readings
 from guerdon.types import AnyRow
 
-COSTS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2, 0.3)
+COSTS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.135, 0.15, 0.2, 0.3)
 """Costs of reading all, in units of agreement, for each of which it is learnt when to stop."""
 
 
@@ -121,8 +122,8 @@ def train_judge(
     return trained
 
 
-Learn = Callable[[Readings], Iterator[tuple[float, Floats]]]
-"""Readings -> settings, and weights of r for each."""
+Learn = Callable[[Readings, float | None], Iterator[tuple[float, Floats]]]
+"""Readings, and one setting (penalty, or number of iterations) or None -> settings, and weights of r for each."""
 
 
 def learn_reward(
@@ -130,31 +131,43 @@ def learn_reward(
 ) -> tuple[Floats, Floats, float]:
     """The weights of r; differences of all pairs by weights that have not learnt from their group; the setting."""
     found: dict[float, Floats] = {}
-    for fold in np.unique(folds):
-        on_stage(f"learning without part {fold + 1} of {folds.max() + 1}")
-        aside = np.flatnonzero(folds == fold)
-        for setting, weights in _learn(readings.of(np.flatnonzero(folds != fold)), config):
-            kept = found.setdefault(setting, np.zeros(readings.better.shape))
-            kept[aside] = readings.of(aside).differences(weights)
-    setting = max(found, key=lambda one: float(np.nanmean(merit(found[one][:, -1], readings))))
-    on_stage("learning from all")
-    every = dict(_learn(readings, config, setting))
+    with _learning(config) as learn:
+        for fold in np.unique(folds):
+            on_stage(f"learning without part {fold + 1} of {folds.max() + 1}")
+            aside = np.flatnonzero(folds == fold)
+            for setting, weights in learn(readings.of(np.flatnonzero(folds != fold)), None):
+                kept = found.setdefault(setting, np.zeros(readings.better.shape))
+                kept[aside] = readings.of(aside).differences(weights)
+        setting = max(found, key=lambda one: float(np.nanmean(merit(found[one][:, -1], readings))))
+        on_stage("learning from all")
+        every = dict(learn(readings, setting))
     return every[setting], found[setting], setting
 
 
-def _learn(readings: Readings, config: JudgeConfig, only: float | None = None) -> Iterator[tuple[float, Floats]]:
-    """Weights of r for every setting (penalty, or number of iterations), or for one."""
-    if config.algorithm == "ppo":
-        try:
-            from guerdon.train.judge_ppo import fit_ppo
-        except ImportError as error:
-            raise MissingExtraError("judge --algorithm ppo", "ray", "rl") from error
+@contextmanager
+def _learning(config: JudgeConfig) -> Iterator[Learn]:
+    """How weights of r are learnt; one Ray serves all of PPO's fits."""
+
+    def exact(readings: Readings, only: float | None) -> Iterator[tuple[float, Floats]]:
+        for penalty in ReadFeatures.penalties if only is None else [only]:
+            yield penalty, fit_exact(readings, config, penalty)
+
+    if config.algorithm == "exact":
+        yield exact
+        return
+    try:
+        from guerdon.runs.ray_cluster import ray_running
+        from guerdon.train.judge_ppo import fit_ppo
+    except ImportError as error:
+        raise MissingExtraError("judge --algorithm ppo", "ray", "rl") from error
+
+    def sampled(readings: Readings, only: float | None) -> Iterator[tuple[float, Floats]]:
         for iteration, weights in fit_ppo(readings, config, int(only or config.iterations)):
             if iteration % EVERY == 0 or iteration in (config.iterations, only):
                 yield iteration, weights
-        return
-    for penalty in ReadFeatures.penalties if only is None else [only]:
-        yield penalty, fit_exact(readings, config, penalty)
+
+    with ray_running():
+        yield sampled
 
 
 def merit(differences: Floats, readings: Readings) -> Floats:

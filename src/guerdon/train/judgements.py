@@ -137,6 +137,9 @@ def resolve_objectives(rows: Sequence[AnyRow], config: TrainConfig) -> dict[type
         Reference: {"auto": ("contrast",), "contrastive": ("contrast",), "bradley-terry": ("pairs",)},
         Steps: {"auto": ("steps",), "process": ("steps",)},
     }  # fmt: skip
+    for allowed in able.values():
+        if "bradley-terry" in allowed:
+            allowed["agreement"] = allowed["bradley-terry"]
     kinds = {type(row) for row in rows}
     if Steps in kinds and len(kinds) > 1:
         raise ConfigError(

@@ -10,7 +10,9 @@ from guerdon.rewards.contract import Aggregation
 from guerdon.runs.options import option_faults
 from guerdon.types import Overlong
 
-Objective = Literal["auto", "bradley-terry", "regression", "both", "plackett-luce", "contrastive", "process"]
+Objective = Literal[
+    "auto", "bradley-terry", "agreement", "regression", "both", "plackett-luce", "contrastive", "process"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +29,11 @@ class TrainConfig:
     objective: Objective = "auto"
     """Loss that the judgements are fitted with. `auto`: bradley-terry for comparisons, regression for ratings,
     plackett-luce for rankings, contrastive for references, process (a score behind every step) for solutions with
-    judged steps. `both`: regression and bradley-terry (from ratings: the
-    pairs of a prompt)."""
+    judged steps. `both`: regression and bradley-terry (from ratings: the pairs of a prompt). `agreement`: the expected
+    return of a policy that earns the share of people who agree with its choice (docs/judges.md)."""
+    agreement_entropy: float = 0.1
+    """Agreement: weight of the policy's entropy; rewards differ by (2 p - 1) / agreement_entropy where a share p of
+    people prefers one."""
     epochs: float = 2.0
     """Number of passes over the judgements."""
     batch_size: int = 32
@@ -129,4 +134,6 @@ def _faults(config: TrainConfig) -> list[str]:
         faults.append("--merge-lora does not go with --ensemble-size: the members of a LoRA ensemble share one base")
     if config.early_stopping_patience and not config.validation:
         faults.append("--early-stopping-patience needs a held-out share: set --validation above 0")
+    if config.objective == "agreement" and config.label_smoothing:
+        faults.append("--label-smoothing is of bradley-terry; what keeps --objective agreement unsure is its entropy")
     return faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,18 @@ import numpy as np
 import pytest
 
 import guerdon
+from collection import SECRET
 from guerdon.cli.main import main
+from guerdon.collect.accounts import ensure_person
+from guerdon.collect.agreement_run import store_place
+from guerdon.collect.assigning import next_task
+from guerdon.collect.kinds.asking import Task
 from guerdon.collect.label_agreement import crowd_strengths_of, label_agreement
 from guerdon.collect.labelled import labelled_rows
+from guerdon.collect.recording import Judged, record
 from guerdon.collect.soft_labels import soft_rows
+from guerdon.collect.store import CollectStore
+from guerdon.collect.tasks import add_tasks
 from guerdon.data.read import load_rows
 from guerdon.errors import ConfigError, DataError
 from guerdon.metrics import krippendorff_alpha
@@ -193,3 +202,39 @@ def test_command_and_function_say_the_same(tmp_path: Path, capsys: pytest.Captur
     assert all(0.5 <= row.preference <= 1 for row in load_rows(str(soft)) if isinstance(row, Comparison))
     assert main(["collect", "agreement", str(path), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["questions"][0]["name"] == "preference"
+
+
+def test_a_store_by_any_name(
+    store: CollectStore, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError, match="nobody has judged anything yet"):
+        guerdon.annotator_agreement(place)
+    gold = [Task(f"Gold {n}?", ("yes", "no"), gold={"preference": {"choice": 0}}) for n in range(4)]
+    add_tasks(store, gold)
+    for name, choice in (("Ann", 0), ("Ben", 1)):
+        person = ensure_person(store, name, "annotator")
+        while (found := next_task(store, SECRET, person.id, overlap=2, gold_every=2)) is not None:
+            judged = Judged(token=f"{name} {found.id}", answers={"preference": {"choice": choice, "strength": 1}})
+            record(store, SECRET, person.id, found.id, judged)
+    guerdon.judge_collection(place, "longest")
+    (one,) = guerdon.annotator_agreement(place, question="preference").questions
+    assert (one.name, one.items, one.judgements) == ("preference", 10, 20), "gold tasks are others"
+    assert one.agreement.point == 0
+    assert [each.gold and each.gold.point for each in one.quality] == [1.0, 0.0]
+    (everybody,) = guerdon.annotator_agreement(place, who="all").questions
+    assert everybody.annotators == 3
+    with pytest.raises(DataError, match="there is no question"):
+        guerdon.annotator_agreement(place, question="other")
+    assert main(["collect", "agreement", place]) == 0
+    assert "gold right" in capsys.readouterr().out
+    if "://" not in place:
+        os.rename(place, tmp_path / "collect.db")
+        assert store_place(str(tmp_path)) == str(tmp_path / "collect.db")
+
+
+def test_what_is_no_store_is_rows(tmp_path: Path) -> None:
+    assert store_place("postgresql://ann@example.org/labels") == "postgresql://ann@example.org/labels"
+    assert store_place(str(tmp_path)) is None
+    assert store_place(str(tmp_path / "judged.jsonl")) is None
+    (tmp_path / "judged.jsonl").write_text("{}")
+    assert store_place(str(tmp_path / "judged.jsonl")) is None

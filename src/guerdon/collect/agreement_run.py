@@ -87,7 +87,8 @@ def annotator_agreement(
         from guerdon.data.write import write_rows
 
         written = write_rows(soft_rows(labelled, pooling), soft_labels)
-    return AgreementReport(data, question_agreements(labelled, gold), written)
+    shown = data if place is None else place.rsplit("@", 1)[-1]  # without a password
+    return AgreementReport(shown, question_agreements(labelled, gold), written)
 
 
 def store_place(data: str) -> str | None:
@@ -119,5 +120,5 @@ def _of_store(place: str, question: str | None, who: Who) -> tuple[list[Labelled
     finally:
         store.close()
     if not labelled:
-        raise DataError(f"{place}: nobody has judged anything yet that people can agree on")
+        raise DataError(f"{store.place}: nobody has judged anything yet that people can agree on")
     return labelled, {one.name: one.gold for one in figures.annotators if one.gold is not None}

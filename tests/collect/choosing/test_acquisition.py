@@ -38,7 +38,7 @@ def test_the_head_is_the_most_probable_one(head: Head) -> None:
     slope = -head.asked.T @ (1 - chance) + head.weights
     assert np.abs(slope).max() < 1e-3
     expected = np.eye(3) + sum(p * (1 - p) * np.outer(x, x) for p, x in zip(chance, head.asked, strict=True))
-    assert head.covariance @ expected == pytest.approx(np.eye(3), abs=1e-10)
+    assert head.covariance() @ expected == pytest.approx(np.eye(3), abs=1e-10)
 
 
 def test_expected_change_is_the_mean_length_of_the_gradient(head: Head, pool: Floats) -> None:
@@ -71,7 +71,7 @@ def test_which_response_comes_first_makes_no_difference(rule: Rule, head: Head, 
 
 
 def test_d_optimal_takes_what_adds_most_to_the_determinant(head: Head, pool: Floats) -> None:
-    information_now = np.linalg.inv(head.covariance)
+    information_now = np.linalg.inv(head.covariance())
     chance = sigmoid(pool @ head.weights)
     expected: list[int] = []
     for _ in range(4):
@@ -85,6 +85,20 @@ def test_d_optimal_takes_what_adds_most_to_the_determinant(head: Head, pool: Flo
         expected.append(best)
         information_now = information_now + chance[best] * (1 - chance[best]) * np.outer(pool[best], pool[best])
     assert choose("d-optimal", head, pool, 4, np.random.default_rng(0)).tolist() == expected
+
+
+def test_expected_step_is_the_mean_length_of_a_newton_step(head: Head, pool: Floats) -> None:
+    chance = sigmoid(head.asked @ head.weights)
+    parts = [p * (1 - p) * np.outer(x, x) for p, x in zip(chance, head.asked, strict=True)]
+    covariance = np.linalg.inv(np.eye(3) + sum(parts) / 4)
+
+    def length(x: Floats) -> float:
+        p = sigmoid(x @ head.weights).item()
+        gradients = [(p, (p - 1) * x), (1 - p, p * x)]
+        return float(sum(chance * math.sqrt(g @ covariance @ g) for chance, g in gradients))
+
+    first = choose("expected-step", head, pool, 1, np.random.default_rng(0))
+    assert first.tolist() == [int(np.argmax([length(x) for x in pool]))]
 
 
 def test_core_set_goes_to_the_farthest(head: Head) -> None:

@@ -10,8 +10,9 @@ import guerdon
 from collection import PAIRWISE, Visitor
 from guerdon.cli.main import main
 from guerdon.collect.accounts import ensure_person
+from guerdon.collect.adjudicating import settle
 from guerdon.collect.assigning import next_task
-from guerdon.collect.choosing.arms import mixed
+from guerdon.collect.choosing.arms import mixed, read_labels
 from guerdon.collect.choosing.choosing_config import ChoosingConfig
 from guerdon.collect.choosing.learning import as_pairs, learn_round
 from guerdon.collect.choosing.paying import accuracy, paid
@@ -98,6 +99,19 @@ def test_the_order_of_the_data_is_nobodys_draw(tmp_path: Path, config: ChoosingC
     judge(store, 8)
     assert learn_round(store, config).drawn == 2
     store.close()
+
+
+def test_a_final_label_stands_for_its_task(lite: CollectStore) -> None:
+    task = judge(lite, 1)[0]
+    person = ensure_person(lite, "Eve", "reviewer")
+    with lite.reading() as connection:
+        (before,) = read_labels(connection, PAIRWISE.questions[0])
+    final = {"preference": {"choice": 0 if before.row.chosen.startswith("Bad") else 1}}
+    settle(lite, person.id, task, final, token="one", shown=(0, 1), guidelines=1)
+    with lite.reading() as connection:
+        (after,) = read_labels(connection, PAIRWISE.questions[0])
+    assert (after.row.chosen, after.row.rejected) == (before.row.rejected, before.row.chosen)
+    assert (before.arm, after.arm) == ("random", "random")
 
 
 def test_too_little_and_other_questions_are_said(tmp_path: Path, config: ChoosingConfig) -> None:

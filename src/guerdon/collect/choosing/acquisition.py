@@ -14,6 +14,8 @@ from guerdon.collect.choosing.choosing_config import Rule
 from guerdon.collect.choosing.head import Head
 from guerdon.metrics import Floats, Ints, sigmoid
 
+_ASKED_COUNTS = 0.25
+"""Of the information of what was asked; with all of it pairs are asked that are unlike the others, and teach little."""
 _MEMBERS = 8
 """Heads of the ensemble."""
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
@@ -57,9 +59,11 @@ def _entropy(chance: Floats) -> Floats:
     return np.asarray(-known * np.log(known) - (1 - known) * np.log(1 - known))
 
 
-def _one_by_one(head: Head, pool: Floats, count: int, merit: Callable[[Floats, Floats, Floats], Floats]) -> Ints:
+def _one_by_one(
+    head: Head, pool: Floats, count: int, merit: Callable[[Floats, Floats, Floats], Floats], *, share: float = 1.0
+) -> Ints:
     """The pair of highest merit(margins, variances, p (1 - p)), then the next as if that one had been judged."""
-    covariance, margins = head.covariance.copy(), pool @ head.weights
+    covariance, margins = head.covariance(share), pool @ head.weights
     chance = sigmoid(margins)
     weight = chance * (1 - chance)
     variances = np.einsum("ij,ij->i", pool @ covariance, pool)
@@ -73,6 +77,13 @@ def _one_by_one(head: Head, pool: Floats, count: int, merit: Callable[[Floats, F
         variances = variances - share * np.square(pool @ direction)
         covariance -= share * np.outer(direction, direction)
     return np.array(found, dtype=np.int64)
+
+
+def _by_step(head: Head, pool: Floats, count: int, rng: np.random.Generator) -> Ints:
+    """Expected length of the Newton step, E sqrt(g' S g) = 2 p (1 - p) sqrt(v), with what was asked counted in part."""
+    return _one_by_one(
+        head, pool, count, lambda margins, variances, weight: weight * np.sqrt(variances), share=_ASKED_COUNTS
+    )
 
 
 def _by_change(head: Head, pool: Floats, count: int, rng: np.random.Generator) -> Ints:
@@ -119,6 +130,7 @@ def _by_chance(head: Head, pool: Floats, count: int, rng: np.random.Generator) -
 
 
 _CHOOSERS: dict[Rule, Callable[[Head, Floats, int, np.random.Generator], Ints]] = {
+    "expected-step": _by_step,
     "expected-change": _by_change,
     "d-optimal": _d_optimal,
     "bald": _bald,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
+from guerdon.collect.adjudicating import final_labels
 from guerdon.collect.rows_out import chosen_question, current_judgements
 from guerdon.collect.store_tables import rounds, tasks
 from guerdon.collect.tasks import place_by_chance, stored_task
 from guerdon.types import Comparison
 
 if TYPE_CHECKING:
-    from guerdon.collect.kinds.pairwise import PairwiseQuestion
+    from guerdon.collect.kinds.asking import Question
     from guerdon.collect.store import CollectStore
 
 Arm: TypeAlias = Literal["chosen", "random"]
@@ -40,17 +41,17 @@ class Waiting:
     """Whether it may be chosen, or only drawn by chance: fixed for each task, by its digest."""
 
 
-def read_labels(connection: Connection, asked: PairwiseQuestion) -> list[Label]:
-    """What people judged, pooled by task."""
+def read_labels(connection: Connection, asked: Question) -> list[Label]:
+    """What people judged, pooled by task; where a dispute was settled, its final label."""
     of_task: dict[int, list[Any]] = {}
     for row in current_judgements(connection, "people"):
         if row.question == asked.name:
             of_task.setdefault(row.task_id, []).append(row)
-    arms = _arms(connection)
+    arms, finals = _arms(connection), final_labels(connection)
     found = []
     for task_id, judged in of_task.items():
-        task = stored_task(judged[0].content)
-        (row,) = asked.rows(task, [one.answer for one in judged], task.about)
+        task, final = stored_task(judged[0].content), finals.get((task_id, asked.name))
+        (row,) = asked.rows(task, [final.answer] if final else [one.answer for one in judged], task.about)
         assert isinstance(row, Comparison)
         found.append(Label(row, arms.get(task_id)))
     return found

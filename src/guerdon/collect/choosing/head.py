@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -67,12 +66,14 @@ class Head:
         weights, _ = fit_weights(asked, lambda margins: judged.loss(margins, where).sum(), 1.0, intercept=False)
         return cls(asked, judged, where, weights)
 
-    @cached_property
-    def covariance(self) -> Floats:
-        """Of the weights, by Laplace's approximation, (I + sum_i p_i (1 - p_i) x_i x_i')^-1, shape (d, d)."""
+    def covariance(self, share: float = 1.0) -> Floats:
+        """Of the weights, by Laplace's approximation, (I + share sum_i p_i (1 - p_i) x_i x_i')^-1, shape (d, d).
+
+        `share` below 1 takes what was asked for so much weaker evidence than it is.
+        """
         chance = sigmoid(self.asked @ self.weights)
         with one_blas_thread():
-            information = (self.asked * (chance * (1 - chance))[:, None]).T @ self.asked
+            information = (self.asked * (share * chance * (1 - chance))[:, None]).T @ self.asked
             return np.asarray(np.linalg.inv(np.eye(len(self.weights)) + information))
 
     def ensemble(self, count: int, rng: np.random.Generator) -> Floats:

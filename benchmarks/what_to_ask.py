@@ -4,8 +4,8 @@ Of each data set whole groups are kept aside in turn (`--folds`), and of the oth
 first by chance, then by the rule, from 2,000 pairs that are drawn anew. With `--random-share` that share of each batch
 is drawn by chance, as `guerdon collect learn` has it. A head is fitted to what is revealed, as there, and measured on
 the groups kept aside. A seed deals the groups into folds and draws all that is drawn; its rules and chance start from
-the same labels. Labels needed, for the accuracy that chance has at 500, are read off the curves in the mean over folds,
-runs and seeds, made monotone. Intervals are t intervals over seeds, for the saved share by the jackknife.
+the same labels. Labels needed, for the accuracy that chance has at 500 (`--at`), are read off the curves in the mean
+over folds, runs and seeds, made monotone. Intervals are t intervals over seeds, for the saved share by the jackknife.
 
     python benchmarks/what_to_ask.py --data PAIRS.jsonl.gz OTHERS.jsonl.gz,COLUMN,REGEX --rules expected-change margin
 """
@@ -28,7 +28,7 @@ from guerdon.data.split import group_folds
 from guerdon.metrics import Floats, Interval, Ints, clustered_mean, format_interval
 from guerdon.rewards.judged import JudgedResponses
 
-BATCH, LAST, POOL, AT = 50, 700, 2000, 500
+BATCH, LAST, POOL = 50, 700, 2000
 MOST_HELD = 3000
 SIZES = np.arange(BATCH, LAST + 1, BATCH)
 
@@ -95,17 +95,17 @@ def monotone(curve: Floats) -> Floats:
     return np.asarray(IsotonicRegression().fit_transform(SIZES, curve))
 
 
-def saved(curves: Floats, chance: Floats) -> float:
-    """The share of labels that a rule saves, for the accuracy that chance has at `AT`; curves of seeds, and batches."""
+def saved(curves: Floats, chance: Floats, at: int) -> float:
+    """The share of labels that a rule saves, for the accuracy that chance has at `at`; curves of seeds, and batches."""
     ours, theirs = monotone(curves.mean(axis=0)), monotone(chance.mean(axis=0))
-    target = float(theirs[np.flatnonzero(SIZES == AT)[0]])
+    target = float(theirs[np.flatnonzero(at == SIZES)[0]])
     return 1 - needed(ours, target) / needed(theirs, target)
 
 
-def saved_interval(curves: Floats, chance: Floats) -> Interval:
+def saved_interval(curves: Floats, chance: Floats, at: int) -> Interval:
     """The share saved, with its t interval by the jackknife over seeds (Efron & Stein 1981)."""
-    point, seeds = saved(curves, chance), np.arange(len(curves))
-    without = [saved(curves[seeds != seed], chance[seeds != seed]) for seed in seeds]
+    point, seeds = saved(curves, chance, at), np.arange(len(curves))
+    without = [saved(curves[seeds != seed], chance[seeds != seed], at) for seed in seeds]
     around = over_seeds([len(seeds) * point - (len(seeds) - 1) * one for one in without])
     return Interval(point, point - (around.point - around.low), point + (around.high - around.point))
 
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--at", type=int, nargs="+", choices=SIZES.tolist(), default=[200, 300, 500])
     parser.add_argument("--random-share", type=float, default=0.0)
     parser.add_argument("--keep", type=Path, required=True, help="folder that keeps features and curves")
     given = parser.parse_args()
@@ -140,10 +141,11 @@ def main() -> None:
         for rule in given.rules:
             found = curves(name, rule, differences, judged, given)
             print(json.dumps({"data": name, "rule": rule, "curve": found.mean(axis=0).round(4).tolist()}))
-            share, gain = saved_interval(found, chance), over_seeds((found - chance).mean(axis=1))
+            gain = over_seeds((found - chance).mean(axis=1))
+            shares = [f"{at}: {format_interval(saved_interval(found, chance, at), signed=True)}" for at in given.at]
+            print(f"{name}, {rule}: labels saved, for what chance has at {'; '.join(shares)}")
             print(
-                f"{name}, {rule}: saves {format_interval(share, signed=True)} of the labels; accuracy over all "
-                f"sizes {format_interval(gain, signed=True, decimals=4)}",
+                f"  accuracy less chance's, over all sizes: {format_interval(gain, signed=True, decimals=4)}",
                 flush=True,
             )
 

@@ -19,14 +19,14 @@ class ChoosingConfig:
 
     Example:
         >>> ChoosingConfig(random_share=0.5).rule
-        'expected-step'
+        'd-optimal'
     """
 
-    rule: Rule = "expected-step"
-    """What is asked first. expected-step, expected-change: what is expected to change the reward most, by the length of
-    a Newton step or of the gradient; d-optimal: what narrows its weights most; bald: what says most of them; margin:
-    what is most open; disagreement: what an ensemble disagrees on; core-set: what is farthest from all that was asked;
-    random."""
+    rule: Rule = "d-optimal"
+    """What is asked first. d-optimal: what narrows the reward's weights most; expected-step, expected-change: what is
+    expected to change them most, by the length of a Newton step or of the gradient; bald: what says most of them;
+    margin: what is most open; disagreement: what an ensemble disagrees on; core-set: what is farthest from all that was
+    asked; random."""
     random_share: float = 0.25
     """Share of what is asked that chance draws: the reward is measured on it, and the chosen is compared with it."""
     pool: int = 2000

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 import guerdon
 from guerdon import Comparison, Steps
@@ -32,7 +32,7 @@ OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__f
 MOST = 99
 """The largest number of a problem."""
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL = ("[PAD]", "[UNK]", "[EOS]")
 
 CLAUSES = """
     {name} has {a} {boxes} of {b} {things} each. | {things} in all {boxes}: a * b
@@ -219,23 +219,21 @@ def solutions(problem: Problem, right: int, wrong: int, rng: random.Random) -> l
     return list(found.values())
 
 
-def small_encoder(folder: Path) -> str:
-    """An encoder of three layers that knows nothing but the words and numbers of these problems."""
+def small_decoder(folder: Path) -> str:
+    """A decoder of four layers that knows nothing but the words and numbers of these problems."""
     pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     texts = [*NAMES, "+ - * / = : , . ?", CLAUSES, SEEN_THINGS, UNSEEN_THINGS]
     words = {word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text.lower())}
     every = [*SPECIAL, *sorted(words | {str(number) for number in range(MOST + 1)})]
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(every)}, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizer
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    names = dict(zip(("pad_token", "unk_token", "eos_token"), SPECIAL, strict=True))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names).save_pretrained(folder)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
-    config = BertConfig(vocab_size=len(every), max_position_embeddings=128, num_labels=1, **sizes)
-    BertForSequenceClassification(config).save_pretrained(folder)
+    sizes = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
+    special = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 2}
+    config = LlamaConfig(vocab_size=len(every), max_position_embeddings=160, num_labels=1, **sizes, **special)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
     return str(folder)
 
 
@@ -283,12 +281,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     parser.add_argument("--out", type=Path, default=Path("runs/process"))
     parser.add_argument("--problems", type=int, default=10_000)
     parser.add_argument("--test-problems", type=int, default=400)
-    parser.add_argument("--backbone", help="what to start from, such as minilm; a small encoder is made if not given")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="2e-4 suits a model that exists already")
+    parser.add_argument("--backbone", help="what to start from, such as minilm; a small decoder is made if not given")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="2e-4 suits a model that exists already")
     options = parser.parse_args(argv)
     learnt = rows_of(SEEN, options.problems, 3, seed=0)
     config = guerdon.TrainConfig(
-        backbone=options.backbone or small_encoder(options.out / "encoder"),
+        backbone=options.backbone or small_decoder(options.out / "decoder"),
         epochs=1,
         batch_size=32,
         learning_rate=options.learning_rate,

@@ -262,7 +262,7 @@ def test_an_old_model_in_the_folder_is_not_taken_for_a_finished_run(
     ("options", "error", "message"),
     [
         ({"backbone": "no/such-model"}, ModelError, "cannot load 'no/such-model'"),
-        ({"objective": "regression"}, ConfigError, "this data allows: auto"),
+        ({"objective": "regression"}, ConfigError, "this data allows: agreement, auto"),
         ({"negatives_policy": "smollm2"}, ConfigError, "rows with a prompt and a reference"),
         ({"pooling": "last", "max_length": 4000}, ConfigError, "between 4 and 128"),
         ({"max_length": 5, "overlong": "error"}, DataError, "too long"),

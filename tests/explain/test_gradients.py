@@ -59,7 +59,7 @@ def test_a_decoder_reads_what_is_kept_once(decoder_reward: TransformerReward) ->
     own[:, : text.parts.index("response")] = point[0, : text.parts.index("response")]
     with torch.no_grad():
         expected = forward(own)
-        forward.kept = text.parts.index("response")
+        forward.keep(text.parts.index("response"))
         together = forward(own)
     assert forward.kept > 3
     assert len(set(expected.tolist())) == 4

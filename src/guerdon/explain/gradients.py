@@ -8,8 +8,8 @@ several tokens; from padding, which a decoder never reads, the score swings so m
 needed).
 Values add up to R(x) - R(x'). The prompt is kept when the response is explained, and the response when the prompt is.
 
-The integral is a Gauss-Legendre sum. How far it misses is known on every part of the path, from the scores at its ends:
-the part that misses most is cut in two until the whole is near enough.
+The integral is a Gauss-Legendre sum on each of a few parts of the path. How far it misses there is known from the
+scores at the ends of the part: the part that misses most is cut in two until the whole is near enough.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from guerdon.explain.attribution import TOLERANCE, Attribution, captum_attr
 from guerdon.explain.tokens import READS, TokenizedCase, blank_word, tokenized
 from guerdon.explain.units import Part
 from guerdon.metrics import Floats
-from guerdon.packing import Batch, SharedRow, collate_shared, default_budget
+from guerdon.packing import default_budget
 from guerdon.types import Prompt, prompt_text
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 
 GradientMethod = Literal["integrated-gradients", "gradient-x-input"]
 
-STEPS = 10
-"""Points of the integral on each part of the path; at first, the whole path is one part."""
+PARTS = 3
+"""Parts of equal length that the path begins with; fewer parts with more points miss more and are cut more often."""
+STEPS = 6
+"""Points of the integral on each part of the path."""
 MOST_STEPS = 800
 _LEAST_NORM = 0.1
 """The embedding of a token that masks others must be so large at least, beside those of the text."""
 _FINEST = {"float32": 2e-5, "bfloat16": 2e-2}
-"""A gap that is so small beside the score is rounding, by the precision of the weights."""
+"""A gap on one part that is so small beside the score is rounding, by the precision of the weights."""
 
 
 def gradient_attribution(
@@ -96,9 +98,11 @@ class _Forward:
     def __init__(self, reward: TransformerReward, text: TokenizedCase) -> None:
         import torch
 
-        self.reward, self.tokens, self.batch = reward, text.tokens, text.batch
+        self.reward, self.batch = reward, text.batch
         self.kept = 0
-        """So many tokens at the beginning are the same in all texts; a decoder computes them once."""
+        """So many tokens at the beginning are computed once."""
+        self.filled: list[tuple[Tensor, Tensor]] = []
+        """Their keys and values in each layer, shape (1, heads, kept, width) each."""
         contract, tokenizer = reward.contract, reward.tokenizer
         weights, shift, scale = (np.asarray(values) for values in (contract.weights, contract.shift, contract.scale))
         self.weights = torch.tensor(weights * scale, dtype=torch.float32, device=reward.device)
@@ -124,7 +128,7 @@ class _Forward:
 
     def __call__(self, embeddings: Tensor) -> Tensor:
         """The scores of n texts that have these embeddings, (n, tokens, width), in place of their own; shape (n,)."""
-        given, batch = self._laid_out(embeddings)
+        given, batch = embeddings[:, self.kept :], self._batch(len(embeddings))
         hook = self.layer.register_forward_hook(lambda *_: given)
         try:
             logits = self.reward.net(**batch)
@@ -133,21 +137,34 @@ class _Forward:
         scores: Tensor = logits @ self.weights + self.shift
         return scores
 
-    def _laid_out(self, embeddings: Tensor) -> tuple[Tensor, Batch]:
-        """The embeddings as the network takes them: one text a row, or all in one row behind what they share."""
+    def _batch(self, count: int) -> dict[str, Any]:
+        """So many copies of the text, without the tokens that are kept once, whose keys and values are at hand."""
         import torch
+        from transformers import DynamicCache
 
-        count, device = len(embeddings), embeddings.device
-        if self.kept and count > 1:
-            rows = [SharedRow(tuple(range(count)), self.kept, self.kept + count * (len(self.tokens) - self.kept))]
-            batch = collate_shared([self.tokens] * count, rows, pad_id=self.blank)
-            row = torch.cat([embeddings[:1, : self.kept], embeddings[:, self.kept :].flatten(0, 1)[None]], dim=1)
-            return row, {name: tensor.to(device) for name, tensor in batch.items()}
-        batch = {name: tensor.expand(count, -1) for name, tensor in self.batch.items() if name not in READS}
+        begins = {name: 0 if name == "attention_mask" else self.kept for name in self.batch if name not in READS}
+        batch: dict[str, Any] = {name: self.batch[name].expand(count, -1)[:, at:] for name, at in begins.items()}
         column = self.batch["column"]
-        at_row = torch.arange(count, device=device).repeat_interleave(len(column))
-        batch |= {"row": at_row, "column": column.repeat(count)}
-        return embeddings, batch | ({"sequence": at_row} if "sequence" in self.batch else {})
+        at_row = torch.arange(count, device=column.device).repeat_interleave(len(column))
+        batch |= {"row": at_row, "column": (column - self.kept).repeat(count)}
+        if self.kept:
+            copies = [tuple(part.expand(count, -1, -1, -1) for part in layer) for layer in self.filled]
+            batch["past_key_values"] = DynamicCache(copies)
+        return batch | ({"sequence": at_row} if "sequence" in self.batch else {})
+
+    def keep(self, count: int) -> None:
+        """Lets a decoder compute the first tokens once, which are the same in all texts that will be asked for."""
+        import torch
+        from transformers import DynamicCache
+
+        self.kept, cache = count, DynamicCache()
+        if count == 0:
+            return
+        first = {name: tensor[:, :count] for name, tensor in self.batch.items() if name not in READS}
+        with torch.no_grad():
+            self.reward.net.read(**first, row=torch.tensor([0]), column=torch.tensor([0]), past_key_values=cache)
+        layers: list[Any] = cache.layers
+        self.filled = [(layer.keys, layer.values) for layer in layers]
 
     def attribute(self, method: GradientMethod, where: np.ndarray, most_gap: float) -> tuple[Floats, float, float, int]:
         """Values of all tokens, those of `where` blanked in the reference; R(x), R(x'), and what it cost."""
@@ -158,14 +175,14 @@ class _Forward:
         with torch.no_grad():
             whole = self.layer(ids)
             blanked = self.layer(ids.masked_fill(torch.from_numpy(where).to(ids.device), self.blank))
-            total, below = self(torch.cat([whole, blanked])).tolist()
         if method == "gradient-x-input":
+            with torch.no_grad():
+                total, below = self(torch.cat([whole, blanked])).tolist()
             return _by_token(captum.InputXGradient(self).attribute(whole.requires_grad_())), total, below, 2
-        allowed = max(min(TOLERANCE * abs(total - below), most_gap), self.finest * max(1.0, abs(total)))
-        self.kept = min(int(where.argmax()), len(self.tokens) - 1) if self.reward.shares else 0
+        self.keep(int(where.argmax()) if self.reward.shares else 0)
         path = _Path(self, captum.IntegratedGradients(self), blanked, whole)
-        path.walk(allowed, below, total)
-        return path.values, total, below, path.passes + 2
+        below, total = path.walk(most_gap)
+        return path.values, total, below, path.passes
 
 
 class _Path:
@@ -181,21 +198,34 @@ class _Path:
         """What each token adds along the whole path."""
         return np.asarray(np.sum([part[-1] for part in self._parts], axis=0))
 
-    def walk(self, allowed: float, first: float, last: float) -> None:
-        """Integrates from 0 to 1, where the scores are `first` and `last`, to within `allowed`."""
-        import torch
-
-        self._integrate(0.0, 1.0, first, last)
+    def walk(self, most_gap: float) -> tuple[float, float]:
+        """Integrates to within 1% of the rise, and `most_gap`; returns the scores where the path starts and ends."""
+        cuts = np.linspace(0.0, 1.0, PARTS + 1).tolist()
+        scores = self._scores(cuts)
+        for low, high, below, above in zip(cuts, cuts[1:], scores, scores[1:], strict=False):
+            self._integrate(low, high, below, above)
+        first, last = scores[0], scores[-1]
+        allowed = min(TOLERANCE * abs(last - first), most_gap)
+        rounding = self.forward.finest * max(1.0, abs(last))
         while sum(part[0] for part in self._parts) > allowed and self.passes < 2 * MOST_STEPS:
             worst = max(self._parts, key=lambda part: part[0])
+            gap, low, high, below, above, _ = worst
+            if gap <= rounding:
+                break
             self._parts.remove(worst)
-            _, low, high, below, above, _ = worst
             middle = (low + high) / 2
-            with torch.no_grad():
-                between = float(self.forward(self.start + middle * self.step))
-            self.passes += 1
+            (between,) = self._scores([middle])
             self._integrate(low, middle, below, between)
             self._integrate(middle, high, between, above)
+        return first, last
+
+    def _scores(self, places: Sequence[float]) -> list[float]:
+        """The scores at places of the path, from 0 to 1."""
+        import torch
+
+        self.passes += len(places)
+        with torch.no_grad():
+            return self.forward(torch.cat([self.start + place * self.step for place in places])).tolist()
 
     def _integrate(self, low: float, high: float, below: float, above: float) -> None:
         kept = self.forward.kept

@@ -89,9 +89,13 @@ class RewardNet(nn.Module):
         column: Tensor,
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        past_key_values: Any = None,
     ) -> Tensor:
-        """Logits at every place that is read, float32, shape (m, attributes), in the order of `row` and `column`."""
-        given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
+        """Logits at every place that is read, float32, shape (m, attributes), in the order of `row` and `column`.
+
+        Where `past_key_values`, a Transformers cache, holds tokens that come before, `attention_mask` covers them too.
+        """
+        given = {"position_ids": position_ids, "token_type_ids": token_type_ids, "past_key_values": past_key_values}
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.pooling == "native":
             if self._reads_last_column:

@@ -4,12 +4,12 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from collection import some_tasks
 from guerdon.collect.accounts import Person, ensure_person
-from guerdon.collect.assigning import LEASE_SECONDS, RefusedError, next_task, open_task, shown_order
-from guerdon.collect.pace import progress
+from guerdon.collect.assigning import LEASE_SECONDS, Assigned, RefusedError, next_task, open_task, shown_order
+from guerdon.collect.pace import Progress, progress
 from guerdon.collect.recording import Judged, record, undo
 from guerdon.collect.rows_out import judged_rows
 from guerdon.collect.store import CollectStore
@@ -52,6 +52,16 @@ def test_a_task_stays_in_hand_until_it_is_judged(store: CollectStore) -> None:
     assert take(store, ann) != first
 
 
+def opened(store: CollectStore, person: Person, task: int) -> Assigned:
+    with store.reading() as connection:
+        return open_task(connection, SECRET, person.id, task)
+
+
+def far(store: CollectStore, person: Person, *, overlap: int = 1) -> Progress:
+    with store.reading() as connection:
+        return progress(connection, person.id, overlap=overlap)
+
+
 def test_each_task_goes_to_as_many_people_as_are_wanted(store: CollectStore) -> None:
     everybody = people(store, "Ann", "Ben", "Cem")
     counts: dict[int, int] = {}
@@ -61,7 +71,7 @@ def test_each_task_goes_to_as_many_people_as_are_wanted(store: CollectStore) -> 
             record(store, SECRET, person.id, found.id, Judged(token=f"token {at}", answers=TIE))
             counts[found.id] = counts.get(found.id, 0) + 1
     assert sorted(counts.values()) == [2] * 10
-    assert progress(store, everybody[0].id, overlap=2).left == 0
+    assert far(store, everybody[0], overlap=2).left == 0
 
 
 def test_many_at_once_get_different_tasks(store: CollectStore) -> None:
@@ -109,7 +119,7 @@ def test_a_task_of_others_is_refused(store: CollectStore) -> None:
     with pytest.raises(RefusedError):
         record(store, SECRET, ben.id, task, Judged(token="t", answers=TIE))
     with pytest.raises(RefusedError):
-        open_task(store, SECRET, ben.id, task)
+        opened(store, ben, task)
     assert stored(store) == []
 
 
@@ -120,7 +130,7 @@ def test_undo_is_a_record_and_gives_the_task_back(store: CollectStore) -> None:
     assert undo(store, ann.id, "undo 1") == second, "the same request undoes once"
     assert [state for state, _ in stored(store)] == ["answer", "answer", "undone"]
     assert take(store, ann) == second
-    assert open_task(store, SECRET, ann.id, second).answers == TIE
+    assert opened(store, ann, second).answers == TIE
     record(store, SECRET, ann.id, second, Judged(token="three", answers=A_BETTER))
     assert undo(store, ann.id, "undo 2") == second
     assert undo(store, ann.id, "undo 3") == first
@@ -146,7 +156,7 @@ def test_a_skip_leaves_the_task_to_others(store: CollectStore) -> None:
     assert take(store, ann) != task
     seen = [judge(store, ben, f"t{n}") for n in range(9)]
     assert task in seen
-    assert (progress(store, ann.id).skipped, progress(store, ann.id).done) == (1, 0)
+    assert (far(store, ann).skipped, far(store, ann).done) == (1, 0)
 
 
 def test_a_task_that_was_left_goes_to_others_and_may_still_be_sent(store: CollectStore) -> None:
@@ -183,6 +193,17 @@ def test_progress_and_pace(store: CollectStore) -> None:
             connection.execute(
                 update(assignments).where(assignments.c.task_id == row.task_id).values(at=row.at + 20 * place)
             )
-    found = progress(store, ann.id)
+    found = far(store, ann)
     assert (found.done, found.left) == (4, 6)
     assert found.per_hour == pytest.approx(180, rel=0.05)
+
+
+def test_the_next_task_is_found_without_sorting(lite: CollectStore) -> None:
+    asked: list[Any] = []
+    event.listen(lite.engine, "before_cursor_execute", lambda *given: asked.append(given[2:4]))
+    take(lite, people(lite, "Ann")[0])
+    statement, values = next(one for one in asked if "ORDER BY tasks.priority" in one[0])
+    with lite.reading() as connection:
+        plan = [row.detail for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, values)]
+    assert "USING COVERING INDEX tasks_next" in plan[0]
+    assert not any("TEMP B-TREE" in step for step in plan)

@@ -37,6 +37,19 @@ def test_what_is_written_is_there_when_it_is_opened_again(store: CollectStore, p
     again.close()
 
 
+def test_a_connection_that_broke_is_replaced(new_postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guerdon.collect.store._REST_SECONDS", -1.0)
+    store, other = CollectStore.open(new_postgresql), CollectStore.open(new_postgresql)
+    with store.reading() as connection:
+        process = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with other.reading() as connection:
+        assert connection.exec_driver_sql(f"SELECT pg_terminate_backend({process}, 5000)").scalar_one()
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != process
+    store.close()
+    other.close()
+
+
 @pytest.mark.parametrize("text", ["\x00", "\ud800", "'; DROP TABLE tasks; --", "中文 🦊", "a" * 100_000])
 def test_any_text_fits(store: CollectStore, text: str) -> None:
     task = some_tasks(1)[0].__class__(text, (text + "1", text + "2"), {"extra": {"own": text}})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from guerdon.collect.store_tables import invitations, people, sessions
 from guerdon.errors import ConfigError, GuerdonError
@@ -200,18 +200,21 @@ def open_session(store: CollectStore, person: int) -> str:
     return token
 
 
+_SESSION = (
+    select(people.c.id, people.c.name, people.c.role)
+    .join(sessions, sessions.c.person_id == people.c.id)
+    .where(
+        sessions.c.digest == bindparam("digest"),
+        sessions.c.expires > bindparam("now"),
+        people.c.active,
+        people.c.role.in_(ROLES),
+    )
+)
+
+
 def session_person(connection: Connection, token: str) -> Person | None:
     """Whose session a token is, None where it is nobody's, or the person may not come in any more."""
-    found = connection.execute(
-        select(people.c.id, people.c.name, people.c.role)
-        .join(sessions, sessions.c.person_id == people.c.id)
-        .where(
-            sessions.c.digest == token_digest(token),
-            sessions.c.expires > time.time(),
-            people.c.active,
-            people.c.role.in_(ROLES),
-        )
-    ).first()
+    found = connection.execute(_SESSION, {"digest": token_digest(token), "now": time.time()}).first()
     return None if found is None else Person(found.id, found.name, found.role)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, exists, func, select
 
 from guerdon.collect.kinds.asking import Answer, Task
 from guerdon.collect.store_tables import assignments, judgements, tasks
@@ -22,6 +22,40 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 30 * 60
 """After this long a task that somebody opened and left may go to others."""
+
+# What every request asks is built once: to build a statement takes longer than to run it.
+_PERSON: BindParameter[int] = bindparam("person")
+_TASK: BindParameter[int] = bindparam("task")
+_IN_HAND = (
+    select(assignments.c.task_id, assignments.c.at)
+    .where(assignments.c.person_id == _PERSON, assignments.c.state == "open")
+    .order_by(assignments.c.at.desc())
+    .limit(1)
+)
+_ASSIGNMENT = select(assignments).where(assignments.c.person_id == _PERSON, assignments.c.task_id == _TASK)
+_FORGET = assignments.delete().where(assignments.c.person_id == _PERSON, assignments.c.task_id == _TASK)
+_ASSIGN = assignments.insert()
+TAKE = tasks.update().where(tasks.c.id == _TASK).values(taken=tasks.c.taken + bindparam("more"))
+"""One more, or one less, has a task or has judged it."""
+_CONTENT = select(tasks.c.content).where(tasks.c.id == _TASK)
+_newer = judgements.alias()
+_LATEST = select(judgements).where(
+    judgements.c.person_id == _PERSON,
+    judgements.c.task_id == _TASK,
+    ~select(_newer.c.id).where(_newer.c.supersedes == judgements.c.id).exists(),
+)
+_THEIRS = exists().where(
+    assignments.c.person_id == _PERSON, assignments.c.task_id == tasks.c.id, assignments.c.state != "lapsed"
+)
+_EVERYBODY = 2**31 - 1
+"""So many people may judge a task whose answer is known."""
+_IN_ORDER = (
+    select(tasks.c.id)
+    .where(tasks.c.gold == bindparam("gold"), ~_THEIRS, tasks.c.taken < bindparam("overlap"))
+    .order_by(tasks.c.priority.desc(), tasks.c.place, tasks.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 
 
 class RefusedError(GuerdonError):
@@ -56,12 +90,7 @@ def next_task(
     With `gold_every` n, about one of n tasks is one whose answer is known.
     """
     with store.reading() as connection:
-        mine = connection.execute(
-            select(assignments.c.task_id, assignments.c.at)
-            .where(assignments.c.person_id == person, assignments.c.state == "open")
-            .order_by(assignments.c.at.desc())
-            .limit(1)
-        ).first()
+        mine = connection.execute(_IN_HAND, {"person": person}).first()
         if mine:
             return assigned_task(connection, secret, person, mine.task_id, mine.at)
     with store.writing(synced=False) as connection:
@@ -75,23 +104,15 @@ def next_task(
         if chosen is None:
             return None
         now = time.time()
-        connection.execute(
-            assignments.delete().where(assignments.c.person_id == person, assignments.c.task_id == chosen)
-        )
-        connection.execute(assignments.insert().values(person_id=person, task_id=chosen, state="open", at=now))
-        connection.execute(tasks.update().where(tasks.c.id == chosen).values(taken=tasks.c.taken + 1))
+        connection.execute(_FORGET, {"person": person, "task": chosen})
+        connection.execute(_ASSIGN, {"person_id": person, "task_id": chosen, "state": "open", "at": now})
+        connection.execute(TAKE, {"task": chosen, "more": 1})
         return assigned_task(connection, secret, person, chosen, now)
 
 
 def _pick(connection: Connection, person: int, *, overlap: int = 1, gold: bool = False) -> int | None:
-    theirs = exists().where(
-        assignments.c.person_id == person, assignments.c.task_id == tasks.c.id, assignments.c.state != "lapsed"
-    )
-    query = select(tasks.c.id).where(tasks.c.gold.is_(gold), ~theirs)
-    if not gold:
-        query = query.where(tasks.c.taken < overlap)
-    query = query.order_by(tasks.c.priority.desc(), tasks.c.place, tasks.c.id).limit(1)
-    found: int | None = connection.execute(query.with_for_update(skip_locked=True)).scalar()
+    given = {"person": person, "gold": gold, "overlap": _EVERYBODY if gold else overlap}
+    found: int | None = connection.execute(_IN_ORDER, given).scalar()
     return found
 
 
@@ -119,13 +140,13 @@ def _release(connection: Connection, person: int) -> bool:
             .where(assignments.c.person_id == holder, assignments.c.task_id == task)
             .values(state="lapsed")
         )
-        connection.execute(tasks.update().where(tasks.c.id == task).values(taken=tasks.c.taken - 1))
+        connection.execute(TAKE, {"task": task, "more": -1})
     return bool(left)
 
 
 def assigned_task(connection: Connection, secret: bytes, person: int, task: int, since: float) -> Assigned:
     """A task with the order in which the person is shown it, and what they answered."""
-    content = connection.execute(select(tasks.c.content).where(tasks.c.id == task)).scalar_one()
+    content = connection.execute(_CONTENT, {"task": task}).scalar_one()
     found = stored_task(content)
     order = shown_order(secret, person, task, len(found.responses))
     answers = {
@@ -136,22 +157,18 @@ def assigned_task(connection: Connection, secret: bytes, person: int, task: int,
     return Assigned(task, found, order, answers, since)
 
 
-def open_task(store: CollectStore, secret: bytes, person: int, task: int) -> Assigned:
+def open_task(connection: Connection, secret: bytes, person: int, task: int) -> Assigned:
     """A task that this person has or had, to be looked at or judged anew.
 
     Raises:
         RefusedError: it is not theirs.
     """
-    with store.reading() as connection:
-        row = assignment_of(connection, person, task)
-        return assigned_task(connection, secret, person, task, row.at)
+    return assigned_task(connection, secret, person, task, assignment_of(connection, person, task).at)
 
 
 def assignment_of(connection: Connection, person: int, task: int) -> Any:
     """What the store knows of a person's task; RefusedError where it is not theirs."""
-    row = connection.execute(
-        select(assignments).where(assignments.c.person_id == person, assignments.c.task_id == task)
-    ).first()
+    row = connection.execute(_ASSIGNMENT, {"person": person, "task": task}).first()
     if row is None:
         raise RefusedError("this task is not yours")
     return row
@@ -159,11 +176,4 @@ def assignment_of(connection: Connection, person: int, task: int) -> Any:
 
 def latest_judgements(connection: Connection, person: int, task: int) -> Sequence[Any]:
     """The judgements of a person of a task that nothing replaced."""
-    newer = judgements.alias()
-    return connection.execute(
-        select(judgements).where(
-            judgements.c.person_id == person,
-            judgements.c.task_id == task,
-            ~select(newer.c.id).where(newer.c.supersedes == judgements.c.id).exists(),
-        )
-    ).all()
+    return connection.execute(_LATEST, {"person": person, "task": task}).all()

@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from guerdon.collect.assigning import RefusedError, assigned_task, assignment_of, latest_judgements
+from guerdon.collect.assigning import TAKE, RefusedError, assigned_task, assignment_of, latest_judgements
 from guerdon.collect.kinds.asking import Answer
-from guerdon.collect.store_tables import assignments, judgements, tasks
+from guerdon.collect.store_tables import assignments, judgements
 
 if TYPE_CHECKING:
     from guerdon.collect.store import CollectStore
 
 _GIVEN_BACK = ("skipped", "lapsed")
 """States in which a task is not in the hands of its person."""
+_HOLDER = select(judgements.c.person_id).where(judgements.c.token == bindparam("token")).limit(1)
+_JUDGEMENT = judgements.insert()
+_NOW_IN_STATE = assignments.update().where(
+    assignments.c.person_id == bindparam("person"), assignments.c.task_id == bindparam("task")
+)
 SKIP_REASONS = ("unclear", "cannot_judge", "broken", "harmful", "other")
 
 
@@ -55,35 +60,30 @@ def _record(connection: Connection, secret: bytes, person: int, task: int, judge
     now, old = time.time(), {row.question: row.id for row in latest_judgements(connection, person, task)}
     assigned = assigned_task(connection, secret, person, task, before.at)
     for question, answer in judged.answers.items():
-        connection.execute(
-            judgements.insert().values(
-                token=judged.token,
-                person_id=person,
-                task_id=task,
-                question=question,
-                state="skip" if judged.skip else "answer",
-                answer=answer,
-                shown=list(assigned.shown),
-                seconds=None if judged.seconds is None else min(max(judged.seconds, 0.0), now - before.at + 1),
-                guidelines=judged.guidelines,
-                at=now,
-                supersedes=old.get(question),
-            )
-        )
+        record = {
+            "token": judged.token,
+            "person_id": person,
+            "task_id": task,
+            "question": question,
+            "state": "skip" if judged.skip else "answer",
+            "answer": answer,
+            "shown": list(assigned.shown),
+            "seconds": None if judged.seconds is None else min(max(judged.seconds, 0.0), now - before.at + 1),
+            "guidelines": judged.guidelines,
+            "at": now,
+            "supersedes": old.get(question),
+        }
+        connection.execute(_JUDGEMENT, record)
     state = "skipped" if judged.skip else "done"
-    connection.execute(
-        assignments.update()
-        .where(assignments.c.person_id == person, assignments.c.task_id == task)
-        .values(state=state, at=now)
-    )
+    connection.execute(_NOW_IN_STATE, {"person": person, "task": task, "state": state, "at": now})
     # What one person skips is still to be judged by as many as before.
     change = (before.state in _GIVEN_BACK) - (state == "skipped")
     if change:
-        connection.execute(tasks.update().where(tasks.c.id == task).values(taken=tasks.c.taken + change))
+        connection.execute(TAKE, {"task": task, "more": change})
 
 
 def _stored(connection: Connection, person: int, token: str) -> bool:
-    holder = connection.execute(select(judgements.c.person_id).where(judgements.c.token == token).limit(1)).scalar()
+    holder = connection.execute(_HOLDER, {"token": token}).scalar()
     if holder is not None and holder != person:
         raise RefusedError("this form was sent by somebody else")
     return holder is not None
@@ -130,10 +130,6 @@ def undo(store: CollectStore, person: int, token: str) -> int | None:
             )
         state = assignment_of(connection, person, last.task_id).state
         if state == "skipped":
-            connection.execute(tasks.update().where(tasks.c.id == last.task_id).values(taken=tasks.c.taken + 1))
-        connection.execute(
-            assignments.update()
-            .where(assignments.c.person_id == person, assignments.c.task_id == last.task_id)
-            .values(state="open", at=time.time())
-        )
+            connection.execute(TAKE, {"task": last.task_id, "more": 1})
+        connection.execute(_NOW_IN_STATE, {"person": person, "task": last.task_id, "state": "open", "at": time.time()})
         return int(last.task_id)

@@ -6,6 +6,7 @@ What is acknowledged is on the disk: SQLite writes ahead and syncs at every comm
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import threading
@@ -18,8 +19,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Connection, Dialect, Engine, bindparam, create_engine, event, func, select
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from guerdon.collect.collect_config import POSTGRESQL
 from guerdon.collect.kinds.asking import Question
@@ -29,8 +31,12 @@ from guerdon.errors import DataError, MissingExtraError, OutputError
 from guerdon.files import output_error
 
 _BUSY_SECONDS = 30
+_REST_SECONDS = 1.0
 _CONNECTIONS = 20
 """More than a server has threads, so that none waits for one."""
+_NEWEST_GUIDELINES = select(guidelines).order_by(guidelines.c.version.desc()).limit(1)
+_SETTING = select(settings.c.value).where(settings.c.name == bindparam("name"))
+_QUESTIONS = select(questions.c.options).order_by(questions.c.place)
 
 
 class CollectStore:
@@ -38,6 +44,8 @@ class CollectStore:
 
     def __init__(self, engine: Engine, place: str) -> None:
         self.engine, self.place = engine, place
+        alone = engine.dialect.name == "postgresql"  # where a transaction of reads sees no more, and takes two messages
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT") if alone else engine
         """The place without a password, for messages."""
         # SQLite has one writer at a time, and does not serve those who wait in the order in which they came: of many
         # threads some would wait until it gives up. Other processes still wait for SQLite itself.
@@ -60,7 +68,8 @@ class CollectStore:
         if name.startswith(POSTGRESQL):
             url = "postgresql+psycopg://" + name.split("://", 1)[1]
             try:
-                engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True)
+                engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+                event.listen(engine, "checkout", functools.partial(_check_if_rested, engine.dialect))
             except ImportError as error:
                 raise MissingExtraError("A store in PostgreSQL", "psycopg", "postgresql") from error
             except (SQLAlchemyError, ValueError) as error:
@@ -87,8 +96,8 @@ class CollectStore:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one state of the store."""
-        with self.engine.begin() as connection:
+        """A connection that sees one state of the store; in PostgreSQL that of each statement."""
+        with self._reads.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -125,7 +134,7 @@ class CollectStore:
 
     def setting(self, connection: Connection, name: str, default: Any = None) -> Any:
         """A setting, the default where it was never made."""
-        found = connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+        found = connection.execute(_SETTING, {"name": name}).scalar()
         return default if found is None else found
 
     def secret(self) -> bytes:
@@ -157,7 +166,7 @@ class CollectStore:
             if project.title:
                 connection.execute(settings.delete().where(settings.c.name == "title"))
                 connection.execute(settings.insert().values(name="title", value=project.title))
-            newest = connection.execute(select(guidelines).order_by(guidelines.c.version.desc()).limit(1)).first()
+            newest = connection.execute(_NEWEST_GUIDELINES).first()
             if newest is None or (project.guidelines and newest.text != project.guidelines):
                 version = (newest.version if newest else 0) + 1
                 connection.execute(guidelines.insert().values(version=version, text=project.guidelines, at=time.time()))
@@ -186,7 +195,7 @@ class CollectStore:
             DataError: it asks nothing yet.
         """
         asked = self.questions(connection)
-        newest = connection.execute(select(guidelines).order_by(guidelines.c.version.desc()).limit(1)).one()
+        newest = connection.execute(_NEWEST_GUIDELINES).one()
         title = self.setting(connection, "title", "")
         return Project(questions=asked, guidelines=newest.text, title=title), newest.version
 
@@ -196,7 +205,7 @@ class CollectStore:
 
     def questions(self, connection: Connection) -> tuple[Question, ...]:
         """The questions of the store, in the order of the form."""
-        found = connection.execute(select(questions.c.options).order_by(questions.c.place)).scalars().all()
+        found = connection.execute(_QUESTIONS).scalars().all()
         if not found:
             raise DataError(f"{self.place} asks nothing yet. Fix: guerdon collect serve DATA --store {self.place}")
         return tuple(parse_question(options) for options in found)
@@ -226,6 +235,17 @@ def _check_file(path: Path, create: bool) -> None:
         raise OutputError(f"the store {path} cannot be written")
 
 
+def _check_if_rested(dialect: Dialect, driver: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """Replaces a connection that broke while nobody used it; to ask at every checkout takes as long as a query."""
+    now = time.monotonic()
+    if now - record.info.get("used", now) > _REST_SECONDS:
+        try:
+            dialect.do_ping(driver)
+        except dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+    record.info["used"] = now
+
+
 def _set_up_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; `_begin_sqlite` does
     cursor = connection.cursor()
@@ -236,10 +256,10 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail where another wrote in between, without waiting.
-    writing = connection.get_execution_options().get("writing")
-    if writing:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {writing}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    if writing := connection.get_execution_options().get("writing"):
+        driver.execute(f"PRAGMA synchronous = {writing}")
+    driver.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _cause(error: Exception) -> str:

@@ -58,8 +58,7 @@ tasks = Table(
     Column("content", JSON, nullable=False),  # behind what is read often, so that it need not be read with it
     Column("arm", String(10)),
     Column("round", Integer),
-    Index("tasks_next", "gold", text("priority DESC"), "place", "taken"),
-    Index("tasks_taken", "gold", "taken"),
+    Index("tasks_next", "gold", text("priority DESC"), "place", "id", "taken"),
 )
 """`priority`: higher is asked first. `taken`: how many people have it or have judged it. `arm`: `chosen` or `random`,
 where `guerdon collect learn` said so before the task was asked, and `round` which of the `rounds` that was."""

@@ -25,7 +25,7 @@ _STATIC = {
 """Name -> package, file, media type: nothing else is served from disk."""
 
 
-THREADS = 8
+THREADS = 2
 """Requests that are worked on side by side."""
 
 

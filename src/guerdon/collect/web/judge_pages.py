@@ -8,11 +8,13 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
+from sqlalchemy import Connection
 
 from guerdon.collect.assigning import Assigned, RefusedError, next_task, open_task
 from guerdon.collect.history import judged_tasks
 from guerdon.collect.kinds.asking import Answer, AnswerError, Question, Task
 from guerdon.collect.pace import progress
+from guerdon.collect.questions import Project
 from guerdon.collect.recording import SKIP_REASONS, Judged, record, undo
 from guerdon.collect.web.site import Annotator, Asking, Form, form_key
 
@@ -27,22 +29,26 @@ def judge(ask: Annotator) -> Response:
     found = next_task(site.store, site.secret, ask.known.id, overlap=site.overlap, gold_every=site.gold_every)
     if found is None:
         more = site.live is not None and site.live.working
-        return ask.page("done.html.j2", more=more, progress=progress(site.store, ask.known.id, overlap=site.overlap))
+        with site.store.reading() as connection:
+            far = progress(connection, ask.known.id, overlap=site.overlap)
+        return ask.page("done.html.j2", more=more, progress=far)
     return _task_page(ask, found)
 
 
 @router.get("/judge/{task}")
 def judge_again(ask: Annotator, task: int) -> Response:
     """A task that was judged before."""
-    return _task_page(ask, _opened(ask, task))
+    with ask.site.store.reading() as connection:
+        found = _opened(ask, connection, task)
+    return _task_page(ask, found)
 
 
 @router.post("/judge/{task}")
 def judged(ask: Annotator, task: int, form: Form) -> Response:
     """Stores the answers to all questions, or the reason why there are none."""
     site = ask.site
-    found = _opened(ask, task)
     with site.store.reading() as connection:
+        found = _opened(ask, connection, task)
         questions = site.store.questions(connection)
     token = form_key(form)
     skip = form.get("skip", "")
@@ -105,29 +111,23 @@ def guidelines_version(form: Mapping[str, str]) -> int:
     return int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 1
 
 
-def _opened(ask: Asking, task: int) -> Assigned:
+def _opened(ask: Asking, connection: Connection, task: int) -> Assigned:
     try:
-        return open_task(ask.site.store, ask.site.secret, ask.known.id, task)
+        return open_task(connection, ask.site.secret, ask.known.id, task)
     except RefusedError:
         ask.refuse(403, "not_your_task")
 
 
 def _task_page(ask: Asking, found: Assigned, *, status: int = 200, fault: str = "") -> Response:
-    site = ask.site
-    return ask.page(
-        "judge.html.j2",
-        status=status,
-        fault=fault,
-        reasons=SKIP_REASONS,
-        progress=progress(site.store, ask.known.id, overlap=site.overlap),
-        **shown_task(ask, found),
-    )
-
-
-def shown_task(ask: Asking, found: Assigned) -> dict[str, Any]:
-    """What the templates that show a task and its form need to know."""
     with ask.site.store.reading() as connection:
-        project, version = ask.site.store.project(connection)
+        shown = shown_task(ask.site.store.project(connection), found)
+        far = progress(connection, ask.known.id, overlap=ask.site.overlap)
+    return ask.page("judge.html.j2", status=status, fault=fault, reasons=SKIP_REASONS, progress=far, **shown)
+
+
+def shown_task(asked: tuple[Project, int], found: Assigned) -> dict[str, Any]:
+    """What the templates that show a task and its form need to know."""
+    project, version = asked
     where = [found.shown.index(place) for place in range(len(found.shown))]
     answers: Mapping[str, Answer] = {
         question.name: question.moved(found.answers[question.name], where) if question.name in found.answers else None

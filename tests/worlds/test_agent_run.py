@@ -90,6 +90,10 @@ def test_whoever_imitates_the_walkthrough_wins(simple_game: Path, tmp_path: Path
     assert json.loads((tmp_path / "agent" / "training.json").read_text())["imitated"] == str(tmp_path)
     with pytest.raises(ConfigError, match="not both"):
         train_agent([simple_game], tmp_path / "agent", TINY, imitate=tmp_path, reward="longest")
+    twin = simple_game.stem.replace("dense", "sparse")
+    write_lines(tmp_path / "episodes.jsonl", {"game": twin, "turns": turns})
+    again = train_agent([simple_game], tmp_path / "twin", replace(TINY, steps=128), imitate=tmp_path)
+    assert again.played
     write_lines(tmp_path / "episodes.jsonl", {"game": "chess", "turns": turns})
     with pytest.raises(DataError, match="play of chess, which is none of the games"):
         train_agent([simple_game], tmp_path / "agent", TINY, imitate=tmp_path)

@@ -121,6 +121,11 @@ def make_games(
     return [Path(out) / name for name in names]
 
 
+def without_density(name: str) -> str:
+    """The name of a game without how often its score rises: twins play alike, and only pay differently."""
+    return re.sub(rf"^simple-({'|'.join(get_args(ScoreDensity))})-", "simple-", name)
+
+
 def find_games(places: Sequence[str | Path]) -> list[Path]:
     """The game files that are named, and those in the folders that are named, in order of name.
 

@@ -14,6 +14,7 @@ from guerdon.errors import DataError
 from guerdon.worlds.agent import CommandRanker
 from guerdon.worlds.collect_run import EPISODES_FILE
 from guerdon.worlds.game_environment import MOST_COMMANDS, TextGameEnv
+from guerdon.worlds.games import without_density
 from guerdon.worlds.world_config import AgentConfig
 
 _BATCH = 128
@@ -24,7 +25,7 @@ def imitate_play(paths: Sequence[Path], play: Path, config: AgentConfig) -> Comm
 
     Args:
         paths: the games.
-        play: folder of `guerdon worlds collect`.
+        play: folder of `guerdon worlds collect`, of these games or of twins whose score rises more or less often.
         config: `steps`, `epochs`, `learning_rate` and `seed` of it count.
 
     Raises:
@@ -48,6 +49,7 @@ def imitate_play(paths: Sequence[Path], play: Path, config: AgentConfig) -> Comm
 def _replayed(paths: Sequence[Path], play: Path) -> tuple[dict[str, Tensor], Tensor]:
     """What was seen before each command of collected play, and the number of the command: games play the same again."""
     file, games = play / EPISODES_FILE, {path.stem: path for path in paths}
+    twins = {without_density(name): path for name, path in games.items()}
     if not file.is_file():
         raise DataError(f"{play}: no collected play there, which has {EPISODES_FILE}. Fix: guerdon worlds collect")
     env = TextGameEnv({"games": paths})
@@ -55,9 +57,10 @@ def _replayed(paths: Sequence[Path], play: Path) -> tuple[dict[str, Tensor], Ten
     given: list[int] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         episode = json.loads(line)
-        if episode["game"] not in games:
+        game = games.get(episode["game"], twins.get(without_density(episode["game"])))
+        if game is None:
             raise DataError(f"{file}: play of {episode['game']}, which is none of the games: {', '.join(games)}")
-        observation, _ = env.reset(options={"game": games[episode["game"]]})
+        observation, _ = env.reset(options={"game": game})
         for turn in episode["turns"][1:]:
             number = env.situation.commands.index(turn["command"])
             if number < MOST_COMMANDS:

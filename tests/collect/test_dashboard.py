@@ -24,6 +24,7 @@ def figures(events: list[Event], pairs: list[tuple[float, bool]]) -> CollectionF
     [
         (9 * 60.0, 10, ["12:00", "12:01"]),
         (12 * HOUR, 13, ["12:00", "13:00"]),
+        (3 * DAY, 13, ["03-04\n12:00", "03-04\n18:00"]),
         (9 * DAY, 10, ["03-04", "03-05"]),
         (30 * DAY, 5, None),
     ],
@@ -50,6 +51,11 @@ def test_bars_lines_and_their_names() -> None:
         assert "100%" in charts[1].svg
         colours = set(re.findall(r"#[0-9a-f]{6}", "".join(chart.svg for chart in charts)))
         assert colours <= {"#ffffff", "#000000"}, "all others follow the style sheet"
+
+
+def test_judgements_are_counted_in_whole_numbers() -> None:
+    charts = collection_charts(figures([Event("Ann", NOON, 1.0), Event("Ben", NOON + DAY, 1.0)], []), texts()["en"])
+    assert re.findall(r">(\d+(?:\.\d+)?)</text>", charts[0].svg) == ["0", "1"]
 
 
 def test_nothing_before_two_judgements_and_no_line_in_one_period() -> None:

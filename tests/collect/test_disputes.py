@@ -136,7 +136,7 @@ def test_a_reviewer_settles(visitor: Visitors, site: Site) -> None:
     judge_all(site.store, "Ben", lambda n: int(n > 7))
     eve = names["Eve"]
     page = eve.get("/disputed").text
-    assert "2 tasks are disputed" in page
+    assert "Disputed tasks: 2." in page
     page = eve.get("/disputed/next").text
     assert "2 disputed" in page
     assert "Ann" in page
@@ -151,10 +151,10 @@ def test_a_reviewer_settles(visitor: Visitors, site: Site) -> None:
     assert "1 disputed" in answer.text
     assert "Settled (1)" in eve.get("/disputed").text
     page = eve.get(task).text
-    assert "Final, by Eve:" in page
-    assert f"{'A' if good else 'B'} is much better" in page.split("Final, by Eve:")[1][:60]
+    assert "Final label, by Eve: " in page
+    assert f"{'A' if good else 'B'} is much better" in page.split("Final label, by Eve: ")[1][:60]
     eve.post("/disputed-undo", {"token": "another one"})
-    assert "2 tasks are disputed" in eve.get("/disputed").text
+    assert "Disputed tasks: 2." in eve.get("/disputed").text
     with site.store.reading() as connection:
         answers = connection.execute(select(adjudications.c.answer)).scalars().all()
     assert {one["choice"] for one in answers} == {0}, "by its place in the task"
@@ -214,7 +214,7 @@ def test_every_kind_has_its_page(tmp_path: Path, options: dict[str, Any]) -> Non
         "spans": ("Nothing marked", "“one” (Major)"),
         "pairwise": ("A is better", "B is better"),
     }[question.kind]:
-        assert words in page.split("What was said")[1].split("</section>")[0]
+        assert words in page.split("<h2>Judgements</h2>")[1].split("</section>")[0]
     fields = {
         "rating": {f"quality.{place}.{at}": "3" for place in "01" for at in "01"},
         "ranking": {"order.0": "1", "order.1": "1"},
@@ -224,7 +224,7 @@ def test_every_kind_has_its_page(tmp_path: Path, options: dict[str, Any]) -> Non
     }[question.kind]
     assert "Nothing is disputed" in eve.post("/disputed/1", fields).text
     page = eve.get("/disputed/1").text
-    assert "Final, by Eve:" in page
+    assert "Final label, by Eve: " in page
     assert question.kind != "ranking" or "<b>A</b> = <b>B</b>" in page
     assert judged_rows(store)[0].extra["adjudicated_by"] == "Eve"
     store.close()

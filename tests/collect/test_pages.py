@@ -86,7 +86,7 @@ def test_skipping(visitor: Visitors, site: Site) -> None:
     with site.store.reading() as connection:
         row = connection.execute(select(judgements.c.state, judgements.c.answer)).one()
     assert (row.state, row.answer) == ("skip", {"reason": "harmful"})
-    assert "skipped" in ann.get("/mine").text
+    assert "Skipped" in ann.get("/mine").text
 
 
 def test_looking_back_and_changing(visitor: Visitors, site: Site) -> None:
@@ -150,6 +150,40 @@ def test_every_page_says_it_in_chinese_too(visitor: Visitors, site: Site) -> Non
     for path, words in {"/judge": "哪个回答更好", "/mine": "我的标注", "/nowhere": "没有这个页面"}.items():
         ann.client.get("/language/zh")
         assert words in ann.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "said"),
+    [
+        ("/nowhere", "Not found", "There is no such page."),
+        ("/undo", "Not found", "There is no such page."),
+        ("/judge/99", "Not allowed", "This task is not yours."),
+        ("/overview", "Not allowed", "Your role may not see this."),
+        ("/invitation/none", "Not found", "This invitation is not valid"),
+    ],
+)
+def test_a_fault_has_a_heading_of_its_kind(visitor: Visitors, site: Site, path: str, heading: str, said: str) -> None:
+    page = visitor().join(site, "Ann").get(path).text
+    assert f"<h1>{heading}</h1>" in page
+    assert said in page
+
+
+def test_too_many_attempts_are_told_to_wait(visitor: Visitors) -> None:
+    guest = visitor()
+    guest.get("/sign-in")
+    for _ in range(11):
+        guest.post("/sign-in", {"name": "Ann", "password": "wrong"})
+    assert "<h1>Please wait</h1>" in guest.page
+
+
+def test_lists_show_the_last_message_of_a_dialogue(visitor: Visitors, site: Site) -> None:
+    system = Message("system", "The same in every dialogue. " * 20)
+    add_tasks(site.store, [Task((system, Message("user", "How many eggs?")), ("two", "three"))], in_order=True)
+    ann = visitor().join(site, "Ann")
+    while "How many eggs?" not in ann.page:
+        ann.judge(preference__choice="tie")
+    ann.judge(preference__choice="tie")
+    assert ">How many eggs?</a>" in ann.get("/mine").text
 
 
 def test_the_script_is_told_where_to_go(visitor: Visitors, site: Site) -> None:

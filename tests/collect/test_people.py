@@ -47,8 +47,12 @@ def test_roles(visitor: Visitors, site: Site) -> None:
 def test_an_admin_invites_and_lets_go(visitor: Visitors, site: Site) -> None:
     admin = visitor().join(site, "Eve", "admin")
     admin.get("/people")
-    admin.post("/people/invite", {"role": "annotator"})
+    admin.post("/people", {"role": "annotator"})
     link = re.search(rf"{ORIGIN}(/invitation/[\w-]+)", admin.page)
+    back = re.search(r'href="(/language/zh[^"]*)"', admin.page)
+    assert back
+    assert "生成链接" in admin.client.get(back[1]).text, "the page of a sent form is there in the other language too"
+    admin.client.get("/language/en")
     assert link
     ann = visitor()
     ann.get(link[1])
@@ -57,13 +61,14 @@ def test_an_admin_invites_and_lets_go(visitor: Visitors, site: Site) -> None:
     admin.get("/people")
     admin.post("/people/2/active", {"active": "no"})
     assert "Sign in" in ann.get("/judge").text
+    assert "(deactivated)" in admin.get("/people").text
     assert admin.post("/people/1/active", {"active": "no"}).status_code == 403
-    assert admin.post("/people/invite", {"role": "god"}).status_code == 400
+    assert admin.post("/people", {"role": "god"}).status_code == 400
 
 
 def test_an_annotator_cannot_invite(visitor: Visitors, site: Site) -> None:
     ann = visitor().join(site, "Ann")
-    assert ann.post("/people/invite", {"role": "admin"}).status_code == 403
+    assert ann.post("/people", {"role": "admin"}).status_code == 403
     assert ann.post("/people/1/active", {"active": "no"}).status_code == 403
 
 
@@ -74,7 +79,7 @@ def test_the_overview_shows_who_judges_how(visitor: Visitors, site: Site) -> Non
     for choice in ("0-1", "0-2", "tie"):
         eve.judge(preference__choice=choice, seconds="0.5")
     page = eve.get("/overview")
-    assert "3 of 10 tasks are judged, with 3 judgements of people." in page.text
+    assert "Tasks judged: 3 of 10. Judgements by people: 3." in page.text
     assert "<svg" in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]
     rows = [json.loads(line) for line in eve.client.get("/export/preference").text.splitlines()]

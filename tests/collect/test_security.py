@@ -260,7 +260,7 @@ def test_an_invitation_is_good_once(visitor: Visitors, site: Site) -> None:
         ("Ann", "short", "short", "at least 10"),
         ("", PASSWORD, PASSWORD, "visible characters"),
         ("A\u200bnn", PASSWORD, PASSWORD, "visible characters"),
-        ("ANN", PASSWORD, PASSWORD, "already"),
+        ("ANN", PASSWORD, PASSWORD, "is taken"),
         ("Ben", PASSWORD, "another password", "differ"),
     ],
 )

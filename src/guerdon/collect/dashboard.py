@@ -45,7 +45,7 @@ class _Periods:
 
     def labels(self) -> list[str]:
         """When each begins: days, or times of day."""
-        form = "%H:%M" if self.width < 6 * _HOUR else "%m-%d %Hh" if self.width < _DAY else "%m-%d"
+        form = "%H:%M" if self.width < 6 * _HOUR else "%m-%d\n%H:%M" if self.width < _DAY else "%m-%d"
         begins = [(self.first + at) * self.width - self.offset for at in range(self.count)]
         return [datetime.datetime.fromtimestamp(begin).strftime(form) for begin in begins]
 

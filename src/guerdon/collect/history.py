@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from guerdon.collect.store_tables import judgements, tasks
 from guerdon.collect.tasks import stored_task
-from guerdon.types import Prompt, prompt_text
+from guerdon.types import Prompt, message_text
 
 if TYPE_CHECKING:
     from guerdon.collect.kinds.asking import Task
@@ -32,13 +32,13 @@ class JudgedTask:
 
     @property
     def beginning(self) -> str:
-        """The first words of the prompt."""
+        """As `beginning` has it."""
         return beginning(self.task.prompt)
 
 
 def beginning(prompt: Prompt) -> str:
-    """The first words of a prompt, on one line."""
-    text = " ".join(prompt_text(prompt).split())
+    """The first words of a prompt, of a dialogue those of its last message, on one line."""
+    text = " ".join((prompt if isinstance(prompt, str) else message_text(prompt[-1])).split())
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

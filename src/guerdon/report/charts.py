@@ -65,6 +65,8 @@ def learning_charts(curve: LearningCurve) -> list[Chart]:
 def bar_chart(title: str, x_label: str, labels: Sequence[str], layers: Sequence[Bars]) -> Chart:
     """Bars, one for each label, with layers upon each other."""
     figure, axis = _empty(x_label)
+    counts = all(float(height).is_integer() for layer in layers for height in layer.heights)
+    axis.locator_params(axis="y", integer=counts)
     below = np.zeros(len(labels))
     for layer in layers:
         heights = np.asarray(layer.heights, dtype=np.float64)
@@ -78,9 +80,10 @@ def line_over_labels(title: str, x_label: str, labels: Sequence[str], values: Se
     from matplotlib.ticker import PercentFormatter
 
     figure, axis = _empty(x_label)
-    axis.plot(np.arange(len(labels)), values, color=MODEL, marker="o", markersize=4)
+    axis.plot(np.arange(len(labels)), values, color=MODEL, marker="o", markersize=5)
     axis.set_xlim(-0.5, len(labels) - 0.5)
-    axis.set_ylim(0, 1.02 if share else None)
+    # Points at the ends of the axis are seen as a whole.
+    axis.set_ylim(*((-0.04, 1.04) if share else (0, 1.08 * max(np.nanmax(values), 1e-9))))
     if share:
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     return _finished(figure, axis, title, legend=False, labels=labels)

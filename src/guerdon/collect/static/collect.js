@@ -34,7 +34,8 @@ async function send(target, button) {
     try {
       const answer = await fetch(target.action, { method: "POST", body, headers: { "X-Guerdon": "1" }, credentials: "same-origin" });
       if (answer.status < 500) {
-        const told = await answer.json();
+        const isJson = answer.headers.get("content-type")?.includes("json"); // the guard of the server writes plain text
+        const told = isJson ? await answer.json() : { fault: await answer.text() };
         if (answer.ok) {
           if (target === form) remember.set(draftName, null);
           location.assign(told.next);
@@ -80,6 +81,23 @@ if (form) {
   });
 }
 
+// Of a dialogue the last message is seen first.
+for (const pane of document.querySelectorAll(".prompt-pane")) {
+  const last = pane.querySelector(".turn:last-child");
+  if (last) pane.scrollTop = last.offsetTop;
+}
+
+// What scrolls can have the focus, so that arrow keys scroll it in every browser.
+const reachScrolling = () => {
+  for (const one of document.querySelectorAll(".prompt-pane, .guidelines .prose, .prose pre, .prose table")) {
+    if (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight + 1) one.tabIndex = 0;
+    else one.removeAttribute("tabindex");
+  }
+};
+reachScrolling();
+addEventListener("resize", reachScrolling);
+document.addEventListener("toggle", reachScrolling, true);
+
 // Rows of choices: a key chooses in the row that has the focus, else in the first without an answer.
 const rows = form ? [...form.querySelectorAll(".ask")] : [];
 // Ranking: a digit gives its response the next rank, or takes its rank away; = joins the last two; drag puts in order.
@@ -115,10 +133,12 @@ for (const list of document.querySelectorAll("[data-ranking] .ranks")) {
   list.addEventListener("dragover", (event) => event.preventDefault());
   list.addEventListener("drop", (event) => {
     event.preventDefault();
-    const before = event.target.closest("li");
-    if (!dragged || dragged === before) return;
-    const order = [...list.children].filter((one) => one !== dragged);
-    order.splice(before ? order.indexOf(before) : order.length, 0, dragged);
+    const order = [...list.children];
+    const target = event.target.closest("li") || order.at(-1);
+    if (!dragged || dragged === target) return;
+    const place = order.indexOf(target); // of which it takes the place, the others moving up
+    order.splice(order.indexOf(dragged), 1);
+    order.splice(place, 0, dragged);
     set(order.map((card, at) => [card, at + 1]));
   });
   show();
@@ -130,11 +150,27 @@ for (const row of document.querySelectorAll("[data-spans]")) {
   const kept = row.querySelector("input[type=hidden]");
   const list = row.querySelector(".marks");
   const marks = JSON.parse(kept.value);
-  const label = (one) => [...row.querySelectorAll("[data-mark]")].find((button) => button.dataset.mark === one.label).lastChild.textContent.trim();
+  const under = row.querySelector(".under");
+  const buttonOf = (one) => [...row.querySelectorAll("[data-mark]")].find((button) => button.dataset.mark === one.label);
+  const made = (tag, mark, words) => {
+    const element = document.createElement(tag);
+    if (mark) element.className = `kind-${buttonOf(mark).dataset.digit}`;
+    element.textContent = words;
+    return element;
+  };
+  // A text field cannot colour its text, so the same text lies under it, with what is marked in the colour of its kind.
+  const paint = () => {
+    const edges = [...new Set([0, text.value.length, ...marks.flatMap((one) => [one.start, one.end])])].sort((a, b) => a - b);
+    under.replaceChildren(...edges.slice(1).map((end, at) => {
+      const mark = marks.findLast((one) => one.start <= edges[at] && end <= one.end);
+      return made(mark ? "mark" : "span", mark, text.value.slice(edges[at], end));
+    }));
+  };
   const show = () => {
+    paint();
     list.replaceChildren(...marks.map((mark, at) => {
-      const item = document.createElement("li");
-      item.append(`${label(mark)}: “${text.value.slice(mark.start, mark.end)}” `);
+      const words = text.value.slice(mark.start, mark.end);
+      const item = made("li", mark, `${buttonOf(mark).lastChild.textContent.trim()}${list.dataset.colon}“${words}” `);
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "×";
@@ -153,6 +189,7 @@ for (const row of document.querySelectorAll("[data-spans]")) {
     if (text.selectionStart < text.selectionEnd) {
       marks.push({ start: text.selectionStart, end: text.selectionEnd, label });
       keep();
+      text.selectionStart = text.selectionEnd; // so that the colour of the mark is seen
     }
     text.focus();
   };
@@ -160,8 +197,9 @@ for (const row of document.querySelectorAll("[data-spans]")) {
     button.addEventListener("mousedown", (event) => event.preventDefault()); // or the selection would go
     button.addEventListener("click", () => mark(button.dataset.mark));
   }
+  text.addEventListener("scroll", () => { under.scrollTop = text.scrollTop; });
   text.addEventListener("keydown", (event) => {
-    const button = row.querySelector(`[data-digit="${event.key}"]`);
+    const button = [...row.querySelectorAll("[data-digit]")].find((one) => one.dataset.digit === event.key);
     if (button && keysBox.checked && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); mark(button.dataset.mark); }
     if (event.key === "Enter" && keysBox.checked) { event.preventDefault(); form.requestSubmit(); }
   });
@@ -195,7 +233,7 @@ form?.addEventListener("click", (event) => {
   if (event.detail && event.target.matches(".ask[data-auto] input[type=radio]") && rows.length === 1) form.requestSubmit();
 });
 
-const typing = (target) => target.matches?.("textarea, select, input:not([type=radio]):not([type=checkbox])") || target.isContentEditable;
+const typing = (target) => target.matches?.("textarea:not([readonly]), select, input:not([type=radio]):not([type=checkbox])") || target.isContentEditable;
 document.addEventListener("keydown", (event) => {
   if (form && event.key === "Enter" && (event.ctrlKey || event.metaKey)) { form.requestSubmit(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;

@@ -73,9 +73,11 @@ def _not_found(request: Request, error: Exception) -> Response:
 def _fault_page(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     ask = asking(request)
-    reason = error.detail if error.detail in ask.text else "not_found" if error.status_code == 404 else "form_broken"
+    missing = error.status_code in (404, 405)
+    reason = error.detail if error.detail in ask.text else "not_found" if missing else "form_broken"
     if request.headers.get("x-guerdon"):
         return JSONResponse({"fault": ask.text[reason]}, status_code=error.status_code)
     if error.status_code == 401 and request.method == "GET":
         return RedirectResponse("/sign-in", status_code=303)
-    return ask.page("fault.html.j2", status=error.status_code, reason=ask.text[reason])
+    heading = ask.text.get(f"fault_{404 if missing else error.status_code}", ask.text["fault_other"])
+    return ask.page("fault.html.j2", status=error.status_code, heading=heading, reason=ask.text[reason])

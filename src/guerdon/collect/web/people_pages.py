@@ -19,7 +19,7 @@ def everybody(ask: Admin) -> Response:
     return _page(ask, "")
 
 
-@router.post("/people/invite")
+@router.post("/people")
 def invited(ask: Admin, form: Form) -> Response:
     """Makes an invitation, and shows its link this once."""
     role = form.get("role", "")

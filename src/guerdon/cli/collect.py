@@ -100,8 +100,9 @@ def learn(
 ) -> None:
     """Learn from what was judged, and choose what to ask next; a running server asks in that order from then on.
 
-    Chance always draws a share of what is asked. The reward is measured on it, and as many chosen labels as drawn ones
-    are compared on it: whether choosing pays is said after each round. It can be interrupted at any time.
+    This is active learning. A share of what is asked is always drawn at random: the reward is evaluated on it, and
+    chosen labels are compared on it with as many random ones, so that each round says whether choosing pays. It can be
+    interrupted at any time.
 
     Args:
         store: The store; it may be served meanwhile.
@@ -124,22 +125,22 @@ def learn(
 def _learnt(learnt: Learnt) -> Iterator[str]:
     from guerdon.metrics import format_interval
 
-    yield f"{learnt.judged:,} tasks judged: chance drew {learnt.drawn:,}, {learnt.chosen:,} were chosen"
+    yield f"{learnt.judged:,} tasks judged: {learnt.drawn:,} drawn at random, {learnt.chosen:,} chosen"
     if learnt.drawn:
-        yield f"accuracy on those that chance drew, out of fold: {format_interval(learnt.accuracy)}"
+        yield f"accuracy on those drawn at random, cross-validated: {format_interval(learnt.accuracy)}"
     yield _PAYS[learnt.pays]
     if learnt.paid:
         labels = learnt.paid.labels
         difference = format_interval(learnt.paid.difference, signed=True)
-        yield f"accuracy by {labels} chosen labels less that by {labels} drawn ones: {difference}"
-    yield f"{learnt.ranked:,} of {learnt.waiting:,} tasks that nobody has are in order"
+        yield f"accuracy with {labels} chosen labels minus that with {labels} random ones: {difference}"
+    yield f"{learnt.ranked:,} of {learnt.waiting:,} tasks that nobody was given yet are ranked"
 
 
 _PAYS = {
-    "better": "Choosing pays: chosen labels teach more than as many drawn ones.",
-    "worse": "Choosing does NOT pay: chosen labels teach less than as many drawn ones. Better: --rule random",
+    "better": "Choosing pays: chosen labels teach more than as many random ones.",
+    "worse": "Choosing does NOT pay: chosen labels teach less than as many random ones. Better: --rule random",
     "unclear": "Whether choosing pays cannot be told: the interval holds 0.",
-    None: "Whether choosing pays cannot be told yet: too few tasks of either side are judged.",
+    None: "Whether choosing pays cannot be told yet: too few tasks of either kind are judged.",
 }
 
 

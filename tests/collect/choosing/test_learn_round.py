@@ -188,10 +188,10 @@ def test_command_and_function_say_the_same(
     options = ["--encoder", config.encoder, "--device", "cpu", "--ahead", "20"]
     assert main(["collect", "learn", str(place), *options]) == 0
     said = capsys.readouterr().out
-    assert "20 tasks judged: chance drew 20, 0 were chosen" in said
+    assert "20 tasks judged: 20 drawn at random, 0 chosen" in said
     assert "cannot be told yet" in said
     learnt = guerdon.learn_collection(place, config)
-    assert f"{learnt.ranked} of {learnt.waiting} tasks that nobody has are in order" in said
+    assert f"{learnt.ranked} of {learnt.waiting} tasks that nobody was given yet are ranked" in said
     store.close()
 
 
@@ -203,7 +203,7 @@ def test_the_overview_says_whether_choosing_pays(tmp_path: Path, config: Choosin
     assert "What is asked next" not in visitor.get("/overview").text
     learn_round(store, config)
     page = visitor.get("/overview").text
-    assert "chance drew 20, 0 were chosen" in page
+    assert "20 drawn at random, 0 chosen" in page
     assert "cannot be told yet" in page
     assert "arXiv:2604.02766" in page
     store.close()

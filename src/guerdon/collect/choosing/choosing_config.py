@@ -23,16 +23,19 @@ class ChoosingConfig:
     """
 
     rule: Rule = "d-optimal"
-    """What is asked first. d-optimal: what narrows the reward's weights most; expected-step, expected-change: what is
-    expected to change them most, by the length of a Newton step or of the gradient; bald: what says most of them;
-    margin: what is most open; disagreement: what an ensemble disagrees on; core-set: what is farthest from all that was
-    asked; random."""
+    """Acquisition function: which unlabelled pairs are asked first, by a logistic head on frozen features. d-optimal:
+    largest gain in Fisher information on the head's weights (D-optimal design); expected-step: longest expected Newton
+    step of the weights; expected-change: largest expected gradient length (EGL); bald: most mutual information between
+    label and weights (BALD); margin: smallest predicted margin (uncertainty sampling); disagreement: largest spread of
+    the margins of a bootstrap ensemble (query by committee); core-set: farthest from the pairs that were asked
+    (k-center greedy); random: random sampling, no active learning."""
     random_share: float = 0.25
-    """Share of what is asked that chance draws: the reward is measured on it, and the chosen is compared with it."""
+    """Share of the asked tasks that are drawn at random. The reward is evaluated on them, and chosen labels are
+    compared with as many random ones."""
     pool: int = 2000
-    """Of the tasks that nobody has, so many are looked at."""
+    """Candidates: at most so many of the tasks that nobody has been given."""
     ahead: int = 500
-    """So many tasks are put in order; those behind them are asked in an order drawn by chance."""
+    """How many tasks are ranked at once; those behind them are asked in random order."""
     question: str | None = None
     """Question whose answers are learnt from, where there are several: comparisons of two responses."""
     encoder: str = "minilm"

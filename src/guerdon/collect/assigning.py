@@ -144,10 +144,14 @@ def _release(connection: Connection, person: int) -> bool:
     return bool(left)
 
 
+def task_of(connection: Connection, task: int) -> Task:
+    """What a task asks."""
+    return stored_task(connection.execute(_CONTENT, {"task": task}).scalar_one())
+
+
 def assigned_task(connection: Connection, secret: bytes, person: int, task: int, since: float) -> Assigned:
     """A task with the order in which the person is shown it, and what they answered."""
-    content = connection.execute(_CONTENT, {"task": task}).scalar_one()
-    found = stored_task(content)
+    found = task_of(connection, task)
     order = shown_order(secret, person, task, len(found.responses))
     answers = {
         row.question: row.answer

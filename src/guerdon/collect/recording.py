@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from guerdon.collect.assigning import TAKE, RefusedError, assigned_task, assignment_of, latest_judgements
+from guerdon.collect.assigning import TAKE, RefusedError, assignment_of, latest_judgements, shown_order, task_of
 from guerdon.collect.kinds.asking import Answer
 from guerdon.collect.store_tables import assignments, judgements
 
@@ -58,7 +58,7 @@ def _record(connection: Connection, secret: bytes, person: int, task: int, judge
         return
     before = assignment_of(connection, person, task)
     now, old = time.time(), {row.question: row.id for row in latest_judgements(connection, person, task)}
-    assigned = assigned_task(connection, secret, person, task, before.at)
+    shown = shown_order(secret, person, task, len(task_of(connection, task).responses))
     for question, answer in judged.answers.items():
         record = {
             "token": judged.token,
@@ -67,7 +67,7 @@ def _record(connection: Connection, secret: bytes, person: int, task: int, judge
             "question": question,
             "state": "skip" if judged.skip else "answer",
             "answer": answer,
-            "shown": list(assigned.shown),
+            "shown": list(shown),
             "seconds": None if judged.seconds is None else min(max(judged.seconds, 0.0), now - before.at + 1),
             "guidelines": judged.guidelines,
             "at": now,

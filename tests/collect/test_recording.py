@@ -9,7 +9,7 @@ from sqlalchemy import event, select, update
 from collection import some_tasks
 from guerdon.collect.accounts import Person, ensure_person
 from guerdon.collect.assigning import LEASE_SECONDS, Assigned, RefusedError, next_task, open_task, shown_order
-from guerdon.collect.pace import Progress, progress
+from guerdon.collect.pace import Progress, free_tasks, progress
 from guerdon.collect.recording import Judged, record, undo
 from guerdon.collect.rows_out import judged_rows
 from guerdon.collect.store import CollectStore
@@ -59,7 +59,7 @@ def opened(store: CollectStore, person: Person, task: int) -> Assigned:
 
 def far(store: CollectStore, person: Person, *, overlap: int = 1) -> Progress:
     with store.reading() as connection:
-        return progress(connection, person.id, overlap=overlap)
+        return progress(connection, person.id, free_tasks(connection, overlap), overlap=overlap)
 
 
 def test_each_task_goes_to_as_many_people_as_are_wanted(store: CollectStore) -> None:

@@ -133,8 +133,7 @@ def _dispute_page(ask: Asking, opened: _Opened, *, status: int = 200, fault: str
     waiting = open_disputes(ask)
     this = next((one for one in waiting if one.task == opened.shown.id), None)
     wanted = {*opened.reviewers, *(this.questions if this is not None else ())} or opened.judged.keys()
-    with ask.site.store.reading() as connection:
-        shown = shown_task(ask.site.store.project(connection), opened.shown)
+    shown = shown_task(ask, opened.shown)
     questions = [one for one in shown["project"].questions if one.name in wanted and one.name in opened.judged]
     where = [opened.shown.shown.index(place) for place in range(len(opened.shown.shown))]
     return ask.page(

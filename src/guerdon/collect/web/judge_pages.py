@@ -8,13 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
-from sqlalchemy import Connection
 
 from guerdon.collect.assigning import Assigned, RefusedError, next_task, open_task
 from guerdon.collect.history import judged_tasks
 from guerdon.collect.kinds.asking import Answer, AnswerError, Question, Task
-from guerdon.collect.pace import progress
-from guerdon.collect.questions import Project
+from guerdon.collect.pace import free_tasks, progress
 from guerdon.collect.recording import SKIP_REASONS, Judged, record, undo
 from guerdon.collect.web.site import Annotator, Asking, Form, form_key
 
@@ -30,7 +28,8 @@ def judge(ask: Annotator) -> Response:
     if found is None:
         more = site.live is not None and site.live.working
         with site.store.reading() as connection:
-            far = progress(connection, ask.known.id, overlap=site.overlap)
+            free = free_tasks(connection, site.overlap)
+            far = progress(connection, ask.known.id, free, overlap=site.overlap)
         return ask.page("done.html.j2", more=more, progress=far)
     return _task_page(ask, found)
 
@@ -38,23 +37,19 @@ def judge(ask: Annotator) -> Response:
 @router.get("/judge/{task}")
 def judge_again(ask: Annotator, task: int) -> Response:
     """A task that was judged before."""
-    with ask.site.store.reading() as connection:
-        found = _opened(ask, connection, task)
-    return _task_page(ask, found)
+    return _task_page(ask, _opened(ask, task))
 
 
 @router.post("/judge/{task}")
 def judged(ask: Annotator, task: int, form: Form) -> Response:
     """Stores the answers to all questions, or the reason why there are none."""
     site = ask.site
-    with site.store.reading() as connection:
-        found = _opened(ask, connection, task)
-        questions = site.store.questions(connection)
+    found = _opened(ask, task)
     token = form_key(form)
     skip = form.get("skip", "")
     answers: dict[str, Answer] = {}
     faults = []
-    for question in questions:
+    for question in site.asked[0].questions:
         if skip:
             answers[question.name] = {"reason": skip if skip in SKIP_REASONS else "other"}
             continue
@@ -94,9 +89,8 @@ def undone(ask: Annotator, form: Form) -> Response:
 def mine(ask: Annotator) -> Response:
     """What one has judged, the newest first."""
     with ask.site.store.reading() as connection:
-        questions = ask.site.store.questions(connection)
         found = judged_tasks(connection, ask.known.id)
-    return ask.page("mine.html.j2", judged=found, questions=questions)
+    return ask.page("mine.html.j2", judged=found, questions=ask.site.asked[0].questions)
 
 
 def answered(question: Question, form: Mapping[str, str], found: Assigned) -> Answer:
@@ -111,23 +105,25 @@ def guidelines_version(form: Mapping[str, str]) -> int:
     return int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 1
 
 
-def _opened(ask: Asking, connection: Connection, task: int) -> Assigned:
+def _opened(ask: Asking, task: int) -> Assigned:
     try:
-        return open_task(connection, ask.site.secret, ask.known.id, task)
+        with ask.site.store.reading() as connection:
+            return open_task(connection, ask.site.secret, ask.known.id, task)
     except RefusedError:
         ask.refuse(403, "not_your_task")
 
 
 def _task_page(ask: Asking, found: Assigned, *, status: int = 200, fault: str = "") -> Response:
     with ask.site.store.reading() as connection:
-        shown = shown_task(ask.site.store.project(connection), found)
-        far = progress(connection, ask.known.id, overlap=ask.site.overlap)
-    return ask.page("judge.html.j2", status=status, fault=fault, reasons=SKIP_REASONS, progress=far, **shown)
+        far = progress(connection, ask.known.id, ask.site.free.count(connection), overlap=ask.site.overlap)
+    return ask.page(
+        "judge.html.j2", status=status, fault=fault, reasons=SKIP_REASONS, progress=far, **shown_task(ask, found)
+    )
 
 
-def shown_task(asked: tuple[Project, int], found: Assigned) -> dict[str, Any]:
+def shown_task(ask: Asking, found: Assigned) -> dict[str, Any]:
     """What the templates that show a task and its form need to know."""
-    project, version = asked
+    project, version = ask.site.asked
     where = [found.shown.index(place) for place in range(len(found.shown))]
     answers: Mapping[str, Answer] = {
         question.name: question.moved(found.answers[question.name], where) if question.name in found.answers else None

@@ -21,7 +21,8 @@ from starlette.requests import ClientDisconnect
 
 from guerdon.collect.accounts import Person, session_person
 from guerdon.collect.live_answers import LiveAnswers
-from guerdon.collect.questions import LANGUAGES
+from guerdon.collect.pace import FreeTasks
+from guerdon.collect.questions import LANGUAGES, Project
 from guerdon.collect.rendering import markdown_html
 from guerdon.collect.store import CollectStore
 from guerdon.collect.store_tables import adjudications, judgements
@@ -74,6 +75,17 @@ class Site:
     cookie: str = "guerdon"
     limits: RateLimits = field(default_factory=RateLimits)
     _kept: dict[str, _Kept] = field(default_factory=dict)
+
+    @functools.cached_property
+    def asked(self) -> tuple[Project, int]:
+        """The project and the version of its guidelines, as they were when the first page was asked for."""
+        with self.store.reading() as connection:
+            return self.store.project(connection)
+
+    @functools.cached_property
+    def free(self) -> FreeTasks:
+        """How many tasks are still to be had."""
+        return FreeTasks(self.overlap)
 
     def form_token(self, session: str) -> str:
         """What a form must carry that was shown to a session."""

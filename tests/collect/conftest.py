@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
 pytest.importorskip("fastapi", reason="the extra `collect` is not installed")
 
+from browsing import CHROMIUM, Server
 from collection import ORIGIN, PAIRWISE, Visitor, some_tasks
 from guerdon.collect import accounts
 from guerdon.collect.accounts import Person, ensure_person
@@ -124,3 +127,35 @@ def _quick_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         return
     quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     monkeypatch.setattr(accounts, "_hasher", lambda: quick)
+
+
+@pytest.fixture(autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    yield
+    for process in Server.started:
+        process.kill()
+        process.wait()
+    Server.started.clear()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Forty pairs; one answer of each is polite."""
+    path = tmp_path / "pairs.jsonl"
+    lines = [
+        {"prompt": f"How long for {n} eggs?", "responses": [f"Please boil {n} eggs for 8 minutes.", f"No idea, {n}."]}
+        for n in range(40)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

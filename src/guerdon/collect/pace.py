@@ -30,7 +30,7 @@ class Progress:
 
 _MINE = select(func.count()).where(assignments.c.person_id == bindparam("person"))
 _JUDGED, _OPEN = assignments.c.state.in_(("done", "skipped")), assignments.c.state == "open"
-# One number of each task in hand: for `EXISTS`, PostgreSQL would read all tasks.
+# A scalar for each assignment: with `EXISTS`, PostgreSQL would read all tasks.
 _TAKEN = select(tasks.c.taken).where(tasks.c.id == assignments.c.task_id, tasks.c.gold.is_(False)).scalar_subquery()
 _FREE = select(func.count()).where(tasks.c.gold.is_(False), tasks.c.taken < bindparam("overlap"))
 _COUNTS = select(

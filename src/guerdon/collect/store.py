@@ -44,8 +44,9 @@ class CollectStore:
 
     def __init__(self, engine: Engine, place: str) -> None:
         self.engine, self.place = engine, place
-        alone = engine.dialect.name == "postgresql"  # where a transaction of reads sees no more, and takes two messages
-        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT") if alone else engine
+        # A transaction that only reads sees no more in PostgreSQL, where each statement sees a state of its own anyway.
+        postgresql = engine.dialect.name == "postgresql"
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT") if postgresql else engine
         """The place without a password, for messages."""
         # SQLite has one writer at a time, and does not serve those who wait in the order in which they came: of many
         # threads some would wait until it gives up. Other processes still wait for SQLite itself.

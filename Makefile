@@ -11,8 +11,8 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 QUICK := not slow and not gpu
 
 # Neither set-up nor tests reach a model hub: the models come as packages.
-test test-all check: export HF_HUB_OFFLINE := 1
-test test-all check: export TOKENIZERS_PARALLELISM := false
+test test-gpu test-all check: export HF_HUB_OFFLINE := 1
+test test-gpu test-all check: export TOKENIZERS_PARALLELISM := false
 
 # What `make setup` cannot install by itself, said each time until it is there.
 define MISSING
@@ -28,7 +28,7 @@ if not find_spec("textworld") or not find_spec("jericho"):
 endef
 export MISSING
 
-.PHONY: help setup demo demo-rl test test-all check docs bench format clean
+.PHONY: help setup demo demo-rl test test-gpu test-all check docs bench format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -51,8 +51,12 @@ quickstart/model:
 test: setup ## the quick tests
 	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --maxprocesses 4 --dist worksteal
 
+test-gpu: setup ## the tests of a GPU, in a run of their own: all others are kept from seeing it
+	$(BIN)/python -m pytest -m gpu
+
 test-all: setup ## every test that this machine can run, real models and the README's commands too (minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not gpu"
+	@$(MAKE) --no-print-directory test-gpu
 
 check: setup ## what CI runs: format, lint, types, then the quick tests
 	$(BIN)/ruff format --check .

@@ -73,6 +73,35 @@ hypothesis.settings.load_profile("guerdon")
 # --- for every test
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hides the GPU from every run but that of the tests marked `gpu`: all others mean the CPU and its numbers.
+
+    On a GPU models compute in bfloat16, sums have other orders, and budgets and defaults follow the card. CUDA reads
+    the variable when it is first used, in this process and in those that tests start.
+    """
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a driver and its libraries warn of differs between machines, and fails no test of a GPU."""
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips the tests marked `gpu` where there is none to be seen."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    if item.config.option.markexpr != "gpu":
+        pytest.skip("the GPU is hidden from all runs but `pytest -m gpu` (make test-gpu)")
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no GPU")
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anything but this machine fails at once, with its address."""

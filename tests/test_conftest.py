@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,25 @@ def test_network_is_closed() -> None:
 def test_this_machine_can_be_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), timeout=5):
         pass
+
+
+def test_no_gpu_is_seen_here_or_by_what_a_test_starts() -> None:
+    import torch
+
+    assert not torch.cuda.is_available()
+    code = "import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "''"
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"), [("gpu", "PyTorch finds no GPU"), ("not slow", "the GPU is hidden from all runs but")]
+)
+def test_tests_of_a_gpu_are_skipped_with_the_reason(expression: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text(encoding="utf-8"))
+    (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.gpu\ndef test_it(): assert False\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    gpu: x\n    slow: x\n")
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "-m", expression, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert reason in done.stdout

@@ -52,6 +52,23 @@ def test_table_json_and_figure(data, tmp_path, capsys):
     assert shown.count("<svg") == 1
 
 
+def test_of_many_subsets_the_terminal_shows_the_largest_and_says_so(tmp_path, capsys):
+    rows = [
+        {"prompt": f"p{i} {j}", "chosen": f"{i} {j} good good", "rejected": "bad", "subset": f"set-{i:02}"}
+        for i in range(34)
+        for j in range(2 if i % 8 else 1)
+    ]
+    files = [write_lines(tmp_path / "data.jsonl", *rows), "--json", str(tmp_path / "out.json")]
+    assert main(["evaluate", "longest", *files, "--resamples", "20"]) == 0
+    text = capsys.readouterr().out
+    shown = [i for i in range(34) if f"set-{i:02}" in text]
+    assert len(shown) == 30
+    assert set(range(34)) - set(shown) < {0, 8, 16, 24, 32}
+    assert "The 30 subsets with most rows; --page and --json have the 4 others too." in " ".join(text.split())
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(found["sections"][0]["subsets"]) == 34
+
+
 def test_json_to_standard_output_is_json_alone(data, capsys):
     assert main(["evaluate", "shortest", data, "--json", "-", "--resamples", "20"]) == 0
     assert json.loads(capsys.readouterr().out)["systems"] == ["shortest"]

@@ -93,7 +93,7 @@ def test_a_data_set_says_what_moves_its_scores_and_how_faithful_that_is(tmp_path
     assert found.importance.responses == 30
     assert found.faithfulness is not None
     assert found.faithfulness.rows <= 4
-    assert {"what moves the scores", "faithfulness"} <= set(seen)
+    assert {"what moves the scores", "attributions", "faithfulness"} <= set(seen)
     text = explain_page(found)
     assert "What moves the scores of the whole data" in text
     assert "How far these explanations can be trusted" in text

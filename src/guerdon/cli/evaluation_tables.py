@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FIRST = ("accuracy", "length_balanced", "longer_won", "shorter_won", "step_f1", "first_error", "no_error", "step_auc")
 """Metrics of the first table, beside the one that decides; the others have a table of their own."""
 
+SUBSETS_SHOWN = 30
+"""Subsets in the terminal; pages and JSON files have all."""
+
 
 def published_table(found: PublishedScores) -> Table:
     """The score that the authors of a set would print."""
@@ -167,7 +170,9 @@ def _subsets_table(section: Section) -> Table:
     alone = section.overall.models if len(section.overall.models) == 1 and section.kind != "steps" else ()
     for system in alone:
         table.add_column(f"{system.name},\nlength-\nbalanced", justify="right")
-    for part in section.subsets:
+    by_rows = sorted(section.subsets, key=lambda part: part.rows, reverse=True)
+    shown = {part.subset for part in by_rows[:SUBSETS_SHOWN]}
+    for part in (one for one in section.subsets if one.subset in shown):
         values = [system.metrics.get(section.primary, Interval(math.nan)) for system in part.systems]
         table.add_row(
             part.subset,
@@ -180,6 +185,8 @@ def _subsets_table(section: Section) -> Table:
             ),
             *(format_value(part.system(one.name).metrics["length_balanced"].point) for one in alone),
         )
+    if more := len(section.subsets) - len(shown):
+        table.caption = f"The {len(shown)} subsets with most rows; --page and --json have the {more} others too."
     return table
 
 

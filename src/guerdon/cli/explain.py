@@ -118,7 +118,7 @@ def _show_case(found: CaseExplained) -> None:
         score = "" if scores[part] != scores[part] else f", score {format_value(scores[part], decimals=2)}"
         console.print(Text(f"{name}{score}", style="bold"))
         console.print(_coloured(found, part))
-        table = new_table("", "sentence", "score after it", show_header=True)
+        table = new_table("", "sentence or clause", "score after it", show_header=True)
         for text, value in zip(curve.sentences, curve.scores[1:], strict=True):
             table.add_row(" ".join(text.split()), format_value(float(value), signed=True, decimals=2))
         if len(curve.sentences) > 1:

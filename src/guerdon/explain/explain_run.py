@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -20,7 +20,7 @@ from guerdon.explain.contributions import feature_contributions, member_contribu
 from guerdon.explain.explain_config import ExplainConfig
 from guerdon.explain.explain_page import write_explain_page
 from guerdon.explain.explanation import AttentionByWord, CaseExplained, RewardExplanation
-from guerdon.explain.faithfulness_table import measure_faithfulness
+from guerdon.explain.faithfulness_table import Progress, measure_faithfulness
 from guerdon.explain.flips import shortest_flip
 from guerdon.explain.importance import FeatureImportance, ScoredResponse, feature_importance
 from guerdon.explain.methods import attribute
@@ -34,9 +34,6 @@ from guerdon.rewards.scoring import scorer_name
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import candidate_texts, refuse_truncation, report_totals
 from guerdon.types import Candidates, Comparer, Prompt, Scorer, prompt_text
-
-Progress = Callable[[str, int, int], None]
-"""What is being done, how much of it is done, and of how much."""
 
 _PER_PROMPT = 4
 """Responses of one prompt that are looked at for what moves a data set; more where there are few prompts."""
@@ -113,7 +110,7 @@ def explain_reward(
                 methods=() if config.method == "auto" else (config.method,),
                 segments=config.segments,
                 seed=config.seed,
-                on_row=lambda done: progress("faithfulness", done, len(chosen)),
+                progress=progress,
             )
     shown = list(_explained(system, cases if data is None else cases[: config.rows], config, data is None, notes))
     report_totals([system])

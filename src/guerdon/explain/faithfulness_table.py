@@ -21,6 +21,9 @@ from guerdon.metrics import Floats, Interval, mean_interval
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import prompt_text
 
+Progress = Callable[[str, int, int], None]
+"""What is being done, how much of it is done, and of how much."""
+
 ROLLOUT, BEST_HEAD = "attention rollout", "best attention head"
 DELETED, MASKED = "left out", "masked"
 """The two ways of taking words away."""
@@ -96,7 +99,7 @@ def measure_faithfulness(
     methods: Sequence[Method] = (),
     segments: int = MOST_SEGMENTS,
     seed: int = 0,
-    on_row: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> FaithfulnessTable:
     """Measures methods on the first response of each case, with the words left out and with the words masked.
 
@@ -106,12 +109,15 @@ def measure_faithfulness(
         methods: none measures the default one, those beside it that fit the kind of reward, and attention.
         segments: units of a row at most.
         seed: seed of the random orders.
-        on_row: called with the number of rows that are done.
+        progress: called after each row, as `explain_reward` calls it: first rows are attributed, then measured.
     """
     reward = target.system if isinstance(target.system, TransformerReward) else None
     chosen = list(methods) or default_methods(target)
-    rows = [_Row.of(target, case, chosen, reward, segments) for case in cases]
-    known = [row for row in rows if row is not None]
+    known = []
+    for done, case in enumerate(cases, start=1):
+        row = _Row.of(target, case, chosen, reward, segments)
+        known += [] if row is None else [row]
+        progress("attributions", done, len(cases))
     picked = _cross_fitted_heads(known) if reward is not None and known else None
     found: dict[str, list[tuple[str, RowMeasured]]] = {}
     for place, row in enumerate(known):
@@ -126,7 +132,7 @@ def measure_faithfulness(
             for name, one in measured.items():
                 if one is not None:
                     found.setdefault(name, []).append((prompt_text(row.case.prompt), one))
-        on_row(place + 1)
+        progress("faithfulness", place + 1, len(known))
     measured_rows = len(found.get(DELETED, ()))
     return FaithfulnessTable(
         removals={name: _summary(several) for name, several in found.items()},

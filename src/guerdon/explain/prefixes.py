@@ -1,4 +1,4 @@
-"""The score of a response after each of its sentences: where on the way it was won or lost."""
+"""The score of a response after each of its sentences (of one sentence: its clauses): where it was won or lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guerdon.metrics import Floats
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefixCurve:
-    """A response read sentence by sentence."""
+    """A response read sentence by sentence; a single sentence, clause by clause."""
 
     sentences: tuple[str, ...]
     """Joined, they are the response."""
@@ -24,7 +24,7 @@ class PrefixCurve:
 
 
 def prefix_curve(target: Target, case: Case) -> PrefixCurve:
-    """Scores every prefix of a response that ends with a sentence.
+    """Scores every prefix of a response that ends with a sentence, or with a clause of its only sentence.
 
     Args:
         target: what scores; a `Comparer` needs a case with another response.

@@ -34,9 +34,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from guerdon.collation import Batch
 from guerdon.data.read import load_rows
 from guerdon.metrics import Floats, format_interval, mean_interval, sigmoid
-from guerdon.packing import Batch
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.likelihood import LikelihoodReward

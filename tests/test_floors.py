@@ -15,8 +15,8 @@ PACKAGE = Path(guerdon.__file__).parent
 
 FLOORS: list[set[str]] = [
     {"types", "errors"},
-    {"losses", "metrics", "files", "hub", "cpu", "modeling_guerdon"},
-    {"text", "weight_files"},
+    {"row_attention", "losses", "metrics", "files", "hub", "cpu", "modeling_guerdon"},
+    {"collation", "text", "weight_files"},
     {"data", "models", "perturbations"},
     {"packing", "hf"},
     {"merged"},

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guerdon.packing import (
-    Batch,
-    SharedRow,
-    Tokens,
-    batches,
-    by_budget,
-    collate_padded,
-    collate_shared,
-    common_prefix,
-    items_of,
-    lay_out,
-)
+from guerdon.collation import Tokens, items_of
+from guerdon.packing import batches, by_budget, common_prefix, lay_out
 
 PAD = 0
 SEQUENCE = st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple)
@@ -62,60 +51,6 @@ def test_shared_rows_hold_each_sequence_once_and_only_of_one_prompt(
         assert len({m[: row.prefix] for m in members}) == 1
         assert row.length == row.prefix + sum(len(m) - row.prefix for m in members)
         assert len(members) == 1 or row.length <= longest
-
-
-# --- layouts
-
-
-@given(SEQUENCES, st.booleans())
-def test_padded_rows_hold_the_sequences_on_either_side(sequences: list[tuple[int, ...]], left: bool) -> None:
-    batch = collate_padded(tokens_of(sequences), pad_id=PAD, positions=True, left=left)
-    for index, ids in enumerate(sequences):
-        real = batch["attention_mask"][index].bool()
-        assert tuple(batch["input_ids"][index][real].tolist()) == ids
-        assert batch["position_ids"][index][real].tolist() == list(range(len(ids)))
-        assert batch["row"][index] == index
-        assert batch["column"][index] == real.nonzero().max()
-
-
-def test_segments_are_padded_with_the_ids() -> None:
-    batch = collate_padded([Tokens((5, 6, 7), (0, 1, 1)), Tokens((5,), (1,))], pad_id=9, positions=False)
-    assert batch["token_type_ids"].tolist() == [[0, 1, 1], [1, 0, 0]]
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 9, 9]]
-    assert "position_ids" not in batch
-
-
-def seen(batch: Batch, row: int, column: int) -> list[tuple[int, int]]:
-    """(position, id) of every token that the token at `column` sees."""
-    mask = batch["attention_mask"][row, 0, column]
-    return sorted(zip(batch["position_ids"][row][mask].tolist(), batch["input_ids"][row][mask].tolist(), strict=True))
-
-
-@given(SEQUENCES, st.integers(1, 40), st.lists(st.integers(0, 2), min_size=12, max_size=12))
-def test_in_a_shared_row_every_token_sees_what_it_would_see_alone(
-    sequences: list[tuple[int, ...]], longest: int, prompts: list[int]
-) -> None:
-    rows = lay_out(tokens_of(sequences), range(len(sequences)), prompts, longest=longest, shared=True)
-    batch = collate_shared(tokens_of(sequences), rows, pad_id=PAD)
-    order = [item for row in rows for item in row.items]
-    for item, row, end in zip(order, batch["row"].tolist(), batch["column"].tolist(), strict=True):
-        ids = sequences[item]
-        assert seen(batch, row, end) == list(enumerate(ids))
-        prefix = rows[row].prefix
-        own = range(end - (len(ids) - prefix) + 1, end + 1)
-        columns = [*range(prefix), *own]
-        for position, column in enumerate(columns):
-            assert seen(batch, row, column) == list(enumerate(ids[: position + 1]))
-
-
-@given(SEQUENCES)
-def test_nothing_sees_padding_and_no_row_of_the_mask_is_empty(sequences: list[tuple[int, ...]]) -> None:
-    rows = [SharedRow((i,), 0, len(s)) for i, s in enumerate(sequences)]
-    mask = collate_shared(tokens_of(sequences), rows, pad_id=PAD)["attention_mask"][:, 0]
-    assert mask.any(dim=2).all()
-    for row, ids in zip(mask, sequences, strict=True):
-        assert not row[: len(ids), len(ids) :].any()
-        assert torch.equal(row[len(ids) :, : len(ids)].any(), torch.tensor(False))
 
 
 # --- both together

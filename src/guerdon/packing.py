@@ -1,89 +1,63 @@
-"""Token sequences into batches: by token budget and length, and with a shared prefix computed once.
+"""Which token sequences are computed together: by token budget and length, and with a shared prefix computed once.
 
-Scoring, training and policies use the same batches, so they see the same numbers. Two layouts give the same scores:
-
-* padded: one row a sequence, padded to the longest of its batch;
-* shared: one row a *group* of sequences that begin alike. The row is prefix + suffix_1 + ... + suffix_k, the mask
-  hides the suffixes from each other, and the positions of each suffix restart where the prefix ends, so that every
-  token sees exactly what it would see in a row of its own (compare arXiv:2410.20305). For full causal attention only.
+Scoring, training and policies use the same batches, so they see the same numbers. How rows become tensors, and why the
+layouts give the same scores, stands in `guerdon.collation`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """One sequence as the model reads it."""
-
-    ids: tuple[int, ...]
-    types: tuple[int, ...] | None = None
-    """Segment ids for encoders that have them (`token_type_ids`)."""
-    ends: tuple[int, ...] | None = None
-    """Where scores are read, if not at the last token alone: the end of every step, for a process reward."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
+from guerdon.collation import Batch, Layout, SharedRow, Tokens, TokenTable, collate
 
 
-@dataclass(frozen=True, slots=True)
-class SharedRow:
-    """Sequences that one row holds: `items` index the caller's list; their first `prefix` tokens are equal."""
-
-    items: tuple[int, ...]
-    prefix: int
-    length: int
-    """Tokens of the row: the prefix once, and every suffix."""
-
-
-Batch = dict[str, Tensor]
-"""Keyword arguments of `RewardNet.forward`:
-
-`input_ids` (rows, length); `attention_mask` (rows, length), or for shared rows bool (rows, 1, length, length);
-`position_ids` (rows, length), for decoders; `token_type_ids` (rows, length), where the model has them;
-`row` and `column` (n,): where the last token of each sequence stands; for sequences with ends of their own, (m,) where
-each of these stands, and `sequence` (m,): which sequence it is of.
-"""
-
-
-def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+def common_prefix(sequences: Sequence[Sequence[int] | np.ndarray[Any, Any]]) -> int:
     """How many leading tokens all sequences share, leaving each at least one token of its own."""
-    shared = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*sequences, strict=False))
-    return min(sum(1 for _ in shared), min(map(len, sequences)) - 1)
+    shared = min(map(len, sequences)) - 1
+    first = np.asarray(sequences[0][:shared])
+    for other in sequences[1:]:
+        differ = first[:shared] != np.asarray(other[:shared])
+        shared = int(differ.argmax()) if differ.any() else shared
+    return shared
 
 
 def lay_out(
-    tokens: Sequence[Tokens], items: Iterable[int], prompt_of: Sequence[Hashable], *, longest: int, shared: bool
+    tokens: Sequence[Tokens] | TokenTable,
+    items: Iterable[int],
+    prompt_of: Sequence[Hashable],
+    *,
+    longest: int,
+    shared: bool,
 ) -> list[SharedRow]:
     """Puts the sequences of `items` (indices of `tokens`) into rows: one each, or, `shared`, those of one prompt.
 
     `prompt_of` says what the prompt of each sequence is, parallel to `tokens`; equal keys may share a row, whose common
     prefix is then computed once. A row of several sequences has at most `longest` tokens (a single one may be longer).
     """
+    table = TokenTable.of(tokens)
     if not shared:
-        return [SharedRow((item,), 0, len(tokens[item])) for item in items]
+        return [SharedRow((item,), 0, int(table.lengths[item])) for item in items]
     groups: dict[Hashable, list[int]] = {}
     for item in items:
         groups.setdefault(prompt_of[item], []).append(item)
-    return [row for members in groups.values() for row in _rows_of_group(tokens, members, longest)]
+    return [row for members in groups.values() for row in _rows_of_group(table, members, longest)]
 
 
-def _rows_of_group(tokens: Sequence[Tokens], members: list[int], longest: int) -> Iterator[SharedRow]:
-    prefix = common_prefix([tokens[item].ids for item in members]) if len(members) > 1 else 0
+def _rows_of_group(table: TokenTable, members: list[int], longest: int) -> Iterator[SharedRow]:
+    prefix = common_prefix([table.ids_of(item) for item in members]) if len(members) > 1 else 0
+    lengths: list[int] = table.lengths[members].tolist()
     start = 0
     while start < len(members):
-        length, end = len(tokens[members[start]]), start + 1
-        while end < len(members) and length + len(tokens[members[end]]) - prefix <= longest:
-            length += len(tokens[members[end]]) - prefix
+        length, end = lengths[start], start + 1
+        while end < len(members) and length + lengths[end] - prefix <= longest:
+            length += lengths[end] - prefix
             end += 1
         several = end - start > 1
         yield SharedRow(tuple(members[start:end]), prefix if several else 0, length)
@@ -111,93 +85,16 @@ def by_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
+def computed_tokens(rows: Sequence[SharedRow], layout: Layout) -> int:
+    """How many tokens a batch of rows computes, padding included."""
+    lengths = [row.length for row in rows]
+    return sum(lengths) if layout == "packed" else len(lengths) * max(lengths)
+
+
 def pad(sequences: Iterable[Sequence[int]], value: int, *, left: bool = False) -> Tensor:
     """Stacks sequences of ids into (rows, length of the longest), int64."""
     rows = [torch.tensor(list(sequence), dtype=torch.long) for sequence in sequences]
     return pad_sequence(rows, batch_first=True, padding_value=value, padding_side="left" if left else "right")
-
-
-def collate_padded(tokens: Sequence[Tokens], *, pad_id: int, positions: bool, left: bool = False) -> Batch:
-    """One row a sequence, padded on its right or its left.
-
-    `pad_id` is any valid id: padding is found by the mask, never by its id (pad may equal EOS). `positions` gives
-    `position_ids` (decoders), counted from each row's first real token.
-    """
-    length = max(len(sequence) for sequence in tokens)
-    ends = [[(length - len(one) if left else 0) + end for end in one.ends or (len(one) - 1,)] for one in tokens]
-    batch = {
-        "input_ids": pad((sequence.ids for sequence in tokens), pad_id, left=left),
-        "attention_mask": pad(([1] * len(sequence) for sequence in tokens), 0, left=left),
-        **_reads(tokens, range(len(tokens)), ends),
-    }
-    if positions:
-        batch["position_ids"] = pad((range(len(sequence)) for sequence in tokens), 0, left=left)
-    if tokens[0].types is not None:
-        batch["token_type_ids"] = pad((sequence.types or () for sequence in tokens), 0, left=left)
-    return batch
-
-
-def collate(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int, positions: bool) -> Batch:
-    """Rows to a batch; see `collate_padded`. Scores come out in the order of `items_of(rows)`."""
-    if any(len(row.items) > 1 for row in rows):
-        return collate_shared(tokens, rows, pad_id=pad_id)
-    return collate_padded([tokens[item] for item in items_of(rows)], pad_id=pad_id, positions=positions)
-
-
-def items_of(rows: Iterable[SharedRow]) -> list[int]:
-    """The sequences of rows, in their order."""
-    return [item for row in rows for item in row.items]
-
-
-def collate_shared(tokens: Sequence[Tokens], rows: Sequence[SharedRow], *, pad_id: int) -> Batch:
-    """One row a group. Scores come out in the order of `rows`, and of `items` within each."""
-    length = max(row.length for row in rows)
-    ids, positions, mask, at_row, ends = [], [], [], [], []
-    for index, row in enumerate(rows):
-        flat, place = list(tokens[row.items[0]].ids[: row.prefix]), list(range(row.prefix))
-        segment = [0] * row.prefix  # 0 the prefix, k the k-th suffix
-        for number, item in enumerate(row.items, start=1):
-            suffix = tokens[item].ids[row.prefix :]
-            moved = len(flat) - row.prefix
-            of_item = tokens[item].ends or (len(tokens[item]) - 1,)
-            ends.append([end if end < row.prefix else end + moved for end in of_item])
-            flat += suffix
-            place += range(row.prefix, row.prefix + len(suffix))
-            segment += [number] * len(suffix)
-            at_row.append(index)
-        ids.append(flat)
-        positions.append(place)
-        mask.append(_shared_mask(torch.tensor(segment), length))
-    return {
-        "input_ids": pad(ids, pad_id),
-        "attention_mask": torch.stack(mask).unsqueeze(1),
-        "position_ids": pad(positions, 0),
-        **_reads([tokens[item] for item in items_of(rows)], at_row, ends),
-    }
-
-
-def _reads(tokens: Sequence[Tokens], rows: Sequence[int], ends: Sequence[Sequence[int]]) -> Batch:
-    """`row` and `column`, and `sequence` where a sequence has ends of its own."""
-    counts = torch.tensor([len(own) for own in ends])
-    found = {
-        "row": torch.tensor(rows).repeat_interleave(counts),
-        "column": torch.tensor([end for own in ends for end in own]),
-    }
-    if any(one.ends is not None for one in tokens):
-        found["sequence"] = torch.arange(len(ends)).repeat_interleave(counts)
-    return found
-
-
-def _shared_mask(segment: Tensor, length: int) -> Tensor:
-    """Who sees whom, bool (length, length): a token sees the prefix and its own segment, up to itself.
-
-    Padding sees itself only: a row of the mask that hides everything would give NaN.
-    """
-    n = len(segment)
-    mask = torch.eye(length, dtype=torch.bool)
-    sees = (segment.unsqueeze(0) == 0) | (segment.unsqueeze(0) == segment.unsqueeze(1))
-    mask[:n, :n] = sees & torch.ones(n, n, dtype=torch.bool).tril()
-    return mask
 
 
 def reads_shared_rows(backbone: Any, config: Any) -> bool:
@@ -220,7 +117,7 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
 
 
 def batches(
-    tokens: Sequence[Tokens],
+    tokens: Sequence[Tokens] | TokenTable,
     items: Iterable[int],
     prompt_of: Sequence[Hashable],
     *,
@@ -234,7 +131,8 @@ def batches(
     Yields:
         The rows of a batch, and the batch. A row that is longer than the budget is a batch of its own.
     """
-    rows = lay_out(tokens, items, prompt_of, longest=budget, shared=shared)
+    table = TokenTable.of(tokens)
+    rows = lay_out(table, items, prompt_of, longest=budget, shared=shared)
     for chosen in by_budget([row.length for row in rows], budget):
         members = [rows[index] for index in chosen]
-        yield members, collate(tokens, members, pad_id=pad_id, positions=positions)
+        yield members, collate(table, members, pad_id=pad_id, positions=positions)

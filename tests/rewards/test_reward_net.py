@@ -13,10 +13,11 @@ import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from guerdon.collation import Tokens, collate_padded, items_of
 from guerdon.errors import ModelError
 from guerdon.hf import Lora, head_names
 from guerdon.losses import bradley_terry
-from guerdon.packing import Tokens, batches, collate_padded, items_of
+from guerdon.packing import batches
 from guerdon.rewards import reward_net as net_module
 from guerdon.rewards.contract import Pooling
 from guerdon.rewards.reward_net import RewardNet, head_sha256, output_layer, shares_prefixes, takes_positions, window

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guerdon import losses
-from guerdon.packing import Tokens, items_of
+from guerdon.collation import Tokens, items_of
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.loop import trainable
 from guerdon.train.batches import Batching, RewardTrainee, reward_loss, targets_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from guerdon.collation import Tokens, collate_padded
 from guerdon.explain.units import Unit
-from guerdon.packing import Tokens, collate_padded
 from guerdon.rewards.reward_net import takes_positions
 from guerdon.text.chat import align
 from guerdon.types import Prompt, prompt_text

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from guerdon.collation import Tokens, items_of, with_mask
 from guerdon.errors import ConfigError
 from guerdon.hf import unwrap
-from guerdon.packing import Tokens, batches, items_of, reads_shared_rows
+from guerdon.packing import batches, reads_shared_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def response_batches(
 
 def _model_inputs(batch: ResponseBatch) -> dict[str, Tensor]:
     """The part of a batch that the model reads."""
-    return {name: value for name, value in batch.items() if name not in TOKEN_FIELDS}
+    return with_mask({name: value for name, value in batch.items() if name not in TOKEN_FIELDS})
 
 
 def token_logps(logits: Tensor, token_ids: Tensor, temperature: float = 1.0) -> Tensor:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from guerdon import hf
+from guerdon.collation import Tokens, items_of
 from guerdon.metrics import Floats
 from guerdon.models import lasting_name, resolve
-from guerdon.packing import Tokens, batches, items_of
+from guerdon.packing import batches
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths

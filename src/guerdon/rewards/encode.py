@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from guerdon.collation import Tokens
 from guerdon.errors import DataError, TextError
-from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.process import with_marks
 from guerdon.text.chat import ChatRenderer, RenderedChat, align

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
+from guerdon.collation import attention_mask as mask_of
 from guerdon.errors import ConfigError, ModelError
 from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards.contract import Pooling
 from guerdon.rewards.process import aggregate
+from guerdon.row_attention import Packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,8 +69,8 @@ class RewardNet(nn.Module):
             raise ConfigError(f"{type(self.classifier).__name__} cannot recompute: drop --gradient-checkpointing")
         self.classifier.activation_checkpointing_enable()
 
-    def forward(self, *, sequence: Tensor | None = None, **batch: Tensor) -> Tensor:
-        """Scores every sequence of a `guerdon.packing.Batch`.
+    def forward(self, *, sequence: Tensor | None = None, **batch: Any) -> Tensor:
+        """Scores every sequence of a `guerdon.collation.Batch`.
 
         Returns:
             Logits, float32, shape (n, attributes), in the order of the sequences.
@@ -76,7 +78,7 @@ class RewardNet(nn.Module):
         logits = self.read(**batch)
         return logits if sequence is None else aggregate(logits, sequence, self.aggregation)
 
-    def steps(self, *, sequence: Tensor, **batch: Tensor) -> Tensor:
+    def steps(self, *, sequence: Tensor, **batch: Any) -> Tensor:
         """The logit of each step of every sequence, float32, shape (n, most steps), padded with NaN."""
         own = self.read(**batch)[:, 0].split(sequence.bincount().tolist())
         return pad_sequence(own, batch_first=True, padding_value=math.nan)
@@ -84,19 +86,25 @@ class RewardNet(nn.Module):
     def read(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor,
         row: Tensor,
         column: Tensor,
+        attention_mask: Tensor | None = None,
+        segments: Tensor | None = None,
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         past_key_values: Any = None,
+        **pieces: Any,
     ) -> Tensor:
         """Logits at every place that is read, float32, shape (m, attributes), in the order of `row` and `column`.
 
         Where `past_key_values`, a Transformers cache, holds tokens that come before, `attention_mask` covers them too.
+        Pieces are those of a packed batch, which is computed inside `guerdon.row_attention.unmasked` alone.
         """
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids, "past_key_values": past_key_values}
+        given["packed"] = Packed(**pieces) if pieces else None
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if segments is not None:
+            attention_mask = mask_of(segments)
         if self.pooling == "native":
             if self._reads_last_column:
                 attention_mask, input_ids, token_type_ids = _padded_in_front(attention_mask, input_ids, token_type_ids)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from guerdon import hf, packing
+from guerdon.collation import Batch, SharedRow, Tokens, items_of
 from guerdon.cpu import map_on_cores
 from guerdon.hf import Lora
 from guerdon.merged import whole_model
 from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
-from guerdon.packing import Batch, SharedRow, Tokens
 from guerdon.rewards.adapter_base import read_contract, record_base
 from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit
 from guerdon.rewards.encode import Encoded, Encoder
@@ -245,7 +245,7 @@ class TransformerReward:
         rows, batch = cut
         with torch.inference_mode():
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-            return packing.items_of(rows), network(**on_device).float().cpu().numpy()
+            return items_of(rows), network(**on_device).float().cpu().numpy()
 
     @contextmanager
     def in_force(self) -> Iterator[None]:

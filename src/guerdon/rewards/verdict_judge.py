@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from guerdon.collation import Batch, Tokens, items_of
 from guerdon.errors import ConfigError, TextError
 from guerdon.metrics import Floats, sigmoid
 from guerdon.models import lasting_name
-from guerdon.packing import Batch, Tokens, batches, common_prefix, default_budget, items_of
+from guerdon.packing import batches, common_prefix, default_budget
 from guerdon.policy.decode import Sampling
 from guerdon.policy.policy_net import PolicyNet
 from guerdon.rewards.comparing import BaseComparer, BothOrders

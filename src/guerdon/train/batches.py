@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from guerdon import losses
-from guerdon.packing import Batch, SharedRow, Tokens, collate, items_of, lay_out
+from guerdon.collation import Batch, SharedRow, Tokens, collate, items_of
+from guerdon.packing import lay_out
 from guerdon.rewards.reward_net import RewardNet
 from guerdon.runs.loop import Collated, Step
 from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated, Stepped

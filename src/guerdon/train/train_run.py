@@ -12,6 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from guerdon.collation import Tokens
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
@@ -19,7 +20,6 @@ from guerdon.data.split import split_rows
 from guerdon.errors import DataError, TextError
 from guerdon.files import check_writable
 from guerdon.hf import Lora
-from guerdon.packing import Tokens
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card

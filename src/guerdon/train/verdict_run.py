@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from guerdon.collation import Batch, Tokens, items_of
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
 from guerdon.errors import TextError
 from guerdon.files import check_writable
-from guerdon.packing import Batch, Tokens, default_budget, items_of
+from guerdon.packing import default_budget
 from guerdon.policy.model import Policy
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.saved import FILE_NAME, saving

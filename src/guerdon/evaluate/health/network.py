@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from guerdon import hf
+from guerdon.collation import Tokens, collate_padded
 from guerdon.evaluate.health.patient import (
     SMALL,
     CheckRow,
@@ -24,7 +25,6 @@ from guerdon.evaluate.health.patient import (
     skipped,
 )
 from guerdon.hub import one_line
-from guerdon.packing import Tokens, collate_padded
 from guerdon.rewards.foreign import is_adapter
 from guerdon.rewards.reward_net import is_decoder, output_layer, reads_eos, takes_positions
 from guerdon.weight_files import stored_head

@@ -16,7 +16,7 @@ from guerdon.types import Prompt, Scorer
 if TYPE_CHECKING:
     import torch
 
-    from guerdon.packing import Tokens
+    from guerdon.collation import Tokens
     from guerdon.rewards.contract import ScoreContract
     from guerdon.rewards.transformer import TransformerReward
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from guerdon.collation import Tokens
 from guerdon.errors import TextError
 from guerdon.evaluate.health.patient import (
     CheckRow,
@@ -18,7 +19,6 @@ from guerdon.evaluate.health.patient import (
     skipped,
     warned,
 )
-from guerdon.packing import Tokens
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.truncation import CUT_LIMIT
 from guerdon.text.chat import ChatRenderer, with_still_clock

@@ -65,6 +65,16 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def __getitem__(self, item: int) -> Tokens:
+        """One sequence."""
+        start, stop = self.starts[item], self.starts[item] + self.lengths[item]
+        first, last = self.end_starts[item], self.end_starts[item] + self.end_counts[item]
+        return Tokens(
+            tuple(self.ids[start:stop].tolist()),
+            None if self.types is None else tuple(self.types[start:stop].tolist()),
+            tuple(self.ends[first:last].tolist()) if self.has_ends else None,
+        )
+
     def ids_of(self, item: int) -> Integers:
         """The ids of one sequence, shape (tokens,)."""
         start = self.starts[item]

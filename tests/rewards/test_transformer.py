@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from guerdon import hf
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.hf import Lora
 from guerdon.rewards.saved import FILE_NAME
@@ -123,6 +124,19 @@ def test_the_seed_decides_the_new_head(tiny_llama: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("lora", [None, Lora(2)])
+def test_create_follows_the_rule_of_load(lora: Lora | None, tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself on the device that `device_and_dtype` names, elsewhere if asked to, and in float32 wherever it is."""
+
+    def rule(device: str | None, dtype: str) -> tuple[torch.device, torch.dtype]:
+        return torch.device(device or "meta"), getattr(torch, dtype)
+
+    monkeypatch.setattr(hf, "device_and_dtype", rule)
+    reward = TransformerReward.create(tiny_bert, lora=lora)
+    assert {(p.device.type, p.dtype) for p in reward.net.parameters()} == {("meta", torch.float32)}
+    assert TransformerReward.create(tiny_bert, lora=lora, device="cpu").device.type == "cpu"
+
+
 def test_it_comes_back_exactly(name: str, request: pytest.FixtureRequest, texts: Texts, tmp_path: Path) -> None:
     reward = TransformerReward.create(request.getfixturevalue(name), attributes=("helpful", "brief"))
     reward.contract = dataclasses.replace(reward.contract, mean=1.5, std=2.0, shift=(1.0, 2.0))

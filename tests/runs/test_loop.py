@@ -122,6 +122,54 @@ def test_micro_batches_are_collated_when_they_are_asked_for() -> None:
     assert list(batches) == [(1, -1), (2, -2), (3, -3)]
 
 
+class Small(Line):
+    """A model that has memory for `most` examples."""
+
+    most = 4
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        found = super().forward(x, y)
+        if len(x) > self.most:
+            if torch.is_grad_enabled():
+                found[0].backward()  # the memory ends when a part of the gradient is there already
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return found
+
+
+def halves(size: int) -> Step:
+    """The four examples in micro-batches of `size`."""
+    cuts = [slice(start, start + size) for start in range(0, 4, size)]
+    made = step(*cuts)
+    return Step(made.micro_batches, made.examples, smaller=(lambda: halves(size // 2)) if size > 1 else None)
+
+
+@pytest.mark.parametrize("most", [2, 1])
+def test_a_step_that_exceeds_the_memory_is_taken_in_smaller_ones(most: int, tmp_path: Path) -> None:
+    plain, small = (Loop(kind(), config(weight_decay=0.5), tmp_path) for kind in (Line, Small))
+    small.bare.most = most  # type: ignore[assignment]
+    for _ in range(3):
+        plain.update(halves(4))
+        small.update(halves(4))
+    for mine, theirs in zip(small.bare.parameters(), plain.bare.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert small._evaluate(halves(4)) == pytest.approx(plain._evaluate(halves(4)))
+    assert (small.step, small.examples) == (3, 12)
+
+
+def test_what_cannot_be_made_smaller_is_an_error(tmp_path: Path) -> None:
+    loop = Loop(Small(), config(), tmp_path)
+    loop.bare.most = 0  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=r"CUDA out of memory at step 1\. Fix: --gradient-checkpointing"):
+        loop.update(halves(4))
+
+
+def test_a_loss_that_is_not_finite_is_an_error_when_it_is_logged(tmp_path: Path) -> None:
+    loop = Loop(Line(), config(steps=40, save_steps=40), tmp_path)
+    with pytest.raises(ModelError, match="the loss is nan at step 4: training has diverged"):
+        loop.train(lambda number: Step([(X, X * torch.nan if number == 2 else X)], 4))
+    assert checkpoint_steps(tmp_path) == []
+
+
 def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(ModelError, match="other weights than this model trains"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guerdon import losses
-from guerdon.collation import Tokens, items_of
+from guerdon.collation import Layout, Tokens, TokenTable, items_of
+from guerdon.packing import lay_out
 from guerdon.rewards.transformer import TransformerReward
+from guerdon.row_attention import unmasked
 from guerdon.runs.loop import trainable
-from guerdon.train.batches import Batching, RewardTrainee, reward_loss, targets_of
+from guerdon.train.batches import Batching, RewardTrainee, TokenBudget, reward_loss, targets_of
 from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated, TextTable
 from guerdon.train.train_config import TrainConfig
 from guerdon.types import Prompt
@@ -26,24 +29,32 @@ def pairs_of(sizes: list[int]) -> tuple[list[Judgement], list[str]]:
     return [Compared(text, text + 1) for text in range(0, len(keys), 2)], keys
 
 
-def batching(tokens: list[Tokens], keys: list[str], *, budget: int, shared: bool = False) -> Batching:
-    return Batching(tokens, keys, budget=budget, pad_id=0, shared=shared, positions=True)
+def batching(tokens: list[Tokens], keys: list[str], *, budget: int, layout: Layout = "padded") -> Batching:
+    return Batching(TokenTable(tokens), keys, TokenBudget(budget), pad_id=0, layout=layout, positions=True)
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(5, 200), st.booleans(), st.randoms())
+LAYOUTS: list[Layout] = ["padded", "shared", "packed"]
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(5, 200), st.sampled_from(LAYOUTS), st.randoms()
+)
 def test_a_step_is_cut_into_whole_judgements_within_the_budget(
-    sizes: list[int], budget: int, shared: bool, rng: object
+    sizes: list[int], budget: int, layout: Layout, rng: object
 ) -> None:
     judged, keys = pairs_of(sizes)
     tokens = [Tokens((1, 2, 3) + (4,) * rng.randint(1, 20)) for _ in keys]  # type: ignore[attr-defined]
-    cutter = batching(tokens, keys, budget=budget, shared=shared)
+    cutter = batching(tokens, keys, budget=budget, layout=layout)
     cuts = cutter.cut(judged)
-    assert Counter(judgement for cut in cuts for judgement in cut) == Counter(judged)
+    assert Counter(judgement for cut in cuts for judgement in cut.judgements) == Counter(judged)
     for cut in cuts:
-        rows = cutter.rows(cut)
-        assert sorted(items_of(rows)) == sorted({text for judgement in cut for text in judgement.texts})
-        padded = len(rows) * max(row.length for row in rows)
-        assert padded <= budget or len(cut) == 1
+        texts = {text for judgement in cut.judgements for text in judgement.texts}
+        assert sorted(items_of(cut.rows)) == sorted(texts)
+        assert cut.rows == lay_out(tokens, dict.fromkeys(
+            text for judgement in cut.judgements for text in judgement.texts
+        ), keys, longest=budget, shared=layout != "padded")  # fmt: skip
+        batch, _ = cutter.collate(cut)
+        assert batch["input_ids"].numel() <= budget or len(cut.judgements) == 1
 
 
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_llama", "tiny_sliding"])
@@ -64,21 +75,40 @@ def test_the_cut_of_a_step_does_not_change_its_gradient(name: str, request: pyte
         ]
     tokens = reward.encode(table.prompts, table.responses).tokens
 
-    def gradient(budget: int, shared: bool) -> tuple[int, list[torch.Tensor]]:
-        step = Batching(tokens, table.prompt_keys, budget, reward.contract.pad_token_id, shared, True).step(judged)
+    def gradient(budget: int, layout: Layout) -> tuple[int, list[torch.Tensor]]:
+        table_of_tokens, pad_id = TokenTable(tokens), reward.contract.pad_token_id
+        cutter = Batching(table_of_tokens, table.prompt_keys, TokenBudget(budget), pad_id, layout, positions=True)
+        step = cutter.step(judged)
         assert step.examples == len(judged)
         trainee.zero_grad()
-        for batch, targets in step.micro_batches:
-            trainee(batch, targets)[0].backward()
+        with unmasked(reward.net.classifier) if layout == "packed" else nullcontext():
+            for batch, targets in step.micro_batches:
+                trainee(batch, targets)[0].backward()
         return len(step.micro_batches), [p.grad.clone() for p in trainable(trainee).values() if p.grad is not None]
 
-    count, expected = gradient(100_000, False)
+    count, expected = gradient(100_000, "padded")
     assert count == 1
-    for budget, shared in ((1, False), (130, False), (1, reward.shares), (130, reward.shares), (10_000, reward.shares)):
-        count, found = gradient(budget, shared)
-        assert count > 1 or budget == 10_000
-        for mine, theirs in zip(found, expected, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max() + 1))
+    for layout in LAYOUTS if reward.shares else LAYOUTS[:1]:
+        for budget in (1, 130, 10_000):
+            count, found = gradient(budget, layout)
+            assert count > 1 or budget == 10_000
+            for mine, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max() + 1))
+
+
+def test_a_step_that_is_made_again_has_half_the_size_and_so_have_those_after_it() -> None:
+    judged, keys = pairs_of([1] * 8)
+    cutter = batching([Tokens((1, 2, 3, 4))] * len(keys), keys, budget=32)
+    first, second = cutter.step(judged), cutter.step(judged)
+    assert len(first.micro_batches) == 2
+    assert first.smaller is not None
+    assert len(first.smaller().micro_batches) == 4
+    assert second.smaller is not None
+    assert len(second.smaller().micro_batches) == 4, "made before: it is not halved twice"
+    smallest = cutter.step(judged).smaller
+    assert smallest is not None
+    assert len(smallest().micro_batches) == 8
+    assert cutter.step(judged).smaller is None, "each judgement is a micro-batch of its own"
 
 
 @given(st.integers(1, 9), st.integers(1, 5))

@@ -90,6 +90,7 @@ class TransformerReward:
         keep_reasoning: bool = False,
         overlong: Overlong = "auto",
         seed: int = 0,
+        device: str | None = None,
         trust_remote_code: bool = False,
     ) -> Self:
         """Makes an untrained reward model from a language model or encoder.
@@ -105,6 +106,7 @@ class TransformerReward:
             keep_reasoning: read whole responses where the chat template leaves out a part.
             overlong: what to do with texts over `max_length`.
             seed: random seed of the new head and adapters.
+            device: None takes a GPU where there is one, as `load` does; weights that are to be trained stay in float32.
             trust_remote_code: run code that comes with the model; only for models you trust.
 
         Raises:
@@ -131,12 +133,13 @@ class TransformerReward:
             keep_reasoning=keep_reasoning,
             backbone=backbone,
         )
-        kind = _kind_of(contract, cls)
-        if lora is None:
-            return kind(model, tokenizer, contract, overlong=overlong)
-        contract = record_base(contract, path if path != resolve(backbone) else backbone)
-        adapted = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
-        return kind(adapted, tokenizer, contract, overlong=overlong)
+        network: torch.nn.Module = model
+        if lora is not None:
+            contract = record_base(contract, path if path != resolve(backbone) else backbone)
+            network = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
+        reward = _kind_of(contract, cls)(network, tokenizer, contract, overlong=overlong)
+        reward.net.to(hf.device_and_dtype(device, "float32")[0])
+        return reward
 
     @classmethod
     def load(

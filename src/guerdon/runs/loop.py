@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from guerdon.errors import ModelError
+from guerdon.runs.ahead import Ahead, pinned
 from guerdon.runs.folder import new_checkpoint
 from guerdon.runs.log import OnStep, RunLog
 from guerdon.runs.ranks import launch_state
@@ -24,6 +26,8 @@ from guerdon.runs.ranks import launch_state
 WEIGHTS_FILE = "trainable.safetensors"
 STATE_FILE = "state.json"
 ADAM_EPSILON = 1e-8
+
+Computed = TypeVar("Computed")
 
 MicroBatch = tuple[Any, Any]
 """The arguments of the model: what it reads, and what is known of it. Tensors in dictionaries."""
@@ -57,6 +61,8 @@ class Step:
     """Name -> (total, count): logged as the mean over steps and devices. Every device and step has the same names."""
     notes: dict[str, str] = field(default_factory=dict)
     """Texts for the log."""
+    smaller: Callable[[], Step] | None = None
+    """Makes the same step in micro-batches of half the size; None where they cannot be made smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +171,39 @@ class Loop:
         self.accelerator.wait_for_everyone()
         return self.best_step or self.step
 
+    def prepared(self, step: Step) -> Step:
+        """The step with its micro-batches made, where this device copies them from; may run in another thread."""
+        return replace(step, micro_batches=[self._ready(micro_batch) for micro_batch in step.micro_batches])
+
+    def _ready(self, micro_batch: MicroBatch) -> MicroBatch:
+        if self.device.type != "cuda":
+            return micro_batch
+        torch.cuda.set_device(self.device)  # each thread has its own; pinned memory belongs to it
+        ready: MicroBatch = pinned(micro_batch)
+        return ready
+
     def update(self, step: Step) -> None:
-        """One optimiser step on L = 1/N sum_i l_i over the N examples of the step on all devices."""
+        """One optimiser step on L = 1/N sum_i l_i over the N examples of the step on all devices.
+
+        Nothing in it waits for the device: sums stay there until they are logged.
+        """
         self.step += 1
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step)
+        total, order, examples = self._within_memory(self._gradient, step)
+        if self.config.max_grad_norm:
+            self.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.examples += examples
+        self._add("loss", total, step.examples)
+        self._add("accuracy", order[1], order[0])
+        for name, (value, over) in step.metrics.items():
+            self._add(name, value, over)
+
+    def _gradient(self, step: Step) -> tuple[Tensor, Tensor, int]:
+        """Adds up the gradient of a step; gives its summed loss, its order counts, and its examples on all devices."""
         count, examples = self._agree(step)
         total, order = torch.zeros((), device=self.device), torch.zeros(2, device=self.device)
         for number in range(count):
@@ -183,26 +216,40 @@ class Loop:
                     loss, ordered = loss * 0.0, ordered * 0.0
                 self.accelerator.backward(loss * (self.ranks / examples))  # gradients are averaged over devices
             total, order = total + loss.detach(), order + ordered
-        if not total.isfinite():
-            raise self._diverged(f"the loss is {total.item()}")
-        if self.config.max_grad_norm:
-            self.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.examples += examples
-        self._add("loss", total, step.examples)
-        self._add("accuracy", order[1], order[0])
-        for name, (value, over) in step.metrics.items():
-            self._add(name, value, over)
+        return total, order, examples
+
+    def _within_memory(self, compute: Callable[[Step], Computed], step: Step) -> Computed:
+        """Computes a step; where the memory does not suffice, begins it again in micro-batches of half the size.
+
+        Raises:
+            ModelError: they cannot be made smaller; or there are several devices, which would wait for this one.
+        """
+        while True:
+            try:
+                return compute(step)
+            except torch.OutOfMemoryError as error:
+                fault = str(error).partition(".")[0]
+            # Only here has the exception let go of what filled the memory.
+            self.model.zero_grad(set_to_none=True)  # part of the step's gradient
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if step.smaller is None or self.ranks > 1:
+                raise ModelError(
+                    f"{fault} at step {self.step}. Fix: --gradient-checkpointing, a smaller --tokens-per-batch or "
+                    "--max-length, or --lora-r"
+                )
+            step = step.smaller()
 
     def _on_device(self, micro_batch: MicroBatch) -> MicroBatch:
         from accelerate.utils import send_to_device
 
-        moved: MicroBatch = send_to_device(micro_batch, self.device)
+        moved: MicroBatch = send_to_device(micro_batch, self.device, non_blocking=True)
         return moved
 
     def _agree(self, step: Step) -> tuple[int, int]:
         """Micro-batches that every device runs, since sharded models meet in each pass; and the step's examples."""
+        if self.ranks == 1:
+            return len(step.micro_batches), step.examples
         own = torch.tensor([[len(step.micro_batches), step.examples]], device=self.device)
         every = self.accelerator.gather(own)
         return int(every[:, 0].max()), int(every[:, 1].sum())
@@ -216,6 +263,9 @@ class Loop:
         names = list(self._sums)
         sums = self.accelerator.reduce(torch.stack([self._sums[name] for name in names]), reduction="sum").tolist()
         self._sums = {}
+        loss = sums[names.index("loss")][0]
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
         means = {name: value / over for name, (value, over) in zip(names, sums, strict=True) if over}
         norm = {"grad_norm": float(self.grad_norm)} if self.config.max_grad_norm else {}
         return means | norm | {"learning_rate": self.config.rate(self.step), "examples": float(self.examples)}
@@ -224,16 +274,22 @@ class Loop:
     def _evaluate(self, validation: Step) -> dict[str, float]:
         """Loss and accuracy on the held-out examples, the same on every device."""
         self.model.eval()
-        total, order = torch.zeros((), device=self.device), torch.zeros(2, device=self.device)
-        for micro_batch in validation.micro_batches:
-            loss, ordered = self.model(*self._on_device(micro_batch))
-            total, order = total + loss, order + ordered
+        total, order = self._within_memory(self._sum, validation)
         mean = float(total) / validation.examples
         if mean < self.best_loss:
             self.best_step, self.best_loss, self._worse = self.step, mean, 0
         else:
             self._worse += 1
         return {"eval_loss": mean} | ({"eval_accuracy": float(order[1] / order[0])} if order[0] else {})
+
+    def _sum(self, step: Step) -> tuple[Tensor, Tensor]:
+        """The summed loss of a step, and its order counts."""
+        total, order = torch.zeros((), device=self.device), torch.zeros(2, device=self.device)
+        micro_batches = Ahead(lambda number: self._ready(step.micro_batches[number]), len(step.micro_batches))
+        for number in range(len(step.micro_batches)):
+            loss, ordered = self.model(*self._on_device(micro_batches(number)))
+            total, order = total + loss, order + ordered
+        return total, order
 
     def _save(self) -> None:
         """Writes a checkpoint: what is trained, the optimiser, every random state, and how far the run has come."""

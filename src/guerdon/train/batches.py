@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from guerdon import losses
-from guerdon.collation import Batch, SharedRow, Tokens, collate, items_of
-from guerdon.packing import lay_out
+from guerdon.collation import Batch, Layout, SharedRow, TokenTable, collate, items_of
+from guerdon.packing import computed_tokens, lay_out
 from guerdon.rewards.reward_net import RewardNet
 from guerdon.runs.loop import Collated, Step
 from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated, Stepped
@@ -28,32 +28,54 @@ Targets = dict[str, Tensor]
 `list_grades` (l, items), NaN padding; `contrasts` and `contrast_grades` likewise."""
 
 
+@dataclass(slots=True)
+class TokenBudget:
+    """How many tokens a micro-batch may compute, padding included; every step is cut by what stands here then."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A micro-batch to be: judgements, and the rows that hold their texts."""
+
+    judgements: list[Judgement]
+    rows: list[SharedRow]
+    prompts: frozenset[str]
+    """Of its texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batching:
     """How steps are cut into micro-batches."""
 
-    tokens: Sequence[Tokens]
+    tokens: TokenTable
     """The tokens of every text of the table."""
     prompt_keys: Sequence[str]
     """The prompt of every text."""
-    budget: int
-    """Padded tokens of a micro-batch."""
+    budget: TokenBudget
     pad_id: int
-    shared: bool
-    """Compute the prompt of several texts once."""
+    layout: Layout
+    """Whether the prompt of several texts is computed once, and whether with padding."""
     positions: bool
     """Give `position_ids`."""
 
     def step(self, judgements: Sequence[Judgement], rank: int = 0, ranks: int = 1) -> Step:
         """One device's share of a step: consecutive judgements, so that those of a prompt stay together."""
-        count = len(judgements)
+        count, tokens = len(judgements), self.budget.tokens
         mine = judgements[rank * count // ranks : (rank + 1) * count // ranks]
         # A device without a judgement takes part as well: it computes one and adds nothing.
         cuts = self.cut(mine or judgements[:1])
-        return Step(Collated(self._collate, cuts), len(mine))
 
-    def cut(self, judgements: Sequence[Judgement]) -> list[list[Judgement]]:
-        """Cuts a step into micro-batches of at most `budget` padded tokens, like lengths together.
+        def smaller() -> Step:
+            self.budget.tokens = min(self.budget.tokens, tokens // 2)
+            return self.step(judgements, rank, ranks)
+
+        divisible = any(len(cut.judgements) > 1 for cut in cuts)
+        return Step(Collated(self.collate, cuts), len(mine), smaller=smaller if divisible else None)
+
+    def cut(self, judgements: Sequence[Judgement]) -> list[Cut]:
+        """Cuts a step into micro-batches of at most `budget` tokens, like lengths together.
 
         The texts of one judgement stay together; a judgement that exceeds the budget by itself is a micro-batch of its
         own.
@@ -66,34 +88,38 @@ class Batching:
         pieces = [
             piece
             for cluster in clusters.values()
-            for piece in self._joined([judgement] for judgement in sorted(cluster, key=lambda one: one.texts))
+            for piece in self._joined(self._cut([one]) for one in sorted(cluster, key=lambda one: one.texts))
         ]
-        pieces.sort(key=lambda piece: -max(row.length for row in self.rows(piece)))
+        pieces.sort(key=lambda piece: -max(row.length for row in piece.rows))
         return self._joined(pieces)
 
-    def _joined(self, pieces: Iterable[Sequence[Judgement]]) -> list[list[Judgement]]:
+    def _joined(self, pieces: Iterable[Cut]) -> list[Cut]:
         """Joins pieces in their order, as far as the budget goes."""
-        found: list[list[Judgement]] = []
+        found: list[Cut] = []
         for piece in pieces:
-            if found and _padded(self.rows([*found[-1], *piece])) <= self.budget:
-                found[-1] += piece
+            joined = self._both(found[-1], piece) if found else piece
+            if found and computed_tokens(joined.rows, self.layout) <= self.budget.tokens:
+                found[-1] = joined
             else:
-                found.append(list(piece))
+                found.append(piece)
         return found
 
-    def rows(self, judgements: Sequence[Judgement]) -> list[SharedRow]:
-        """The rows that hold the texts of judgements."""
+    def _both(self, one: Cut, other: Cut) -> Cut:
+        judgements, prompts = [*one.judgements, *other.judgements], one.prompts | other.prompts
+        if len(prompts) < len(one.prompts) + len(other.prompts):  # rows may hold texts of both
+            return self._cut(judgements)
+        return Cut(judgements, [*one.rows, *other.rows], prompts)
+
+    def _cut(self, judgements: list[Judgement]) -> Cut:
         texts = dict.fromkeys(text for judgement in judgements for text in judgement.texts)
-        return lay_out(self.tokens, texts, self.prompt_keys, longest=self.budget, shared=self.shared)
+        shared = self.layout != "padded"
+        rows = lay_out(self.tokens, texts, self.prompt_keys, longest=self.budget.tokens, shared=shared)
+        return Cut(judgements, rows, frozenset(self.prompt_keys[text] for text in texts))
 
-    def _collate(self, judgements: Sequence[Judgement]) -> tuple[Batch, Targets]:
-        rows = self.rows(judgements)
-        batch = collate(self.tokens, rows, pad_id=self.pad_id, positions=self.positions)
-        return batch, targets_of(judgements, items_of(rows))
-
-
-def _padded(rows: Sequence[SharedRow]) -> int:
-    return len(rows) * max(row.length for row in rows)
+    def collate(self, cut: Cut) -> tuple[Batch, Targets]:
+        """The micro-batch."""
+        batch = collate(self.tokens, cut.rows, pad_id=self.pad_id, positions=self.positions, layout=self.layout)
+        return batch, targets_of(cut.judgements, items_of(cut.rows))
 
 
 def targets_of(judgements: Sequence[Judgement], order: Sequence[int]) -> Targets:
@@ -154,7 +180,7 @@ def step_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     labels = torch.where(logits.isnan(), math.nan, labels[:, : logits.shape[1]])
     loss = losses.step_cross_entropy(logits.nan_to_num(), labels).sum()
     side = torch.where(labels > 0.5, logits, -logits)
-    return loss, _ordered(side[(labels != 0.5) & ~labels.isnan()]).detach()
+    return loss, _ordered(side, (labels != 0.5) & ~labels.isnan()).detach()
 
 
 def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: HeadOutputs) -> tuple[Tensor, Tensor]:
@@ -179,7 +205,7 @@ def reward_loss(logits: Tensor, targets: Targets, config: TrainConfig, outputs: 
         if config.center_rewards_coefficient:
             each = each + config.center_rewards_coefficient * losses.reward_centering(chosen, rejected)
         loss = loss + (weight * each).sum()
-        order = order + _ordered((chosen - rejected)[preference > 0.5])
+        order = order + _ordered(chosen - rejected, preference > 0.5)
     if "lists" in targets:
         grades = targets["list_grades"]
         loss = loss + losses.plackett_luce(scores[targets["lists"]], grades).sum()
@@ -200,13 +226,13 @@ def agreement_loss(differences: Tensor, preference: Tensor, entropy: float) -> T
     return -losses.early_stopping_return(differences[:, None], nothing, at_once, preference, nothing, entropy=entropy)
 
 
-def _ordered(margins: Tensor) -> Tensor:
-    """[how many margins, how many of them positive, ties half]."""
-    right = (margins > 0).sum() + 0.5 * (margins == 0).sum()
-    return torch.stack((torch.as_tensor(margins.numel(), device=margins.device, dtype=right.dtype), right))
+def _ordered(margins: Tensor, counted: Tensor) -> Tensor:
+    """[how many margins are counted, how many of these are positive, ties half]; nothing waits for their number."""
+    right = ((margins > 0) & counted).sum() + 0.5 * ((margins == 0) & counted).sum()
+    return torch.stack((counted.sum().to(right.dtype), right))
 
 
 def _list_order(scores: Tensor, grades: Tensor) -> Tensor:
     """`_ordered` of all pairs of different grade within lists (lists, items)."""
     better = grades.unsqueeze(2) > grades.unsqueeze(1)  # never true of padding, whose grade is NaN
-    return _ordered((scores.unsqueeze(2) - scores.unsqueeze(1))[better])
+    return _ordered(scores.unsqueeze(2) - scores.unsqueeze(1), better)

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from guerdon.collation import Tokens
+from guerdon.collation import TokenTable
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
@@ -30,12 +30,13 @@ from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
+from guerdon.runs.ahead import Ahead
 from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
 from guerdon.train.augmentation import with_counterfactuals
-from guerdon.train.batches import Batching, RewardTrainee
+from guerdon.train.batches import Batching, RewardTrainee, TokenBudget
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
 from guerdon.train.plan import plan_steps, with_in_batch_negatives
@@ -155,7 +156,7 @@ class Prepared:
     judged: JudgedData
     plans: list[list[list[Judgement]]]
     """The steps of each member."""
-    tokens: list[Tokens]
+    tokens: TokenTable
     """The tokens of every text of the table."""
 
 
@@ -184,7 +185,7 @@ def prepare(
     return Prepared(config, [row.prompt for row in rows], judged, plans, tokens), reward
 
 
-def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[Tokens]:
+def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> TokenTable:
     """Tokenizes all texts; refused are those that may not be cut, and all of them where too many would be."""
 
     def place(text: int) -> Origin | None:
@@ -197,7 +198,7 @@ def _encode(encoder: Encoder, table: TextTable, rows: Sequence[AnyRow]) -> list[
     if cut := encoded.cut_responses:
         check_truncation(encoder, len(cut), len(table.responses), table.responses[cut[0]], place(cut[0]))
     encoder.report(encoded)
-    return encoded.tokens
+    return TokenTable(encoded.tokens)
 
 
 def _new_reward(config: TrainConfig, judged: JudgedData, number: int = 0) -> TransformerReward:
@@ -213,6 +214,7 @@ def _new_reward(config: TrainConfig, judged: JudgedData, number: int = 0) -> Tra
         keep_reasoning=config.keep_reasoning,
         overlong=config.overlong,
         seed=config.seed + number,
+        device="cpu",  # the loop moves it, or the part of it that this device has
         trust_remote_code=config.trust_remote_code,
     )
     if config.disable_dropout:
@@ -283,13 +285,14 @@ def training_loop(
     batching = Batching(
         prepared.tokens,
         prepared.judged.table.prompt_keys,
-        budget=config.tokens_per_batch or _default_budget(reward),
+        budget=TokenBudget(config.tokens_per_batch or _default_budget(reward)),
         pad_id=reward.contract.pad_token_id,
-        shared=reward.shares,
+        layout="shared" if reward.shares else "padded",
         positions=takes_positions(reward.net.classifier),
     )
     validation = batching.step(prepared.judged.validation) if prepared.judged.validation else None
-    return loop, lambda step: batching.step(plan[step], loop.rank, loop.ranks), validation
+    ahead = Ahead(lambda step: loop.prepared(batching.step(plan[step], loop.rank, loop.ranks)), len(plan))
+    return loop, ahead, validation
 
 
 def _default_budget(reward: TransformerReward) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from guerdon.collation import Batch, Tokens, items_of
+from guerdon.collation import Batch, Tokens, TokenTable, items_of
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
@@ -32,12 +32,13 @@ from guerdon.rewards.verdict_judge import (
     ask_briefly,
     asked,
 )
+from guerdon.runs.ahead import Ahead
 from guerdon.runs.folder import checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, on_first_process
-from guerdon.train.batches import Batching, Targets
-from guerdon.train.judgements import Compared, Judgement
+from guerdon.train.batches import Batching, Cut, Targets, TokenBudget
+from guerdon.train.judgements import Compared
 from guerdon.train.plan import plan_steps
 from guerdon.train.verdict_config import VerdictConfig
 from guerdon.train.verdict_return import verdict_likelihood, verdict_return
@@ -166,9 +167,10 @@ class VerdictBatching(Batching):
 
     verdicts: Sequence[tuple[int, int]]
 
-    def _collate(self, judgements: Sequence[Judgement]) -> tuple[Batch, Targets]:
-        batch, targets = Batching._collate(self, judgements)
-        own = [self.verdicts[item] for item in items_of(self.rows(judgements))]
+    def collate(self, cut: Cut) -> tuple[Batch, Targets]:
+        """The micro-batch."""
+        batch, targets = Batching.collate(self, cut)
+        own = [self.verdicts[item] for item in items_of(cut.rows)]
         return batch, targets | {"verdicts": torch.tensor(own)}
 
 
@@ -220,18 +222,19 @@ def verdict_loop(
     loop = Loop(model, loop_config, run, on_step=on_step)
     policy = model.reader.policy
     batching = VerdictBatching(
-        questions.tokens,
+        TokenTable(questions.tokens),
         questions.prompt_keys,
-        budget=config.tokens_per_batch or default_budget(),
+        budget=TokenBudget(config.tokens_per_batch or default_budget()),
         pad_id=policy.tokenizer.pad_token_id,
-        shared=model.net.reads_groups,
+        layout="shared" if model.net.reads_groups else "padded",
         positions=True,
         verdicts=questions.verdicts,
     )
     warm_steps = round(config.warm_start * len(plan))
+    ahead = Ahead(lambda number: loop.prepared(batching.step(plan[number], loop.rank, loop.ranks)), len(plan))
 
     def step(number: int) -> Step:
         model.warm = number < warm_steps
-        return batching.step(plan[number], loop.rank, loop.ranks)
+        return ahead(number)
 
     return loop, step, batching.step(questions.held_out) if questions.held_out else None

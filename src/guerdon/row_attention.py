@@ -80,7 +80,10 @@ def attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """What Transformers asks of an attention: heads (rows, heads, length, size) to (rows, length, heads, size)."""
+    """What Transformers asks of an attention: heads (rows, heads, length, size) to (rows, length, heads, size).
+
+    Packed rows have no attention dropout, and the model neither a window nor a bias of positions.
+    """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed is None:
@@ -120,7 +123,8 @@ def _piece_by_piece(q: Tensor, k: Tensor, v: Tensor, bounds: list[tuple[int, int
     for (query, key), (query_stop, key_stop) in pairwise(bounds):
         queries, keys = query_stop - query, key_stop - key
         sees = torch.ones(queries, keys, dtype=torch.bool, device=q.device).tril(keys - queries)
-        own = [one.transpose(0, 1)[None] for one in (q[query:query_stop], k[key:key_stop], v[key:key_stop])]
-        read = scaled_dot_product_attention(*own, attn_mask=sees, scale=scale, enable_gqa=True)
+        parts = (q[query:query_stop], k[key:key_stop], v[key:key_stop])
+        own_q, own_k, own_v = (part.transpose(0, 1)[None] for part in parts)
+        read = scaled_dot_product_attention(own_q, own_k, own_v, attn_mask=sees, scale=scale, enable_gqa=True)
         found.append(read[0].transpose(0, 1))
     return torch.cat(found)

@@ -120,10 +120,6 @@ def test_the_seed_decides_the_new_head(tiny_llama: str) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
-# --- saving and loading
-
-
-@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("lora", [None, Lora(2)])
 def test_create_follows_the_rule_of_load(lora: Lora | None, tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself on the device that `device_and_dtype` names, elsewhere if asked to, and in float32 wherever it is."""
@@ -137,6 +133,10 @@ def test_create_follows_the_rule_of_load(lora: Lora | None, tiny_bert: str, monk
     assert TransformerReward.create(tiny_bert, lora=lora, device="cpu").device.type == "cpu"
 
 
+# --- saving and loading
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_it_comes_back_exactly(name: str, request: pytest.FixtureRequest, texts: Texts, tmp_path: Path) -> None:
     reward = TransformerReward.create(request.getfixturevalue(name), attributes=("helpful", "brief"))
     reward.contract = dataclasses.replace(reward.contract, mean=1.5, std=2.0, shift=(1.0, 2.0))

@@ -106,7 +106,7 @@ class RewardNet(nn.Module):
         if segments is not None:
             attention_mask = mask_of(segments)
         if self.pooling == "native":
-            if self._reads_last_column:
+            if self._reads_last_column and attention_mask is not None:
                 attention_mask, input_ids, token_type_ids = _padded_in_front(attention_mask, input_ids, token_type_ids)
                 extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
             with _only_first_token(self._reads_first and not self.training and not torch.is_grad_enabled()):

@@ -191,7 +191,7 @@ class Loop:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step)
-        total, order, examples = self._within_memory(self._gradient, step)
+        total, order, examples = self._within_memory(self.gradient, step)
         if self.config.max_grad_norm:
             self.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
@@ -202,12 +202,12 @@ class Loop:
         for name, (value, over) in step.metrics.items():
             self._add(name, value, over)
 
-    def _gradient(self, step: Step) -> tuple[Tensor, Tensor, int]:
+    def gradient(self, step: Step) -> tuple[Tensor, Tensor, int]:
         """Adds up the gradient of a step; gives its summed loss, its order counts, and its examples on all devices."""
         count, examples = self._agree(step)
         total, order = torch.zeros((), device=self.device), torch.zeros(2, device=self.device)
         for number in range(count):
-            inputs, targets = self._on_device(step.micro_batches[min(number, len(step.micro_batches) - 1)])
+            inputs, targets = self.on_device(step.micro_batches[min(number, len(step.micro_batches) - 1)])
             last = number == count - 1
             self.accelerator.sync_gradients = last  # DeepSpeed goes by it
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
@@ -240,7 +240,8 @@ class Loop:
                 )
             step = step.smaller()
 
-    def _on_device(self, micro_batch: MicroBatch) -> MicroBatch:
+    def on_device(self, micro_batch: MicroBatch) -> MicroBatch:
+        """The micro-batch where the model is; copied while the device computes."""
         from accelerate.utils import send_to_device
 
         moved: MicroBatch = send_to_device(micro_batch, self.device, non_blocking=True)
@@ -287,7 +288,7 @@ class Loop:
         total, order = torch.zeros((), device=self.device), torch.zeros(2, device=self.device)
         micro_batches = Ahead(lambda number: self._ready(step.micro_batches[number]), len(step.micro_batches))
         for number in range(len(step.micro_batches)):
-            loss, ordered = self.model(*self._on_device(micro_batches(number)))
+            loss, ordered = self.model(*self.on_device(micro_batches(number)))
             total, order = total + loss, order + ordered
         return total, order
 

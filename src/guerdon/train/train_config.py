@@ -98,8 +98,9 @@ class TrainConfig:
     eval_steps: int = 0
     """Number of steps between checkpoints, each with an evaluation; 0 takes four an epoch."""
     tokens_per_batch: int = 0
-    """Padded tokens computed at once: lower it when memory runs out, the result stays the same. 0 takes 16384 on
-    a GPU, elsewhere 2048 for encoders and 1024 for decoders."""
+    """Padded tokens computed at once; the result stays the same. 0 measures on one GPU what fits into its memory and is
+    fast, takes 16384 on each of several, and elsewhere 2048 for encoders and 1024 for decoders. Where memory runs out
+    on one GPU, the step is begun again with half of them."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     trust_remote_code: bool = False

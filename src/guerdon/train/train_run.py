@@ -36,6 +36,7 @@ from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
 from guerdon.runs.ranks import device_name, main_process_first, on_first_process
 from guerdon.train.augmentation import with_counterfactuals
+from guerdon.train.batch_choice import computing_rows, measured_batching
 from guerdon.train.batches import Batching, RewardTrainee, TokenBudget
 from guerdon.train.judgements import PREFERENCE, JudgedData, Judgement, Scale, TextTable, judge_rows
 from guerdon.train.negatives import with_policy_negatives
@@ -248,7 +249,8 @@ def _train_one(
 ) -> None:
     """Trains one model and saves it in the folder of its run."""
     loop, steps, validation = training_loop(prepared, number, reward, run.path, on_step)
-    kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
+    with computing_rows(loop, reward.net):
+        kept = loop.train(steps, validation=validation, checkpoint=run.last_checkpoint if resume else None)
     trainee = loop.bare
     if loop.sharded:  # each device has a part: put the whole together in a model of its own
         reward = _new_reward(prepared.config, prepared.judged, number)
@@ -267,7 +269,7 @@ def _train_one(
 def training_loop(
     prepared: Prepared, number: int, reward: TransformerReward, run: Path, on_step: OnStep | None = None
 ) -> tuple[Loop, Callable[[int], Step], Step | None]:
-    """The loop that trains a model, its steps, and what is held out."""
+    """The loop that trains a model, its steps, and what is held out; to be run inside `computing_rows`."""
     config, plan = prepared.config, prepared.plans[number]
     if config.gradient_checkpointing:
         reward.net.recompute_activations()
@@ -290,13 +292,14 @@ def training_loop(
         layout="shared" if reward.shares else "padded",
         positions=takes_positions(reward.net.classifier),
     )
+    batching = measured_batching(loop, reward.net, batching, plan, tokens=config.tokens_per_batch)
     validation = batching.step(prepared.judged.validation) if prepared.judged.validation else None
     ahead = Ahead(lambda step: loop.prepared(batching.step(plan[step], loop.rank, loop.ranks)), len(plan))
     return loop, ahead, validation
 
 
 def _default_budget(reward: TransformerReward) -> int:
-    """Tokens of a micro-batch: a GPU wants them large; on a CPU small ones run as fast and hold less padding."""
+    """Tokens of a micro-batch where nothing is measured: a GPU wants them large; on a CPU small ones run as fast."""
     if torch.cuda.is_available():
         return 16384
     return 1024 if is_decoder(reward.net.classifier) else 2048

@@ -48,6 +48,8 @@ def test_every_layout_without_a_mask_gives_the_masked_score_and_gradient(
                 torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max() + 1))
     assert reward.net.classifier.config._attn_implementation == "sdpa"
     torch.testing.assert_close(computed(reward, "padded")[0], expected, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="packed batch"):
+        computed(reward, "packed")
 
 
 def test_a_cpu_packs_nothing() -> None:

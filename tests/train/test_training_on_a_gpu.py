@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from guerdon.rewards.load import load_scorer
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.runs.loop import trainable
+from guerdon.train.batch_choice import computing_rows, measured_batching, memory_budget
 from guerdon.train.batches import RewardTrainee
-from guerdon.train.train_run import prepare, train_reward_model, training_loop
+from guerdon.train.train_run import plain_batching, prepare, train_reward_model, training_loop
 from guerdon.types import AnyRow, Comparison
 
 pytestmark = pytest.mark.gpu
@@ -31,14 +33,15 @@ def checks(folder: Path) -> dict[int, float]:
     return {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
 
 
-def gradients(rows: list[AnyRow], config: Any, device: str, folder: Path) -> tuple[float, dict[str, np.ndarray]]:
+def gradients(rows: list[AnyRow], config: Any, device: str) -> tuple[float, dict[str, np.ndarray]]:
     """Loss and gradients of the first step in float32, where autocast has no part."""
     prepared, reward = prepare(rows, (), config)
-    _, steps, _ = training_loop(prepared, 0, reward, folder)
+    if config.gradient_checkpointing:
+        reward.net.recompute_activations()
     reward.to(device, "float32")
     trainee = RewardTrainee(reward.net, config, prepared.judged.outputs)
     total = 0.0
-    for batch, targets in steps(0).micro_batches:
+    for batch, targets in plain_batching(prepared, reward).step(prepared.plans[0][0]).micro_batches:
         inputs, known = ({name: tensor.to(device) for name, tensor in part.items()} for part in (batch, targets))
         loss, _ = trainee(inputs, known)
         loss.backward()
@@ -50,11 +53,11 @@ def gradients(rows: list[AnyRow], config: Any, device: str, folder: Path) -> tup
 @pytest.mark.parametrize("options", [{}, {"lora_r": 4}, {"gradient_checkpointing": True}, {"tokens_per_batch": 100}])
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_are_those_of_a_cpu(
-    name: str, options: dict[str, Any], request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
+    name: str, options: dict[str, Any], request: pytest.FixtureRequest, toy: Any, quick: Any
 ) -> None:
     config = quick(request.getfixturevalue(name), disable_dropout=True, **({"tokens_per_batch": 4096} | options))
     rows = pairs(toy)
-    (loss, found), (expected_loss, expected) = (gradients(rows, config, device, tmp_path) for device in ("cuda", "cpu"))
+    (loss, found), (expected_loss, expected) = (gradients(rows, config, device) for device in ("cuda", "cpu"))
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     assert found.keys() == expected.keys()
     for key, gradient in expected.items():
@@ -101,3 +104,87 @@ def test_a_broken_run_goes_on_as_if_nothing_had_happened(tiny_bert: str, toy: An
     assert whole.keys() == broken.keys()
     for step, loss in whole.items():
         assert broken[step] == pytest.approx(loss, abs=0.02), step
+
+
+def begun(name: str, config: Any, rows: list[AnyRow], folder: Path) -> Any:
+    """The parts of a run before its first step."""
+    prepared, reward = prepare(rows, (), config)
+    loop, steps, _ = training_loop(prepared, 0, reward, folder)
+    return loop, reward, plain_batching(prepared, reward), prepared.plans[0], steps
+
+
+@pytest.mark.parametrize("name", ["tiny_llama", "tiny_qwen"])
+def test_every_layout_gives_the_gradient_of_padded_rows(
+    name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Packed rows too, which variable-length attention computes in bfloat16: none is left out."""
+    config = quick(request.getfixturevalue(name), disable_dropout=True)
+    with caplog.at_level("INFO", logger="guerdon.train.batch_choice"):
+        loop, _, _, _, _ = begun(name, config, pairs(toy), tmp_path)
+    assert loop.accelerator.mixed_precision == "bf16"
+    assert "rows are not used" not in caplog.text
+    assert all(f"{layout} " in caplog.messages[-1] for layout in ("packed", "shared", "padded"))
+
+
+@pytest.mark.parametrize("name", ["tiny_llama", "tiny_qwen"])
+def test_nothing_waits_for_the_device_inside_a_step(
+    name: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    config = quick(request.getfixturevalue(name), disable_dropout=True)
+    loop, reward, _, _, steps = begun(name, config, pairs(toy), tmp_path)
+    with computing_rows(loop, reward.net):
+        loop.update(steps(0))  # the optimiser makes its state
+        following = steps(1)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            loop.update(following)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_what_is_measured_fits_and_leaves_the_run_as_it_was(
+    tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    loop, reward, batching, plan, _ = begun("tiny_llama", quick(tiny_llama, disable_dropout=True), pairs(toy), tmp_path)
+    before = {key: value.clone() for key, value in reward.net.state_dict().items()}
+    drawn = torch.cuda.get_rng_state()
+    assert 1024 <= memory_budget(loop, batching, plan[0]) <= 131_072
+    chosen = measured_batching(loop, reward.net, batching, plan, tokens=2048)
+    assert chosen.budget.tokens == 2048, "what the user asks for stays"
+    assert torch.equal(torch.cuda.get_rng_state(), drawn)
+    assert all(torch.equal(value, before[key]) for key, value in reward.net.state_dict().items())
+
+
+def test_a_step_that_exceeds_the_memory_is_taken_in_smaller_ones(
+    tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    """The card is made small: a step that fits into it no more gives the weights that it gives where it fits."""
+    rows: list[AnyRow] = [
+        Comparison(prompt=toy.prompt(), chosen=toy.response(3) * 12, rejected=toy.response(0) * 12) for _ in range(256)
+    ]
+    config = quick(tiny_llama, disable_dropout=True, batch_size=256, epochs=1, tokens_per_batch=1 << 20)
+
+    def taken(share: float, needed: int = 0) -> tuple[int, int, dict[str, torch.Tensor]]:
+        """The step where only this share of the bytes that it needs is there; its budget, its bytes, the weights."""
+        loop, reward, batching, plan, _ = begun("tiny_llama", config, rows, tmp_path / str(share))
+        step = batching.step(plan[0])
+        assert len(step.micro_batches) == 1
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        held, total = torch.cuda.memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, (held + share * needed) / total) if needed else 1.0)
+        try:
+            with computing_rows(loop, reward.net):
+                loop.update(step)
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+        weights = {key: value.detach().cpu() for key, value in trainable(loop.bare).items()}
+        return batching.budget.tokens, torch.cuda.max_memory_reserved() - held, weights
+
+    budget, needed, expected = taken(1.0)
+    assert budget == 1 << 20
+    halved, _, found = taken(0.7, needed)
+    assert halved < budget
+    for key, value in expected.items():  # Adam's first step is the learning rate, whatever the gradient's size
+        torch.testing.assert_close(found[key], value, rtol=0, atol=2 * config.learning_rate)

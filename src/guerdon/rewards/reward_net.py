@@ -22,7 +22,7 @@ from guerdon.hf import HEAD_NAMES, between, head_names, unwrap
 from guerdon.packing import reads_shared_rows
 from guerdon.rewards.contract import Pooling
 from guerdon.rewards.process import aggregate
-from guerdon.row_attention import Packed
+from guerdon.row_attention import NAME, Packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -98,9 +98,11 @@ class RewardNet(nn.Module):
         """Logits at every place that is read, float32, shape (m, attributes), in the order of `row` and `column`.
 
         Where `past_key_values`, a Transformers cache, holds tokens that come before, `attention_mask` covers them too.
-        Pieces are those of a packed batch, which is computed inside `guerdon.row_attention.unmasked` alone.
+        `pieces` are those of a packed batch, see `guerdon.row_attention.Packed`.
         """
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids, "past_key_values": past_key_values}
+        if pieces and self.classifier.config._attn_implementation != NAME:
+            raise RuntimeError("a packed batch is computed inside guerdon.row_attention.unmasked alone")
         given["packed"] = Packed(**pieces) if pieces else None
         extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if segments is not None:

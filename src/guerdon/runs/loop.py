@@ -256,8 +256,13 @@ class Loop:
         return int(every[:, 0].max()), int(every[:, 1].sum())
 
     def _add(self, name: str, value: Tensor | float, over: Tensor | float) -> None:
-        pair = torch.stack([torch.as_tensor(part, dtype=torch.float32, device=self.device) for part in (value, over)])
+        pair = torch.stack([self._number(part) for part in (value, over)])
         self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def _number(self, value: Tensor | float) -> Tensor:
+        if isinstance(value, Tensor):
+            return value.to(self.device, torch.float32)
+        return torch.full((), float(value), device=self.device)  # a copy from the CPU would wait for the device
 
     def _means(self) -> dict[str, float | str]:
         """What was added since the last call, as means over steps and devices."""

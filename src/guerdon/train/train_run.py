@@ -284,18 +284,23 @@ def training_loop(
         seed=config.seed + number,
     )
     loop = Loop(RewardTrainee(reward.net, config, prepared.judged.outputs), loop_config, run, on_step=on_step)
-    batching = Batching(
-        prepared.tokens,
-        prepared.judged.table.prompt_keys,
-        budget=TokenBudget(config.tokens_per_batch or _default_budget(reward)),
-        pad_id=reward.contract.pad_token_id,
-        layout="shared" if reward.shares else "padded",
-        positions=takes_positions(reward.net.classifier),
-    )
+    batching = plain_batching(prepared, reward)
     batching = measured_batching(loop, reward.net, batching, plan, tokens=config.tokens_per_batch)
     validation = batching.step(prepared.judged.validation) if prepared.judged.validation else None
     ahead = Ahead(lambda step: loop.prepared(batching.step(plan[step], loop.rank, loop.ranks)), len(plan))
     return loop, ahead, validation
+
+
+def plain_batching(prepared: Prepared, reward: TransformerReward) -> Batching:
+    """How steps are cut where nothing is measured."""
+    return Batching(
+        prepared.tokens,
+        prepared.judged.table.prompt_keys,
+        budget=TokenBudget(prepared.config.tokens_per_batch or _default_budget(reward)),
+        pad_id=reward.contract.pad_token_id,
+        layout="shared" if reward.shares else "padded",
+        positions=takes_positions(reward.net.classifier),
+    )
 
 
 def _default_budget(reward: TransformerReward) -> int:

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -114,14 +114,6 @@ def memory_budget(loop: Loop, batching: Batching, judgements: Sequence[Judgement
     return budget_within(free, states, per_token)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A way to compute a step."""
-
-    layout: Layout
-    tokens: int
-
-
 def fastest_batching(
     loop: Loop,
     net: RewardNet,
@@ -141,21 +133,21 @@ def fastest_batching(
         layouts: those that the model computes here, the most promising first.
         budgets: tokens of a micro-batch, the most promising first.
     """
-    chosen = [step for step in steps[:MEASURED_STEPS] if step]
+    chosen = steps[:MEASURED_STEPS]
     with _leaving_no_trace(loop):
         exact = _exact_layouts(loop, net, batching, chosen[0], layouts)
-        seconds: dict[Candidate, float] = {}
+        seconds: dict[tuple[Layout, int], float] = {}
         start = time.perf_counter()
         for layout, tokens in product(exact, dict.fromkeys(budgets)):
             if not seconds or time.perf_counter() - start < MEASURING_SECONDS:
                 one = replace(batching, layout=layout, budget=TokenBudget(tokens))
-                seconds[Candidate(layout, tokens)] = _seconds(loop, [one.step(step) for step in chosen])
-    best = min(seconds, key=lambda candidate: seconds[candidate])
+                seconds[layout, tokens] = _seconds(loop, [one.step(step) for step in chosen])
+    layout, tokens = min(seconds, key=lambda one: seconds[one])
     logger.info(
         "micro-batches: %s rows of %d tokens; seconds a step: %s",
-        best.layout, best.tokens, {f"{one.layout} {one.tokens}": round(spent, 4) for one, spent in seconds.items()},
+        layout, tokens, {f"{one} {size}": round(spent, 4) for (one, size), spent in seconds.items()},
     )  # fmt: skip
-    return replace(batching, layout=best.layout, budget=TokenBudget(best.tokens))
+    return replace(batching, layout=layout, budget=TokenBudget(tokens))
 
 
 def _sample(batching: Batching, judgements: Sequence[Judgement]) -> Step:

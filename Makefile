@@ -67,9 +67,12 @@ check: setup ## what CI runs: format, lint, types, then the quick tests
 docs: setup ## write the help of every verb into docs/cli.md
 	$(BIN)/python docs/write_cli.py
 
-bench: $(VENV)/bench.stamp ## speed beside other libraries (installs them; an hour); DATA=FILE: on your own comparisons
+# Without DATA they take the starter set; docs/measured.md has dialogues of 150 tokens (any comparisons that `guerdon data
+# info` understands). All that is measured on a GPU, in parts of some minutes: benchmarks/on_gpu.py.
+bench: $(VENV)/bench.stamp ## speed beside other libraries, on the device there is (installs them; an hour); DATA=FILE: on your own comparisons; writes bench/*.json
 	@set -e; for script in score_encoder train_decoder generate rl_step; do \
-		echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py $(if $(DATA),--data $(DATA)); \
+		echo "== benchmarks/$$script.py"; \
+		$(BIN)/python benchmarks/$$script.py $(if $(DATA),--data $(DATA)) --json bench/$$script.json; \
 	done
 
 format: setup ## format the code and fix what the linter can

@@ -69,7 +69,9 @@ def measurements(pairs: str, arguments: str, out: Path) -> list[Measurement]:
         found.append(Measurement("rl-vllm", [*step, "--workloads", "125/45", "--generation", "vllm"], 6, small_step))
     if arguments:
         quality = ["precision.py", "--data", arguments, "--out", str(out / "precision")]
-        found.insert(4, Measurement("precision", [*quality, "--seeds", "0", "1", "2"], 8, ["--seeds", "0"]))
+        found.insert(
+            4, Measurement("precision", [*quality, "--seeds", "0", "1", "2"], 8, ["--seeds", "0", "--limit", "64"])
+        )
     return found
 
 

@@ -15,6 +15,7 @@ import argparse
 import os
 import subprocess
 import sys
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     devices = list(dict.fromkeys([device_name(), "cpu"]))
     parser.add_argument("--devices", nargs="+", choices=("cpu", "cuda"), default=devices)
+    parser.add_argument("--limit", type=int, default=None, help="train and test on so many pairs, to see that it runs")
     add_result_option(parser)
     arguments = parser.parse_args()
     split = split_rows(load_rows(arguments.data, group="subset", group_regex="^(.*)_"), test=0.25, seed=0)
-    test = [row for row in split.test if isinstance(row, Comparison)]
+    test = [row for row in split.test if isinstance(row, Comparison)][: arguments.limit]
     arguments.out.mkdir(parents=True, exist_ok=True)
     fit = arguments.out / "fit.jsonl"
     if not fit.exists():
-        write_rows(split.train, fit)
+        write_rows(split.train[: arguments.limit], fit)
     for seed in arguments.seeds:
         for device in arguments.devices:
             kept = arguments.out / f"right-{device}-{seed}.npy"
@@ -93,7 +95,10 @@ def report(arguments: argparse.Namespace, test: list[Comparison]) -> None:
     print(f"by seed: {', '.join(f'{one:+.4f}' for one in differences.mean(axis=1))}")
     results = {
         "accuracy": {device: own.mean(axis=1).tolist() for device, own in found.items()},
-        "difference": {"mean": interval.point, "low": interval.low, "high": interval.high},
+        "difference": {
+            "mean": interval.point,
+            "interval": None if isnan(interval.low) else [interval.low, interval.high],
+        },
     }
     write_result(arguments, results, {})
 

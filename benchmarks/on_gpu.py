@@ -53,10 +53,14 @@ def measurements(pairs: str, arguments: str, out: Path) -> list[Measurement]:
         out: folder of the results.
     """
     tests, quick = str(HERE.parent / "tests"), "not slow and not gpu"
+    large = ["train_decoder.py", "--data", pairs, "--model", "Llama-3.2-1B", "--pairs", "256"]
     step = ["rl_step.py", "--data", pairs]
     small_step = ["--responses", "8", "--repeats", "1"]
     found = [
         Measurement("train", ["train_decoder.py", "--data", pairs], 5, ["--pairs", "8", "--batch-size", "8"]),
+        Measurement(
+            "train-1b", [*large, "--micro-batches"], 4, ["--pairs", "8", "--batch-size", "8", "--model", "smollm2"]
+        ),
         Measurement("score", ["score_encoder.py", "--data", pairs], 3, ["--texts", "16"]),
         Measurement("generate", ["generate.py", "--data", pairs], 5, ["--prompts", "2", "--each", "2"]),
         Measurement("rl", [*step, "--workloads", "125/45"], 5, small_step),
@@ -92,17 +96,23 @@ def run(measurement: Measurement, out: Path, seconds: float, *, tiny: bool) -> b
         file.write(f"{shlex.join(command)}\n")
         file.flush()
         try:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, timeout=seconds)
+            code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, timeout=seconds).returncode
         except subprocess.TimeoutExpired:
             file.write(f"\nended after {seconds:.0f} s: it is begun anew next time\n")
-            return False
-    if measurement.words[0] == "pytest" and done.returncode in (0, 1):  # some tests may fail: that is a result
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        found = {"end": lines[-1], "faults": [line for line in lines if line.startswith(("FAILED", "ERROR"))]}
-        result = {"benchmark": measurement.name, "facts": device_facts(), "results": found}
-        with atomic_write(target) as file:
-            json.dump(result, file, indent=2)
+            code = -1
+    if measurement.words[0] == "pytest" and code in (0, 1):  # some tests may fail: that is a result
+        write_tests(log, target)
+    elif code and target.exists():  # results so far of what did not come to its end
+        target.replace(out / f"{measurement.name}.partial.json")
     return target.exists()
+
+
+def write_tests(log: Path, target: Path) -> None:
+    """Writes what pytest said at its end, and the tests that failed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = {"end": lines[-1], "faults": [line for line in lines if line.startswith(("FAILED", "ERROR"))]}
+    with atomic_write(target) as file:
+        json.dump({"benchmark": target.stem, "facts": device_facts(), "results": found}, file, indent=2)
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import on_gpu
 SCRIPT = """
 import sys, json, pathlib
 path = pathlib.Path(sys.argv[sys.argv.index("--json") + 1])
+path.write_text(json.dumps({"options": sys.argv[1:]}))
 if "--fail" in sys.argv:
     raise SystemExit("a peer is missing")
-path.write_text(json.dumps({"options": sys.argv[1:]}))
 """
 
 
@@ -48,6 +48,7 @@ def test_what_is_missing_is_measured_and_what_failed_comes_last(
     assert [line.split(":")[0] for line in first] == ["one", "two", "three", "2 of 3 are there"]
     assert "--small" in json.loads((out / "one.json").read_text())["options"]
     assert "a peer is missing" in (out / "two.log").read_text()
+    assert (out / "two.partial.json").exists()
     (out / "three.json").unlink()
     (out / "three.log").unlink()
     again = started(out, monkeypatch=monkeypatch, capsys=capsys)
@@ -71,3 +72,13 @@ def test_every_script_is_there_and_names_differ() -> None:
     assert all((on_gpu.HERE / script).is_file() for script in scripts)
     assert {"train_decoder.py", "score_encoder.py", "generate.py", "rl_step.py"} <= scripts
     assert "precision" not in {one.name for one in on_gpu.measurements("pairs.jsonl", "", Path("out"))}
+
+
+def test_what_pytest_says_is_a_result(tmp_path: Path) -> None:
+    (tmp_path / "tests.log").write_text(
+        "..F\nFAILED tests/test_it.py::test_it - assert 1\n1 failed, 2 passed in 1.00s\n"
+    )
+    on_gpu.write_tests(tmp_path / "tests.log", tmp_path / "tests.json")
+    found = json.loads((tmp_path / "tests.json").read_text())["results"]
+    assert found["end"] == "1 failed, 2 passed in 1.00s"
+    assert found["faults"] == ["FAILED tests/test_it.py::test_it - assert 1"]

@@ -196,7 +196,7 @@ def systems_of(
         "guerdon": lambda: guerdon_run(rows, path, arguments),
         "TRL, defaults": lambda: trl_run(rows, path, arguments, micro_batch=8, grouped=False),
     }
-    for size in arguments.micro_batches:
+    for size in (size for size in arguments.micro_batches if size <= arguments.batch_size):
         found[f"TRL, grouped, micro-batch {size}"] = lambda size=size: trl_run(  # type: ignore[misc]
             rows, path, arguments, micro_batch=size, grouped=True
         )
@@ -229,6 +229,8 @@ def main(options: Sequence[str] | None = None) -> None:
     parser.add_argument("--micro-batches", type=int, nargs="*", default=[8, 16, 32] if gpu else [2, 1], help="of TRL")
     add_result_option(parser)
     arguments = parser.parse_args(options)
+    if arguments.pairs % arguments.batch_size or arguments.batch_size % 8:
+        parser.error(f"{arguments.pairs} pairs are no whole steps of {arguments.batch_size}, or these no multiple of 8")
     logging.basicConfig(format="  %(message)s")
     logging.getLogger("guerdon.train.batch_choice").setLevel(logging.INFO)  # which layout is taken
     rows = [row for row in load_rows(arguments.data) if isinstance(row, Comparison)]

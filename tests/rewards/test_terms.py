@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from scipy.sparse import vstack
+from scipy.sparse import hstack, vstack
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from guerdon.errors import ContractError, DataError
@@ -127,6 +128,8 @@ def test_what_cannot_be_fitted_is_refused():
         fit_tfidf([])
     with pytest.raises(DataError, match="all 2 are 3"):
         fit_tfidf([Rating(prompt="p", response=t, scores={"score": 3.0}) for t in "ab"])
+    with pytest.raises(DataError, match="not a word in 2 responses"):
+        fit_tfidf([Comparison(prompt="p", chosen=" ", rejected="")])
     with pytest.raises(ValueError, match="1 prompts, 2 responses"):
         fit_tfidf([Comparison(prompt="p", chosen="yes", rejected="no")]).score(["p"], ["a", "b"])
 
@@ -136,6 +139,39 @@ def test_only_the_beginning_of_a_long_response_is_read():
     start = ("yes and " * MAX_CHARACTERS)[:MAX_CHARACTERS]
     one, other = reward.score(["p", "p"], [start, start + " no but"])
     assert one == other
+
+
+WORDS = r"[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]"
+
+
+def test_features_are_those_of_scikit_learn():
+    known = [
+        *texts(ENGLISH, 20, 0)[0],
+        *texts(CHINESE, 20, 0)[1],
+        "a",
+        "",
+        "two  words,\tand a_b: I\u0307 don't!",
+        "a a a",
+    ]
+    fresh = [*texts(ENGLISH, 10, 1)[1], "never seen", " ", "a, A a", "走开 走 a_b"]
+    parts = [
+        TfidfVectorizer(**settings, sublinear_tf=True, dtype=np.float32).fit(known)
+        for settings in (
+            {"token_pattern": WORDS, "ngram_range": (1, 2)},
+            {"analyzer": "char_wb", "ngram_range": (2, 4)},
+        )
+    ]
+    features = TermFeatures.fit(known)
+    assert features.names() == [term for part in parts for term in part.get_feature_names_out()]
+    expected = hstack([part.transform(fresh) for part in parts]).toarray()
+    np.testing.assert_allclose(features.compute(fresh, fresh).values.toarray(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_most_frequent_terms_are_kept(monkeypatch):
+    monkeypatch.setattr("guerdon.rewards.terms._MAX_TERMS", 3)
+    features = TermFeatures.fit(["b a b", "a b c", "d b"])
+    assert features.words() == ["a", "a b", "b"]
+    assert len(features.names()) == 6
 
 
 def test_rewards_are_those_of_logistic_and_ridge_regression():

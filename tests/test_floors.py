@@ -15,7 +15,7 @@ PACKAGE = Path(guerdon.__file__).parent
 
 FLOORS: list[set[str]] = [
     {"types", "errors"},
-    {"row_attention", "losses", "metrics", "files", "hub", "cpu", "modeling_guerdon"},
+    {"row_attention", "losses", "metrics", "files", "hub", "cpu", "ahead", "modeling_guerdon"},
     {"collation", "text", "weight_files"},
     {"data", "models", "perturbations"},
     {"packing", "hf"},

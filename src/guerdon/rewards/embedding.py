@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from guerdon import hf
-from guerdon.collation import Tokens, items_of
+from guerdon.collation import Tokens, TokenTable, items_of
 from guerdon.metrics import Floats
 from guerdon.models import lasting_name, resolve
 from guerdon.packing import batches
 from guerdon.rewards.infer import frozen_digest
 from guerdon.rewards.linear import FeatureMatrix, Features
 from guerdon.rewards.scoring import BaseScorer, check_lengths
+from guerdon.rewards.streaming import chunks_of, fetched, moved, read_in_chunks
 from guerdon.rewards.surface import SurfaceFeatures
 from guerdon.text.vocabulary import UNREADABLE_SHARE, count_tokens, unknown_token_id
 from guerdon.types import Prompt, Prompts, References, Responses, Rewards, prompt_text
@@ -113,29 +114,45 @@ class TextEncoder:
             self._reported = self._cut
 
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
-        if not texts:
-            return np.zeros((0, self.width), dtype=np.float32)
-        coded = self._token_ids(texts)
-        full = [text for text, ids in zip(texts, coded, strict=True) if len(ids) == self.max_length]
-        room = self.max_length - self.tokenizer.num_special_tokens_to_add()
-        self._cut += sum(tokens > room for tokens, _ in count_tokens(self.tokenizer, full))
-        self._read += len(texts)
+        chunks = chunks_of([""] * len(texts), texts, by_prompt=False)
+
+        def make(places: Sequence[int]) -> tuple[list[list[int]], int]:
+            coded = self._token_ids([texts[place] for place in places])
+            full = [texts[place] for place, ids in zip(places, coded, strict=True) if len(ids) == self.max_length]
+            room = self.max_length - self.tokenizer.num_special_tokens_to_add()
+            return coded, sum(tokens > room for tokens, _ in count_tokens(self.tokenizer, full))
+
+        def begin(made: tuple[list[list[int]], int], places: Sequence[int]) -> Callable[[], np.ndarray]:
+            self._cut += made[1]
+            self._read += len(places)
+            return self._begin(made[0])
+
+        return read_in_chunks(chunks, make, begin, self.width)
+
+    def _begin(self, coded: Sequence[Sequence[int]]) -> Callable[[], np.ndarray]:
+        """Starts to compute the vectors of texts; what is returned waits for them, 0 where a text cannot be read."""
         unknown, special = unknown_token_id(self.tokenizer), set(self.tokenizer.all_special_ids)
-        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
-        tokens = [Tokens(tuple(ids)) for ids in coded]
         readable = []
         for place, ids in enumerate(coded):
             words: list[int | None] = [one for one in ids if one == unknown or one not in special]
             if words and words.count(unknown) <= UNREADABLE_SHARE * len(words):
                 readable.append(place)
-        pad = self.tokenizer.pad_token_id or 0
-        every = list(range(len(tokens)))
-        for rows, batch in batches(tokens, readable, every, budget=_TOKENS, pad_id=pad, shared=False, positions=False):
-            mask = batch["attention_mask"].to(self.device)
+        table, pad = TokenTable([Tokens(tuple(ids)) for ids in coded]), self.tokenizer.pad_token_id or 0
+        every, order, parts = range(len(coded)), [], [torch.zeros(0, self.width, device=self.device)]
+        for rows, batch in batches(table, readable, every, budget=_TOKENS, pad_id=pad, shared=False, positions=False):
+            order += items_of(rows)
             with torch.inference_mode():
-                pooled = self._pooled(batch["input_ids"].to(self.device), mask)
-            vectors[list(items_of(rows))] = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
-        return vectors
+                here = moved(batch, self.device)
+                pooled = self._pooled(here["input_ids"], here["attention_mask"])
+                parts.append(torch.nn.functional.normalize(pooled, dim=1))
+        wait = fetched(torch.cat(parts))
+
+        def values() -> np.ndarray:
+            vectors = np.zeros((len(coded), self.width), dtype=np.float32)
+            vectors[order] = wait()
+            return vectors
+
+        return values
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, verbose=False)["input_ids"]

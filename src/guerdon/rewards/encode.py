@@ -136,6 +136,7 @@ class Encoder:
         within = (contract.step_mark, tokenizer.mask_token, tokenizer.unk_token)  # these end nothing
         control = [re.escape(token) for token in tokenizer.all_special_tokens if token not in within]
         self._control = re.compile("|".join(control) or "(?!)")
+        self._eos, self._unknown = tokenizer.eos_token_id, unknown_token_id(tokenizer)
         self._adds_special_tokens = contract.rendering != "chat"  # a template writes its own BOS: no second one
         self._renderer = ChatRenderer(
             tokenizer, template_date=contract.template_date, keep_reasoning=contract.keep_reasoning
@@ -151,19 +152,19 @@ class Encoder:
         tokens: list[Tokens] = []
         counts: Counter[str] = Counter()
         cut: list[int] = []
-        pair, unknown = self.contract.rendering == "pair", unknown_token_id(self.tokenizer)
+        pair, unknown, longest = self.contract.rendering == "pair", self._unknown, self.contract.max_length
         special = self.tokenizer.num_special_tokens_to_add(pair=pair) if self._adds_special_tokens else 0
         for texts, coded in self._chunks(prompts, responses):
             types = coded.get("token_type_ids") if pair else None
+            counts["total"] += sum(map(len, coded["input_ids"])) - special * len(texts)
+            counts["unknown"] += 0 if unknown is None else sum(ids.count(unknown) for ids in coded["input_ids"])
+            counts["dropped"] += sum(text.dropped for text in texts)
+            counts["responses_dropped"] += sum(text.dropped > 0 for text in texts)
+            counts["reasoning_dropped"] += sum(text.earlier_reasoning_dropped for text in texts)
             for at, (text, ids) in enumerate(zip(texts, coded["input_ids"], strict=True)):
-                counts["total"] += len(ids) - special
-                counts["unknown"] += 0 if unknown is None else ids.count(unknown)
-                counts["dropped"] += text.dropped
-                counts["responses_dropped"] += text.dropped > 0
-                counts["reasoning_dropped"] += text.earlier_reasoning_dropped
                 ended = self._ended(ids)
                 sequence = Tokens(tuple(ended), None if types is None else _as_long(types[at], ended))
-                if len(sequence) > self.contract.max_length or self._mark is not None:
+                if len(sequence) > longest or self._mark is not None:
                     sequence, _, prompt_cut, response_cut = self._fit(text, len(tokens), responses)
                     counts["prompts_cut"] += prompt_cut
                     cut += [len(tokens)] * response_cut
@@ -234,17 +235,23 @@ class Encoder:
         return RenderedChat(head + response, len(head), len(head) + len(response))
 
     def _tokenize(self, texts: Sequence[RenderedChat], **options: Any) -> Mapping[str, Any]:
-        first, second = [text.text for text in texts], None
-        if self.contract.rendering == "pair":
+        first, second, pair = [text.text for text in texts], None, self.contract.rendering == "pair"
+        if pair:
             first, second = [text.text[: text.start] for text in texts], [text.text[text.start :] for text in texts]
         coded: Mapping[str, Any] = self.tokenizer(
-            first, second, add_special_tokens=self._adds_special_tokens, truncation=False, verbose=False, **options
+            first,
+            second,
+            add_special_tokens=self._adds_special_tokens,
+            truncation=False,
+            return_attention_mask=False,
+            return_token_type_ids=None if pair else False,  # None: as the model has them
+            verbose=False,
+            **options,
         )
         return coded
 
     def _ended(self, ids: list[int]) -> list[int]:
-        eos = self.tokenizer.eos_token_id
-        return [*ids, eos] if self.contract.ends_with_eos and (not ids or ids[-1] != eos) else ids
+        return [*ids, self._eos] if self.contract.ends_with_eos and (not ids or ids[-1] != self._eos) else ids
 
     def _fit(
         self, text: RenderedChat, number: int, responses: Sequence[str]
@@ -298,7 +305,8 @@ class Encoder:
 
 def _as_long(types: Sequence[int], ids: Sequence[int]) -> tuple[int, ...]:
     """The segment of each token, EOS that was appended in that of the token before it."""
-    return (*types, *[types[-1]] * (len(ids) - len(types)))
+    missing = len(ids) - len(types)
+    return (*types, *[types[-1]] * missing) if missing else tuple(types)
 
 
 def _in_response(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,17 +14,19 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from guerdon import hf, packing
 from guerdon.collation import Batch, SharedRow, Tokens, items_of
 from guerdon.cpu import map_on_cores
+from guerdon.errors import TextError
 from guerdon.hf import Lora
 from guerdon.merged import whole_model
 from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
 from guerdon.rewards.adapter_base import read_contract, record_base
 from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit
-from guerdon.rewards.encode import Encoded, Encoder
+from guerdon.rewards.encode import Encoded, Encoder, Reading
 from guerdon.rewards.foreign import is_adapter, load_foreign
 from guerdon.rewards.infer import adopted_contract, choose_padding, infer_contract
 from guerdon.rewards.outputs import choose_output
@@ -31,7 +34,8 @@ from guerdon.rewards.process import AGGREGATIONS, step_spans
 from guerdon.rewards.reward_net import RewardNet, is_decoder, shares_prefixes, takes_positions
 from guerdon.rewards.saved import FILE_NAME
 from guerdon.rewards.saving import fold_units, load_parts, write_reward
-from guerdon.rewards.scoring import compare_scores
+from guerdon.rewards.scoring import check_lengths, compare_scores
+from guerdon.rewards.streaming import budget_on, chunks_of, fetched, moved, read_in_chunks, within_memory
 from guerdon.text.chat import TEMPLATE_DATE, with_still_clock
 from guerdon.types import Dtype, Overlong, Prompt, Prompts, References, Responses, prompt_text
 
@@ -68,8 +72,8 @@ class TransformerReward:
         self.encoder = Encoder(tokenizer, contract, overlong)
         self.shares = shares_prefixes(self.net.classifier)
         """Whether responses to one prompt are computed in one row; exact where it is on."""
-        self.tokens_per_batch = packing.default_budget()
-        """Padded size of a scoring batch."""
+        self.tokens_per_batch = budget_on(self.device)
+        """Padded size of a scoring batch; halved where the memory does not suffice for it."""
         self._fitted: Calibration | None = None
         self.folder: Path | None = None
         """Where it was loaded from: training left a baseline and the hashes of its prompts there."""
@@ -197,6 +201,7 @@ class TransformerReward:
         self.net.to(device=where, dtype=precision)
         self.net.keep_head_in_float32()
         self.net.eval()
+        self.tokens_per_batch = budget_on(where)
 
     @property
     def device(self) -> torch.device:
@@ -209,46 +214,78 @@ class TransformerReward:
 
     def logits(self, prompts: Prompts, responses: Responses) -> np.ndarray:
         """What the head gives, before the contract's shift and scale: float32, shape (n, attributes)."""
-        encoded = self.encode(prompts, responses)
-        self.encoder.report(encoded)
-        return self.logits_of(encoded.tokens, [prompt_text(prompt) for prompt in prompts])
+        return self._read(self.net, prompts, responses, len(self.contract.attributes))
 
     def logits_of(self, tokens: Sequence[Tokens], prompt_of: Sequence[str]) -> np.ndarray:
         """Like `logits`, for sequences that are tokenized already; equal sequences are computed once."""
-        return self._compute(self.net, tokens, prompt_of, len(self.contract.attributes))
+        if not tokens:
+            return np.zeros((0, len(self.contract.attributes)), dtype=np.float32)
+        return self._begin(self.net, tokens, prompt_of)()
 
-    def _compute(
-        self, network: Callable[..., torch.Tensor], tokens: Sequence[Tokens], prompt_of: Sequence[str], width: int
+    def _read(
+        self, network: Callable[..., torch.Tensor], prompts: Prompts, responses: Responses, width: int
     ) -> np.ndarray:
-        """What the network gives for each sequence, float32, shape (n, width), NaN where it gives less."""
+        """What the network gives for each text, float32, shape (n, `width` or more), NaN where it gives less."""
+        check_lengths(prompts, responses, None)
+        keys, readings = [prompt_text(prompt) for prompt in prompts], [Reading()]
+
+        def encode(places: Sequence[int]) -> Encoded:
+            try:
+                return self.encode([prompts[place] for place in places], [responses[place] for place in places])
+            except TextError as error:
+                raise TextError(places[error.index], error.fault) from error
+
+        def begin(encoded: Encoded, places: Sequence[int]) -> Callable[[], np.ndarray]:
+            readings.append(readings.pop() + encoded)
+            return self._begin(network, encoded.tokens, [keys[place] for place in places])
+
+        found = read_in_chunks(chunks_of(keys, responses, by_prompt=self.shares), encode, begin, width)
+        self.encoder.report(readings[0])
+        return found
+
+    def _begin(
+        self, network: Callable[..., torch.Tensor], tokens: Sequence[Tokens], prompt_of: Sequence[str]
+    ) -> Callable[[], np.ndarray]:
+        """Starts to compute n >= 1 sequences, equal ones once.
+
+        Returns:
+            What waits for the values: float32, shape (n, most that the network gives), NaN where it gives less.
+        """
         first: dict[Tokens, int] = {}
-        for index, sequence in enumerate(tokens):
-            first.setdefault(sequence, index)
-        distinct = np.array([first[sequence] for sequence in tokens], dtype=np.intp)
-        values = np.full((len(tokens), width), np.nan, dtype=np.float32)
-        batches = packing.batches(
-            tokens,
-            list(first.values()),
-            prompt_of,
-            budget=self.tokens_per_batch,
-            pad_id=self.contract.pad_token_id,
-            shared=self.shares,
-            positions=takes_positions(self.net.classifier),
-        )
+        distinct = [first.setdefault(sequence, place) for place, sequence in enumerate(tokens)]
         spread = map_on_cores if self.device.type == "cpu" else map
+
+        def compute(budget: int) -> list[tuple[list[int], torch.Tensor]]:
+            batches = packing.batches(
+                tokens,
+                list(first.values()),
+                prompt_of,
+                budget=budget,
+                pad_id=self.contract.pad_token_id,
+                shared=self.shares,
+                positions=takes_positions(self.net.classifier),
+            )
+            return list(spread(partial(self._score_batch, network), batches))
+
         with self.in_force():
             self.net.eval()
-            for items, found in spread(partial(self._score_batch, network), batches):
-                values[items, : found.shape[1]] = found
-        return values[distinct]
+            computed, self.tokens_per_batch = within_memory(compute, self.tokens_per_batch, max(map(len, first)))
+        width = max(part.shape[1] for _, part in computed)
+        wait = fetched(torch.cat([pad(part, (0, width - part.shape[1]), value=math.nan) for _, part in computed]))
+
+        def values() -> np.ndarray:
+            found = np.full((len(tokens), width), np.nan, dtype=np.float32)
+            found[[place for places, _ in computed for place in places]] = wait()
+            return found[distinct]
+
+        return values
 
     def _score_batch(
         self, network: Callable[..., torch.Tensor], cut: tuple[list[SharedRow], Batch]
-    ) -> tuple[list[int], np.ndarray]:
+    ) -> tuple[list[int], torch.Tensor]:
         rows, batch = cut
         with torch.inference_mode():
-            on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-            return items_of(rows), network(**on_device).float().cpu().numpy()
+            return items_of(rows), network(**moved(batch, self.device)).float()
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
@@ -340,10 +377,7 @@ class ProcessReward(TransformerReward):
 
     def step_scores(self, prompts: Prompts, responses: Responses) -> np.ndarray:
         """The logit of each step of n responses; sigmoid gives P(the step is right). See `StepScorer.step_scores`."""
-        encoded = self.encode(prompts, responses)
-        self.encoder.report(encoded)
-        most = max((len(one.ends or ()) for one in encoded.tokens), default=0)
-        return self._compute(self.net.steps, encoded.tokens, [prompt_text(prompt) for prompt in prompts], most)
+        return self._read(self.net.steps, prompts, responses, 0)
 
     def running_scores(self, prompts: Prompts, responses: Responses) -> list[list[tuple[int, float]]]:
         """The reward of each response as far as each step: characters up to there, and the aggregation so far."""

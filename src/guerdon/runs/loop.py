@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from guerdon.ahead import Ahead, pinned
 from guerdon.errors import ModelError
-from guerdon.runs.ahead import Ahead, pinned
 from guerdon.runs.folder import new_checkpoint
 from guerdon.runs.log import OnStep, RunLog
 from guerdon.runs.ranks import launch_state

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from guerdon.ahead import Ahead
 from guerdon.collation import TokenTable
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
@@ -30,7 +31,6 @@ from guerdon.rewards.terms import BASELINE_FOLDER, fit_tfidf
 from guerdon.rewards.training_data import TrainingPrompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.rewards.truncation import check_truncation
-from guerdon.runs.ahead import Ahead
 from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from guerdon.ahead import Ahead
 from guerdon.collation import Batch, Tokens, TokenTable, items_of
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
@@ -32,7 +33,6 @@ from guerdon.rewards.verdict_judge import (
     ask_briefly,
     asked,
 )
-from guerdon.runs.ahead import Ahead
 from guerdon.runs.folder import checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from guerdon.runs.ahead import Ahead, pinned
+from guerdon.ahead import Ahead, pinned
 
 
 def test_items_are_made_once_each_some_ahead_in_another_thread() -> None:

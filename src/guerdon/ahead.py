@@ -1,4 +1,4 @@
-"""What a training loop will need next, made in a thread while the device computes."""
+"""What a device will need next, made in a thread while it computes."""
 
 from __future__ import annotations
 

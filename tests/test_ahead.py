@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from guerdon.ahead import Ahead, pinned
+from guerdon.ahead import Ahead, beside, pinned
 
 
 def test_items_are_made_once_each_some_ahead_in_another_thread() -> None:
@@ -44,3 +44,34 @@ def test_every_tensor_is_pinned_and_all_else_stays(monkeypatch: pytest.MonkeyPat
     batch, rest = pinned(given)
     assert (batch["a"].tolist(), batch["longest"]) == ([1, 1], 7)
     assert (rest[0].tolist(), rest[1]) == ([2], "text")
+
+
+def test_what_needs_no_gpu_is_done_beside_one_and_without_one_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[threading.Thread] = []
+    started = threading.Event()
+
+    def work() -> int:
+        done.append(threading.current_thread())
+        started.set()
+        return len(done)
+
+    asked = beside(work)
+    assert not done
+    assert [asked(), asked()] == [1, 1]
+    assert done == [threading.current_thread()]
+    started.clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = beside(work)
+    assert started.wait(timeout=20)
+    assert [asked(), asked()] == [2, 2]
+    assert done[1] is not threading.current_thread()
+
+    def fails() -> None:
+        raise ValueError("of the work")
+
+    for there in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        with pytest.raises(ValueError, match="of the work"):
+            beside(fails)()

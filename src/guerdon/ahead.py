@@ -1,9 +1,10 @@
-"""What a device will need next, made in a thread while it computes."""
+"""What can be done in a thread while a device computes: what it needs next, and what needs no device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -30,6 +31,19 @@ class Ahead(Generic[Item]):
             if later not in self._waiting:
                 self._waiting[later] = self._thread.submit(self._make, later)
         return self._waiting.pop(number).result()
+
+
+def beside(work: Callable[[], Item]) -> Callable[[], Item]:
+    """Does work that needs no GPU in a thread, while the GPU computes.
+
+    Without a GPU it is done when it is asked for: there it would take cores from what is computed.
+
+    Returns:
+        What waits for the result, or raises what the work raised; however often it is called, the work is done once.
+    """
+    if not torch.cuda.is_available():
+        return cache(work)
+    return ThreadPoolExecutor(1, "guerdon-beside").submit(work).result
 
 
 def pinned(value: Any) -> Any:

@@ -141,3 +141,9 @@ def test_too_few_rows_leave_tfidf_out_and_say_so(caplog):
     assert "No TF-IDF baseline" in caplog.text
     with pytest.raises(DataError, match="at least 2 judgements"):
         CrossFittedTfidf(kind_words(1, per_prompt=1))
+
+
+def test_responses_without_a_word_leave_tfidf_out_and_say_so(caplog):
+    rows = [Comparison(prompt=f"p{number}", chosen=" ", rejected="") for number in range(5)]
+    assert list(default_baselines(rows)) == ["longest wins", "shortest wins"]
+    assert "not a word in 10 responses" in caplog.text

@@ -8,8 +8,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from guerdon.ahead import beside
 from guerdon.errors import DataError
 from guerdon.evaluate.systems import saved_folder
+from guerdon.metrics import Ints
 from guerdon.rewards.judged import JudgedResponses
 from guerdon.rewards.linear import LinearReward, fit_judged, prepared
 from guerdon.rewards.rules import LengthReward
@@ -63,7 +65,7 @@ class CrossFittedTfidf:
     """
 
     def __init__(self, rows: Sequence[AnyRow], *, folds: int = 5, seed: int = 0) -> None:
-        """Fits one set of weights per fold.
+        """Fits one set of weights per fold, beside the work of a GPU; without one, when it is first asked.
 
         Raises:
             DataError: there are too few rows, or what is left without some fold orders nothing.
@@ -71,25 +73,36 @@ class CrossFittedTfidf:
         judged = JudgedResponses.of(rows, "ratings")
         if len(judged) < 2:
             raise DataError(f"folds need at least 2 judgements, got {len(judged)}")
-        features = TermFeatures.fit(judged.responses)
-        values = prepared(features, judged).values
+        if not any(map(str.strip, judged.responses)):
+            raise DataError(f"there is not a word in {len(judged.responses):,} responses")
         fold_of = judged.folds(folds, seed)
         own = np.zeros(len(judged.responses), dtype=np.int64)
         own[judged.worse], own[judged.better] = fold_of, fold_of
-        mean, deviation = judged.target_units
-        rewards = np.zeros(len(own))
-        for fold in np.unique(fold_of):
-            # Where all judgements are of one group, a response may stand in several folds.
-            others = (fold_of != fold) & (own[judged.better] != fold) & (own[judged.worse] != fold)
-            if not others.any():
-                raise DataError("without the responses of one fold, nothing is left to learn from")
-            weights, intercept = fit_judged(values, judged, features.penalties[0], np.flatnonzero(others))
-            rewards[own == fold] = mean + deviation * (values[own == fold] @ weights + intercept)
-        keys = zip(map(prompt_text, judged.prompts), judged.responses, strict=True)
-        self._rewards = dict(zip(keys, rewards.tolist(), strict=True))
+        # Where all judgements are of one group, a response may stand in several folds.
+        left = {
+            int(fold): (fold_of != fold) & (own[judged.better] != fold) & (own[judged.worse] != fold)
+            for fold in np.unique(fold_of)
+        }
+        if not all(others.any() for others in left.values()):
+            raise DataError("without the responses of one fold, nothing is left to learn from")
+        self._rewards = beside(lambda: _cross_fitted(judged, own, left))
 
     def score(self, prompts: Prompts, responses: Responses, *, references: References = None) -> np.ndarray:
         """Scores as `guerdon.types.Scorer.score`; NaN for a response that the rows do not have."""
         pairs = zip(prompts, responses, strict=True)
-        values = [self._rewards.get((prompt_text(prompt), response), np.nan) for prompt, response in pairs]
+        known = self._rewards()
+        values = [known.get((prompt_text(prompt), response), np.nan) for prompt, response in pairs]
         return np.asarray(values, dtype=np.float32)
+
+
+def _cross_fitted(judged: JudgedResponses, own: Ints, left: Mapping[int, np.ndarray]) -> dict[tuple[str, str], float]:
+    """The reward of each prompt and response: each fold's, shape (n,), by the observations that are left, (m,)."""
+    features = TermFeatures.fit(judged.responses)
+    values = prepared(features, judged).values
+    mean, deviation = judged.target_units
+    rewards = np.zeros(len(own))
+    for fold, others in left.items():
+        weights, intercept = fit_judged(values, judged, features.penalties[0], np.flatnonzero(others))
+        rewards[own == fold] = mean + deviation * (values[own == fold] @ weights + intercept)
+    keys = zip(map(prompt_text, judged.prompts), judged.responses, strict=True)
+    return dict(zip(keys, rewards.tolist(), strict=True))

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from guerdon.ahead import Ahead
+from guerdon.ahead import Ahead, beside
 from guerdon.collation import TokenTable
 from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
@@ -24,6 +24,7 @@ from guerdon.hf import Lora
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.ensemble import save_ensemble_card
+from guerdon.rewards.linear import LinearReward
 from guerdon.rewards.load import ScorerConfig
 from guerdon.rewards.reward_net import disable_dropout, is_decoder, takes_positions
 from guerdon.rewards.saved import FILE_NAME
@@ -34,7 +35,7 @@ from guerdon.rewards.truncation import check_truncation
 from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
-from guerdon.runs.ranks import device_name, main_process_first, on_first_process
+from guerdon.runs.ranks import device_name, is_first_process, main_process_first, on_first_process
 from guerdon.train.augmentation import with_counterfactuals
 from guerdon.train.batch_choice import computing_rows, measured_batching
 from guerdon.train.batches import Batching, RewardTrainee, TokenBudget
@@ -98,9 +99,11 @@ def train_reward_model(
             training = with_counterfactuals(rows, config.augment, config.augment_share, config.seed)
             prepared, reward = prepare(training, held_out, config)
             on_first_process(run.begin)  # only now is it sure that there is something to run
+            counts_words = not prepared.judged.step_unit  # they say nothing of single steps
+            baseline = beside(lambda: _fit_baseline(rows)) if counts_words and is_first_process() else None
             _train_members(prepared, reward, run, resume=resume, on_step=on_step)
-            if not prepared.judged.step_unit:  # words say nothing of single steps
-                on_first_process(lambda: _save_baseline(rows, out / BASELINE_FOLDER))
+            if baseline is not None:
+                _save_baseline(baseline(), out / BASELINE_FOLDER)
             on_first_process(run.finish)
     return ScorerConfig(
         name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
@@ -345,10 +348,16 @@ def _units(contract: ScoreContract, judged: JudgedData) -> ScoreContract:
     )
 
 
-def _save_baseline(rows: Sequence[AnyRow], folder: Path) -> None:
-    """Puts beside the model what it must beat: TF-IDF fitted on the same rows, where they allow one."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _fit_baseline(rows: Sequence[AnyRow]) -> LinearReward | None:
+    """What the model must beat: TF-IDF fitted on the same rows, where they allow one."""
     try:
-        fit_tfidf(rows).save(folder)
+        return fit_tfidf(rows)
     except DataError as error:
         logger.warning("no TF-IDF baseline is kept beside the model: %s", error)
+        return None
+
+
+def _save_baseline(baseline: LinearReward | None, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if baseline is not None:
+        baseline.save(folder)

@@ -3,14 +3,16 @@
 Every prompt is computed once, however many responses it gets; the cache has space for the whole response from the
 start, where Transformers concatenates at every token; rows that have ended leave the batch. Uniform numbers are
 drawn before the first token, one for each row and token, so that a response depends on the seed and not on what leaves
-when.
+when. A GPU works off steps that are given to it ahead: nothing here waits for it but the search for ends, every few
+tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -58,6 +60,40 @@ class Sample:
     """Positions of tokens that are not the policy's: what an environment wrote between two of its turns."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPrompts:
+    """Prompts that the model has read, each once."""
+
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    """Of each layer, shape (prompts, heads, longest prompt, width); padded on the left."""
+    logits: Tensor
+    """Of the token that follows, shape (prompts, vocabulary)."""
+    mask: Tensor
+    """1 where a prompt has a token, shape (prompts, longest prompt)."""
+    of_row: Tensor
+    """Which prompt each row answers, shape (rows,)."""
+
+
+class Rows(Protocol):
+    """Responses in the making, a row each."""
+
+    def advance(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws the next token of each row at `uniform` (rows,); see `draw`. What it gives holds until the next."""
+
+    def size_for(self, going: int) -> int:
+        """How many rows it is worth to compute where so many still go on; at least that."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Lets all rows but these go."""
+
+
+class Memory(Protocol):
+    """Where responses are made, if that is not made anew for each batch."""
+
+    def begin(self, prompts: ReadPrompts, sampling: Sampling) -> Rows:
+        """Takes prompts in."""
+
+
 class _PreallocatedLayer(DynamicLayer):
     """Keys and values of one layer, written into memory that was made for the whole response."""
 
@@ -96,6 +132,50 @@ class _PreallocatedLayer(DynamicLayer):
         self._show()
 
 
+class _GrowingRows:
+    """Rows whose memory is read as far as it is filled, and no further."""
+
+    def __init__(self, net: PolicyNet, prompts: ReadPrompts, sampling: Sampling) -> None:
+        self.net, self.sampling = net, sampling
+        new_tokens, of_row = sampling.max_new_tokens, prompts.of_row
+        self._cache: Any = DynamicCache()
+        self._cache.layers = [_PreallocatedLayer(*pair, of_row, new_tokens) for pair in prompts.keys_values]
+        behind = prompts.mask.new_ones(len(prompts.mask), new_tokens)
+        self._mask = torch.cat([prompts.mask, behind], dim=1)[of_row]
+        self._length = prompts.mask.shape[1]
+        self._position = prompts.mask.sum(dim=1)[of_row]
+        self._logits: Tensor | None = prompts.logits[of_row]
+        self._token: Tensor | None = None
+
+    def advance(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Rows`."""
+        if self._token is not None:
+            self._length += 1
+            self._logits = self.net.next_logits(
+                input_ids=self._token.unsqueeze(1),
+                attention_mask=self._mask[:, : self._length],
+                position_ids=self._position.unsqueeze(1),
+                past_key_values=self._cache,
+            )
+            self._position = self._position + 1
+        assert self._logits is not None
+        self._token, logp = draw(self._logits, uniform, self.sampling)
+        self._logits = None  # as large as a layer
+        return self._token, logp
+
+    def size_for(self, going: int) -> int:
+        """Ended rows leave when a quarter has ended: leaving copies the cache."""
+        assert self._token is not None
+        return going if going <= 0.75 * len(self._token) else len(self._token)
+
+    def keep(self, rows: Tensor) -> None:
+        """See `Rows`."""
+        assert self._token is not None
+        self._token, self._mask, self._position = self._token[rows], self._mask[rows], self._position[rows]
+        for layer in self._cache.layers:
+            layer.keep(rows)
+
+
 def supports_batched_decoding(model: Any) -> bool:
     """Whether `decode` can run this model: a causal one whose cache is keys and values of every token."""
     if model.config.is_encoder_decoder:
@@ -112,76 +192,67 @@ def decode(
     pad_id: int,
     eos_ids: Sequence[int],
     generator: torch.Generator,
+    memory: Memory | None = None,
 ) -> list[list[Sample]]:
     """Samples `num_generations` responses to each of n prompts (token ids, none empty), all side by side.
 
     The model is one for which `supports_batched_decoding` holds, in evaluation mode; `pad_id` is any valid id, since
     the mask says what is padding; `eos_ids` end a response. The generator, on the CPU, gives
-    n * num_generations * max_new_tokens numbers whatever is sampled.
+    n * num_generations * max_new_tokens numbers whatever is sampled. `memory` is the model's own, if it has one.
     """
     device = next(model.parameters()).device
-    rows = len(prompts) * num_generations
-    uniform = torch.rand(rows, sampling.max_new_tokens, generator=generator, dtype=torch.float64).to(device)
+    count = len(prompts) * num_generations
+    uniform = torch.rand(count, sampling.max_new_tokens, generator=generator, dtype=torch.float64).to(device)
     ends = torch.tensor(sorted(set(eos_ids)), device=device)
+    between = _tokens_between_checks(device)
     net = PolicyNet(model)
     with torch.inference_mode():
-        logits, cache, mask, position = _prefill(net, prompts, num_generations, sampling.max_new_tokens, pad_id)
-        ids = torch.full((rows, sampling.max_new_tokens), pad_id, device=device)
-        logps = torch.zeros(rows, sampling.max_new_tokens, device=device)
-        lengths = torch.full((rows,), sampling.max_new_tokens, device=device)
-        finished = torch.zeros(rows, dtype=torch.bool, device=device)
-        live = torch.arange(rows, device=device)  # the rows of the batch, as rows of the result
-        width = max(len(prompt) for prompt in prompts)
+        begin = memory.begin if memory else partial(_GrowingRows, net)
+        rows: Rows = begin(_read_prompts(net, prompts, num_generations, pad_id), sampling)
+        ids = torch.full((count, sampling.max_new_tokens), pad_id, device=device)
+        logps = torch.zeros(count, sampling.max_new_tokens, device=device)
+        finished = torch.zeros(count, dtype=torch.bool, device=device)
+        live = torch.arange(count, device=device)  # the rows of the batch, as rows of the result
         for step in range(sampling.max_new_tokens):
-            token, logp = draw(logits, uniform[live, step], sampling)
-            ids[live, step], logps[live, step] = token, logp
-            ended = torch.isin(token, ends) & ~finished[live]
-            finished[live[ended]] = True
-            lengths[live[ended]] = step + 1
-            going = (~finished[live]).nonzero()[:, 0]
-            if not len(going) or step + 1 == sampling.max_new_tokens:
+            ids[live, step], logps[live, step] = rows.advance(uniform[live, step])
+            if (step + 1) % between or step + 1 == sampling.max_new_tokens:
+                continue
+            ended = torch.isin(ids[live, step + 1 - between : step + 1], ends).any(dim=1)
+            finished[live] |= ended
+            going = int((~finished[live]).sum())
+            if not going:
                 break
-            if len(going) <= _COMPACT_AT * len(live):
-                live, token, mask, position = live[going], token[going], mask[going], position[going]
-                for layer in cache.layers:
-                    layer.keep(going)
-            logits = net.next_logits(
-                input_ids=token.unsqueeze(1),
-                attention_mask=mask[:, : width + step + 1],
-                position_ids=(position + step).unsqueeze(1),
-                past_key_values=cache,
-            )
-    columns = zip(ids.tolist(), logps.tolist(), lengths.tolist(), finished.tolist(), strict=True)
-    samples = [Sample(tuple(row[:length]), tuple(logp[:length]), end) for row, logp, length, end in columns]
-    return [samples[start : start + num_generations] for start in range(0, rows, num_generations)]
+            if (size := rows.size_for(going)) < len(live):
+                first = finished[live].int().argsort(stable=True)[:size]  # those that go on stand before the others
+                live = live[first]
+                rows.keep(first)
+    samples = [_sample(*row, set(eos_ids)) for row in zip(ids.tolist(), logps.tolist(), strict=True)]
+    return [samples[start : start + num_generations] for start in range(0, count, num_generations)]
 
 
-_COMPACT_AT = 0.75
-"""Ended rows leave the batch when at most this share of it still goes on: leaving copies the cache."""
+def _tokens_between_checks(device: torch.device) -> int:
+    """How many tokens are drawn before the next search for ends, for which a GPU has to finish them all."""
+    return 16 if device.type == "cuda" else 1
 
 
-def _prefill(
-    net: PolicyNet, prompts: Sequence[Sequence[int]], num_generations: int, new_tokens: int, pad_id: int
-) -> tuple[Tensor, Any, Tensor, Tensor]:
-    """Computes every distinct prompt once.
+def _sample(ids: list[int], logps: list[float], ends: set[int]) -> Sample:
+    """A row up to its first end."""
+    stop = next((place + 1 for place, token in enumerate(ids) if token in ends), None)
+    return Sample(tuple(ids[:stop]), tuple(logps[:stop]), stop is not None)
 
-    Returns:
-        Logits of the next token (rows, vocabulary); the cache of all rows; which of its columns and of the new ones
-        behind them hold a token (rows, longest prompt + new tokens); the position of the next token (rows,).
-    """
+
+def _read_prompts(net: PolicyNet, prompts: Sequence[Sequence[int]], num_generations: int, pad_id: int) -> ReadPrompts:
+    """Computes every distinct prompt once."""
     device = next(net.parameters()).device
     distinct = {tuple(prompt): None for prompt in prompts}
     order = {prompt: index for index, prompt in enumerate(distinct)}
-    repeats = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(num_generations)], device=device)
+    of_row = torch.tensor([order[tuple(prompt)] for prompt in prompts for _ in range(num_generations)], device=device)
     ids = pad(distinct, pad_id, left=True).to(device)
     mask = pad(([1] * len(prompt) for prompt in distinct), 0, left=True).to(device)
     positions = pad((range(len(prompt)) for prompt in distinct), 0, left=True).to(device)
-    filled: Any = DynamicCache(config=net.language_model.config)
-    logits = net.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=filled)
-    cache: Any = DynamicCache()
-    cache.layers = [_PreallocatedLayer(layer.keys, layer.values, repeats, new_tokens) for layer in filled.layers]
-    whole = torch.cat([mask, mask.new_ones(len(distinct), new_tokens)], dim=1)[repeats]
-    return logits[repeats], cache, whole, mask.sum(dim=1)[repeats]
+    cache: Any = DynamicCache(config=net.language_model.config)
+    logits = net.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
+    return ReadPrompts(tuple((layer.keys, layer.values) for layer in cache.layers), logits, mask, of_row)
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

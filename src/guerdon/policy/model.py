@@ -18,6 +18,7 @@ from guerdon.errors import TextError
 from guerdon.files import staged
 from guerdon.merged import whole_model
 from guerdon.policy.decode import Sample, Sampling, decode, supports_batched_decoding
+from guerdon.policy.static_rows import StaticMemory, replays_steps
 from guerdon.text.chat import ChatRenderer
 from guerdon.types import Dtype, Message, Prompt, prompt_text
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+_STEPS_WORTH_COMPILING = 20_000
+"""Compiling takes as long as a GPU needs for about so many steps of a small model as they are."""
 
 
 class Policy:
@@ -35,6 +39,8 @@ class Policy:
         self.tokenizer: Any = tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        self._memory: StaticMemory | None = None
+        self._many_steps = False
 
     @classmethod
     def load(
@@ -216,6 +222,7 @@ class Policy:
         encoded = self.encode_prompts(prompts, max_new_tokens=sampling.max_new_tokens, begun=begun)
         order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
         width = max(1, batch_size // num_generations)
+        self.expect_steps(-(-len(order) // width) * sampling.max_new_tokens)
         for start in range(0, len(order), width):
             chosen = order[start : start + width]
             if all(index in done for index in chosen):
@@ -228,14 +235,28 @@ class Policy:
                 if index not in done:
                     yield index, [self.text(sample) for sample in own]
 
+    def expect_steps(self, steps: int) -> None:
+        """Tells how many tokens, one after the other, are going to be sampled: many are worth compiling on a GPU."""
+        self._many_steps |= steps >= _STEPS_WORTH_COMPILING
+
     def sample_tokens(
         self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator
     ) -> list[list[Sample]]:
         """Samples responses to prompts given as token ids, all side by side; see `guerdon.policy.decode.decode`."""
         if supports_batched_decoding(self.model):
-            ids = {"pad_id": self.tokenizer.pad_token_id, "eos_ids": self.eos_ids}
-            return decode(self.model, prompts, num_generations, sampling, generator=generator, **ids)
+            ids: dict[str, Any] = {"pad_id": self.tokenizer.pad_token_id, "eos_ids": self.eos_ids}
+            memory = self._static_memory()
+            return decode(self.model, prompts, num_generations, sampling, generator=generator, memory=memory, **ids)
         return self._generate(prompts, num_generations, sampling, generator)
+
+    def _static_memory(self) -> StaticMemory | None:
+        """Where a GPU makes the responses of this model; None where it cannot replay its steps."""
+        if not replays_steps(self.model):
+            return None
+        if self._memory is None or self._memory.model is not self.model:
+            self._memory = StaticMemory(self.model)
+        self._memory.compiled = self._many_steps
+        return self._memory
 
     def _generate(
         self, prompts: Sequence[Sequence[int]], num_generations: int, sampling: Sampling, generator: torch.Generator

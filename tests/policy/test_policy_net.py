@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from guerdon.errors import ConfigError
-from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, pad_by_response, response_batches
+from guerdon.policy.policy_net import PolicyNet, TokenizedGroup, pad_by_response, response_batches, token_logps
 
 GROUPS = [
     TokenizedGroup((5, 6, 7, 8, 9), ((10, 11, 12), (10, 11, 13, 14), (15,))),
@@ -68,6 +68,26 @@ def test_values_and_gradients_are_those_of_a_plain_pass(
 def test_sharing_computes_fewer_tokens(tiny_llama: str) -> None:
     model = model_of(tiny_llama)
     assert logps_of(model, shared=True, budget=1000)[1] < logps_of(model, shared=False, budget=1000)[1]
+
+
+@pytest.mark.parametrize(("prompt", "response"), [(25, 128), (125, 45), (10, 300), (400, 200)])
+def test_rows_have_the_length_that_costs_least(prompt: int, response: int) -> None:
+    group = TokenizedGroup(tuple(range(prompt)), tuple((one, *[7] * (response - 1)) for one in range(8)))
+    ((_, batch),) = response_batches([group], budget=10_000, pad_id=0, shared=True)
+    held = batch["row"].bincount().div(response).long().tolist()
+    costs = {k: (response + prompt / k) * (1 + 5e-4 * (prompt + k * response)) for k in range(1, 9)}
+    assert sum(held) == 8
+    assert costs[held[0]] < 1.01 * min(costs.values())
+
+
+@pytest.mark.parametrize("temperature", [0, 1, 0.7])
+def test_logps_are_those_of_the_softmax(temperature: float) -> None:
+    logits = torch.randn(5, 9, requires_grad=True)
+    taken = torch.tensor([0, 8, 3, 3, 1])
+    expected = (logits / (temperature or 1)).softmax(dim=1)[range(5), taken].log()
+    found = token_logps(logits, taken, temperature)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(one.sum(), logits)[0] for one in (found, expected)))
 
 
 def test_which_models_read_groups(tiny_llama: str, tiny_sliding: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from guerdon import hf
 from guerdon.errors import ContractError, ModelError
@@ -55,3 +56,20 @@ def test_a_broken_adapter_file_is_a_contract_error(tiny_bert: str, tmp_path: Pat
     (tmp_path / "adapter_model.safetensors").write_bytes(b"{")
     with pytest.raises(ContractError, match="adapter_model.safetensors cannot be read"):
         TransformerReward.load(tmp_path)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_trained_weights_are_those_of_the_merged_model(rank: int, tiny_llama: str) -> None:
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    if rank:
+        model = hf.add_lora(model, Lora(rank), "CAUSAL_LM")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * parameter.requires_grad)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    found = dict(hf.trained_weights(model))
+    assert all(map(torch.equal, before, model.parameters())), "the model stays as it is"
+    whole = dict(hf.merged(model).named_parameters())
+    assert found.keys() == ({name for name in whole if "_proj" in name} if rank else whole.keys())
+    for name, value in found.items():
+        torch.testing.assert_close(value, whole[name].detach())

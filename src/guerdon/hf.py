@@ -267,6 +267,24 @@ def merged(model: torch.nn.Module) -> torch.nn.Module:
     return merge(copy.deepcopy(model))
 
 
+def trained_weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """What training changes, as weights of the model without adapters, whose names they have: LoRA is folded in.
+
+    The tensors are on the model's device and without gradient; the model stays as it is.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    inner = unwrap(model)
+    adapted: dict[str, Any] = {name: part for name, part in inner.named_modules() if isinstance(part, LoraLayer)}
+    with torch.no_grad():
+        for name, module in adapted.items():
+            changes = (module.get_delta_weight(adapter) for adapter in module.active_adapters)
+            yield f"{name}.weight", sum(changes, start=module.get_base_layer().weight.detach())
+    for name, parameter in inner.named_parameters():
+        if parameter.requires_grad and not any(name.startswith(f"{prefix}.") for prefix in adapted):
+            yield name, parameter.detach()
+
+
 def save_model(model: torch.nn.Module, folder: Path) -> None:
     """Writes weights and config in HF layout, or PEFT's for the adapter in force."""
     from peft import PeftModel

@@ -132,7 +132,7 @@ class Monitor:
 
     def _sample(self) -> list[Group]:
         """Trajectories of the policy as it is now, by the same random numbers at every evaluation."""
-        policy, wide, found = self.workers.policy(), self.config.prompts_per_step, Rollouts()
+        policy, wide, found = self.workers.sampler(), self.config.prompts_per_step, Rollouts()
         for start in range(0, len(self.prompts), wide):
             seed, count = seed_of(self.config.seed, start), self.config.eval_num_generations
             found.add(self.workers.setup.sample(policy, self.prompts[start : start + wide], seed, count))

@@ -22,9 +22,9 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from guerdon.errors import ConfigError, DataError, GuerdonError, ModelError, OutputError
+from guerdon.optimize.rl.learner_ranks import Ranks
 from guerdon.optimize.rl.trajectories import Rollouts
-from guerdon.optimize.rl.update import Ranks
-from guerdon.optimize.rl.workers import Learner, RLSetup, Weights, load_policy, load_weights, runner_placement
+from guerdon.optimize.rl.workers import Learner, RLSetup, Weights, load_policy, load_weights, sampling_placement
 from guerdon.policy.model import Policy
 from guerdon.types import Candidates
 
@@ -82,8 +82,7 @@ class RunnerActor(EnvRunner):  # type: ignore[misc]
     def _sample(self, tasks: Sequence[Candidates], weights: Weights, seed: int) -> Rollouts:
         setup: RLSetup = self.config.env_config["setup"]
         if self.policy is None:
-            placement = runner_placement(setup.config, cuda=torch.cuda.is_available())
-            self.policy = load_policy(setup.config, *placement)
+            self.policy = load_policy(setup.config, *sampling_placement())
         load_weights(self.policy, weights)
         return setup.sample(self.policy, tasks, seed)
 

@@ -165,6 +165,7 @@ class _Run:
         self.algorithm = self.config.row
         self.beta = self.algorithm.beta if self.config.beta is None else self.config.beta
         self.steps = self.config.steps_for(len(prompts))
+        workers.sampling_steps = self.steps * self.config.max_new_tokens
         self.step = 0
         """Steps that are done."""
         self.drawn = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from guerdon import losses
 from guerdon.errors import ModelError
 from guerdon.optimize.optimize_config import RLConfig
+from guerdon.optimize.rl.learner_ranks import Ranks, UpdateMetrics
 from guerdon.optimize.rl.objective import (
     Advantages,
     MinibatchSize,
@@ -52,10 +53,16 @@ class ActorCritic(nn.Module):
 
     def forward(self, batch: ResponseBatch, temperature: float) -> tuple[Tensor, Tensor | None]:
         """Log-probability and value of each token, float32, shape (tokens,) each."""
-        states, logits = self.net.read(batch)
+        with mixed_precision(batch):
+            states, logits = self.net.read(batch)
         logps = token_logps(logits, batch["token_ids"], temperature)
         values = None if self.value_head is None else self.value_head(states.float()).squeeze(1)
         return logps, values
+
+
+def mixed_precision(batch: ResponseBatch) -> AbstractContextManager[Any]:
+    """Products in bfloat16 where a batch is on a GPU; on a CPU nothing changes."""
+    return torch.autocast("cuda", torch.bfloat16) if batch["input_ids"].is_cuda else nullcontext()
 
 
 def reference_of(net: PolicyNet) -> RefLogps:
@@ -64,39 +71,11 @@ def reference_of(net: PolicyNet) -> RefLogps:
     frozen = net if disable else copy.deepcopy(net).requires_grad_(False).eval()
 
     def ref_logps(batch: ResponseBatch, temperature: float) -> Tensor:
-        with torch.no_grad(), disable() if disable else nullcontext():
+        with torch.no_grad(), mixed_precision(batch), disable() if disable else nullcontext():
             found: Tensor = frozen(batch, temperature)
         return found
 
     return ref_logps
-
-
-@dataclass(frozen=True, slots=True)
-class Ranks:
-    """Learners that share an update: the same weights, the same trajectories, each computing some of the groups.
-
-    What is summed over them is little: log-probabilities of the step, gradients, metrics. So the update is that of one
-    learner, whatever their number.
-    """
-
-    own: int = 0
-    count: int = 1
-
-    def share(self, of: Sequence[int]) -> Sequence[int]:
-        """The part that this learner computes."""
-        return of[self.own :: self.count]
-
-    def sum(self, tensor: Tensor) -> None:
-        """Puts the sum over all learners into the tensor."""
-        if self.count > 1:
-            torch.distributed.all_reduce(tensor)
-
-    def gather(self, value: Any) -> list[Any]:
-        """The value of every learner."""
-        found = [value] * self.count
-        if self.count > 1:
-            torch.distributed.all_gather_object(found, value)
-        return found
 
 
 MAX_SKIPPED_STEPS = 3
@@ -114,18 +93,19 @@ class Updater:
         *,
         reference: RefLogps | None,
         pad_id: int,
-        ranks: Ranks = Ranks(),  # frozen
+        ranks: Ranks | None = None,
         exact_logps: bool = True,
     ) -> None:
         """Prepares for updates.
 
         `reference` is needed where the KL counts. `exact_logps`: whether trajectories were sampled in the precision of
-        `actor`; if not, their log-probabilities are computed anew, so that rounding is not taken for a change of the
-        policy.
+        `actor`; if not, their log-probabilities are those of `actor` before the update, so that rounding is not taken
+        for a change of the policy.
         """
         self.actor, self.optimizer, self.config = actor, optimizer, config
         self.algorithm = config.row
-        self.reference, self.pad_id, self.ranks, self.exact_logps = reference, pad_id, ranks, exact_logps
+        self.reference, self.pad_id, self.exact_logps = reference, pad_id, exact_logps
+        self.ranks = ranks or Ranks()
         self.skipped = 0
         """Optimiser steps in a row that were skipped."""
 
@@ -149,7 +129,7 @@ class Updater:
         advantages = compute_advantages(
             batch, self.algorithm, group=count, beta=beta, gamma=config.gamma, lam=config.lam
         )
-        metrics = _Metrics()
+        metrics = UpdateMetrics(batch.mask.device)
         whole = _UpdateBatch(groups, batch, advantages, beta, metrics)
         size = config.prompts_per_minibatch or len(groups)
         self.actor.train()
@@ -178,7 +158,7 @@ class Updater:
         device = next(self.actor.parameters()).device
         logps, mask, rewards = logps.to(device), mask.to(device), rewards.to(device)
         wanted = {
-            "logps": not self.exact_logps,
+            "logps": not self.exact_logps and not self._learns_at_once(len(groups)),
             "ref_logps": self.reference is not None,
             "values": self.algorithm.critic,
         }
@@ -188,6 +168,12 @@ class Updater:
         return SampledBatch(
             rewards, found.get("logps", logps) * mask, mask, found.get("ref_logps"), found.get("values")
         )
+
+    def _learns_at_once(self, groups: int) -> bool:
+        """Whether the log-probabilities before the update are those of its one step, and not needed any earlier."""
+        config = self.config
+        single = config.num_iterations == 1 and groups <= (config.prompts_per_minibatch or groups)
+        return single and self.ranks.count == 1 and self.algorithm.kl not in ("reward", "reward-total")
 
     def _fill(self, found: dict[str, Tensor], groups: Sequence[Group]) -> None:
         """Computes each tensor's rows on the learner whose share they are, and sums over learners."""
@@ -238,10 +224,13 @@ class Updater:
     def _loss(self, batch: ResponseBatch, rows: Sequence[int], whole: _UpdateBatch, size: MinibatchSize) -> Tensor:
         """The loss of a micro-batch, whose responses are these rows of the step."""
         sampled, advantages, metrics = whole.sampled, whole.advantages, whole.metrics
-        algorithm, old_logps = self.algorithm, sampled.logps[rows]
+        algorithm = self.algorithm
         mask = sampled.mask[rows] * advantages.included[rows].unsqueeze(1)
         logps, values = self.actor(batch, self.config.temperature)
         logps = pad_by_response(logps, batch, *mask.shape)
+        if not self.exact_logps and self._learns_at_once(len(whole.groups)):
+            sampled.logps[rows] = logps.detach() * sampled.mask[rows]
+        old_logps = sampled.logps[rows]
         ref_logps = None if sampled.ref_logps is None else sampled.ref_logps[rows]
         loss = policy_loss(
             logps, old_logps, advantages.advantages[rows], mask, size, algorithm, beta=whole.beta, ref_logps=ref_logps
@@ -261,7 +250,7 @@ class Updater:
             metrics.add("approx_kl", ((old_logps - logps) * mask).sum(), mask.sum())
         return loss
 
-    def _apply(self, metrics: _Metrics) -> None:
+    def _apply(self, metrics: UpdateMetrics) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
@@ -293,35 +282,6 @@ def _rows(groups: Sequence[int], count: int) -> list[int]:
     return [group * count + place for group in groups for place in range(count)]
 
 
-class _Metrics:
-    """Sums and counts of what is logged."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, list[float]] = {}
-        self.steps = 0
-
-    def add(self, name: str, value: Any, count: Any) -> None:
-        """Adds `value`, a sum over `count`."""
-        held = self.sums.setdefault(name, [0.0, 0.0])
-        held[0] += float(value)
-        held[1] += float(count)
-
-    def join(self, ranks: Ranks) -> None:
-        """Adds what the other learners saw."""
-        seen = ranks.gather(self.sums)
-        names = dict.fromkeys(name for sums in seen for name in sums)
-        self.sums = {name: [sum(sums.get(name, (0, 0))[i] for sums in seen) for i in range(2)] for name in names}
-
-    def means(self) -> dict[str, float]:
-        """The mean of each; losses are those of whole optimiser steps."""
-        per_step = ("policy_loss", "value_loss")
-        found = {
-            name: total / max(self.steps if name in per_step else count, 1)
-            for name, (total, count) in self.sums.items()
-        }
-        return found | {"optimizer_steps": float(self.steps)}
-
-
 @dataclass(frozen=True, slots=True)
 class _UpdateBatch:
     """What one update learns from."""
@@ -330,7 +290,7 @@ class _UpdateBatch:
     sampled: SampledBatch
     advantages: Advantages
     beta: float
-    metrics: _Metrics
+    metrics: UpdateMetrics
 
 
 def adapted_beta(beta: float, kl: float, *, target: float, responses: int, horizon: int = 10_000) -> float:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from guerdon import hf
 from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.environment import TextEnvironment
+from guerdon.optimize.rl.learner_ranks import Ranks
 from guerdon.optimize.rl.trajectories import Group, Rollouts, sample_trajectories
-from guerdon.optimize.rl.update import ActorCritic, Ranks, RefLogps, Updater, reference_of
+from guerdon.optimize.rl.update import ActorCritic, RefLogps, Updater, reference_of
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from guerdon.policy.policy_net import PolicyNet
@@ -56,10 +58,9 @@ class RLSetup:
 Precision = Literal["bfloat16", "float32"]
 
 
-def runner_placement(config: RLConfig, *, cuda: bool) -> tuple[str, Precision]:
-    """Device and precision of the policy that samples: on a GPU bfloat16, unless it is the learner's own policy."""
-    own = bool(config.num_env_runners or config.num_learners)
-    return "cuda" if cuda else "cpu", "bfloat16" if cuda and own else "float32"
+def sampling_placement() -> tuple[str, Precision]:
+    """Device and precision of the policy that samples; in float32 it can be the learner's own."""
+    return ("cuda", "bfloat16") if torch.cuda.is_available() else ("cpu", "float32")
 
 
 def load_policy(config: RLConfig, device: str, dtype: Precision) -> Policy:
@@ -85,14 +86,28 @@ def load_weights(policy: Policy, weights: Weights) -> None:
             own[name].copy_(value)
 
 
+class Sampler:
+    """A copy of a policy in this process that samples in a precision of its own, without adapters."""
+
+    def __init__(self, config: RLConfig, device: str, dtype: Precision) -> None:
+        self.policy = Policy.load(config.policy, device=device, dtype=dtype, trust_remote_code=config.trust_remote_code)
+        self._weights = dict(self.policy.model.named_parameters())
+
+    def like(self, policy: Policy) -> Policy:
+        """The copy with the weights that a policy has now, adapters folded in; they stay on the device."""
+        with torch.no_grad():
+            for name, value in hf.trained_weights(policy.model):
+                self._weights[name].copy_(value)
+        return self.policy
+
+
 class Learner:
     """A learner in this process."""
 
     def __init__(self, config: RLConfig, ranks: Ranks | None = None, *, keep_reference: bool = False) -> None:
         """Loads the policy in float32; `keep_reference` does so even where the algorithm has no KL."""
-        cuda = torch.cuda.is_available()
         self.config = config
-        self.policy = load_policy(config, "cuda" if cuda else "cpu", "float32")
+        self.policy = load_policy(config, "cuda" if torch.cuda.is_available() else "cpu", "float32")
         actor = ActorCritic(PolicyNet(self.policy.model), critic=config.row.critic)
         self.reference: RefLogps | None = None
         if config.row.kl != "none" or keep_reference:
@@ -104,8 +119,8 @@ class Learner:
             config,
             reference=self.reference if config.row.kl != "none" else None,
             pad_id=self.policy.tokenizer.pad_token_id,
-            ranks=ranks or Ranks(),
-            exact_logps=runner_placement(config, cuda=cuda)[1] == "float32",
+            ranks=ranks,
+            exact_logps=sampling_placement()[1] == "float32",
         )
 
     def update(self, groups: Sequence[Group], *, beta: float, learning_rate: float, seed: int) -> dict[str, float]:
@@ -138,6 +153,9 @@ class Workers:
     def __init__(self, setup: RLSetup, learner: Learner | RemoteLearners, runners: RemoteRunners | None = None) -> None:
         self.setup, self.learner, self.runners = setup, learner, runners
         self._copy: tuple[Policy, RefLogps] | None = None
+        self._sampler: Sampler | None = None
+        self.sampling_steps = 0
+        """How many tokens, one after the other, the run is going to sample, as far as is known."""
 
     def on_learners(self, work: Callable[[Learner], T], *, first: bool = False) -> T:
         """Lets every learner, or the first alone, do something, all at once; gives what the first one gives."""
@@ -154,7 +172,7 @@ class Workers:
             What was sampled, and the places of the tasks whose runner was lost.
         """
         if self.runners is None:
-            return self.setup.sample(self.policy(), tasks, seeds[0]), []
+            return self.setup.sample(self.sampler(), tasks, seeds[0]), []
         return self.runners.sample(tasks, seeds, self.weights())
 
     def policy(self) -> Policy:
@@ -164,6 +182,19 @@ class Workers:
         policy, _ = self._own_copy()
         load_weights(policy, self.weights())
         return policy
+
+    def sampler(self) -> Policy:
+        """What samples here, with the newest weights: the policy itself, or a copy in a precision of its own.
+
+        The copy is beside the learner that is in this process, and weights go from one to the other on the device.
+        """
+        device, dtype = sampling_placement()
+        if dtype == "float32" or not isinstance(self.learner, Learner):
+            return self.policy()
+        if self._sampler is None:
+            self._sampler = Sampler(self.setup.config, device, dtype)
+            self._sampler.policy.expect_steps(self.sampling_steps)
+        return self._sampler.like(self.learner.policy)
 
     def reference(self) -> RefLogps:
         """The reference policy, in this process."""
@@ -175,7 +206,7 @@ class Workers:
     def _own_copy(self) -> tuple[Policy, RefLogps]:
         config = self.setup.config
         if self._copy is None:
-            policy = load_policy(config, *runner_placement(config, cuda=torch.cuda.is_available()))
+            policy = load_policy(config, *sampling_placement())
             self._copy = policy, reference_of(PolicyNet(policy.model))
         return self._copy
 

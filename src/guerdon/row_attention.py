@@ -88,7 +88,8 @@ def attend(
 
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    q, k, v = (one.squeeze(0).transpose(0, 1) for one in (query, key, value))
+    dtype = value.dtype  # rotary embeddings leave queries and keys in float32 under autocast
+    q, k, v = (one.squeeze(0).transpose(0, 1).to(dtype) for one in (query, key, value))
     if packed.keys is not None:
         k, v = k.index_select(0, packed.keys), v.index_select(0, packed.keys)
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
@@ -103,8 +104,8 @@ def _attend_pieces(q: Tensor, k: Tensor, v: Tensor, packed: Packed, scale: float
     from torch.nn.attention.varlen import varlen_attn
 
     found = varlen_attn(
-        q.to(v.dtype),  # rotary embeddings leave queries and keys in float32 under autocast
-        k.to(v.dtype),
+        q,
+        k,
         v,
         packed.query_starts,
         packed.key_starts,

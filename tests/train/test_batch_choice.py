@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from guerdon import row_attention
 from guerdon.collation import Layout, TokenTable
@@ -17,7 +21,7 @@ from guerdon.runs.loop import Loop, LoopConfig, Step
 from guerdon.train import batch_choice
 from guerdon.train.batch_choice import budget_within, computing_rows, fastest_batching, measured_batching
 from guerdon.train.batches import Batching, RewardTrainee, TokenBudget
-from guerdon.train.judgements import Compared, HeadOutputs, Judgement
+from guerdon.train.judgements import Compared, HeadOutputs, Judgement, Listed, Rated
 from guerdon.train.train_config import TrainConfig
 
 LAYOUTS: list[Layout] = ["packed", "shared", "padded"]
@@ -36,7 +40,7 @@ def run(tiny_llama: str, tmp_path: Path) -> Iterator[tuple[Loop, TransformerRewa
     texts = [(prompt, f"{word} answer " * n) for prompt in prompts for n, word in ((1, "good"), (4, "rude"))]
     tokens = TokenTable(reward.encode(*map(list, zip(*texts, strict=True))).tokens)  # type: ignore[arg-type]
     steps: list[list[Judgement]] = [[Compared(n, n + 1) for n in range(0, len(texts), 2)] for _ in range(3)]
-    trainee = RewardTrainee(reward.net, TrainConfig(), HeadOutputs(("score",), ()))
+    trainee = RewardTrainee(reward.net, TrainConfig(), HeadOutputs(("score",), ("score",)))
     settings = LoopConfig(steps=3, learning_rate=0.1, save_steps=3, examples_per_step=4)
     loop = Loop(trainee, settings, tmp_path)
     keys = [prompt for prompt, _ in texts]
@@ -82,17 +86,24 @@ def test_time_is_a_number_and_a_size_that_does_not_fit_is_never_the_fastest(
     assert batch_choice._seconds(loop, [batching.step(steps[0])]) == float("inf")
 
 
-@pytest.mark.parametrize("fault", ["wrong", "missing"])
+@pytest.mark.parametrize("fault", ["aligned at the first token", "missing"])
 def test_a_layout_with_another_gradient_is_not_used(
     fault: str, run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, reward, batching, steps = run
-    right = row_attention._attend_pieces
 
     def broken(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, packed: Any, scale: float) -> torch.Tensor:
         if fault == "missing":
             raise RuntimeError("no kernel for heads of this size")
-        return right(q, k, v.flip(0), packed, scale)
+        pieces = pairwise(zip(packed.query_starts.tolist(), packed.key_starts.tolist(), strict=True))
+        found = []
+        for (query, key), (query_stop, _) in pieces:  # each suffix takes its prefix for itself
+            size = query_stop - query
+            parts = (q[query:query_stop], k[key : key + size], v[key : key + size])
+            own_q, own_k, own_v = (part.transpose(0, 1)[None] for part in parts)
+            read = scaled_dot_product_attention(own_q, own_k, own_v, is_causal=True, scale=scale, enable_gqa=True)
+            found.append(read[0].transpose(0, 1))
+        return torch.cat(found)
 
     monkeypatch.setattr(row_attention, "_attend_pieces", broken)
     monkeypatch.setattr(batch_choice, "_seconds", lambda loop, steps: 1.0)
@@ -100,6 +111,36 @@ def test_a_layout_with_another_gradient_is_not_used(
     assert found.layout == "shared"
     said = "packed rows are not used: " + ("no kernel" if fault == "missing" else "their gradient is off by")
     assert said in caplog.text
+
+
+class ReadBack(TorchDispatchMode):
+    """Notes what reads a value of a tensor into Python, for which a GPU would be waited for."""
+
+    WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten.unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if str(function).startswith(self.WAITS):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("layout", ["shared", "padded"])
+def test_nothing_is_read_back_inside_a_step(layout: Layout, run: Any) -> None:
+    """Counted on a CPU: a mask of tokens costs one look at it, rows without a mask none."""
+    loop, _, batching, steps = run
+    lists = [Listed((0, 1), (1.0, 0.0)), Listed((2, 3), (1.0, 0.0), contrastive=True), Rated(4, (0.5,))]
+    judged = [replace(batching, layout=layout).step([*steps[0], *lists]) for _ in range(2)]
+    loop.update(judged[0])  # the optimiser makes its state
+    with ReadBack() as seen:
+        loop.update(loop.prepared(judged[1]))
+    assert seen.found == []
+    with ReadBack() as seen:
+        loop._means()
+    assert seen.found, "it is read when it is logged"
 
 
 def test_a_cpu_keeps_the_batching_that_it_has(tiny_llama: str, run: Any) -> None:

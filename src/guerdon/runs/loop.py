@@ -34,7 +34,7 @@ MicroBatch = tuple[Any, Any]
 
 
 class Collated:
-    """Micro-batches that are made when they are asked for: masks of shared rows would fill the memory."""
+    """Micro-batches that are made when they are asked for: those of all that is held out would fill the memory."""
 
     def __init__(self, collate: Callable[[Any], MicroBatch], items: Sequence[Any]) -> None:
         self._collate, self._items = collate, items
@@ -178,8 +178,8 @@ class Loop:
     def _ready(self, micro_batch: MicroBatch) -> MicroBatch:
         if self.device.type != "cuda":
             return micro_batch
-        torch.cuda.set_device(self.device)  # each thread has its own; pinned memory belongs to it
-        ready: MicroBatch = pinned(micro_batch)
+        with torch.cuda.device(self.device):  # each thread has one of its own, to which pinned memory belongs
+            ready: MicroBatch = pinned(micro_batch)
         return ready
 
     def update(self, step: Step) -> None:

@@ -54,6 +54,7 @@ def measurements(pairs: str, arguments: str, out: Path) -> list[Measurement]:
     """
     tests, quick = str(HERE.parent / "tests"), "not slow and not gpu"
     large = ["train_decoder.py", "--data", pairs, "--model", "Llama-3.2-1B", "--pairs", "256"]
+    scoring, budgets = ["score_encoder.py", "--data", pairs], ["16384", "65536", "262144"]
     step = ["rl_step.py", "--data", pairs]
     small_step = ["--responses", "8", "--repeats", "1"]
     found = [
@@ -61,7 +62,7 @@ def measurements(pairs: str, arguments: str, out: Path) -> list[Measurement]:
         Measurement(
             "train-1b", [*large, "--micro-batches"], 4, ["--pairs", "8", "--batch-size", "8", "--model", "smollm2"]
         ),
-        Measurement("score", ["score_encoder.py", "--data", pairs], 3, ["--texts", "16"]),
+        Measurement("score", [*scoring, "--budgets", *budgets], 4, ["--texts", "16", "--budgets", "0"]),
         Measurement("generate", ["generate.py", "--data", pairs], 5, ["--prompts", "2", "--each", "2"]),
         Measurement("rl", [*step, "--workloads", "125/45"], 5, small_step),
         Measurement("tests-gpu", ["pytest", tests, "-m", "gpu", "-q"], 4, ["-k", "verdicts"]),

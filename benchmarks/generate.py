@@ -3,7 +3,8 @@
 That is `generate` over batch sizes, and on a GPU also with a static compiled cache, and continuous batching.
 SmolLM2-135M-Instruct, the same prompts and the same lengths (answers never end by themselves), temperature 1, float32
 on the CPU, bfloat16 on a GPU, where kernels are compiled and captured in a run that is not timed. The systems run in
-turn, several times; medians are compared.
+turn, several times; medians are compared. The share of the matmul peak counts 2 operations a weight of layers and
+output layer for each token of an answer, and 2 a weight of the layers for each token of a prompt, once a prompt.
 
     python benchmarks/generate.py --data DIALOGUES.jsonl.gz
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import statistics
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
+from device_facts import add_result_option, layer_parameters, peaks, summary, usual_dtype, write_result
 from guerdon.policy.decode import Sampling
 from guerdon.policy.model import Policy
 from workloads import endless, in_turn, prompts_of
@@ -105,7 +107,9 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workloads", nargs="+", default=["125/45", "25/128"], help="tokens of prompt / answer")
+    add_result_option(parser)
     arguments = parser.parse_args()
+    peak, results = peaks(), dict[str, Any]()
     with endless("smollm2") as folder:
         tokenizing = Policy.load(folder, device="cpu")
         for length, tokens in (map(int, workload.split("/")) for workload in arguments.workloads):
@@ -114,20 +118,34 @@ def main() -> None:
             count = len(prompts) * arguments.each * tokens
             systems = systems_of(folder, prompts, arguments.each, tokens, sorted(arguments.batches))
             seconds, _ = in_turn(systems, arguments.repeats)
-            rates = {name: [count / one for one in own] for name, own in seconds.items()}
+            work = tflop_per_token(tokenizing, prompts, arguments.each, tokens)
+            best = peak[str(usual_dtype()).removeprefix("torch.")]
+            results[f"{length}/{tokens}"] = found = {
+                name: summary([count / one for one in own], work_tflop=work, peak_tflops=best)
+                for name, own in seconds.items()
+            }
             mean = sum(map(len, prompts)) / len(prompts)
             print(f"prompts of {mean:.0f} tokens, {len(prompts)} x {arguments.each} answers of {tokens}")
-            report(rates)
+            report(found)
+            write_result(arguments, results, peak)
 
 
-def report(rates: dict[str, list[float]]) -> None:
-    """Prints one workload: tokens/s of each run of each system."""
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, value in medians.items():
-        print(f"  {name:36s} {value:8.1f} tokens/s  (least {min(rates[name]):.1f}, most {max(rates[name]):.1f})")
-    best = max(value for name, value in medians.items() if not name.startswith("guerdon"))
-    for name in (name for name in medians if name.startswith("guerdon")):
-        print(f"  {name} / Transformers at its best: {medians[name] / best:.2f}x", flush=True)
+def tflop_per_token(policy: Policy, prompts: list[list[int]], each: int, tokens: int) -> float:
+    """10^12 operations of a token of an answer, and of its share of the prompts."""
+    layers, head = layer_parameters(policy.model), policy.model.get_output_embeddings().weight.numel()
+    of_prompts = 2 * layers * sum(map(len, prompts)) / (len(prompts) * each * tokens)
+    return float(2 * (layers + head) + of_prompts) / 1e12
+
+
+def report(found: dict[str, Any]) -> None:
+    """Prints one workload: tokens/s of each system."""
+    for name, one in found.items():
+        spread = f"(least {one['least']:.1f}, most {one['most']:.1f})"
+        print(f"  {name:36s} {one['median']:8.1f} tokens/s  {spread}  {one['share_of_peak']:.1%} of the matmul peak")
+    best = max(one["median"] for name, one in found.items() if not name.startswith("guerdon"))
+    for name, one in found.items():
+        if name.startswith("guerdon"):
+            print(f"  {name} / Transformers at its best: {one['median'] / best:.2f}x", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ SmolLM2-135M-Instruct with LoRA on all linear layers (rank 16), GRPO with beta 0
 same answer lengths (answers never end by themselves), the same MiniLM reward on both sides, float32 on the CPU,
 bfloat16 products on a GPU, where TRL's weights are in bfloat16 too. TRL runs with the micro-batch, and on a GPU the way
 to generate, that prove fastest. The systems run in turn, several times; medians are compared. The first step of each is
-left out.
+left out. The share of the matmul peak counts 8 operations a weight of the layers for each token of an answer: 2 to
+sample it, 2 for the reference, 4 for the update, in which the frozen weights have no gradient.
 
     python benchmarks/rl_step.py --data DIALOGUES.jsonl.gz
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from device_facts import add_result_option, layer_parameters, peaks, summary, usual_dtype, write_result
 from guerdon.optimize.optimize_config import RLConfig
 from guerdon.optimize.rl.rl_run import train_rl_policy
 from guerdon.policy.model import Policy
@@ -123,7 +125,9 @@ def main() -> None:
         help="of TRL; those that do not run here are left out",
     )  # fmt: skip
     parser.add_argument("--workloads", nargs="+", default=["125/45", "25/128"], help="tokens of prompt / answer")
+    add_result_option(parser)
     arguments = parser.parse_args()
+    peak, results = peaks(), dict[str, Any]()
     scorer = TransformerReward.create("minilm", overlong="cut")
     with endless("smollm2") as folder:
         policy = Policy.load(folder, device="cpu")
@@ -141,6 +145,28 @@ def main() -> None:
                         logger.exception("TRL does not run with %s", way)
                         del theirs[way]
             report(length, tokens, arguments.responses, own, theirs)
+            work = 8e-12 * layer_parameters(policy.model) * tokens
+            results[f"{length}/{tokens}"] = result_of(own, theirs, arguments.responses, work, peak)
+            write_result(arguments, results, peak)
+
+
+def result_of(
+    own: list[dict[str, float]],
+    theirs: dict[tuple[int, str], list[float]],
+    responses: int,
+    work: float,
+    peak: dict[str, float],
+) -> dict[str, Any]:
+    """Samples/s of each system, with the share of the peak: `work` is the 10^12 operations of a sample."""
+    seconds = {"guerdon": [step["all"] for step in own]}
+    seconds |= {f"TRL, micro-batch {micro}, {way}": found for (micro, way), found in theirs.items()}
+    best = peak[str(usual_dtype()).removeprefix("torch.")]
+    found = {
+        name: summary([responses / one for one in runs], work_tflop=work, peak_tflops=best)
+        for name, runs in seconds.items()
+    }
+    found["guerdon"]["phases"] = own
+    return found
 
 
 def report(

@@ -68,9 +68,11 @@ def test_rows_that_share_a_prompt_score_as_rows_of_their_own(tiny_llama: str, te
 
 
 def test_the_gpu_is_taken_unasked_in_bfloat16_with_its_head_in_float32(tiny_llama: str, tmp_path: Path) -> None:
-    TransformerReward.create(tiny_llama).save(tmp_path)
+    made = TransformerReward.create(tiny_llama)
+    made.save(tmp_path)
     reward = TransformerReward.load(tmp_path)
-    assert reward.device.type == "cuda"
+    assert reward.device.type == made.device.type == "cuda"
+    assert reward.tokens_per_batch == made.tokens_per_batch > 10_000, "a batch that fills a GPU"
     dtypes = {name: parameter.dtype for name, parameter in reward.net.classifier.named_parameters()}
     assert {name for name, dtype in dtypes.items() if dtype == torch.float32} == {"score.weight"}
     assert set(dtypes.values()) == {torch.float32, torch.bfloat16}

@@ -141,9 +141,8 @@ class TransformerReward:
         if lora is not None:
             contract = record_base(contract, path if path != resolve(backbone) else backbone)
             network = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
-        reward = _kind_of(contract, cls)(network, tokenizer, contract, overlong=overlong)
-        reward.net.to(hf.device_and_dtype(device, "float32")[0])
-        return reward
+        network.to(hf.device_and_dtype(device, "float32")[0])
+        return _kind_of(contract, cls)(network, tokenizer, contract, overlong=overlong)
 
     @classmethod
     def load(

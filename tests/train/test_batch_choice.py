@@ -86,6 +86,16 @@ def test_time_is_a_number_and_a_size_that_does_not_fit_is_never_the_fastest(
     assert batch_choice._seconds(loop, [batching.step(steps[0])]) == float("inf")
 
 
+def test_where_nothing_fits_the_loop_decides(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, reward, batching, steps = run
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(batch_choice, "_score_gradient", full)
+    assert fastest_batching(loop, reward.net, batching, steps, layouts=LAYOUTS, budgets=[512, 32]) is batching
+
+
 @pytest.mark.parametrize("fault", ["aligned at the first token", "missing"])
 def test_a_layout_with_another_gradient_is_not_used(
     fault: str, run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -90,8 +90,9 @@ def measured_batching(
             layouts.insert(0, "packed")
     with computing_rows(loop, net):
         most = tokens or memory_budget(loop, batching, steps[0])
-        budgets = [most, min(most, batching.budget.tokens)]
-        return fastest_batching(loop, net, batching, steps, layouts=layouts, budgets=budgets)
+        usual = min(most, batching.budget.tokens)
+        batching = replace(batching, budget=TokenBudget(usual))
+        return fastest_batching(loop, net, batching, steps, layouts=layouts, budgets=[most, usual])
 
 
 def memory_budget(loop: Loop, batching: Batching, judgements: Sequence[Judgement]) -> int:
@@ -132,10 +133,16 @@ def fastest_batching(
         steps: of the run.
         layouts: those that the model computes here, the most promising first.
         budgets: tokens of a micro-batch, the most promising first.
+
+    Returns:
+        The batching given where not even a few texts fit into the memory: the loop knows what to say, or to do.
     """
     chosen = steps[:MEASURED_STEPS]
     with _leaving_no_trace(loop):
-        exact = _exact_layouts(loop, net, batching, chosen[0], layouts)
+        try:
+            exact = _exact_layouts(loop, net, batching, chosen[0], layouts)
+        except torch.OutOfMemoryError:
+            return batching
         seconds: dict[tuple[Layout, int], float] = {}
         start = time.perf_counter()
         for layout, tokens in product(exact, dict.fromkeys(budgets)):
@@ -187,6 +194,8 @@ def _exact_layouts(
             continue
         try:
             found = _score_gradient(loop, net, replace(batching, layout=layout), judgements)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # of a kernel that this card or this shape does not have
             logger.warning("%s rows are not used: %s", layout, error)
             continue

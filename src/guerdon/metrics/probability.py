@@ -152,11 +152,8 @@ def fit_calibration(method: CalibrationMethod, margins: ArrayLike, outcomes: Arr
     drawn_in = 1 / (len(m) + 2)
     share = drawn_in + (1 - 2 * drawn_in) * (np.ones(len(m)) if outcomes is None else np.asarray(outcomes))
     if method == "isotonic":
-        from sklearn.isotonic import IsotonicRegression
-
-        fit = IsotonicRegression(y_min=drawn_in, y_max=1 - drawn_in, out_of_bounds="clip")
-        fit.fit(np.concatenate([m, -m]), np.concatenate([share, 1 - share]))
-        points, values = fit.X_thresholds_, fit.y_thresholds_
+        points, values = _isotonic(np.concatenate([m, -m]), np.concatenate([share, 1 - share]))
+        values = np.clip(values, drawn_in, 1 - drawn_in)
         values = (values + 1 - np.interp(-points, points, values)) / 2  # antisymmetric to the last digit
         return Calibration("isotonic", margins=tuple(points.tolist()), probabilities=tuple(values.tolist()))
     from scipy import optimize
@@ -175,6 +172,17 @@ def fit_calibration(method: CalibrationMethod, margins: ArrayLike, outcomes: Arr
     found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
     slope, intercept = found.x
     return Calibration(method, scale=unit / float(slope), intercept=float(intercept) if method == "platt" else 0.0)
+
+
+def _isotonic(margins: Floats, outcomes: Floats) -> tuple[Floats, Floats]:
+    """The rising function nearest to the outcomes, shape (n,), as the corners between which it is straight."""
+    from scipy.optimize import isotonic_regression
+
+    points, at, counts = np.unique(margins, return_inverse=True, return_counts=True)
+    values = isotonic_regression(np.bincount(at, outcomes) / counts, weights=counts).x
+    corner = np.ones(len(points), dtype=bool)
+    corner[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
+    return points[corner], values[corner]
 
 
 def _bin_of(probabilities: Floats, bins: int) -> np.ndarray:

@@ -48,6 +48,15 @@ def test_responses_that_fit_are_never_refused_however_long_the_prompts(reward: T
     check(reward, [])
 
 
+def test_a_response_that_fits_by_itself_is_not_read_with_its_prompt(
+    reward: TransformerReward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reward.encoder, "encode", None)  # it would fail
+    response = "boiling water " * 20
+    assert len(response) > 2 * reward.contract.max_length
+    check(reward, [response] * 10)
+
+
 def test_who_said_what_to_do_gets_it(tiny_bert: str) -> None:
     check(TransformerReward.load(tiny_bert, overlong="cut"), [LONG] * 10)
     with pytest.raises(DataError, match=r"^rows.jsonl:1: too long: prompt and response takes 304"):

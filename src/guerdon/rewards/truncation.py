@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from guerdon.errors import DataError, TextError
 from guerdon.rewards.encode import Encoder
 from guerdon.rewards.scoring import parts_of
+from guerdon.text.vocabulary import count_tokens
 from guerdon.types import AnyRow, Candidates, Origin, Prompt, response_texts
 
 CUT_LIMIT = 0.05
@@ -90,6 +91,9 @@ def _cut_texts(encoder: Encoder, texts: Sequence[Text]) -> list[Text]:
     if encoder.overlong == "auto":
         longest = encoder.contract.max_length - _SPECIAL_TOKENS  # a token has at least one byte
         texts = [text for text in texts if len(text[1].encode(errors="replace")) > longest]
+        if not encoder.contract.step_mark:  # marks between steps are tokens too
+            counts = count_tokens(encoder.tokenizer, [response for _, response, _ in texts])
+            texts = [text for text, (count, _) in zip(texts, counts, strict=True) if count > longest]
     left = list(texts)
     while left:
         try:

@@ -36,6 +36,14 @@ def test_chunks_hold_like_lengths_longest_first_and_equal_texts_side_by_side() -
     assert chunks_of([], [], by_prompt=False) == []
 
 
+def test_chunks_of_long_texts_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", 20)
+    prompts = ["p" * 9] * 4
+    responses = ["r" * size for size in (3, 9, 40, 8)]
+    assert chunks_of(prompts, responses, by_prompt=False) == [[2], [1], [3], [0]]
+    assert chunks_of(prompts, responses, by_prompt=True) == [[2], [1, 3, 0]], "what is computed once counts once"
+
+
 def test_a_chunk_is_made_while_the_one_before_is_computed_and_fetched_behind_the_next() -> None:
     events: list[str] = []
     second = threading.Event()

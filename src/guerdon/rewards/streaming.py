@@ -21,8 +21,8 @@ from guerdon.errors import ModelError
 Made = TypeVar("Made")
 Result = TypeVar("Result")
 
-CHUNK_TEXTS = 512
-"""Texts of a chunk: enough for a few large batches, few enough for the device to begin at once."""
+CHUNK_TEXTS, CHUNK_CHARACTERS = 512, 262_144
+"""What a chunk has at most: enough for a large batch, little enough for the device to begin at once."""
 
 
 def budget_on(device: str | torch.device) -> int:
@@ -44,8 +44,17 @@ def chunks_of(prompts: Sequence[str], responses: Sequence[str], *, by_prompt: bo
         prompt, response = prompts[place], responses[place]
         return -len(prompt) - (0 if by_prompt else len(response)), prompt, -len(response), response
 
-    order = sorted(range(len(responses)), key=length)
-    return [order[start : start + CHUNK_TEXTS] for start in range(0, len(order), CHUNK_TEXTS)]
+    chunks: list[list[int]] = []
+    characters = 0
+    for place in sorted(range(len(responses)), key=length):
+        computed_before = by_prompt and chunks and prompts[chunks[-1][-1]] == prompts[place]
+        own = len(responses[place]) + (0 if computed_before else len(prompts[place]))
+        if not chunks or len(chunks[-1]) == CHUNK_TEXTS or characters + own > CHUNK_CHARACTERS:
+            chunks.append([])
+            characters = 0
+        chunks[-1].append(place)
+        characters += own
+    return chunks
 
 
 def read_in_chunks(

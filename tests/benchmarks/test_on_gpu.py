@@ -68,6 +68,8 @@ def test_every_script_is_there_and_names_differ() -> None:
     found = on_gpu.measurements("pairs.jsonl", "arguments.jsonl", Path("out"))
     assert len({one.name for one in found}) == len(found)
     assert "precision" in {one.name for one in found}
+    marked = next(one.words for one in found if one.name == "tests-gpu")
+    assert {"test_sampling_on_a_gpu.py", "test_training_on_a_gpu.py"} <= {Path(word).name for word in marked}
     scripts = {one.words[0] for one in found} - {"pytest"}
     assert all((on_gpu.HERE / script).is_file() for script in scripts)
     assert {"train_decoder.py", "score_encoder.py", "generate.py", "rl_step.py"} <= scripts

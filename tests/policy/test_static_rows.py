@@ -108,7 +108,7 @@ def test_the_step_is_one_graph_for_a_compiler(tiny_llama: str, monkeypatch: pyte
     monkeypatch.setattr(static_rows.torch, "compile", partial(torch.compile, backend="eager"))
     memory = StaticMemory(model, compiled=True)
     assert_same(sample(model, memory), sample(model, None))
-    assert memory._compiler_works
+    assert not memory._failed
     assert model.config._attn_implementation == "sdpa"
 
 
@@ -123,6 +123,23 @@ def test_a_compiler_that_fails_is_done_without(
     assert_same(sample(model, StaticMemory(model, compiled=True)), sample(model, None))
     assert "without a compiler: RuntimeError: no C compiler" in caplog.text
     assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("wrong", ["tokens", "log-probabilities"])
+def test_a_compiled_step_that_draws_otherwise_is_done_without(
+    wrong: str, tiny_llama: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def miscompiled(step: Any, **_: Any) -> Any:
+        def other() -> Any:
+            tokens, logps = step()
+            return (tokens + 1, logps) if wrong == "tokens" else (tokens, logps - 1)
+
+        return other
+
+    model = model_of(tiny_llama)
+    monkeypatch.setattr(static_rows.torch, "compile", miscompiled)
+    assert_same(sample(model, StaticMemory(model, compiled=True)), sample(model, None))
+    assert "without a compiler: RuntimeError: it draws other tokens than a plain step" in caplog.text
 
 
 def test_a_cpu_replays_nothing(tiny_llama: str) -> None:
@@ -151,4 +168,4 @@ def test_compiled_steps_on_a_gpu_give_the_same(tiny_llama: str) -> None:
     model = model_of(tiny_llama).to("cuda")
     memory = StaticMemory(model, compiled=True)
     assert_same(sample(model, memory, max_new_tokens=40), sample(model, None, max_new_tokens=40), 1e-4)
-    assert memory._compiler_works
+    assert not memory._failed

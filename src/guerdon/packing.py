@@ -101,7 +101,8 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
     """Whether a causal model computes shared rows exactly.
 
     Transformers takes a 4-D mask as it is and so drops sliding windows silently; recurrent layers and ALiBi do not
-    read positions or masks at all. Only full attention with `position_ids` qualifies. `config` is the whole model's.
+    read positions or masks at all; its `eager` attention adds a mask of truth values instead of hiding by it. Only full
+    attention by `sdpa` with `position_ids` qualifies. `config` is the whole model's.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
@@ -111,7 +112,7 @@ def reads_shared_rows(backbone: Any, config: Any) -> bool:
     return (
         kinds == {"full_attention"}
         and not windowed
-        and config._attn_implementation in ("sdpa", "eager")
+        and config._attn_implementation == "sdpa"
         and "position_ids" in inspect.signature(backbone.forward).parameters
     )
 

@@ -113,6 +113,19 @@ def test_a_window_that_is_switched_off_is_none(tiny_qwen: str) -> None:
     assert not shares_prefixes(model)
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_texts_of_one_prompt_are_scored_alike_by_every_attention(attention: str, tiny_llama: str) -> None:
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tiny_llama, num_labels=1, attn_implementation=attention
+    )
+    network, sequences = RewardNet(model, "last").eval(), [Tokens((5, 6, 7, 8, 9)), Tokens((5, 6, 7, 20))]
+    shared = shares_prefixes(model)  # eager attention would read the other text too
+    alone = torch.cat([network(**collate_padded([one], pad_id=0, positions=True)) for one in sequences])
+    [(rows, batch)] = batches(sequences, [0, 1], ["", ""], budget=100, pad_id=0, shared=shared, positions=True)
+    found = network(**batch)[torch.tensor(items_of(rows)).argsort()]
+    torch.testing.assert_close(found, alone, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", SLIDING)
 def test_a_sliding_window_does_hide_tokens(name: str, request: pytest.FixtureRequest) -> None:
     """The trap is there: with the mask of the shared layout these models would see further than they do."""

@@ -65,13 +65,29 @@ def test_a_chunk_is_made_while_the_one_before_is_computed_and_fetched_behind_the
 
         return wait
 
-    found = read_in_chunks([[0, 1], [2, 3], [4]], make, begin, 2)
+    found = read_in_chunks([[0, 1], [2, 3], [4]], make, begin, 2, device=torch.device("cuda"))
     assert events == ["begin 0", "begin 2", "fetch 0", "begin 4", "fetch 2", "fetch 4"]
     assert found.shape == (5, 5)
     np.testing.assert_array_equal(found[:, 0], [0, 0, 2, 2, 4])
     assert np.isnan(found[0, 1:]).all()
     assert not np.isnan(found[4]).any()
-    assert read_in_chunks([], make, begin, 2).shape == (0, 2)
+    assert read_in_chunks([], make, begin, 2, device=torch.device("cuda")).shape == (0, 2)
+
+
+def test_a_cpu_makes_one_chunk_after_the_other() -> None:
+    made: list[int] = []
+
+    def make(places: Sequence[int]) -> int:
+        assert threading.current_thread() is threading.main_thread()
+        made.append(places[0])
+        return len(made)
+
+    def begin(number: int, places: Sequence[int]) -> Callable[[], np.ndarray]:
+        assert made[-1] == places[0]
+        return lambda: np.full((len(places), 1), number, dtype=np.float32)
+
+    found = read_in_chunks([[1], [0, 2]], make, begin, 1, device=torch.device("cpu"))
+    assert found[:, 0].tolist() == [2, 1, 2]
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -127,7 +127,7 @@ class TextEncoder:
             self._read += len(places)
             return self._begin(made[0])
 
-        return read_in_chunks(chunks, make, begin, self.width)
+        return read_in_chunks(chunks, make, begin, self.width, device=self.device)
 
     def _begin(self, coded: Sequence[Sequence[int]]) -> Callable[[], np.ndarray]:
         """Starts to compute the vectors of texts; what is returned waits for them, 0 where a text cannot be read."""

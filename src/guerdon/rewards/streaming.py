@@ -1,7 +1,8 @@
 """Texts on their way through a network: in which order, in which chunks, and without waiting for the device.
 
 A chunk is tokenized in a thread while the device computes the one before (fast tokenizers leave the interpreter's
-lock), and what it gave is fetched once, when the next one has begun.
+lock), and what it gave is fetched once, when the next one has begun. On a CPU one comes after the other: what a second
+thread does in Python would hold up the computing ones at every operation.
 """
 
 from __future__ import annotations
@@ -62,19 +63,23 @@ def read_in_chunks(
     make: Callable[[Sequence[int]], Made],
     begin: Callable[[Made, Sequence[int]], Callable[[], np.ndarray]],
     width: int,
+    *,
+    device: torch.device,
 ) -> np.ndarray:
     """Makes each chunk ahead, begins to compute it, and fetches what it gave once the next one has begun.
 
     Args:
         chunks: the places of the texts of each chunk; all together, 0 to n - 1.
-        make: tokenizes a chunk; runs in a thread of its own where there are several.
+        make: tokenizes a chunk; runs in a thread of its own where there are several, and a device beside the CPU.
         begin: starts to compute a chunk; what it returns waits for the values, shape (texts, ...).
         width: how many values there are for a text at least.
+        device: what computes.
 
     Returns:
         The values of the n texts, float32, shape (n, `width` or more), NaN where there are fewer.
     """
-    ready = Ahead(lambda number: make(chunks[number]), len(chunks)) if len(chunks) > 1 else None
+    several = len(chunks) > 1 and device.type != "cpu"
+    ready = Ahead(lambda number: make(chunks[number]), len(chunks)) if several else None
     begun: deque[Callable[[], np.ndarray]] = deque()
     values: list[np.ndarray] = []
     for number, places in enumerate(chunks):

@@ -238,7 +238,8 @@ class TransformerReward:
             readings.append(readings.pop() + encoded)
             return self._begin(network, encoded.tokens, [keys[place] for place in places])
 
-        found = read_in_chunks(chunks_of(keys, responses, by_prompt=self.shares), encode, begin, width)
+        chunks = chunks_of(keys, responses, by_prompt=self.shares)
+        found = read_in_chunks(chunks, encode, begin, width, device=self.device)
         self.encoder.report(readings[0])
         return found
 

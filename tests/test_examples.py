@@ -44,7 +44,6 @@ def test_reward_with_transformers(tiny_bert, data, tmp_path, capsys) -> None:
         assert float(line[0]) == pytest.approx(float(line[3]), abs=2e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # RLlib's and Tune's own
 def test_reward_with_rllib(tiny_bert, data, tmp_path, capsys) -> None:
     pytest.importorskip("ray.rllib")

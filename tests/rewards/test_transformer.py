@@ -17,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from guerdon import hf
 from guerdon.errors import ConfigError, ContractError, ModelError, OutputError
 from guerdon.hf import Lora
 from guerdon.rewards.saved import FILE_NAME
@@ -118,19 +117,6 @@ def test_the_seed_decides_the_new_head(tiny_llama: str) -> None:
     heads = [TransformerReward.create(tiny_llama, seed=seed).net.classifier.score.weight for seed in (0, 0, 1)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
-
-
-@pytest.mark.parametrize("lora", [None, Lora(2)])
-def test_create_follows_the_rule_of_load(lora: Lora | None, tiny_bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By itself on the device that `device_and_dtype` names, elsewhere if asked to, and in float32 wherever it is."""
-
-    def rule(device: str | None, dtype: str) -> tuple[torch.device, torch.dtype]:
-        return torch.device(device or "meta"), getattr(torch, dtype)
-
-    monkeypatch.setattr(hf, "device_and_dtype", rule)
-    reward = TransformerReward.create(tiny_bert, lora=lora)
-    assert {(p.device.type, p.dtype) for p in reward.net.parameters()} == {("meta", torch.float32)}
-    assert TransformerReward.create(tiny_bert, lora=lora, device="cpu").device.type == "cpu"
 
 
 # --- saving and loading

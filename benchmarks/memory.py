@@ -6,6 +6,8 @@ a gated unit of width f; weights in float32, products in bfloat16 under autocast
     states        a trained weight 4, its gradient 4, the two moments of AdamW 8; a frozen weight 4
     copies        2 for each weight of a matrix product: its bfloat16 copy, kept from the forward to the backward pass.
                   With recomputed activations, those of frozen weights are there for one layer at a time
+    narrow base   of adapters: frozen weights in bfloat16 take 2 and are not copied; with `nf4` those of products take
+                  0.516, and one at a time is there in bfloat16
     activations   what the backward pass needs of a token in a layer: two norms, 16 h; the inputs of five products,
                   10 h; query, output, keys and values of attention, 4 n d + 4 k d; the gated unit, 8 f. With adapters
                   of rank r: norms 8 h, since they are frozen; the output of attention once more, 2 n d; the inner
@@ -32,9 +34,17 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from device_facts import add_result_option, write_result
 from guerdon.hf import Lora, add_lora, unwrap
+from guerdon.types import BaseDtype
 
-Method = Literal["all weights", "LoRA"]
-METHODS: tuple[Method, ...] = ("all weights", "LoRA")
+Method = Literal["all weights", "LoRA", "LoRA, base in bfloat16", "LoRA, base in nf4"]
+BASE_DTYPES: dict[Method, BaseDtype] = {
+    "LoRA": "float32",
+    "LoRA, base in bfloat16": "bfloat16",
+    "LoRA, base in nf4": "nf4",
+}
+METHODS: tuple[Method, ...] = ("all weights", *BASE_DTYPES)
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight in 4 bits: its scale has 8 bits for 64 of them, and there is a float32 to 256 scales."""
 SHARE_OF_CARD = 0.8
 TOKENS = 4096
 """Of the smallest useful micro-batch: a pair of the longest texts, 2,048 tokens each."""
@@ -86,7 +96,7 @@ SHAPES = {
 
 
 def layer_bytes(shape: Shape, method: Method, rank: int = RANK) -> int:
-    """Bytes of activations of a token in a layer."""
+    """Bytes of activations of a token in a layer; with a base in fewer bits than 32 as with one in bfloat16."""
     heads, key_value = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
     shared = 10 * shape.hidden + 4 * heads + 4 * key_value + 8 * shape.intermediate
     if method == "all weights":
@@ -98,11 +108,12 @@ def token_bytes(shape: Shape, method: Method, *, recompute: bool = False, rank: 
     """Bytes of activations that a token of a micro-batch takes at the fullest moment.
 
     The last norm counts where norms are trained; where they are frozen, the first needs as little as the last one needs
-    more.
+    more, and 2 h less where it reads bfloat16.
     """
     layer = layer_bytes(shape, method, rank)
-    layers = shape.layers * 4 * shape.hidden + layer if recompute else shape.layers * layer
-    return layers + (8 * shape.hidden if method == "all weights" else 0)
+    stream = 2 if BASE_DTYPES.get(method, "float32") != "float32" else 4
+    layers = shape.layers * stream * shape.hidden + layer if recompute else shape.layers * layer
+    return layers + {"all weights": 8, "LoRA": 0}.get(method, 2) * shape.hidden
 
 
 def training_bytes(
@@ -123,8 +134,15 @@ def training_bytes(
         states, copies = 16 * shape.parameters, 2 * products
     else:
         adapters = shape.adapters(rank)
-        states = 4 * shape.parameters + 16 * adapters
-        copies = 2 * adapters + 2 * (shape.layer_weights if recompute else products)
+        states, copies = 16 * adapters, 2 * adapters
+        if method == "LoRA":
+            states += 4 * shape.parameters
+            copies += 2 * (shape.layer_weights if recompute else products)
+        elif method == "LoRA, base in bfloat16":
+            states += 2 * shape.parameters
+        else:
+            states += round(NF4_BYTES * products) + 2 * (shape.parameters - products)
+            copies += 2 * max(inputs * outputs for inputs, outputs in shape.products)
     if devices > 1:  # gathered layer by layer in bfloat16, and let go of again
         states, copies = states / devices, 2 * (shape.layer_weights + shape.vocabulary * shape.hidden)
     return float(states + copies + tokens * token_bytes(shape, method, recompute=recompute, rank=rank))
@@ -175,7 +193,7 @@ def classifier(shape: Shape, method: Method, *, recompute: bool = False) -> torc
     model: Any = LlamaForSequenceClassification(config)
     if recompute:
         model.activation_checkpointing_enable()
-    return model if method == "all weights" else add_lora(model, Lora(RANK, 2 * RANK))
+    return add_lora(model, Lora(RANK, 2 * RANK, BASE_DTYPES[method])) if method in BASE_DTYPES else model
 
 
 def score_sum(model: torch.nn.Module, rows: int, length: int) -> torch.Tensor:
@@ -190,8 +208,7 @@ def score_sum(model: torch.nn.Module, rows: int, length: int) -> torch.Tensor:
 
 def measured_bytes(shape: Shape, method: Method, tokens: int, *, recompute: bool) -> int:
     """Bytes that PyTorch has allocated on the GPU at the fullest moment of the second step of training."""
-    with torch.device("cuda"):
-        model = classifier(shape, method, recompute=recompute).train()
+    model = classifier(shape, method, recompute=recompute).train().to("cuda")
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, fused=True)
     for _ in range(2):

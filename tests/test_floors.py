@@ -16,7 +16,7 @@ PACKAGE = Path(guerdon.__file__).parent
 FLOORS: list[set[str]] = [
     {"types", "errors"},
     {"row_attention", "losses", "metrics", "files", "hub", "cpu", "ahead", "modeling_guerdon"},
-    {"collation", "text", "weight_files"},
+    {"collation", "text", "weight_files", "nf4"},
     {"data", "models", "perturbations"},
     {"packing", "hf"},
     {"merged"},

@@ -15,7 +15,7 @@ import torch
 
 from guerdon.errors import ContractError, ModelError
 from guerdon.hub import hub_fault, one_line, require_model
-from guerdon.types import Dtype
+from guerdon.types import BaseDtype, Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -62,6 +62,9 @@ class Lora:
 
     rank: int = 16
     alpha: int = 32
+    base_dtype: BaseDtype = "float32"
+    """Precision of the weights that are not trained. `nf4` has the linear layers in 4 bits (see `guerdon.nf4`), and
+    what else is not trained in bfloat16 on a GPU, in float32 elsewhere."""
 
 
 def load_classifier(
@@ -212,6 +215,13 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
     """
     from peft import LoraConfig, get_peft_model
 
+    frozen = torch.float32
+    if lora.base_dtype == "bfloat16" or (lora.base_dtype == "nf4" and torch.cuda.is_available()):
+        frozen = torch.bfloat16
+    if lora.base_dtype == "nf4":
+        from guerdon.nf4 import quantize
+
+        quantize(model, frozen)
     config = LoraConfig(
         task_type=task,
         r=lora.rank,
@@ -220,7 +230,11 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
         modules_to_save=[*head_names(model), *(between(model) if whole_path else ())] or None,
     )
     with quiet():
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if not parameter.requires_grad and parameter.dtype == torch.float32:
+            parameter.data = parameter.data.to(frozen)
+    return adapted
 
 
 def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> torch.nn.Module:
@@ -263,8 +277,12 @@ def merge(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def merged(model: torch.nn.Module) -> torch.nn.Module:
-    """The same in a copy; the model itself stays as it is."""
-    return merge(copy.deepcopy(model))
+    """The same in a copy in float32, whatever the base was; the model itself stays as it is."""
+    from guerdon.nf4 import dequantize
+
+    whole = copy.deepcopy(model)
+    dequantize(whole)
+    return merge(whole.float())
 
 
 def trained_weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

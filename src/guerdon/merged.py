@@ -15,7 +15,7 @@ from guerdon.errors import ContractError, ModelError
 from guerdon.files import staged
 from guerdon.hub import has_file, hub_fault, one_line
 from guerdon.models import OFFLINE_MODELS, cache_folder, lasting_name, local_folder, resolve, weights_digest
-from guerdon.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from guerdon.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, stored_head
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +60,22 @@ def _merge(folder: Path, base: str, revision: str, target: Path, trust_remote_co
     from transformers import AutoTokenizer
 
     from guerdon.hf import quiet
+    from guerdon.nf4 import round_weights
 
     kind = getattr(transformers, _CLASSES.get(str(adapter_config(folder).get("task_type")), "AutoModelForCausalLM"))
     options: dict[str, Any] = {"revision": revision or None, "trust_remote_code": trust_remote_code}
     own = (folder / "tokenizer_config.json").is_file()
+    head = stored_head(folder) if kind is transformers.AutoModelForSequenceClassification else None
+    labels: dict[str, Any] = {"num_labels": head.outputs, "ignore_mismatched_sizes": True} if head else {}
     try:
         with quiet():
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options | {"revision": None}) if own else None
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(base, **options)
-            model = kind.from_pretrained(base, use_safetensors=True, dtype="auto", **options)
+            model = kind.from_pretrained(base, use_safetensors=True, dtype="auto", **labels, **options)
             if own and len(tokenizer) > model.get_input_embeddings().num_embeddings:
                 model.resize_token_embeddings(len(tokenizer))  # the adapter brings the rows of new tokens
+            if _read(folder / "config.json").get("adapter_base_dtype") == "nf4":  # a reward of Guerdon's
+                round_weights(model)
             adapted: Any = PeftModel.from_pretrained(model, str(folder))
             if not hasattr(adapted.base_model, "merge_and_unload"):
                 raise ModelError("an adapter of this kind cannot be merged (LoRA and its like can)")
@@ -85,8 +90,12 @@ def _merge(folder: Path, base: str, revision: str, target: Path, trust_remote_co
 
 def adapter_config(folder: Path) -> dict[str, Any]:
     """PEFT's configuration of an adapter; empty where there is none that can be read."""
+    return _read(folder / ADAPTER_CONFIG)
+
+
+def _read(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        found = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
     return {}
 

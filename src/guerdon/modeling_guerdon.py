@@ -1,12 +1,14 @@
 """A Guerdon reward model for plain Transformers, where no architecture of its own scores as Guerdon does.
 
 Guerdon writes this file beside the weights of such a model; `from_pretrained(folder, trust_remote_code=True)` runs it.
-It stands by itself: it needs torch and Transformers (and PEFT for an adapter), not Guerdon.
+It stands by itself: it needs torch and Transformers (and PEFT for an adapter, bitsandbytes for one that was trained on
+4 bits), not Guerdon.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +18,9 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD_NAMES = ("score", "classifier")
 """What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
+
+NF4: dict[str, Any] = {"quant_type": "nf4", "blocksize": 64, "compress_statistics": True}
+"""How bitsandbytes rounds weights to 4 bits."""
 
 
 class GuerdonRewardConfig(PreTrainedConfig):
@@ -32,6 +37,7 @@ class GuerdonRewardConfig(PreTrainedConfig):
         shift: tuple[float, ...] = (),
         scale: tuple[float, ...] = (),
         adapter_base: str = "",
+        adapter_base_dtype: str = "",
         **options: Any,
     ) -> None:
         """Takes the parts of `config.json`.
@@ -44,6 +50,7 @@ class GuerdonRewardConfig(PreTrainedConfig):
             scale: empty for 1.
             adapter_base: where the folder holds a LoRA adapter, the model it sits on: a name on the hub, or a path
                 relative to the folder that begins with a dot.
+            adapter_base_dtype: `nf4` where the adapter was trained on a base in 4 bits.
             **options: of every configuration.
         """
         if isinstance(classifier, dict):
@@ -53,6 +60,7 @@ class GuerdonRewardConfig(PreTrainedConfig):
         self.shift = list(shift)
         self.scale = list(scale)
         self.adapter_base = adapter_base
+        self.adapter_base_dtype = adapter_base_dtype
         super().__init__(**options)
 
 
@@ -77,8 +85,10 @@ class GuerdonReward(PreTrainedModel):
         config = options.get("config")
         if config is None or not config.adapter_base:
             return super().from_pretrained(folder, *args, **options)
-        from peft import PeftModel
-
+        try:  # Transformers asks for every package that is imported outside of such a block
+            from peft import PeftModel
+        except ImportError as error:
+            raise ImportError("this folder holds a LoRA adapter: pip install peft") from error
         base, local = config.adapter_base, config.adapter_base.startswith(".")
         base = os.path.normpath(os.path.join(folder, base)) if local else base
         chosen = {name: options[name] for name in ("dtype", "torch_dtype", "device_map") if name in options}
@@ -89,6 +99,8 @@ class GuerdonReward(PreTrainedModel):
             key_mapping={rf"^{cls.base_model_prefix}\.": ""},  # of a base that Guerdon saved with this code
             **chosen,
         )
+        if config.adapter_base_dtype == "nf4":
+            round_to_nf4(classifier)
         adapted = PeftModel.from_pretrained(classifier, folder).merge_and_unload()
         wrapped: nn.Module = cls(config, adapted)
         return wrapped.eval()
@@ -116,6 +128,32 @@ class GuerdonReward(PreTrainedModel):
         if self.config.shift:
             logits = logits + torch.tensor(self.config.shift, dtype=logits.dtype, device=logits.device)
         return SequenceClassifierOutput(logits=logits) if return_dict is not False else (logits,)
+
+
+def backbone_linears(model: Any) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
+    """The linear layers between embeddings and head, each with the module that it is part of and its name there."""
+    backbone = getattr(model, model.base_model_prefix)
+    for path, parent in backbone.named_modules():
+        if "pooler" not in path:
+            for name, layer in parent.named_children():
+                if isinstance(layer, nn.Linear):
+                    yield parent, name, layer
+
+
+def rounding_device() -> str:
+    """Where weights are rounded: on a GPU it takes seconds for a model that takes a CPU minutes."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def round_to_nf4(model: nn.Module) -> None:
+    """Gives linear layers the weights that they have in 4 bits, as ordinary weights."""
+    try:
+        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+    except ImportError as error:
+        raise ImportError("this adapter was trained on a base in 4 bits: pip install bitsandbytes") from error
+    for _, _, layer in backbone_linears(model):
+        rounded = dequantize_4bit(*quantize_4bit(layer.weight.data.to(rounding_device()), **NF4))
+        layer.weight.data = rounded.to(layer.weight)
 
 
 def pooled(hidden: Tensor, attention_mask: Any, pooling: str) -> Tensor:

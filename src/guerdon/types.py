@@ -72,6 +72,7 @@ at its end, both counted. `error`: it is refused. `auto`: as `cut`, but a whole 
 its responses would be cut."""
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
+BaseDtype: TypeAlias = Literal["float32", "bfloat16", "nf4"]
 """Precision of a model's weights; `auto` is bfloat16 on a GPU and float32 elsewhere."""
 
 

@@ -53,16 +53,27 @@ def kept(model: torch.nn.Module, rows: int, length: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("shape", [TINY, LARGER])
-@pytest.mark.parametrize("method", memory.METHODS)
+@pytest.mark.parametrize("method", ["all weights", "LoRA", "LoRA, base in bfloat16"])
 def test_activations_and_copies_are_what_autograd_keeps(shape: memory.Shape, method: memory.Method) -> None:
     rows, length = 3, 63  # no product of these is a size of a weight
     copies, activations = kept(memory.classifier(shape, method).train(), rows, length)
     assert activations / (rows * length) == pytest.approx(memory.token_bytes(shape, method), rel=0.02)
-    weights = shape.layers * shape.layer_weights
-    if method == "LoRA":  # the first three products read what needs no gradient, and keep no weight for it
-        first = sum(inputs * outputs + memory.RANK * inputs for inputs, outputs in shape.products[:3])
-        weights += shape.adapters(memory.RANK) - first
+    copied = shape.products if method in ("all weights", "LoRA") else []  # a base in bfloat16 needs no copies
+    weights = shape.layers * sum(inputs * outputs for inputs, outputs in copied)
+    if method != "all weights":  # the first three products read what needs no gradient, and keep no weight for it
+        weights -= sum(inputs * outputs for inputs, outputs in copied[:3])
+        weights += shape.adapters(memory.RANK) - memory.RANK * sum(inputs for inputs, _ in shape.products[:3])
     assert copies == pytest.approx(2 * weights, rel=0.02)
+
+
+def test_a_base_in_four_bits_takes_what_bitsandbytes_stores() -> None:
+    model: Any = unwrap(memory.classifier(TINY, "LoRA, base in nf4"))
+    stored = 0
+    for layer in model.model.modules():
+        if type(layer).__name__ == "Linear4bit":
+            scales = layer.weight.quant_state
+            stored += layer.weight.numel() + scales.absmax.numel() + 4 * scales.state2.absmax.numel()
+    assert stored == pytest.approx(memory.NF4_BYTES * TINY.layers * TINY.layer_weights, rel=1e-3)
 
 
 def test_recomputed_activations_are_the_ends_of_layers() -> None:
@@ -85,6 +96,12 @@ def test_the_whole_is_the_sum_of_its_parts() -> None:
     assert memory.training_bytes(shape, "LoRA", 0) == 4 * shape.parameters + 2 * products + adapters
     recomputed = memory.training_bytes(shape, "LoRA", 0, recompute=True)
     assert recomputed == 4 * shape.parameters + 2 * shape.layer_weights + adapters
+    narrow = memory.training_bytes(shape, "LoRA, base in bfloat16", 0)
+    assert narrow == 2 * shape.parameters + adapters
+    largest = shape.hidden * shape.intermediate
+    rest = shape.parameters - products
+    four_bits = memory.training_bytes(shape, "LoRA, base in nf4", 0)
+    assert four_bits == round(memory.NF4_BYTES * products) + 2 * rest + 2 * largest + adapters
     shared = memory.training_bytes(shape, "all weights", 0, devices=4)
     assert shared == 4 * shape.parameters + 2 * (shape.layer_weights + shape.vocabulary * shape.hidden)
 

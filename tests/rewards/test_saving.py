@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers.dynamic_module_utils import get_imports
 
 from guerdon import hf, modeling_guerdon
 from guerdon.errors import ContractError, ModelError
@@ -72,6 +74,11 @@ def as_printed(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.n
 
 def test_both_files_have_the_same_heads() -> None:
     assert modeling_guerdon.HEAD_NAMES == hf.HEAD_NAMES
+
+
+def test_the_code_of_a_folder_asks_for_no_package_that_only_adapters_need() -> None:
+    needed = get_imports(modeling_guerdon.__file__)  # Transformers refuses the code where one of them is not installed
+    assert {"torch", "transformers"} == set(needed) - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,14 @@ def test_a_checkpoint_never_holds_broken_weights(
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("merge", [False, True])
-def test_lora_runs_save_what_was_trained(merge: bool, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path) -> None:
-    scorer = train_reward_model(pairs(toy), tmp_path, quick(tiny_llama, lora_r=4, merge_lora=merge, learning_rate=1e-2))
+@pytest.mark.parametrize(
+    ("merge", "base_dtype"), [(False, "float32"), (True, "float32"), (True, "bfloat16"), (False, "nf4"), (True, "nf4")]
+)
+def test_lora_runs_save_what_was_trained(
+    merge: bool, base_dtype: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+) -> None:
+    config = quick(tiny_llama, lora_r=4, base_dtype=base_dtype, merge_lora=merge, learning_rate=1e-2)
+    scorer = train_reward_model(pairs(toy), tmp_path, config)
     assert toy.accuracy(scorer, 3, 0) > 0.9
     assert (tmp_path / "model.safetensors").exists() == merge
     prompts, responses = ["boil egg two"] * 2, ["good water", "rude water"]

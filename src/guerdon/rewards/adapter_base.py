@@ -7,12 +7,17 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from guerdon.errors import ContractError, ModelError
 from guerdon.merged import adapter_config, base_place
 from guerdon.models import OFFLINE_MODELS, model_folder, resolve, weights_digest
 from guerdon.rewards.contract import ScoreContract
 from guerdon.rewards.saved import read_card
+from guerdon.types import BaseDtype
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +30,30 @@ class AdapterBase:
     """The commit of a model on the hub."""
     sha256: str = ""
     """What `weights_digest` gave; empty for not known."""
+    dtype: Literal["", "nf4"] = ""
+    """`nf4` where the adapter learnt on the base in 4 bits, and is read on the same rounded weights."""
 
     @classmethod
     def of(cls, contract: ScoreContract) -> AdapterBase:
         """What a contract says."""
-        return cls(contract.base, contract.base_revision, contract.base_sha256)
+        return cls(contract.base, contract.base_revision, contract.base_sha256, contract.base_dtype)
 
     def into(self, contract: ScoreContract) -> ScoreContract:
         """The contract with this base."""
-        return dataclasses.replace(contract, base=self.name, base_revision=self.revision, base_sha256=self.sha256)
+        return dataclasses.replace(
+            contract,
+            base=self.name,
+            base_revision=self.revision,
+            base_sha256=self.sha256,
+            base_dtype=self.dtype,
+        )
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        """Gives the loaded base the weights that the adapter learnt on."""
+        if self.dtype == "nf4":
+            from guerdon.nf4 import round_weights  # imports Transformers
+
+            round_weights(model)
 
     def check(self, where: str) -> AdapterBase:
         """The base with its digest, now that its files are at hand; `where` is the folder of the adapter.
@@ -53,7 +73,7 @@ class AdapterBase:
         return dataclasses.replace(self, sha256=found)
 
 
-def record_base(contract: ScoreContract, name: str) -> ScoreContract:
+def record_base(contract: ScoreContract, name: str, dtype: BaseDtype) -> ScoreContract:
     """Says in the contract which model an adapter sits on: an offline one, a folder, or a loaded one of the hub."""
     path = resolve(name)
     folder, local = model_folder(path), os.path.isdir(path)
@@ -61,6 +81,7 @@ def record_base(contract: ScoreContract, name: str) -> ScoreContract:
         name=name if name in OFFLINE_MODELS or not local else path,
         revision="" if local else folder.name,  # the hub's cache has a folder a commit
         sha256=weights_digest(folder),
+        dtype="nf4" if dtype == "nf4" else "",
     ).into(contract)
 
 

@@ -79,6 +79,8 @@ class ScoreContract:
     base_sha256: str = ""
     """Digest of the base's configuration and weights (`guerdon.models.weights_digest`): on another base the adapter
     would give other scores."""
+    base_dtype: Literal["", "nf4"] = ""
+    """`nf4` where the adapter learnt on a base in 4 bits: it is read on the same rounded weights."""
     backbone: str = ""
     """What training started from."""
     head_sha256: str = ""
@@ -134,6 +136,7 @@ _ALLOWED = {
     "padding_side": ("right",),
     "truncation_side": ("left",),
     "dtype": ("float32", "bfloat16"),
+    "base_dtype": ("", "nf4"),
 }
 
 

@@ -142,6 +142,7 @@ def _load_adapter(folder: Path, trust_remote_code: bool, base: AdapterBase) -> F
     base = base.check(str(folder))
     own = head is not None and head.native and head.file.name == ADAPTER_WEIGHTS
     config.task_type = "SEQ_CLS" if own else None  # PEFT then loads the head beside the adapter
+    base.prepare(model)
     _fit_embeddings(model, folder)
     with hf.quiet():
         adapted = PeftModel.from_pretrained(model, str(folder), config=config)

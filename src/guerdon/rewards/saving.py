@@ -115,6 +115,7 @@ def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Pat
         shift=contract.shift if any(contract.shift) else (),
         scale=contract.scale if set(contract.scale) != {1.0} else (),
         adapter_base=contract.base,
+        adapter_base_dtype=contract.base_dtype,
         num_labels=len(contract.attributes),
         id2label=config.id2label,
         label2id=config.label2id,
@@ -167,4 +168,5 @@ def _load_base(contract: ScoreContract, where: str, trust_remote_code: bool) -> 
     except ModelError as error:
         raise ModelError(f"{where} is a LoRA adapter on {base.name}, which cannot be loaded: {error}") from error
     base.check(where)
+    base.prepare(model)
     return model

@@ -24,7 +24,7 @@ from guerdon.hf import Lora
 from guerdon.merged import whole_model
 from guerdon.metrics import Calibration
 from guerdon.models import local_folder, resolve
-from guerdon.rewards.adapter_base import read_contract, record_base
+from guerdon.rewards.adapter_base import AdapterBase, read_contract, record_base
 from guerdon.rewards.contract import Aggregation, Pooling, ScoreContract, StepUnit
 from guerdon.rewards.encode import Encoded, Encoder, Reading
 from guerdon.rewards.foreign import is_adapter, load_foreign
@@ -139,7 +139,7 @@ class TransformerReward:
         )
         network: torch.nn.Module = model
         if lora is not None:
-            contract = record_base(contract, path if path != resolve(backbone) else backbone)
+            contract = record_base(contract, path if path != resolve(backbone) else backbone, lora.base_dtype)
             network = hf.add_lora(model, lora, whole_path=contract.pooling == "native")
         network.to(hf.device_and_dtype(device, "float32")[0])
         return _kind_of(contract, cls)(network, tokenizer, contract, overlong=overlong)
@@ -175,8 +175,8 @@ class TransformerReward:
         folder, first = local_folder(str(name)), None
         if (folder / FILE_NAME).exists():
             contract = read_contract(folder)
-            base = contract.base, contract.base_sha256
-            sharing = (one for one in beside if (one.contract.base, one.contract.base_sha256) == base)
+            base = AdapterBase.of(contract)
+            sharing = (one for one in beside if AdapterBase.of(one.contract) == base)
             first = next(sharing, None) if contract.base and not is_adapter(folder) else None
             model, tokenizer = load_parts(
                 folder, contract, None if first is None else first.net.model, trust_remote_code
@@ -357,7 +357,7 @@ class TransformerReward:
         model, contract = self.net.model, self.contract
         if contract.base and (merge or hf.unwrap(model) is model):  # another trainer's adapter was merged when loaded
             model = hf.merged(model) if hf.unwrap(model) is not model else model
-            contract = dataclasses.replace(contract, base="", base_revision="", base_sha256="")
+            contract = AdapterBase("").into(contract)
         contract = fold_units(model, contract)
         if model is self.net.model:
             self.contract = contract

@@ -8,7 +8,7 @@ from typing import Literal
 from guerdon.errors import ConfigError
 from guerdon.rewards.contract import Aggregation
 from guerdon.runs.options import option_faults
-from guerdon.types import Overlong
+from guerdon.types import BaseDtype, Overlong
 
 Objective = Literal[
     "auto", "bradley-terry", "agreement", "regression", "both", "plackett-luce", "contrastive", "process"
@@ -66,8 +66,11 @@ class TrainConfig:
     """Rank of the LoRA adapters; 0 trains all weights."""
     lora_alpha: int = 32
     """Scale of LoRA: updates are multiplied by lora_alpha / lora_r."""
+    base_dtype: BaseDtype = "float32"
+    """LoRA: precision of the weights that are not trained. bfloat16 halves them; nf4 has those of the linear layers in
+    4 bits (QLoRA), which needs the package bitsandbytes, here and wherever the adapters are loaded."""
     merge_lora: bool = False
-    """Save LoRA folded into the weights, so that the folder needs no base model."""
+    """Save LoRA folded into the weights, in float32, so that the folder needs no base model."""
     soft_labels: bool = True
     """Use vote shares as the probability that chosen is preferred; otherwise the majority counts fully."""
     label_smoothing: float = 0.0
@@ -133,6 +136,8 @@ def _faults(config: TrainConfig) -> list[str]:
         faults.append(f"--augment-share must be above 0 and at most 1, got {config.augment_share}")
     if config.ensemble_size > 1 and config.merge_lora:
         faults.append("--merge-lora does not go with --ensemble-size: the members of a LoRA ensemble share one base")
+    if config.base_dtype != "float32" and not config.lora_r:
+        faults.append(f"--base-dtype {config.base_dtype} is of weights that are not trained: set --lora-r, to 16 maybe")
     if config.early_stopping_patience and not config.validation:
         faults.append("--early-stopping-patience needs a held-out share: set --validation above 0")
     if config.objective == "agreement" and config.label_smoothing:

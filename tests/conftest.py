@@ -19,7 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import random
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from browsing import CHROMIUM
 from guerdon.types import Comparison, Message
 
 if TYPE_CHECKING:
@@ -354,3 +355,14 @@ def chinese_rows() -> list[Comparison]:
 def comparison_rows(english_rows: list[Comparison], chinese_rows: list[Comparison]) -> list[Comparison]:
     """Both languages."""
     return english_rows + chinese_rows
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

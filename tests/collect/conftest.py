@@ -9,14 +9,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
 pytest.importorskip("fastapi", reason="the extra `collect` is not installed")
 
-from browsing import CHROMIUM, Server
+from browsing import Server
 from collection import ORIGIN, PAIRWISE, Visitor, some_tasks
 from guerdon.collect import accounts
 from guerdon.collect.accounts import Person, ensure_person
@@ -136,17 +135,6 @@ def _no_server_is_left() -> Iterator[None]:
         process.kill()
         process.wait()
     Server.started.clear()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

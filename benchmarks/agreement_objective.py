@@ -13,6 +13,7 @@ import argparse
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ def margins(config: TrainConfig, rows: list[Comparison], held: list[Comparison],
     reward = train_reward_model(rows, out, config)
     prompts = [row.prompt for row in held]
     scores = reward.score([*prompts, *prompts], [row.chosen for row in held] + [row.rejected for row in held])
-    return np.subtract(*scores.reshape(2, -1)).astype(float)
+    preferred, other = scores.reshape(2, -1).astype(float)
+    return np.asarray(preferred - other)
 
 
 def main() -> None:
@@ -46,7 +48,8 @@ def main() -> None:
     given = parser.parse_args()
     rows = load_rows(given.data, group="subset", group_regex="^(.*)_")
     judged = JudgedResponses.of(rows, "pairs")
-    arms = {"bradley-terry": {}} | {f"entropy {entropy}": {"agreement_entropy": entropy} for entropy in given.entropy}
+    arms: dict[str, dict[str, Any]] = {"bradley-terry": {}}
+    arms |= {f"entropy {entropy}": {"agreement_entropy": entropy} for entropy in given.entropy}
     found: dict[str, list[Floats]] = {arm: [] for arm in arms}
     topics = []
     for split in given.splits:

@@ -215,6 +215,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--loss", type=float, default=JudgeConfig().loss)
     parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument(
         "--timed",
@@ -237,6 +238,7 @@ def main() -> None:
                     scoring=given.scoring,
                     seed=seed,
                     folds=given.folds,
+                    loss=given.loss,
                     iterations=given.iterations,
                 )
                 runs.append(run(prepared, judged, split, config, given.timed and seed == given.seeds[0]))

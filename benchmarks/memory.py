@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import product
 from typing import Any, Literal
 
@@ -233,7 +234,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         parser.error("--measure needs a GPU with CUDA, and PyTorch finds none")
     found = []
-    for name, method, recompute in product(arguments.measure, METHODS, (False, True)):
+    there = [method for method in METHODS if BASE_DTYPES.get(method) != "nf4" or find_spec("bitsandbytes")]
+    for name, method, recompute in product(arguments.measure, there, (False, True)):
         computed = training_bytes(SHAPES[name], method, TOKENS, recompute=recompute)
         line: dict[str, Any] = {
             "model": name,

@@ -67,6 +67,7 @@ def test_activations_and_copies_are_what_autograd_keeps(shape: memory.Shape, met
 
 
 def test_a_base_in_four_bits_takes_what_bitsandbytes_stores() -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra `nf4` is not installed")
     model: Any = unwrap(memory.classifier(TINY, "LoRA, base in nf4"))
     stored = 0
     for layer in model.model.modules():

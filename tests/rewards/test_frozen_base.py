@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
+pytest.importorskip("bitsandbytes", reason="the extra `nf4` is not installed")
+
 from guerdon.errors import ConfigError, ContractError, MissingExtraError
 from guerdon.hf import Lora, quiet
 from guerdon.merged import whole_model

@@ -123,6 +123,8 @@ def test_a_checkpoint_never_holds_broken_weights(
 def test_lora_runs_save_what_was_trained(
     merge: bool, base_dtype: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
+    if base_dtype == "nf4":
+        pytest.importorskip("bitsandbytes", reason="the extra `nf4` is not installed")
     config = quick(tiny_llama, lora_r=4, base_dtype=base_dtype, merge_lora=merge, learning_rate=1e-2)
     scorer = train_reward_model(pairs(toy), tmp_path, config)
     assert toy.accuracy(scorer, 3, 0) > 0.9

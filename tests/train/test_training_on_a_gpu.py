@@ -71,12 +71,16 @@ def test_gradients_are_those_of_a_cpu(
         ("tiny_llama", {}),
         ("tiny_sliding", {}),
         ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2}),
+        ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2, "base_dtype": "bfloat16"}),
+        ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2, "base_dtype": "nf4"}),
         ("tiny_llama", {"gradient_checkpointing": True}),
     ],
 )
 def test_what_is_learnt_is_told_apart(
     name: str, options: dict[str, Any], request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
+    if options.get("base_dtype") == "nf4":
+        pytest.importorskip("bitsandbytes", reason="the extra `nf4` is not installed")
     config = quick(request.getfixturevalue(name), epochs=6, validation=0.2, eval_steps=4, **options)
     scorer = train_reward_model(pairs(toy, 160), tmp_path, config)
     assert isinstance(scorer, TransformerReward)

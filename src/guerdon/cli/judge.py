@@ -71,7 +71,7 @@ def generative(
     """Train a language model to say which of two responses is better: by SFT, then by its expected reward.
 
     A right verdict earns 1, the right verdict in both orders earns more, and confidence that is misplaced costs. The
-    folder is a judge that only compares, for every verb that takes a reward.
+    folder is a judge that only compares: evaluate, compare, audit, fit and optimize take it.
 
     Args:
         data: Comparisons, or other rows that order responses of a prompt.

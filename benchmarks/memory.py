@@ -109,12 +109,12 @@ def token_bytes(shape: Shape, method: Method, *, recompute: bool = False, rank: 
     """Bytes of activations that a token of a micro-batch takes at the fullest moment.
 
     The last norm counts where norms are trained; where they are frozen, the first needs as little as the last one needs
-    more, and 2 h less where it reads bfloat16.
+    more.
     """
     layer = layer_bytes(shape, method, rank)
     stream = 2 if BASE_DTYPES.get(method, "float32") != "float32" else 4
     layers = shape.layers * stream * shape.hidden + layer if recompute else shape.layers * layer
-    return layers + {"all weights": 8, "LoRA": 0}.get(method, 2) * shape.hidden
+    return layers + (8 * shape.hidden if method == "all weights" else 0)
 
 
 def training_bytes(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it tells of kernels that it lacks
 
 HEAD_NAMES = ("score", "classifier")
 """What Transformers calls the head: `score` on decoders, `classifier` on encoders."""
@@ -64,7 +65,7 @@ class Lora:
     alpha: int = 32
     base_dtype: BaseDtype = "float32"
     """Precision of the weights that are not trained. `nf4` has the linear layers in 4 bits (see `guerdon.nf4`), and
-    what else is not trained in bfloat16 on a GPU, in float32 elsewhere."""
+    what else is not trained rounded to bfloat16."""
 
 
 def load_classifier(
@@ -214,10 +215,10 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
     ones wherever the base is loaded again.
     """
     from peft import LoraConfig, get_peft_model
+    from peft.utils import ModulesToSaveWrapper
 
-    frozen = torch.float32
-    if lora.base_dtype == "bfloat16" or (lora.base_dtype == "nf4" and torch.cuda.is_available()):
-        frozen = torch.bfloat16
+    narrow = lora.base_dtype == "bfloat16" or (lora.base_dtype == "nf4" and torch.cuda.is_available())
+    frozen = torch.bfloat16 if narrow else torch.float32
     if lora.base_dtype == "nf4":
         from guerdon.nf4 import quantize
 
@@ -231,10 +232,20 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
     )
     with quiet():
         adapted = get_peft_model(model, config)
-    for parameter in adapted.parameters():
-        if not parameter.requires_grad and parameter.dtype == torch.float32:
-            parameter.data = parameter.data.to(frozen)
+    if lora.base_dtype != "float32":
+        for parameter in adapted.parameters():
+            if not parameter.requires_grad and parameter.dtype == torch.float32:
+                parameter.data = parameter.data.to(torch.bfloat16).to(frozen)
+        for module in adapted.modules():
+            if isinstance(module, ModulesToSaveWrapper):  # trained in float32, behind layers that may not be
+                module.register_forward_pre_hook(_to_own_dtype)
     return adapted
+
+
+def _to_own_dtype(module: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs of a module that is trained beside adapters, in the type of its weights."""
+    trained = next(weight for weight in module.parameters() if weight.requires_grad)
+    return tuple(one.to(trained.dtype) if torch.is_tensor(one) and one.is_floating_point() else one for one in inputs)
 
 
 def load_adapter(base: torch.nn.Module, folder: Path, name: str = "default") -> torch.nn.Module:
@@ -277,10 +288,10 @@ def merge(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def merged(model: torch.nn.Module) -> torch.nn.Module:
-    """The same in a copy in float32, whatever the base was; the model itself stays as it is."""
+    """The same in a copy in float32 on the CPU, whatever the base was; the model itself stays as it is."""
     from guerdon.nf4 import dequantize
 
-    whole = copy.deepcopy(model)
+    whole = copy.deepcopy(model).to("cpu")  # a GPU may not have the room for it
     dequantize(whole)
     return merge(whole.float())
 

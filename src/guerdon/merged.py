@@ -60,7 +60,7 @@ def _merge(folder: Path, base: str, revision: str, target: Path, trust_remote_co
     from transformers import AutoTokenizer
 
     from guerdon.hf import quiet
-    from guerdon.nf4 import round_weights
+    from guerdon.modeling_guerdon import round_base
 
     kind = getattr(transformers, _CLASSES.get(str(adapter_config(folder).get("task_type")), "AutoModelForCausalLM"))
     options: dict[str, Any] = {"revision": revision or None, "trust_remote_code": trust_remote_code}
@@ -74,8 +74,8 @@ def _merge(folder: Path, base: str, revision: str, target: Path, trust_remote_co
             model = kind.from_pretrained(base, use_safetensors=True, dtype="auto", **labels, **options)
             if own and len(tokenizer) > model.get_input_embeddings().num_embeddings:
                 model.resize_token_embeddings(len(tokenizer))  # the adapter brings the rows of new tokens
-            if _read(folder / "config.json").get("adapter_base_dtype") == "nf4":  # a reward of Guerdon's
-                round_weights(model)
+            if rounded := _read(folder / "config.json").get("adapter_base_dtype"):  # a reward of Guerdon's
+                round_base(model, rounded)
             adapted: Any = PeftModel.from_pretrained(model, str(folder))
             if not hasattr(adapted.base_model, "merge_and_unload"):
                 raise ModelError("an adapter of this kind cannot be merged (LoRA and its like can)")

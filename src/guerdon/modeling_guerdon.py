@@ -50,7 +50,7 @@ class GuerdonRewardConfig(PreTrainedConfig):
             scale: empty for 1.
             adapter_base: where the folder holds a LoRA adapter, the model it sits on: a name on the hub, or a path
                 relative to the folder that begins with a dot.
-            adapter_base_dtype: `nf4` where the adapter was trained on a base in 4 bits.
+            adapter_base_dtype: in what the adapter was trained on the base: `bfloat16`, `nf4`; empty for float32.
             **options: of every configuration.
         """
         if isinstance(classifier, dict):
@@ -99,8 +99,8 @@ class GuerdonReward(PreTrainedModel):
             key_mapping={rf"^{cls.base_model_prefix}\.": ""},  # of a base that Guerdon saved with this code
             **chosen,
         )
-        if config.adapter_base_dtype == "nf4":
-            round_to_nf4(classifier)
+        if config.adapter_base_dtype:
+            round_base(classifier, config.adapter_base_dtype)
         adapted = PeftModel.from_pretrained(classifier, folder).merge_and_unload()
         wrapped: nn.Module = cls(config, adapted)
         return wrapped.eval()
@@ -130,30 +130,37 @@ class GuerdonReward(PreTrainedModel):
         return SequenceClassifierOutput(logits=logits) if return_dict is not False else (logits,)
 
 
-def backbone_linears(model: Any) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """The linear layers between embeddings and head, each with the module that it is part of and its name there."""
+def backbone_linears(model: Any) -> Iterator[tuple[nn.Module, str]]:
+    """The linear layers between embeddings and head: the module that each is part of, and its name there."""
     backbone = getattr(model, model.base_model_prefix)
     for path, parent in backbone.named_modules():
         if "pooler" not in path:
-            for name, layer in parent.named_children():
-                if isinstance(layer, nn.Linear):
-                    yield parent, name, layer
+            yield from ((parent, name) for name, layer in parent.named_children() if isinstance(layer, nn.Linear))
 
 
 def rounding_device() -> str:
-    """Where weights are rounded: on a GPU it takes seconds for a model that takes a CPU minutes."""
+    """Where weights are rounded to 4 bits: a GPU takes seconds for a model that takes a CPU minutes."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def round_to_nf4(model: nn.Module) -> None:
-    """Gives linear layers the weights that they have in 4 bits, as ordinary weights."""
-    try:
-        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
-    except ImportError as error:
-        raise ImportError("this adapter was trained on a base in 4 bits: pip install bitsandbytes") from error
-    for _, _, layer in backbone_linears(model):
-        rounded = dequantize_4bit(*quantize_4bit(layer.weight.data.to(rounding_device()), **NF4))
+def round_base(model: nn.Module, dtype: str) -> None:
+    """Gives a base the values that its weights had while an adapter learnt on them: `bfloat16`, or `nf4` in 4 bits.
+
+    Of `nf4` these are the linear layers; what else there is was in bfloat16. The weights keep their own type.
+    """
+    linears = [getattr(parent, name) for parent, name in backbone_linears(model)] if dtype == "nf4" else []
+    if linears:
+        try:
+            from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+        except ImportError as error:
+            raise ImportError("this adapter was trained on a base in 4 bits: pip install bitsandbytes") from error
+    for layer in linears:
+        rounded = dequantize_4bit(*quantize_4bit(layer.weight.data.float().to(rounding_device()), **NF4))
         layer.weight.data = rounded.to(layer.weight)
+    done = {id(layer.weight) for layer in linears}
+    for weight in model.parameters():
+        if id(weight) not in done:
+            weight.data = weight.data.to(torch.bfloat16).to(weight.dtype)
 
 
 def pooled(hidden: Tensor, attention_mask: Any, pooling: str) -> Tensor:

@@ -151,6 +151,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     ("name", "options"),
     [
         ("tiny_llama", {"lora_r": 4}),
+        ("tiny_llama", {"lora_r": 4, "base_dtype": "nf4"}),
         ("tiny_bert", {"early_stopping_patience": 1, "epochs": 8}),
         ("tiny_bert", {"tokens_per_batch": 64, "validation": 0.0}),
     ],

@@ -118,14 +118,23 @@ def test_a_checkpoint_never_holds_broken_weights(
 
 
 @pytest.mark.parametrize(
-    ("merge", "base_dtype"), [(False, "float32"), (True, "float32"), (True, "bfloat16"), (False, "nf4"), (True, "nf4")]
+    ("name", "merge", "base_dtype"),
+    [
+        ("tiny_llama", False, "float32"),
+        ("tiny_llama", True, "float32"),
+        ("tiny_llama", True, "bfloat16"),
+        ("tiny_bert", False, "bfloat16"),
+        ("tiny_llama", False, "nf4"),
+        ("tiny_bert", True, "nf4"),
+    ],
 )
 def test_lora_runs_save_what_was_trained(
-    merge: bool, base_dtype: str, tiny_llama: str, toy: Any, quick: Any, tmp_path: Path
+    name: str, merge: bool, base_dtype: str, request: pytest.FixtureRequest, toy: Any, quick: Any, tmp_path: Path
 ) -> None:
     if base_dtype == "nf4":
         pytest.importorskip("bitsandbytes", reason="the extra `nf4` is not installed")
-    config = quick(tiny_llama, lora_r=4, base_dtype=base_dtype, merge_lora=merge, learning_rate=1e-2)
+    backbone = request.getfixturevalue(name)
+    config = quick(backbone, lora_r=4, base_dtype=base_dtype, merge_lora=merge, learning_rate=1e-2, epochs=5)
     scorer = train_reward_model(pairs(toy), tmp_path, config)
     assert toy.accuracy(scorer, 3, 0) > 0.9
     assert (tmp_path / "model.safetensors").exists() == merge

@@ -73,6 +73,7 @@ def test_gradients_are_those_of_a_cpu(
         ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2}),
         ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2, "base_dtype": "bfloat16"}),
         ("tiny_llama", {"lora_r": 8, "learning_rate": 2e-2, "base_dtype": "nf4"}),
+        ("tiny_bert", {"lora_r": 8, "learning_rate": 2e-2, "base_dtype": "nf4"}),
         ("tiny_llama", {"gradient_checkpointing": True}),
     ],
 )

@@ -41,10 +41,10 @@ def train(
     folder = out or default_folder(data)
     with terminal() as console:
         from guerdon.runs.ranks import is_first_process
-        from guerdon.train.train_run import train_reward_model
+        from guerdon.train.train_run import train_and_save
 
         with training_progress(console) as on_step:
-            train_reward_model(
+            train_and_save(
                 data,
                 folder,
                 config,

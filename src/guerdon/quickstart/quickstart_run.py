@@ -37,7 +37,7 @@ from guerdon.rewards.load import load_scorer
 from guerdon.rewards.score_rows import score_rows
 from guerdon.train.fit_config import FitConfig
 from guerdon.train.fit_run import FittedReward, fit_reward
-from guerdon.train.train_run import train_reward_model
+from guerdon.train.train_run import train_and_save
 from guerdon.types import AnyRow, Scorer, prompt_text
 
 MARKER = "quickstart.json"
@@ -248,7 +248,7 @@ class _QuickstartRun:
         times = "once" if config.epochs == 1 else f"{config.epochs:g} times"
         what = "the gold reward, which picks nothing and tells what picking gained: " if name == "gold" else ""
         self.events.noted(f"{what}fine-tuning {config.backbone} on {count_rows(work.rows)}, {times}")
-        train_reward_model(work.rows, self.out / name, config, on_step=self.events.trained)
+        train_and_save(work.rows, self.out / name, config, on_step=self.events.trained)
         return self.out / name
 
     def _evaluate(self, rows: Sequence[AnyRow], scorer: CachedScorer) -> tuple[Evaluation, dict[str, Evaluation]]:

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from guerdon.errors import ContractError, ModelError
 from guerdon.merged import adapter_config, base_place
@@ -30,8 +30,8 @@ class AdapterBase:
     """The commit of a model on the hub."""
     sha256: str = ""
     """What `weights_digest` gave; empty for not known."""
-    dtype: Literal["", "nf4"] = ""
-    """`nf4` where the adapter learnt on the base in 4 bits, and is read on the same rounded weights."""
+    dtype: BaseDtype = "float32"
+    """Precision of the base while the adapter learnt on it: it is read on weights that are rounded in the same way."""
 
     @classmethod
     def of(cls, contract: ScoreContract) -> AdapterBase:
@@ -50,10 +50,14 @@ class AdapterBase:
 
     def prepare(self, model: PreTrainedModel) -> None:
         """Gives the loaded base the weights that the adapter learnt on."""
-        if self.dtype == "nf4":
-            from guerdon.nf4 import round_weights  # imports Transformers
+        if self.dtype == "float32":
+            return
+        from guerdon.modeling_guerdon import round_base  # imports Transformers
+        from guerdon.nf4 import bitsandbytes
 
-            round_weights(model)
+        if self.dtype == "nf4":
+            bitsandbytes()
+        round_base(model, self.dtype)
 
     def check(self, where: str) -> AdapterBase:
         """The base with its digest, now that its files are at hand; `where` is the folder of the adapter.
@@ -81,7 +85,7 @@ def record_base(contract: ScoreContract, name: str, dtype: BaseDtype) -> ScoreCo
         name=name if name in OFFLINE_MODELS or not local else path,
         revision="" if local else folder.name,  # the hub's cache has a folder a commit
         sha256=weights_digest(folder),
-        dtype="nf4" if dtype == "nf4" else "",
+        dtype=dtype,
     ).into(contract)
 
 

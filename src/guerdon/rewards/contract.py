@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from guerdon.errors import ContractError
 from guerdon.text.chat import TEMPLATE_DATE
+from guerdon.types import BaseDtype
 
 Rendering = Literal["pair", "chat", "plain"]
 Pooling = Literal["native", "mean", "last", "steps"]
@@ -79,8 +80,9 @@ class ScoreContract:
     base_sha256: str = ""
     """Digest of the base's configuration and weights (`guerdon.models.weights_digest`): on another base the adapter
     would give other scores."""
-    base_dtype: Literal["", "nf4"] = ""
-    """`nf4` where the adapter learnt on a base in 4 bits: it is read on the same rounded weights."""
+    base_dtype: BaseDtype = "float32"
+    """Precision of the base while the adapter learnt on it (`bfloat16`; `nf4`: 4 bits): it is read on weights that are
+    rounded in the same way."""
     backbone: str = ""
     """What training started from."""
     head_sha256: str = ""
@@ -136,7 +138,7 @@ _ALLOWED = {
     "padding_side": ("right",),
     "truncation_side": ("left",),
     "dtype": ("float32", "bfloat16"),
-    "base_dtype": ("", "nf4"),
+    "base_dtype": get_args(BaseDtype),
 }
 
 

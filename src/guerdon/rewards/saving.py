@@ -115,7 +115,7 @@ def _save_with_code(model: torch.nn.Module, contract: ScoreContract, folder: Pat
         shift=contract.shift if any(contract.shift) else (),
         scale=contract.scale if set(contract.scale) != {1.0} else (),
         adapter_base=contract.base,
-        adapter_base_dtype=contract.base_dtype,
+        adapter_base_dtype="" if contract.base_dtype == "float32" else contract.base_dtype,
         num_labels=len(contract.attributes),
         id2label=config.id2label,
         label2id=config.label2id,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from guerdon.ahead import Ahead, pinned
-from guerdon.errors import ConfigError, ModelError
+from guerdon.errors import ModelError
 from guerdon.runs.folder import new_checkpoint
 from guerdon.runs.log import OnStep, RunLog
 from guerdon.runs.ranks import launch_state
@@ -118,11 +118,6 @@ class Loop:
                 "train_micro_batch_size_per_gpu": 1,
                 "gradient_clipping": config.max_grad_norm,
             }
-        if self.sharded and len(kinds := {str(weight.dtype) for weight in model.parameters()}) > 1:
-            raise ConfigError(
-                f"FSDP and DeepSpeed shard weights of one type, and these have {' and '.join(sorted(kinds))}. "
-                "Fix: --base-dtype float32, or train on one device"
-            )
         self.config, self.bare, self._run, self._on_step = config, model, run, on_step
         self._names = set(trainable(model))  # as they are before anything is wrapped
         self.model, self.optimizer = self.accelerator.prepare(model, adamw(model, config, self.accelerator.device))

@@ -48,3 +48,10 @@ def is_first_process() -> bool:
 def device_name() -> str:
     """The device of this process, each of a launch having its own."""
     return str(launch_state().device)
+
+
+def is_sharded() -> bool:
+    """Whether each process of the launch has a part of the weights: FSDP or DeepSpeed."""
+    from accelerate.utils import parse_flag_from_env
+
+    return any(parse_flag_from_env(f"ACCELERATE_USE_{way}") for way in ("FSDP", "DEEPSPEED"))

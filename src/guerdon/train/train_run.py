@@ -18,7 +18,7 @@ from guerdon.data.data_options import ReadOptions
 from guerdon.data.published_sets import warn_trainer
 from guerdon.data.read import load_rows
 from guerdon.data.split import split_rows
-from guerdon.errors import DataError, TextError
+from guerdon.errors import ConfigError, DataError, TextError
 from guerdon.files import check_writable
 from guerdon.hf import Lora
 from guerdon.rewards.contract import ScoreContract
@@ -35,7 +35,7 @@ from guerdon.rewards.truncation import check_truncation
 from guerdon.runs.folder import RunFolder, checkpoint_path, fingerprint_of, open_run
 from guerdon.runs.log import OnStep
 from guerdon.runs.loop import Loop, LoopConfig, Step, load_trainable
-from guerdon.runs.ranks import device_name, is_first_process, main_process_first, on_first_process
+from guerdon.runs.ranks import device_name, is_first_process, is_sharded, main_process_first, on_first_process
 from guerdon.train.augmentation import with_counterfactuals
 from guerdon.train.batch_choice import computing_rows, measured_batching
 from guerdon.train.batches import Batching, RewardTrainee, TokenBudget
@@ -88,7 +88,30 @@ def train_reward_model(
         >>> model = guerdon.train_reward_model("preferences.jsonl", "runs/helpful", config)
         >>> model.score(["Capital of France?"], ["Paris."])
     """
-    config, out = config or TrainConfig(), Path(out)
+    config = config or TrainConfig()
+    train_and_save(data, out, config, validation=validation, resume=resume, on_step=on_step, **reading)
+    return ScorerConfig(
+        name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
+    ).load()
+
+
+def train_and_save(
+    data: str | Path | Sequence[AnyRow],
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    validation: str | Path | Sequence[AnyRow] | None = None,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+    **reading: Unpack[ReadOptions],
+) -> None:
+    """`train_reward_model` for those who need the folder alone: it spares them the time and the memory of loading."""
+    if config.base_dtype != "float32" and is_sharded():
+        raise ConfigError(
+            f"--base-dtype {config.base_dtype} does not go with FSDP and DeepSpeed, which shard weights of one type. "
+            "Fix: --base-dtype float32, or launch without them"
+        )
+    out = Path(out)
     check_writable(out / FILE_NAME)
     rows = _rows(data, reading)
     held_out = None if validation is None else _rows(validation, reading)
@@ -105,9 +128,6 @@ def train_reward_model(
             if baseline is not None:
                 _save_baseline(baseline(), out / BASELINE_FOLDER)
             on_first_process(run.finish)
-    return ScorerConfig(
-        name=str(out), device=device_name(), overlong=config.overlong, trust_remote_code=config.trust_remote_code
-    ).load()
 
 
 def _rows(data: str | Path | Sequence[AnyRow], reading: ReadOptions) -> Sequence[AnyRow]:

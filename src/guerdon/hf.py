@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -316,10 +317,10 @@ def trained_weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]
 
 def save_model(model: torch.nn.Module, folder: Path) -> None:
     """Writes weights and config in HF layout, or PEFT's for the adapter in force."""
-    from peft import PeftModel
+    peft: Any = sys.modules.get("peft")  # importing it takes seconds, and where nothing did there is no adapter
 
     with quiet():
-        if not isinstance(model, PeftModel):
+        if peft is None or not isinstance(model, peft.PeftModel):
             model.save_pretrained(folder)  # type: ignore[operator]
             return
         name = model.active_adapter

@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from guerdon.data.write import prompt_value, row_record
+from guerdon.data.write import prompt_value
 from guerdon.errors import ConfigError, OutputError
 from guerdon.files import atomic_write, disk_errors, output_error
 from guerdon.runs.lock import locked
@@ -133,16 +133,19 @@ def open_run(out: Path, config: dict[str, Any], data: dict[str, Any], *, resume:
         yield folder
 
 
+_TELLING = ("prompt", "reference", "demonstration", "responses")
+"""Of candidates, what a run reads."""
+
+
 def fingerprint_of(rows: Sequence[AnyRow | Candidates]) -> dict[str, Any]:
     """What tells one data set, or one set of prompts, from another."""
     digest = hashlib.sha256()
     for row in rows:
-        record: object
-        if isinstance(row, Candidates):
-            record = [prompt_value(row.prompt), row.reference, row.demonstration, row.responses]
-        else:
-            record = row_record(row)
-        digest.update(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str).encode())
+        told = _TELLING if isinstance(row, Candidates) else [one.name for one in fields(row) if one.name != "origin"]
+        values = {name: getattr(row, name) for name in told} | {"prompt": prompt_value(row.prompt)}
+        if "extra" in values:
+            values["extra"] = {str(name): value for name, value in row.extra.items()}
+        digest.update(json.dumps(values, sort_keys=True, ensure_ascii=False, default=str).encode())
     sources = sorted({row.origin.source for row in rows if row.origin})
     return {"sources": [Path(source).name for source in sources], "rows": len(rows), "sha256": digest.hexdigest()}
 

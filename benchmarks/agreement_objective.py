@@ -3,8 +3,8 @@
 Topics are dealt as in `judges.py`. Both objectives learn from the same comparisons of the training topics. The entropy
 of the return is chosen on the validation topics (`--on validation`), and measured on the test topics.
 
-    python benchmarks/agreement_objective.py --data PAIRS.jsonl.gz --on validation --entropy 0.1 0.3 1 3 --seeds 0
-    python benchmarks/agreement_objective.py --data PAIRS.jsonl.gz --on test --entropy 0.3 --seeds 0 1 2
+    python benchmarks/agreement_objective.py --data PAIRS.jsonl.gz --on validation --entropy 0.1 0.3 1 --seeds 0
+    python benchmarks/agreement_objective.py --data PAIRS.jsonl.gz --on test --entropy 0.1 --splits 0 1 2 --seeds 0 1
 """
 
 from __future__ import annotations

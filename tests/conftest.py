@@ -27,7 +27,6 @@ import hypothesis
 import numpy as np
 import pytest
 
-from browsing import CHROMIUM
 from guerdon.types import Comparison, Message
 
 if TYPE_CHECKING:
@@ -360,6 +359,8 @@ def comparison_rows(english_rows: list[Comparison], chinese_rows: list[Compariso
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from browsing import CHROMIUM  # tests/test_conftest.py copies this file alone
+
     if CHROMIUM is None:
         pytest.skip("there is no Chromium (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:

@@ -245,7 +245,7 @@ def add_lora(model: PreTrainedModel, lora: Lora, task: str = "SEQ_CLS", *, whole
 
 def _to_own_dtype(module: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs of a module that is trained beside adapters, in the type of its weights."""
-    trained = next(weight for weight in module.parameters() if weight.requires_grad)
+    trained = next(module.modules_to_save.parameters())  # type: ignore[union-attr]
     return tuple(one.to(trained.dtype) if torch.is_tensor(one) and one.is_floating_point() else one for one in inputs)
 
 

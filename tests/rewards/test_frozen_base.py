@@ -27,6 +27,7 @@ from guerdon.rewards.transformer import TransformerReward
 from guerdon.train.train_config import TrainConfig
 from guerdon.train.train_run import train_and_save
 from guerdon.types import Prompt
+from loras import trained_lora
 
 Texts = tuple[list[Prompt], list[str]]
 
@@ -40,14 +41,7 @@ LEVELS = torch.tensor(
 
 
 def trained(folder: str, **options: Any) -> TransformerReward:
-    """Adapters and a head that are not what fresh ones would be."""
-    reward = TransformerReward.create(folder, lora=Lora(4, **options))
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in reward.net.parameters():
-            if parameter.requires_grad:
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return reward
+    return trained_lora(folder, lora=Lora(4, **options))
 
 
 def test_weights_become_the_nearest_of_sixteen_levels() -> None:

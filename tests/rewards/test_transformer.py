@@ -24,6 +24,7 @@ from guerdon.rewards.scoring import score_texts
 from guerdon.rewards.training_data import read_training_prompts
 from guerdon.rewards.transformer import TransformerReward
 from guerdon.types import Comparer, Prompt, Scorer
+from loras import trained_lora
 
 EVERY = ["tiny_bert", "tiny_roberta", "tiny_llama", "tiny_qwen", "tiny_sliding", "tiny_gemma_like"]
 
@@ -144,17 +145,6 @@ def test_a_model_keeps_the_hashes_of_its_training_prompts(tiny_bert: str, tmp_pa
     assert found.seen(["egg", "star"]) == [True, False]
     reward.save(tmp_path)
     assert read_training_prompts(tmp_path) is None, "those of an earlier model are gone"
-
-
-def trained_lora(folder: str, attributes: tuple[str, ...] = ("score",)) -> TransformerReward:
-    """A LoRA model whose adapters and head are not what a fresh one would have."""
-    reward = TransformerReward.create(folder, attributes=attributes, lora=Lora(rank=4))
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in reward.net.parameters():
-            if parameter.requires_grad:
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return reward
 
 
 @pytest.mark.parametrize("name", EVERY)
